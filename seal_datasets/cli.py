@@ -1,0 +1,277 @@
+"""The `seal` command: each verb of the pipeline, thin over the library. Progress on stderr, results on stdout."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from seal_datasets.errors import DataError, SealError
+from seal_datasets.version import __version__
+
+if TYPE_CHECKING:
+    from datasets import Dataset
+
+    from seal_datasets.train import TrainingSettings
+
+_EXAMPLES = """\
+examples:
+  seal audit --demo                                   the embedded demo, offline, in minutes
+  seal audit pairs.jsonl --out report                 your pairs, with models trained for the purpose
+  seal audit Anthropic/hh-rlhf --split test --limit 500 --pre my/rm-before --post my/rm-after \\
+      --labeler https://api.openai.com/v1 --labeler-model gpt-4o-mini --out report
+  seal report report --check                          compute every number of a report again
+"""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line.
+
+    Args:
+        arguments (`Sequence[str]`, *optional*): Words after `seal`; the process's own when omitted.
+
+    Returns:
+        `int`: 0 when all was done, 1 when a check failed, 2 when something needed is missing or wrong.
+    """
+    options = _parser().parse_args(arguments)
+    run: Callable[[argparse.Namespace], int] = options.run
+    try:
+        return run(options)
+    except SealError as error:
+        sys.stderr.write(f"seal {options.verb}: {error}\n")
+        return 2
+    except KeyboardInterrupt:
+        sys.stderr.write("\ninterrupted; what is finished is kept, run the same command again to go on\n")
+        return 130
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="seal",
+        description="What did a reward model learn from a preference dataset, where does it resist, and why?",
+        epilog=_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=f"seal_datasets {__version__}")
+    verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
+
+    audit = _verb(verbs, "audit", _audit, "load, label, train where needed, score, estimate and report, in one go")
+    audit.add_argument("data", nargs="?", help="Hub id, file (jsonl, json, csv, parquet, also .gz) or saved dataset")
+    audit.add_argument("--demo", action="store_true", help="audit the embedded preference set")
+    audit.add_argument(
+        "--out", type=Path, default=Path("seal-audit"), help="folder of the report (default: %(default)s)"
+    )
+    audit.add_argument("--split", help="split of a dataset with several")
+    audit.add_argument("--limit", type=int, help="take this many pairs, drawn with the seed")
+    audit.add_argument("--pre", help="pre-training reward model: Hub id or folder (default: train one)")
+    audit.add_argument("--post", help="post-training reward model: Hub id or folder (default: train one)")
+    _labeler_options(audit)
+    _training_options(audit)
+    audit.add_argument("--over-length", choices=["error", "truncate", "skip"], default="truncate",
+                       help="texts longer than the model takes: stop, drop the start of the prompt, or leave unscored "
+                       "(default: %(default)s; counted in the report)")  # fmt: skip
+
+    featurize = _verb(verbs, "featurize", _featurize, "add surface features and LM labels to a dataset")
+    _table_options(featurize)
+    _labeler_options(featurize)
+    featurize.add_argument("--store", type=Path, help="SQLite file of LM responses (default: beside the output)")
+    featurize.add_argument("--seed", type=int, default=0, help="seed of every random draw (default: %(default)s)")
+
+    score = _verb(verbs, "score", _score, "add a reward model's scores; runs under `accelerate launch` too")
+    _table_options(score)
+    score.add_argument("--model", action="append", required=True, metavar="NAME=MODEL",
+                       help="short name and Hub id or folder, e.g. post=my/reward-model; may be repeated")  # fmt: skip
+    score.add_argument("--over-length", choices=["error", "truncate", "skip"], default="error",
+                       help="texts longer than the model takes (default: %(default)s)")  # fmt: skip
+    score.add_argument("--batch-size", type=int, default=16, help="texts per forward pass (default: %(default)s)")
+    score.add_argument("--allow-pickle", action="store_true", help="read weights from pickle files, which can run code")
+
+    train = _verb(verbs, "train-pair", _train_pair, "train a pre- and a post-training reward model on a dataset")
+    train.add_argument("data", help="as for audit")
+    train.add_argument("--split", help="split of a dataset with several")
+    train.add_argument("--limit", type=int, help="take this many pairs")
+    train.add_argument("--out", type=Path, required=True, help="folder for pre/ and post/")
+    _training_options(train)
+
+    report = _verb(verbs, "report", _report, "write an audit's report again, or check it against its parquet")
+    report.add_argument("folder", type=Path, help="folder of a finished audit")
+    report.add_argument("--check", action="store_true", help="change nothing; exit 1 if any number differs")
+
+    install = _verb(verbs, "install-metrics", _install_metrics,
+                    'make evaluate.load("seal/alignment_resistance") work offline')  # fmt: skip
+    install.add_argument("names", nargs="*", help="modules to install (default: all)")
+    return parser
+
+
+def _verb(
+    verbs: argparse._SubParsersAction[argparse.ArgumentParser],
+    name: str,
+    run: Callable[[argparse.Namespace], int],
+    purpose: str,
+) -> argparse.ArgumentParser:
+    parser = verbs.add_parser(name, help=purpose, description=f"{purpose[0].upper()}{purpose[1:]}.")
+    parser.set_defaults(run=run)
+    return parser
+
+
+def _table_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("data", help="as for audit; a table written by an earlier verb keeps its columns")
+    parser.add_argument("--split", help="split of a dataset with several")
+    parser.add_argument("--limit", type=int, help="take this many pairs")
+    parser.add_argument("--out", type=Path, required=True, help="parquet file to write")
+
+
+def _labeler_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--labeler", default="local", metavar="URL|local|none",
+                        help="OpenAI-compatible endpoint, the embedded model, or no labels (default: %(default)s); a key "
+                        "is read from SEAL_LABELER_API_KEY")  # fmt: skip
+    parser.add_argument("--labeler-model", help="name of the model at that endpoint")
+    parser.add_argument("--label-limit", type=int, help="label only this many pairs, drawn with the seed")
+    parser.add_argument("--features", default="", help="features to label, comma-separated (default: the taxonomy's)")
+    parser.add_argument("--taxonomy", default="seal", help="'seal' or a YAML file (default: %(default)s)")
+
+
+def _training_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--backbone", default="embedded", help="encoder to train from (default: MiniLM from its package)"
+    )
+    parser.add_argument("--pre-epochs", type=int, help="passes of the pre model over its self-supervised pairs")
+    parser.add_argument("--post-epochs", type=int, help="passes of the post model over preferences and the same pairs")
+    parser.add_argument(
+        "--heldout-share", type=float, default=0.2, help="share of prompts held out (default: %(default)s)"
+    )
+    parser.add_argument("--seed", type=int, default=0, help="seed of every random draw (default: %(default)s)")
+
+
+def _audit(options: argparse.Namespace) -> int:
+    from seal_datasets.audit import DEMO_TRAINING, AuditSettings, run_audit
+    from seal_datasets.report import headline
+    from seal_datasets.train import TrainingSettings
+
+    if options.demo == (options.data is not None):
+        raise DataError("give a dataset to audit, or --demo (not both)")
+    settings = AuditSettings(
+        limit=options.limit,
+        split=options.split,
+        pre=options.pre,
+        post=options.post,
+        labeler=options.labeler,
+        labeler_model=options.labeler_model,
+        label_limit=options.label_limit,
+        features=_names(options.features),
+        taxonomy=options.taxonomy,
+        over_length=options.over_length,
+        seed=options.seed,
+        training=_training(options, DEMO_TRAINING if options.demo else TrainingSettings()),
+    )
+    source = "demo" if options.demo else options.data
+    report = run_audit(source, options.out, settings, api_key=os.environ.get("SEAL_LABELER_API_KEY"))
+    for line in headline(report):
+        sys.stdout.write(f"{line}\n")
+    sys.stdout.write(f"Report: {options.out / 'report.md'}\n")
+    return 0
+
+
+def _featurize(options: argparse.Namespace) -> int:
+    from seal_datasets.audit import AuditSettings, asked_features, label_pairs
+    from seal_datasets.featurize import add_surface_features
+    from seal_datasets.load import load_pairs
+
+    settings = AuditSettings(
+        labeler=options.labeler,
+        labeler_model=options.labeler_model,
+        label_limit=options.label_limit,
+        features=_names(options.features),
+        taxonomy=options.taxonomy,
+        seed=options.seed,
+    )
+    taxonomy = asked_features(settings)
+    pairs, diagnosis = load_pairs(options.data, split=options.split, limit=options.limit)
+    sys.stderr.write(f"{diagnosis}\n")
+    store = options.store or options.out.with_suffix(".labels.sqlite")
+    key = os.environ.get("SEAL_LABELER_API_KEY")
+    pairs, _ = label_pairs(add_surface_features(pairs), taxonomy, settings, store, api_key=key)
+    return _write(pairs, options.out)
+
+
+def _score(options: argparse.Namespace) -> int:
+    from accelerate import PartialState
+
+    from seal_datasets.load import load_pairs
+    from seal_datasets.reward_model import RewardModel
+    from seal_datasets.score import add_rewards
+
+    models = dict(named.partition("=")[::2] for named in options.model)
+    if not all(models) or not all(models.values()):
+        raise DataError(f"--model takes NAME=MODEL, e.g. post=my/reward-model, got {options.model}")
+    state = PartialState()
+    with state.main_process_first():
+        pairs, diagnosis = load_pairs(options.data, split=options.split, limit=options.limit)
+    if state.is_main_process:
+        sys.stderr.write(f"{diagnosis}\n")
+    for name, path in models.items():
+        model = RewardModel(
+            path, over_length=options.over_length, batch_size=options.batch_size, allow_pickle=options.allow_pickle
+        )
+        pairs = add_rewards(pairs, model, name=name)
+    return _write(pairs, options.out) if state.is_main_process else 0
+
+
+def _train_pair(options: argparse.Namespace) -> int:
+    from seal_datasets.load import load_pairs
+    from seal_datasets.train import TrainingSettings, train_pair
+
+    pairs, diagnosis = load_pairs(options.data, split=options.split, limit=options.limit)
+    sys.stderr.write(f"{diagnosis}\n")
+    trained = train_pair(pairs, options.out, _training(options, TrainingSettings()))
+    sys.stdout.write(f"{trained.pre}\n{trained.post}\n")
+    return 0
+
+
+def _report(options: argparse.Namespace) -> int:
+    from seal_datasets.report import check_report, headline, write_report
+
+    if options.check:
+        differing = check_report(options.folder)
+        sys.stdout.write("".join(f"differs: {name}\n" for name in differing) or "every number stands\n")
+        return 1 if differing else 0
+    for line in headline(write_report(options.folder)):
+        sys.stdout.write(f"{line}\n")
+    return 0
+
+
+def _install_metrics(options: argparse.Namespace) -> int:
+    from seal_datasets.modules import METRICS, install_metrics
+
+    for path in install_metrics(tuple(options.names) or METRICS):
+        sys.stdout.write(f"{path}\n")
+    return 0
+
+
+def _training(options: argparse.Namespace, defaults: TrainingSettings) -> TrainingSettings:
+    chosen: dict[str, Any] = {
+        "backbone": options.backbone,
+        "heldout_share": options.heldout_share,
+        "seed": options.seed,
+    }
+    chosen |= {name: getattr(options, name) for name in ("pre_epochs", "post_epochs") if getattr(options, name)}
+    return replace(defaults, **chosen)
+
+
+def _names(text: str) -> tuple[str, ...]:
+    return tuple(name.strip() for name in text.split(",") if name.strip())
+
+
+def _write(pairs: Dataset, out: Path) -> int:
+    out.parent.mkdir(parents=True, exist_ok=True)
+    pairs.to_parquet(str(out))
+    sys.stdout.write(f"{out}\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,74 @@
+"""Every number of the package, from arrays to frozen results. NumPy and SciPy only.
+
+| quantity | source | function |
+|----------|--------|----------|
+| alignment score, resistance, regimes | SEAL section 2.2, Table 1 | `alignment_resistance` |
+| reward shift | Definition 1 | `reward_shift` |
+| feature imprint on rewards, and on their change | Eq. (1) | `feature_imprint` |
+| feature imprint on the reward shift | Eq. (2) | `shift_imprint` |
+| drivers of misalignment | Eq. (3) | `misalignment_drivers` |
+| alignment robustness | Eq. (4) | `alignment_robustness` |
+| labeler preference and agreement | section 2.2, Table 1 | `labeler_agreement` |
+| a label's agreement with gold labels | | `label_accuracy` |
+"""
+
+from __future__ import annotations
+
+from seal_datasets.estimate.agreement import (
+    Agreement,
+    LabelAccuracy,
+    LabelerAgreement,
+    label_accuracy,
+    labeler_agreement,
+    labeler_preference,
+)
+from seal_datasets.estimate.drivers import BinaryRow, Driver, MisalignmentDrivers, misalignment_drivers
+from seal_datasets.estimate.imprint import (
+    FeatureImprint,
+    ImprintRow,
+    ShiftImprint,
+    ShiftImprintRow,
+    feature_imprint,
+    shift_imprint,
+)
+from seal_datasets.estimate.resistance import (
+    REGIMES,
+    AlignmentResistance,
+    Regime,
+    aligned_pairs,
+    alignment_regimes,
+    alignment_resistance,
+)
+from seal_datasets.estimate.robustness import AlignmentRobustness, RobustnessScore, alignment_robustness
+from seal_datasets.estimate.shift import RewardShift, reward_shift, reward_shift_angles
+
+__all__ = [
+    "REGIMES",
+    "Agreement",
+    "AlignmentResistance",
+    "AlignmentRobustness",
+    "BinaryRow",
+    "Driver",
+    "FeatureImprint",
+    "ImprintRow",
+    "LabelAccuracy",
+    "LabelerAgreement",
+    "MisalignmentDrivers",
+    "Regime",
+    "RewardShift",
+    "RobustnessScore",
+    "ShiftImprint",
+    "ShiftImprintRow",
+    "aligned_pairs",
+    "alignment_regimes",
+    "alignment_resistance",
+    "alignment_robustness",
+    "feature_imprint",
+    "label_accuracy",
+    "labeler_agreement",
+    "labeler_preference",
+    "misalignment_drivers",
+    "reward_shift",
+    "reward_shift_angles",
+    "shift_imprint",
+]

@@ -1,0 +1,227 @@
+"""The labeler's preference and its agreement with humans (SEAL, section 2.2, Table 1), and a label's agreement with gold."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from seal_datasets.errors import DataError
+from seal_datasets.estimate.inputs import Bools, confidence_level, finite, indicator, matrix, same_length, unique_names
+from seal_datasets.estimate.intervals import Interval, wilson
+from seal_datasets.estimate.resistance import REGIMES
+from seal_datasets.estimate.result import Result
+
+
+@dataclass(frozen=True, slots=True)
+class Agreement(Result):
+    """Agreement of the labeler's preference with the human choice over some pairs.
+
+    Attributes:
+        agreement_rate (`float`): Share of the labeler's preferences that are for the chosen response; nan if it has none.
+        confidence_interval (`tuple[float, float]`): Wilson.
+        n (`int`): Pairs on which the labeler has a preference: the denominator.
+        n_indifferent (`int`): Pairs on which it has none, left out of the rate.
+    """
+
+    agreement_rate: float
+    confidence_interval: Interval
+    n: int
+    n_indifferent: int
+
+
+@dataclass(frozen=True, slots=True)
+class LabelerAgreement(Result):
+    """The labeler's preferences and where they meet the humans'.
+
+    Attributes:
+        preference (`dict[str, int]`): Pairs by preference: `chosen`, `rejected`, `indifferent`.
+        overall (`Agreement`): Over all pairs.
+        regimes (`dict[str, Agreement]`): By regime, or by `aligned` and `misaligned` without pre-training alignment; empty
+            when no alignment was given.
+        targets (`tuple[str, ...]`): Target features in order of priority.
+        n_pairs (`int`): Pairs.
+    """
+
+    preference: dict[str, int]
+    overall: Agreement
+    regimes: dict[str, Agreement]
+    targets: tuple[str, ...]
+    n_pairs: int
+
+
+@dataclass(frozen=True, slots=True)
+class LabelAccuracy(Result):
+    """How one feature's labels compare with gold labels of the same texts.
+
+    Attributes:
+        n (`int`): Texts with both.
+        agreement (`float`): Share of equal labels.
+        confidence_interval (`tuple[float, float]`): Wilson, texts taken as independent.
+        majority_share (`float`): Share of the commonest gold label: what always answering it would score.
+        kappa (`float`): Cohen's kappa, agreement beyond what the two margins give by chance; nan where chance is perfect.
+        status (`str`): `ok`, or why something is undefined.
+    """
+
+    n: int
+    agreement: float
+    confidence_interval: Interval
+    majority_share: float
+    kappa: float
+    status: str
+
+
+def labeler_preference(chosen_labels: ArrayLike, rejected_labels: ArrayLike) -> NDArray[np.str_]:
+    """The response a labeler prefers by the target features, compared in order of priority.
+
+    Args:
+        chosen_labels (array-like of shape (n, t)): Target labels of the chosen responses, first priority first.
+        rejected_labels (array-like of shape (n, t)): The same of the rejected responses.
+
+    Returns:
+        `ndarray` of shape (n,): gamma_i: `chosen`, `rejected` or `indifferent`.
+
+    Raises:
+        DataError: Shapes differ or a label is missing.
+
+    Source: SEAL, section 2.2: strictly more of the first target wins; at a tie the next decides.
+
+    Example:
+
+    ```python
+    >>> labeler_preference([[1, 0], [1, 0], [1, 1]], [[0, 1], [1, 1], [1, 1]]).tolist()
+    ['chosen', 'rejected', 'indifferent']
+
+    ```
+    """
+    width = _width(chosen_labels)
+    n = len(chosen_labels)  # type: ignore[arg-type]
+    chosen = matrix(chosen_labels, "chosen_labels", n, width)
+    rejected = matrix(rejected_labels, "rejected_labels", n, width)
+    ahead = np.sign(chosen - rejected)
+    first = (ahead != 0).argmax(axis=1)
+    verdict = ahead[np.arange(n), first]
+    return np.array(["indifferent", "chosen", "rejected"])[verdict.astype(int)]
+
+
+def labeler_agreement(
+    chosen_labels: ArrayLike,
+    rejected_labels: ArrayLike,
+    target_names: Sequence[str],
+    *,
+    aligned: ArrayLike | None = None,
+    pre_aligned: ArrayLike | None = None,
+    confidence: float = 0.95,
+) -> LabelerAgreement:
+    """Measure how often the labeler, where it has a preference, sides with the human choice, regime by regime.
+
+    Args:
+        chosen_labels (array-like of shape (n, t)): Target labels of the chosen responses, first priority first.
+        rejected_labels (array-like of shape (n, t)): The same of the rejected responses.
+        target_names (`Sequence[str]`): The t names, in order of priority.
+        aligned (array-like of shape (n,), *optional*): Whether the post-training model is aligned on each pair.
+        pre_aligned (array-like of shape (n,), *optional*): The same of the pre-training model; needs `aligned`.
+        confidence (`float`, defaults to 0.95): Level of the intervals.
+
+    Returns:
+        `LabelerAgreement`: Counts and rates with intervals.
+
+    Raises:
+        DataError: Shapes differ, a label is missing, or `pre_aligned` comes without `aligned`.
+
+    Source: SEAL, Table 1. Indifferent pairs are left out of the rates.
+
+    Example:
+
+    ```python
+    >>> found = labeler_agreement([[1], [1], [0], [1]], [[0], [0], [1], [1]], ["harmless"], aligned=[1, 0, 1, 1])
+    >>> found.preference
+    {'chosen': 2, 'rejected': 1, 'indifferent': 1}
+    >>> {name: (each.agreement_rate, each.n) for name, each in found.regimes.items()}
+    {'aligned': (0.5, 2), 'misaligned': (1.0, 1)}
+
+    ```
+    """
+    confidence_level(confidence)
+    names = unique_names(target_names, "target_names")
+    if _width(chosen_labels) != len(names):
+        raise DataError(
+            f"chosen_labels has {_width(chosen_labels)} column(s), but {len(names)} target name(s) were given"
+        )
+    preference = labeler_preference(chosen_labels, rejected_labels)
+    groups: dict[str, Bools] = {}
+    if pre_aligned is not None and aligned is None:
+        raise DataError("pre_aligned tells regimes apart only together with aligned; give aligned too")
+    if aligned is not None:
+        after = indicator(aligned, "aligned")
+        same_length(chosen_labels=preference != "", aligned=after)
+        groups = {"aligned": after, "misaligned": ~after}
+        if pre_aligned is not None:
+            before = indicator(pre_aligned, "pre_aligned")
+            same_length(aligned=after, pre_aligned=before)
+            groups = dict(
+                zip(REGIMES, (before & after, ~before & after, ~before & ~after, before & ~after), strict=True)
+            )
+    return LabelerAgreement(
+        {side: int((preference == side).sum()) for side in ("chosen", "rejected", "indifferent")},
+        _agreement(preference, confidence),
+        {name: _agreement(preference[group], confidence) for name, group in groups.items()},
+        names,
+        len(preference),
+    )
+
+
+def label_accuracy(labels: ArrayLike, gold: ArrayLike, *, confidence: float = 0.95) -> LabelAccuracy:
+    """Hold a labeler's labels of one feature against gold labels, beside what guessing would give.
+
+    Args:
+        labels (array-like of shape (n,)): The labeler's labels, as numbers.
+        gold (array-like of shape (n,)): The gold labels of the same texts.
+        confidence (`float`, defaults to 0.95): Level of the interval.
+
+    Returns:
+        `LabelAccuracy`: Agreement, the commonest label's share and Cohen's kappa.
+
+    Raises:
+        DataError: Lengths differ or a label is not a finite number.
+
+    Source: Cohen (1960). Kappa misleads at skewed prevalence (Feinstein and Cicchetti, 1990): read both shares.
+
+    Example:
+
+    ```python
+    >>> found = label_accuracy([1, 1, 0, 0], [1, 1, 1, 0])
+    >>> found.agreement, found.majority_share, found.kappa  # chance: (2*3 + 2*1) / 16 = 1/2
+    (0.75, 0.75, 0.5)
+
+    ```
+    """
+    confidence_level(confidence)
+    if len(labels) == 0 and len(gold) == 0:  # type: ignore[arg-type]
+        return LabelAccuracy(0, math.nan, (math.nan, math.nan), math.nan, math.nan, "no text has both labels")
+    given, truth = finite(labels, "labels"), finite(gold, "gold")
+    n = same_length(labels=given, gold=truth)
+    values = np.union1d(given, truth)
+    shares = np.array([[(each == value).mean() for value in values] for each in (given, truth)])
+    agreement, chance = float((given == truth).mean()), float(shares[0] @ shares[1])
+    kappa = (agreement - chance) / (1 - chance) if chance < 1 else math.nan
+    status = "ok" if chance < 1 else "both give one and the same label throughout: kappa is undefined"
+    interval = wilson(int((given == truth).sum()), n, confidence=confidence)
+    return LabelAccuracy(n, agreement, interval, float(shares[1].max()), kappa, status)
+
+
+def _agreement(preference: NDArray[np.str_], confidence: float) -> Agreement:
+    agreeing, n = int((preference == "chosen").sum()), int((preference != "indifferent").sum())
+    rate = agreeing / n if n else math.nan
+    return Agreement(rate, wilson(agreeing, n, confidence=confidence), n, len(preference) - n)
+
+
+def _width(labels: ArrayLike) -> int:
+    try:
+        first = labels[0]  # type: ignore[index]
+        return len(first)  # type: ignore[arg-type]
+    except (TypeError, IndexError, KeyError) as error:
+        raise DataError("labels must be one row of target labels per pair, e.g. [[1, 0], [1, 1]]") from error

@@ -1,0 +1,277 @@
+"""Drivers of misalignment (SEAL, Eq. 3), and the binary regression that robustness (Eq. 4) shares with it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, get_args
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from seal_datasets.errors import DataError
+from seal_datasets.estimate.inputs import (
+    Bools,
+    Codes,
+    Floats,
+    confidence_level,
+    group_codes,
+    indicator,
+    matrix,
+    same_length,
+    unique_names,
+)
+from seal_datasets.estimate.intervals import Interval, critical_value, two_sided_p
+from seal_datasets.estimate.linear import fit_linear
+from seal_datasets.estimate.logit import LogitFit, fit_logit
+from seal_datasets.estimate.multiplicity import Adjustment, adjust_p
+from seal_datasets.estimate.result import Result
+
+Estimator = Literal["logit", "linear_probability"]
+
+
+@dataclass(frozen=True, slots=True)
+class BinaryRow(Result):
+    """One regressor of a binary outcome.
+
+    Attributes:
+        coefficient (`float`): Log-odds, or change in probability under `linear_probability`.
+        odds_ratio (`float`): exp of the coefficient; nan under `linear_probability`.
+        average_marginal_effect (`float`): Mean over pairs of the change in probability per unit.
+        average_marginal_effect_std_error (`float`): By the delta method.
+        std_error (`float`): Of the coefficient.
+        p_value (`float`): Two-sided, normal reference.
+        p_adjusted (`float`): Adjusted within the regression.
+        confidence_interval (`tuple[float, float]`): Of the coefficient, not adjusted.
+        status (`str`): `ok`; `separated` (the outcome follows from it: the estimate is infinite); `collinear`;
+            `not_identified` (does not vary); `one_class` (every pair has the same outcome).
+    """
+
+    coefficient: float
+    odds_ratio: float
+    average_marginal_effect: float
+    average_marginal_effect_std_error: float
+    std_error: float
+    p_value: float
+    p_adjusted: float
+    confidence_interval: Interval
+    status: str
+
+
+@dataclass(frozen=True, slots=True)
+class BinaryRegression:
+    """Rows of a binary regression, with what they rest on."""
+
+    rows: tuple[BinaryRow, ...]
+    intercept: float
+    n_separated: int
+    covariance: str
+    family_size: int
+    status: str
+
+
+@dataclass(frozen=True, slots=True)
+class Driver(BinaryRow):
+    """One feature of one side as a driver: positive log-odds go with alignment, negative ones with misalignment."""
+
+    feature: str
+    side: str
+
+
+@dataclass(frozen=True, slots=True)
+class MisalignmentDrivers(Result):
+    """A regression of alignment on the features of both sides.
+
+    Attributes:
+        drivers (`tuple[Driver, ...]`): One row per side and feature.
+        intercept (`float`): Log-odds (or probability) of alignment with every feature 0.
+        n_pairs (`int`): Pairs.
+        n_aligned (`int`): Pairs the model is aligned on.
+        n_separated (`int`): Pairs that separated features predict perfectly; the finite estimates rest on the others.
+        estimator (`str`): `logit` or `linear_probability`.
+        covariance (`str`): How errors are computed.
+        adjust (`str`): How p-values are adjusted.
+        family_size (`int`): Tests adjusted for.
+        status (`str`): `ok`, or `one_class`.
+    """
+
+    drivers: tuple[Driver, ...]
+    intercept: float
+    n_pairs: int
+    n_aligned: int
+    n_separated: int
+    estimator: str
+    covariance: str
+    adjust: str
+    family_size: int
+    status: str
+
+
+def misalignment_drivers(
+    aligned: ArrayLike,
+    chosen_features: ArrayLike,
+    rejected_features: ArrayLike,
+    feature_names: Sequence[str],
+    *,
+    groups: Sequence[Any] | NDArray[Any] | None = None,
+    estimator: Estimator = "logit",
+    adjust: Adjustment = "bonferroni",
+    confidence: float = 0.95,
+) -> MisalignmentDrivers:
+    """Estimate which features, on which side, go with a reward model's agreement with human choices.
+
+    Args:
+        aligned (array-like of shape (n,)): Whether the model is aligned on each pair.
+        chosen_features (array-like of shape (n, k)): Features of the chosen responses.
+        rejected_features (array-like of shape (n, k)): Features of the rejected responses.
+        feature_names (`Sequence[str]`): The k names.
+        groups (sequence of shape (n,), *optional*): Prompt ids to cluster by.
+        estimator (`"logit"` or `"linear_probability"`): The equation, or what the published figures used.
+        adjust (`"bonferroni"`, `"holm"` or `"bh"`): How p-values are adjusted within the regression.
+        confidence (`float`, defaults to 0.95): Level of the intervals.
+
+    Returns:
+        `MisalignmentDrivers`: Log-odds of *alignment*, odds ratios and average marginal effects side by side.
+
+    Raises:
+        DataError: Shapes differ, an entry is not a finite number, `aligned` is not true or false, or a name is repeated.
+
+    Source: SEAL, Eq. (3).
+
+    Example:
+
+    ```python
+    >>> aligned = [1, 1, 1, 0, 1, 0, 0, 0]
+    >>> polite = [[1], [1], [1], [1], [0], [0], [0], [0]]
+    >>> fit = misalignment_drivers(aligned, polite, [[0]] * 8, ["polite"])
+    >>> round(fit.drivers[0].odds_ratio, 6)  # (3/1) / (1/3)
+    9.0
+    >>> fit.drivers[1].status
+    'not_identified'
+
+    ```
+    """
+    names = unique_names(feature_names)
+    outcome = indicator(aligned, "aligned")
+    n = len(outcome)
+    chosen = matrix(chosen_features, "chosen_features", n, len(names))
+    rejected = matrix(rejected_features, "rejected_features", n, len(names))
+    fit = binary_regression(outcome, np.hstack([chosen, rejected]), groups, estimator, adjust, confidence)
+    labels = [(name, side) for side in ("chosen", "rejected") for name in names]
+    return MisalignmentDrivers(
+        tuple(Driver(*_values(row), name, side) for row, (name, side) in zip(fit.rows, labels, strict=True)),
+        fit.intercept,
+        n,
+        int(outcome.sum()),
+        fit.n_separated,
+        estimator,
+        fit.covariance,
+        adjust,
+        fit.family_size,
+        fit.status,
+    )
+
+
+def binary_regression(
+    outcome: Bools,
+    regressors: Floats,
+    groups: Sequence[Any] | NDArray[Any] | None,
+    estimator: Estimator,
+    adjust: Adjustment,
+    confidence: float,
+) -> BinaryRegression:
+    """Regress a binary outcome on regressors and an intercept, by logit or as a linear probability.
+
+    Args:
+        outcome (`ndarray` of shape (n,)): Outcome.
+        regressors (`ndarray` of shape (n, k)): Regressors without the intercept.
+        groups (sequence of shape (n,), *optional*): Clusters.
+        estimator (`Estimator`): How to fit.
+        adjust (`Adjustment`): How p-values are adjusted.
+        confidence (`float`): Level of the intervals.
+
+    Returns:
+        `BinaryRegression`: One row per regressor.
+
+    Raises:
+        DataError: An option is unknown or the groups do not fit.
+    """
+    if estimator not in get_args(Estimator):
+        raise DataError(f"estimator must be one of {list(get_args(Estimator))}, got {estimator!r}")
+    confidence_level(confidence)
+    codes = None if groups is None else group_codes(groups, "groups")
+    if codes is not None:
+        same_length(aligned=outcome, groups=codes)
+    constant = ~(regressors - regressors[:1]).any(axis=0)
+    if outcome.all() or not outcome.any():
+        adjust_p(np.empty(0), adjust)
+        return BinaryRegression(_undefined(len(constant), "one_class"), math.nan, 0, "none", 0, "one_class")
+    design = np.column_stack([np.ones(len(outcome)), regressors])
+    if estimator == "logit":
+        fit = fit_logit(design, outcome, codes)
+        beta, covariance, separated = fit.coefficients, fit.covariance, fit.separated[1:]
+        effects, effect_errors = _marginal_effects(design, fit)
+        odds = np.exp(beta[1:])
+        n_separated = int((~fit.kept).sum())
+        described = "inverse information" if codes is None else "clustered by prompt (sandwich)"
+    else:
+        clusters: Codes = np.arange(len(outcome)) if codes is None else codes
+        linear = fit_linear(design, outcome.astype(float), clusters)
+        beta, covariance, separated = linear.coefficients, linear.covariance, np.zeros(len(constant), dtype=bool)
+        effects, effect_errors = beta[1:], np.sqrt(np.diag(covariance))[1:]
+        odds = np.full(len(constant), np.nan)
+        n_separated = 0
+        described = "each pair its own cluster (HC1)" if codes is None else "clustered by prompt (CRV1)"
+    errors = np.sqrt(np.diag(covariance))[1:]
+    errors = np.where(errors > 0, errors, np.nan)
+    p_values = two_sided_p(beta[1:] / errors, math.inf)
+    adjusted = adjust_p(p_values, adjust)
+    half = critical_value(confidence, math.inf) * errors
+    rows = tuple(
+        BinaryRow(
+            *(float(array[i]) for array in (beta[1:], odds, effects, effect_errors, errors, p_values, adjusted)),
+            (float(beta[i + 1] - half[i]), float(beta[i + 1] + half[i])),
+            _status(bool(constant[i]), bool(separated[i]), float(beta[i + 1]), float(errors[i])),
+        )
+        for i in range(len(constant))
+    )
+    tested = int((~np.isnan(p_values)).sum())
+    return BinaryRegression(rows, float(beta[0]), n_separated, described, tested, "ok")
+
+
+def _status(constant: bool, separated: bool, coefficient: float, error: float) -> str:
+    if constant:
+        return "not_identified"
+    if separated:
+        return "separated"
+    if math.isnan(coefficient):
+        return "collinear"
+    return "too_few_pairs" if math.isnan(error) else "ok"
+
+
+def _marginal_effects(design: Floats, fit: LogitFit) -> tuple[Floats, Floats]:
+    """Average of p (1 - p) beta over the fitted rows, and its delta-method error."""
+    used = fit.identified
+    k = design.shape[1]
+    effects, errors = np.full(k, np.nan), np.full(k, np.nan)
+    if used.any() and fit.kept.any():
+        p = fit.probabilities[fit.kept]
+        x = design[fit.kept][:, used]
+        beta = fit.coefficients[used]
+        slope = p * (1 - p)
+        effects[used] = slope.mean() * beta
+        # d/d beta_j of mean(p (1 - p)) beta_i = mean(p (1 - p)) [i = j] + beta_i mean(p (1 - p)(1 - 2 p) x_j)
+        jacobian = slope.mean() * np.eye(len(beta)) + np.outer(beta, (slope * (1 - 2 * p)) @ x / len(p))
+        variances = np.diag(jacobian @ fit.covariance[np.ix_(used, used)] @ jacobian.T)
+        errors[used] = np.sqrt(np.maximum(variances, 0.0))
+    return effects[1:], errors[1:]
+
+
+def _undefined(k: int, status: str) -> tuple[BinaryRow, ...]:
+    nan = math.nan
+    return (BinaryRow(nan, nan, nan, nan, nan, nan, nan, (nan, nan), status),) * k
+
+
+def _values(row: BinaryRow) -> tuple[Any, ...]:
+    return tuple(getattr(row, name) for name in BinaryRow.__slots__)

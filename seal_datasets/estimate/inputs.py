@@ -1,0 +1,183 @@
+"""What estimators accept: the checks that turn a caller's arrays into arrays that can be computed with, or say why not."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from seal_datasets.errors import DataError
+
+Floats = NDArray[np.float64]
+Bools = NDArray[np.bool_]
+Codes = NDArray[np.int64]
+
+
+def finite(values: ArrayLike, name: str, *, allow_nan: bool = False) -> Floats:
+    """A one-dimensional array of finite numbers.
+
+    Args:
+        values (array-like of shape (n,)): The caller's argument.
+        name (`str`): Its name, for messages.
+        allow_nan (`bool`, defaults to `False`): Whether nan marks a value that is undefined rather than a mistake.
+
+    Returns:
+        `ndarray` of shape (n,): The numbers as float64.
+
+    Raises:
+        DataError: The argument is empty or not one-dimensional, or an entry is not a finite number.
+    """
+    array = _numbers(values, name)
+    if array.ndim != 1:
+        raise DataError(f"{name} must be one number per row, got an array of shape {array.shape}; pass a flat list")
+    if array.size == 0:
+        raise DataError(f"{name} is empty; at least one row is needed")
+    bad = np.flatnonzero(~(np.isfinite(array) | (np.isnan(array) if allow_nan else False)))
+    if bad.size:
+        raise DataError(
+            f"{name} has {bad.size} value(s) that are not finite numbers, the first in row {bad[0]}: {array[bad[0]]}; "
+            "remove those rows, or find out why they have no value"
+        )
+    return array
+
+
+def matrix(values: ArrayLike, name: str, n_rows: int, n_columns: int) -> Floats:
+    """A two-dimensional array of finite numbers with the expected shape.
+
+    Args:
+        values (array-like of shape (n, k)): The caller's argument.
+        name (`str`): Its name, for messages.
+        n_rows (`int`): Rows needed.
+        n_columns (`int`): Columns needed.
+
+    Returns:
+        `ndarray` of shape (n, k): The numbers as float64.
+
+    Raises:
+        DataError: Rows are ragged, the shape is another, or an entry is not a finite number.
+    """
+    if not isinstance(values, np.ndarray):
+        rows = list(values)  # type: ignore[arg-type]
+        for index, row in enumerate(rows):
+            width = len(row) if isinstance(row, (list, tuple, np.ndarray)) else None
+            if width != n_columns:
+                found = "a single value" if width is None else f"{width} value(s)"
+                raise DataError(f"{name} row {index} has {found}, but {n_columns} feature name(s) were given")
+    array = _numbers(values, name)
+    if array.shape != (n_rows, n_columns) and array.size:
+        raise DataError(f"{name} has shape {array.shape}, needed is ({n_rows}, {n_columns}): rows by feature names")
+    array = array.reshape(n_rows, n_columns)
+    bad = np.argwhere(~np.isfinite(array))
+    if len(bad):
+        row, column = bad[0]
+        raise DataError(
+            f"{name} has {len(bad)} value(s) that are not finite numbers, the first in row {row}, column {column}: "
+            f"{array[row, column]}; leave out rows with missing labels"
+        )
+    return array
+
+
+def indicator(values: ArrayLike, name: str) -> Bools:
+    """A one-dimensional array of truth values, given as bools or as 0 and 1.
+
+    Args:
+        values (array-like of shape (n,)): The caller's argument.
+        name (`str`): Its name, for messages.
+
+    Returns:
+        `ndarray` of shape (n,): The truth values.
+
+    Raises:
+        DataError: An entry is neither 0 nor 1.
+    """
+    array = finite(values, name)
+    bad = np.flatnonzero((array != 0) & (array != 1))
+    if bad.size:
+        raise DataError(f"{name} must be true or false (1 or 0); row {bad[0]} is {array[bad[0]]:g}")
+    return array.astype(bool)
+
+
+def group_codes(groups: Sequence[Any] | NDArray[Any], name: str) -> Codes:
+    """Number the groups 0, 1, ... in order of first appearance or value.
+
+    Args:
+        groups (sequence of shape (n,)): Group of each row, e.g. prompt ids; strings or numbers.
+        name (`str`): Name of the argument, for messages.
+
+    Returns:
+        `ndarray` of shape (n,): Integer code of each row's group.
+
+    Raises:
+        DataError: A group is missing (None or nan), or the argument is empty or not one-dimensional.
+    """
+    array = groups if isinstance(groups, np.ndarray) else np.asarray(list(groups), dtype=object)
+    if array.ndim != 1 or array.size == 0:
+        raise DataError(f"{name} must be one value per row, got an array of shape {array.shape}")
+    if array.dtype == object:
+        for row, value in enumerate(array):
+            if value is None or value != value:
+                raise DataError(f"{name} row {row} is {value}; every row needs a group, such as its prompt's id")
+        found: dict[Any, int] = {}
+        return np.fromiter((found.setdefault(value, len(found)) for value in array), dtype=np.int64, count=len(array))
+    if array.dtype.kind == "f" and np.isnan(array).any():
+        row = int(np.flatnonzero(np.isnan(array))[0])
+        raise DataError(f"{name} row {row} is nan; every row needs a group, such as its prompt's id")
+    return np.unique(array, return_inverse=True)[1].astype(np.int64).reshape(-1)
+
+
+def same_length(**arrays: Floats | Bools | Codes) -> int:
+    """The common length of arrays, by name.
+
+    Returns:
+        `int`: Number of rows.
+
+    Raises:
+        DataError: The lengths differ; the message gives each.
+    """
+    lengths = {name: len(array) for name, array in arrays.items()}
+    if len(set(lengths.values())) > 1:
+        raise DataError("arguments differ in length: " + ", ".join(f"{name} has {n}" for name, n in lengths.items()))
+    return next(iter(lengths.values()))
+
+
+def unique_names(names: Sequence[str], name: str = "feature_names") -> tuple[str, ...]:
+    """Feature names as strings, none of them twice.
+
+    Raises:
+        DataError: A name occurs twice, or there is none.
+    """
+    listed = tuple(str(each) for each in names)
+    repeated = sorted({each for each in listed if listed.count(each) > 1})
+    if repeated:
+        raise DataError(f"{name} holds {', '.join(repeated)} more than once; every feature needs a name of its own")
+    if not listed:
+        raise DataError(f"{name} is empty; name at least one feature")
+    return listed
+
+
+def confidence_level(confidence: float) -> float:
+    """A confidence level strictly between 0 and 1.
+
+    Raises:
+        DataError: It is not.
+    """
+    if not 0 < confidence < 1:
+        raise DataError(f"confidence must lie between 0 and 1, e.g. 0.95, got {confidence}")
+    return confidence
+
+
+def _numbers(values: ArrayLike, name: str) -> Floats:
+    raw = np.asarray(values) if isinstance(values, np.ndarray) else None
+    if raw is not None and raw.dtype.kind in "biuf":
+        return raw.astype(np.float64)
+    flat = list(values) if raw is None else raw.tolist()  # type: ignore[arg-type]
+    for row, value in enumerate(flat):
+        for each in value if isinstance(value, (list, tuple)) else (value,):
+            if not isinstance(each, (int, float, np.number, np.bool_, np.ndarray)):
+                raise DataError(f"{name} row {row} is {each!r} ({type(each).__name__}), needed is a number")
+    try:
+        return np.asarray(flat, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise DataError(f"{name} is not an array of numbers: {error}") from error

@@ -1,0 +1,160 @@
+"""Least squares with clustered errors on designs that may be rank-deficient. Arrays only."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from seal_datasets.estimate.inputs import Bools, Codes, Floats
+
+_RANK_TOLERANCE = 1e-9
+_LOADING_TOLERANCE = 1e-6
+
+
+@dataclass(frozen=True, slots=True)
+class LinearFit:
+    """A least-squares fit.
+
+    Attributes:
+        coefficients (`ndarray` of shape (k,)): nan where not identified.
+        covariance (`ndarray` of shape (k, k)): Clustered; nan where not identified or where there are too few clusters.
+        identified (`ndarray` of shape (k,)): Whether a coefficient is determined by the data.
+        rank (`int`): Rank of the design.
+        n_clusters (`int`): Clusters the errors are summed over.
+        residual_size (`float`): Largest absolute residual over the outcome's scale; 0 for a perfect fit.
+    """
+
+    coefficients: Floats
+    covariance: Floats
+    identified: Bools
+    rank: int
+    n_clusters: int
+    residual_size: float
+
+
+def group_sums(values: Floats, codes: Codes, n_groups: int) -> Floats:
+    """Sum the rows of each group.
+
+    Args:
+        values (`ndarray` of shape (n, k)): Rows.
+        codes (`ndarray` of shape (n,)): Group of each row, 0 to `n_groups` - 1.
+        n_groups (`int`): Number of groups.
+
+    Returns:
+        `ndarray` of shape (n_groups, k): Sums.
+    """
+    columns = [np.bincount(codes, weights=values[:, column], minlength=n_groups) for column in range(values.shape[1])]
+    return np.column_stack(columns) if columns else np.empty((n_groups, 0))
+
+
+def demean(values: Floats, codes: Codes) -> Floats:
+    """Subtract each group's mean: the within transformation, exact for groups of any size.
+
+    Args:
+        values (`ndarray` of shape (n, k)): Rows.
+        codes (`ndarray` of shape (n,)): Group of each row.
+
+    Returns:
+        `ndarray` of shape (n, k): Deviations; columns that are constant within every group are exactly 0.
+    """
+    n_groups = int(codes.max()) + 1
+    # Taking a group's first row off beforehand keeps constants exactly 0, which a mean of equal floats need not.
+    first = np.zeros(n_groups, dtype=np.int64)
+    first[codes[::-1]] = np.arange(len(codes))[::-1]
+    shifted = values - values[first][codes]
+    means = group_sums(shifted, codes, n_groups) / np.bincount(codes, minlength=n_groups)[:, None]
+    return shifted - means[codes]
+
+
+def null_loadings(design: Floats) -> tuple[Bools, int]:
+    """Which columns take part in an exact linear dependence.
+
+    Args:
+        design (`ndarray` of shape (n, k)): The design matrix.
+
+    Returns:
+        `tuple[ndarray, int]`: True for each column whose coefficient is not determined, and the rank.
+    """
+    gram = design.T @ design
+    scale = np.sqrt(np.diag(gram))
+    alive = scale > 0
+    loaded = ~alive
+    if alive.any():
+        correlations = gram[np.ix_(alive, alive)] / np.outer(scale[alive], scale[alive])
+        values, vectors = np.linalg.eigh(correlations)
+        null = values < _RANK_TOLERANCE * len(values)
+        loaded[alive] = (np.abs(vectors[:, null]) > _LOADING_TOLERANCE).any(axis=1)
+        return loaded, int((~null).sum())
+    return loaded, 0
+
+
+def fit_linear(design: Floats, outcome: Floats, clusters: Codes, *, small_sample: bool = True) -> LinearFit:
+    """Ordinary least squares with a cluster-robust (CRV1) covariance.
+
+    Args:
+        design (`ndarray` of shape (n, k)): Regressors, an intercept included where one is wanted.
+        outcome (`ndarray` of shape (n,)): Outcome.
+        clusters (`ndarray` of shape (n,)): Cluster codes, 0 to G - 1.
+        small_sample (`bool`, defaults to `True`): Multiply by G / (G - 1) * (n - 1) / (n - rank).
+
+    Returns:
+        `LinearFit`: The fit. With every row its own cluster the covariance is HC1.
+
+    Source: Liang and Zeger (1986); the factor is Stata's.
+    """
+    n, k = design.shape
+    unidentified, rank = null_loadings(design)
+    scale = np.sqrt((design**2).sum(axis=0))
+    safe = np.where(scale > 0, scale, 1.0)
+    scaled = design / safe
+    bread = np.linalg.pinv(scaled.T @ scaled, rcond=_RANK_TOLERANCE, hermitian=True)
+    coefficients = bread @ (scaled.T @ outcome) / safe
+    residuals = outcome - design @ coefficients
+    size = float(np.abs(outcome).max(initial=0.0))
+    residual_size = float(np.abs(residuals).max(initial=0.0)) / size if size else 0.0
+    n_clusters = int(clusters.max()) + 1
+    covariance = np.full((k, k), np.nan)
+    if n_clusters > 1 and n > rank:
+        scores = group_sums(scaled * residuals[:, None], clusters, n_clusters)
+        covariance = bread @ (scores.T @ scores) @ bread / np.outer(safe, safe)
+        covariance *= n_clusters / (n_clusters - 1) * (n - 1) / (n - rank) if small_sample else 1.0
+    coefficients = np.where(unidentified, math.nan, coefficients)
+    covariance[unidentified, :] = np.nan
+    covariance[:, unidentified] = np.nan
+    return LinearFit(coefficients, covariance, ~unidentified, rank, n_clusters, residual_size)
+
+
+def variance_inflation(design: Floats) -> Floats:
+    """Variance inflation factor of each column of a centred design: 1 / (1 - R^2) on the other columns.
+
+    Args:
+        design (`ndarray` of shape (n, k)): Columns with mean 0.
+
+    Returns:
+        `ndarray` of shape (k,): 1 for a column uncorrelated with the rest; nan for one that does not vary or is an
+        exact combination of others.
+    """
+    unidentified, _ = null_loadings(design)
+    factors = np.full(design.shape[1], np.nan)
+    kept = ~unidentified
+    if kept.any():
+        gram = design.T @ design
+        scale = np.sqrt(np.diag(gram))
+        alive = scale > 0
+        correlations = gram[np.ix_(alive, alive)] / np.outer(scale[alive], scale[alive])
+        inverse = np.linalg.pinv(correlations, rcond=_RANK_TOLERANCE, hermitian=True)
+        spread = np.full(design.shape[1], np.nan)
+        spread[alive] = np.diag(inverse)
+        factors[kept] = spread[kept]
+    return factors
+
+
+def condition_number(design: Floats) -> float:
+    """Ratio of the largest to the smallest singular value of the columns scaled to unit length (Belsley et al., 1980)."""
+    scale = np.sqrt((design**2).sum(axis=0))
+    if not (scale > 0).any():
+        return math.nan
+    singular = np.linalg.svd((design / np.where(scale > 0, scale, 1.0))[:, scale > 0], compute_uv=False)
+    return float(singular[0] / singular[-1]) if singular[-1] > _RANK_TOLERANCE * singular[0] else math.inf

@@ -1,0 +1,142 @@
+"""Alignment robustness (SEAL, Eq. 4): does changing a text's style, not its meaning, turn the model against the human choice?"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from seal_datasets.estimate.drivers import BinaryRow, Estimator, _values, binary_regression
+from seal_datasets.estimate.inputs import indicator, matrix, same_length, unique_names
+from seal_datasets.estimate.multiplicity import Adjustment
+from seal_datasets.estimate.result import Result
+
+
+@dataclass(frozen=True, slots=True)
+class RobustnessScore(BinaryRow):
+    """The robustness score of one feature, side and direction of flip; the other fields are as in `BinaryRow`.
+
+    Attributes:
+        feature (`str`): Name.
+        side (`str`): `chosen` or `rejected`.
+        direction (`str`): `+` where rewriting lowered the feature (original - rewritten > 0), `-` where it raised it.
+        n_flips (`int`): Pairs with that flip.
+    """
+
+    feature: str
+    side: str
+    direction: str
+    n_flips: int
+
+
+@dataclass(frozen=True, slots=True)
+class AlignmentRobustness(Result):
+    """How alignment stands up to rewriting.
+
+    Attributes:
+        scores (`tuple[RobustnessScore, ...]`): Log-odds of misalignment by rewriting, per feature, side and direction.
+        alignment_before (`float`): Alignment score on the original texts.
+        alignment_after (`float`): Alignment score on the rewritten ones.
+        n_pairs (`int`): Pairs.
+        n_misaligned_by_rewriting (`int`): Aligned before and not after.
+        n_separated (`int`): Pairs that separated flips predict perfectly.
+        estimator (`str`): `logit` or `linear_probability`.
+        covariance (`str`): How errors are computed.
+        adjust (`str`): How p-values are adjusted.
+        family_size (`int`): Tests adjusted for.
+        status (`str`): `ok`, or `one_class`.
+    """
+
+    scores: tuple[RobustnessScore, ...]
+    alignment_before: float
+    alignment_after: float
+    n_pairs: int
+    n_misaligned_by_rewriting: int
+    n_separated: int
+    estimator: str
+    covariance: str
+    adjust: str
+    family_size: int
+    status: str
+
+
+def alignment_robustness(
+    aligned: ArrayLike,
+    rewritten_aligned: ArrayLike,
+    chosen_flips: ArrayLike,
+    rejected_flips: ArrayLike,
+    feature_names: Sequence[str],
+    *,
+    groups: Sequence[Any] | NDArray[Any] | None = None,
+    estimator: Estimator = "logit",
+    adjust: Adjustment = "bonferroni",
+    confidence: float = 0.95,
+) -> AlignmentRobustness:
+    """Estimate which changes of a text's features by rewriting cost alignment.
+
+    Args:
+        aligned (array-like of shape (n,)): Whether the model is aligned on each original pair.
+        rewritten_aligned (array-like of shape (n,)): The same on the rewritten pair.
+        chosen_flips (array-like of shape (n, k)): Features of the chosen text, original minus rewritten; the sign counts.
+        rejected_flips (array-like of shape (n, k)): The same for the rejected text.
+        feature_names (`Sequence[str]`): The k names.
+        groups (sequence of shape (n,), *optional*): Prompt ids to cluster by.
+        estimator (`"logit"` or `"linear_probability"`): The equation, or what the published figures used.
+        adjust (`"bonferroni"`, `"holm"` or `"bh"`): How p-values are adjusted within the regression.
+        confidence (`float`, defaults to 0.95): Level of the intervals.
+
+    Returns:
+        `AlignmentRobustness`: Scores per feature, side and direction; positive ones go with misalignment.
+
+    Raises:
+        DataError: Shapes differ, an entry is not a finite number, an outcome is not true or false, or a name is repeated.
+
+    Source: SEAL, Eq. (4): the outcome is aligned before rewriting and not after, "no flip" is the base.
+
+    Example:
+
+    ```python
+    >>> aligned, after = [1] * 8, [0, 0, 0, 1, 0, 1, 1, 1]
+    >>> fit = alignment_robustness(aligned, after, [[1]] * 4 + [[0]] * 4, [[0]] * 8, ["positive"])
+    >>> row = fit.scores[0]
+    >>> row.side, row.direction, row.n_flips, round(row.odds_ratio, 6)  # (3/1) / (1/3)
+    ('chosen', '+', 4, 9.0)
+
+    ```
+    """
+    names = unique_names(feature_names)
+    before, after = indicator(aligned, "aligned"), indicator(rewritten_aligned, "rewritten_aligned")
+    n = same_length(aligned=before, rewritten_aligned=after)
+    flips = {
+        "chosen": matrix(chosen_flips, "chosen_flips", n, len(names)),
+        "rejected": matrix(rejected_flips, "rejected_flips", n, len(names)),
+    }
+    labels = [(name, side, direction) for side in flips for name in names for direction in ("+", "-")]
+    columns = np.column_stack(
+        [
+            np.sign(flips[side][:, names.index(name)]) == (1 if direction == "+" else -1)
+            for name, side, direction in labels
+        ]
+    ).astype(float)
+    misaligned = before & ~after
+    fit = binary_regression(misaligned, columns, groups, estimator, adjust, confidence)
+    counts = columns.sum(axis=0).astype(int)
+    return AlignmentRobustness(
+        tuple(
+            RobustnessScore(*_values(row), *label, int(count))
+            for row, label, count in zip(fit.rows, labels, counts, strict=True)
+        ),
+        float(before.mean()),
+        float(after.mean()),
+        n,
+        int(misaligned.sum()),
+        fit.n_separated,
+        estimator,
+        fit.covariance,
+        adjust,
+        fit.family_size,
+        fit.status,
+    )

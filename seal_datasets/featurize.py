@@ -1,0 +1,157 @@
+"""Add what a labeler, or plain counting, finds in each response as columns of the pairs table."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+
+from datasets import Features, List, Value
+
+from seal_datasets import schema
+from seal_datasets.labeler import PROMPT_VERSION, Labeler, Labels, Text, no_labels
+from seal_datasets.surface import SURFACE_FEATURES, SURFACE_VERSION, surface_features
+from seal_datasets.taxonomy import Feature, Taxonomy
+from seal_datasets.transform import Batch, Pairs, map_batches
+
+_FAILURE_TYPE = List({"feature": Value("string"), "reason": Value("string"), "detail": Value("string")})
+_NOT_SAMPLED = ("not_sampled", "the pair was not drawn for labeling")
+_COLUMN_TYPES = {
+    "bool": Value("bool"),
+    "ordinal": Value("int64"),
+    "labels": List(Value("string")),
+    "number": Value("float64"),
+}
+
+
+def feature_columns(features: Iterable[Feature]) -> Features:
+    """Columns and types that hold these features for both sides of a pair."""
+    return Features(
+        {schema.feature_column(each.name, side): _COLUMN_TYPES[each.type] for each in features for side in schema.SIDES}
+    )
+
+
+def add_surface_features(pairs: Pairs, *, batch_size: int = 1000) -> Pairs:
+    """Add the surface features of every response: length, layout, stock phrases and tone, without a language model.
+
+    Args:
+        pairs (`Dataset` or `IterableDataset`): Canonical pairs from `load_pairs`.
+        batch_size (`int`, defaults to 1000): Rows per call.
+
+    Returns:
+        `Dataset` or `IterableDataset`: The pairs with one column per surface feature and side; null where the text is.
+
+    Example:
+
+    ```python
+    >>> from datasets import Dataset
+    >>> from seal_datasets import add_surface_features, load_pairs
+    >>> rows = {"prompt": ["Hi"], "chosen": ["Hello! How are you?"], "rejected": ["What?"]}
+    >>> pairs, _ = load_pairs(Dataset.from_dict(rows))
+    >>> add_surface_features(pairs)["feature_surface_question_marks_chosen"][:]
+    [1.0]
+
+    ```
+    """
+    return map_batches(
+        pairs,
+        _surface_batch,
+        new_columns=feature_columns(SURFACE_FEATURES),
+        provenance={"surface_version": SURFACE_VERSION},
+        batch_size=batch_size,
+        desc="Surface features",
+    )
+
+
+def add_features(
+    pairs: Pairs,
+    labeler: Labeler,
+    taxonomy: Taxonomy,
+    *,
+    pair_ids: Collection[str] | None = None,
+    batch_size: int = 32,
+) -> Pairs:
+    """Add the labels a language model gives to every response, each asked blind to its side.
+
+    Responses are kept in the labeler's store as they come in, so an interrupted run asks only for what is missing.
+
+    Args:
+        pairs (`Dataset` or `IterableDataset`): Canonical pairs from `load_pairs`.
+        labeler (`Labeler`): The model to ask.
+        taxonomy (`Taxonomy`): What to ask; `taxonomy.select([...])` asks for less.
+        pair_ids (`Collection[str]`, *optional*): Label these pairs only; the others' labels are missing with the
+            reason `not_sampled`. All pairs when omitted.
+        batch_size (`int`, defaults to 32): Rows per call.
+
+    Returns:
+        `Dataset` or `IterableDataset`: The pairs with one column per feature and side, null where a label is missing,
+        and `labeling_failures_<side>`: which are missing and why.
+
+    Raises:
+        LabelerError: The endpoint is down or refuses to work; what was answered so far is in the store.
+    """
+
+    def label_batch(batch: Batch) -> Batch:
+        asked: dict[schema.Side, list[Text | tuple[str, str]]] = {
+            side: [
+                _text(batch, row, side) if pair_ids is None or pair_id in pair_ids else _NOT_SAMPLED
+                for row, pair_id in enumerate(batch[schema.PAIR_ID])
+            ]
+            for side in schema.SIDES
+        }
+        texts = [text for side in schema.SIDES for text in asked[side] if isinstance(text, Text)]
+        answers = dict(zip(texts, labeler.label(texts, taxonomy), strict=True))
+        columns: Batch = {}
+        for side in schema.SIDES:
+            labels = [answers[text] if isinstance(text, Text) else no_labels(taxonomy, *text) for text in asked[side]]
+            columns.update(_label_columns(labels, taxonomy, side))
+        return columns
+
+    return map_batches(
+        pairs,
+        label_batch,
+        new_columns={
+            **feature_columns(taxonomy.features),
+            **{schema.failures_column(side): _FAILURE_TYPE for side in schema.SIDES},
+        },
+        provenance={
+            "prompt_version": PROMPT_VERSION,
+            "taxonomy": [taxonomy.name, taxonomy.version, taxonomy.digest],
+            "labeler": [labeler.model, labeler.url],
+            "pair_ids": None if pair_ids is None else sorted(pair_ids),
+        },
+        batch_size=batch_size,
+        desc="Labels",
+        reuse_cache=False,
+    )
+
+
+def _surface_batch(batch: Batch) -> Batch:
+    columns: Batch = {name: [] for name in feature_columns(SURFACE_FEATURES)}
+    for side in schema.SIDES:
+        for response in batch[side]:
+            found = surface_features(response) if response is not None else {}
+            for feature in SURFACE_FEATURES:
+                columns[schema.feature_column(feature.name, side)].append(found.get(feature.name))
+    return columns
+
+
+def _text(batch: Batch, row: int, side: schema.Side) -> Text | tuple[str, str]:
+    """The text to label, or the reason and detail why there is none."""
+    prompt, response = batch[schema.PROMPT][row], batch[side][row]
+    if side == "rejected" and batch[schema.REJECTED_PROMPT][row] is not None:
+        prompt = batch[schema.REJECTED_PROMPT][row]
+    if prompt is None or response is None:
+        return "no_text", "the pair has no text on this side"
+    if not response.strip():
+        return "empty_response", "there is nothing to label"
+    return Text(prompt, response)
+
+
+def _label_columns(labels: list[Labels], taxonomy: Taxonomy, side: schema.Side) -> Batch:
+    columns: Batch = {
+        schema.feature_column(name, side): [each.values.get(name) for each in labels] for name in taxonomy.names
+    }
+    columns[schema.failures_column(side)] = [
+        [{"feature": failure.feature, "reason": failure.reason, "detail": failure.detail} for failure in each.failures]
+        for each in labels
+    ]
+    return columns

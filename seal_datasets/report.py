@@ -1,0 +1,438 @@
+"""Write what an audit found: `report.md` for people, `report.json` for programs, figures beside them.
+
+Everything is computed from the audit's own `pairs.parquet` and `run.json`, so whoever has the folder can make the
+report again and compare: `seal report FOLDER --check`. No statistics live here.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from datasets import Dataset
+
+from seal_datasets.analyze import analyze
+from seal_datasets.cards import escape_markdown, render_card
+from seal_datasets.errors import DataError
+from seal_datasets.figures import REGIMES, draw_figures
+from seal_datasets.taxonomy import Feature
+
+PAIRS_FILE = "pairs.parquet"
+RUN_FILE = "run.json"
+REPORT_FILE = "report.json"
+
+Json = dict[str, Any]
+
+
+def write_report(folder: str | Path) -> Json:
+    """Compute every quantity from an audit's folder and write the report, its figures and a dataset card.
+
+    Args:
+        folder (`str` or `Path`): Holds `pairs.parquet` and `run.json`.
+
+    Returns:
+        `dict[str, Any]`: The content of `report.json`.
+
+    Raises:
+        DataError: A file is missing or unreadable.
+        MissingExtraError: matplotlib is not installed.
+    """
+    folder = Path(folder)
+    pairs, run = _read(folder)
+    report = {"run": run, **analyze(pairs, features_of(run))}
+    (folder / REPORT_FILE).write_text(_dump(report), "utf-8")
+    figures = draw_figures(report, _table(pairs), folder / "figures")
+    (folder / "report.md").write_text(render_markdown(report, figures), "utf-8")
+    card = render_card(
+        "dataset_card.md",
+        title=f"SEAL audit of {run['source']}",
+        headline=headline(report),
+        run=run,
+        size_category=_size_category(len(pairs)),
+    )
+    (folder / "README.md").write_text(card, "utf-8")
+    return report
+
+
+def check_report(folder: str | Path) -> list[str]:
+    """Compute everything again and name each entry of `report.json` that differs.
+
+    Args:
+        folder (`str` or `Path`): A finished audit.
+
+    Returns:
+        `list[str]`: Dotted names of the entries that differ; empty when the report stands.
+
+    Raises:
+        DataError: A file is missing or unreadable.
+    """
+    folder = Path(folder)
+    pairs, run = _read(folder)
+    again = json.loads(_dump({"run": run, **analyze(pairs, features_of(run))}))
+    return sorted(_differences(_read_json(folder / REPORT_FILE), again, ""))
+
+
+def features_of(run: Mapping[str, Any]) -> list[Feature]:
+    """The features an audit used, as recorded in its `run.json`."""
+    return [Feature(**{**row, "values": tuple(map(tuple, row["values"]))}) for row in run["features"]]
+
+
+def headline(report: Mapping[str, Any]) -> list[str]:
+    """The few lines a reader needs first, as plain sentences with their n.
+
+    Args:
+        report (`Mapping[str, Any]`): From `write_report`.
+
+    Returns:
+        `list[str]`: One sentence each.
+    """
+    resistance = report["resistance"]["all"]
+    shares = {name: entry["share"] for name, entry in resistance["regimes"].items()}
+    lines = [
+        f"Alignment resistance {_rate(resistance, 'alignment_resistance')} on {resistance['n_pairs']:,} pairs: the "
+        "post-training model does not prefer the response that humans chose.",
+        f"Alignment score {_percent(resistance['pre_alignment_score'])} before training, "
+        f"{_percent(resistance['alignment_score'])} after; {_percent(shares['became_aligned'])} of pairs became aligned, "
+        f"{_percent(shares['reversed_alignment'])} were aligned before and no longer are.",
+    ]
+    if {"train", "heldout"} <= report["resistance"].keys():
+        seen, unseen = (report["resistance"][part] for part in ("train", "heldout"))
+        lines.append(
+            f"Resistance {_rate(seen, 'alignment_resistance')} on the {seen['n_pairs']:,} pairs trained on, "
+            f"{_rate(unseen, 'alignment_resistance')} on the {unseen['n_pairs']:,} held out."
+        )
+    shift = report["shift"]["all"]
+    lines.append(
+        f"Mean reward shift {_number(shift['mean_degrees'])} degrees, signed (mean size "
+        f"{_number(shift['mean_absolute_degrees'])})."
+    )
+    for imprint in report["imprint"].values():
+        changed = [row for row in imprint.get("difference", {}).get("imprint", ()) if _significant(row)]
+        changed.sort(key=lambda row: -abs(row["coefficient"] / row["std_error"]))
+        if changed:
+            named = ", ".join(f"{row['feature']} ({row['coefficient']:+.2f})" for row in changed[:4])
+            lines.append(f"Training changed the imprint of: {named} (over {imprint['n_pairs']:,} pairs, adjusted).")
+            break
+    else:
+        lines.append("No feature's imprint changed with training beyond what chance allows after adjustment.")
+    return lines
+
+
+def render_markdown(report: Mapping[str, Any], figures: Mapping[str, str]) -> str:
+    """Lay the report out as Markdown. Texts of the dataset are never shown; every outside string is escaped.
+
+    Args:
+        report (`Mapping[str, Any]`): From `write_report`.
+        figures (`Mapping[str, str]`): File name to caption.
+
+    Returns:
+        `str`: The document.
+    """
+    run = report["run"]
+    blocks = [
+        f"# SEAL audit of {escape_markdown(run['source'])}",
+        "\n".join(f"- {line}" for line in headline(report)),
+        *_warnings(report),
+        _figure(figures, "table1_regimes.png"),
+        "## Data",
+        *_data(report),
+        "## Alignment and resistance",
+        _resistance_table(report),
+        "## Alignment regimes and the labeler (Table 1)",
+        *_regime_section(report),
+        "## Reward shift",
+        _figure(figures, "figure2_reward_shift.png"),
+        _shift_table(report),
+        _figure(figures, "figure4_shift_by_regime.png"),
+        "## Feature imprint",
+        *_imprint_section(report, figures),
+        "## Drivers of misalignment (Eq. 3)",
+        *_drivers_section(report),
+        "## Labels",
+        *_labels_section(report),
+        "## How this was made",
+        *_provenance(run),
+    ]
+    return "\n\n".join(block for block in blocks if block) + "\n"
+
+
+def _size_category(n_rows: int) -> str:
+    """The Hub's word for a dataset's size."""
+    bounds = ((10**3, "n<1K"), (10**4, "1K<n<10K"), (10**5, "10K<n<100K"), (10**6, "100K<n<1M"), (10**7, "1M<n<10M"))
+    return next((name for bound, name in bounds if n_rows < bound), "10M<n<100M")
+
+
+def _read(folder: Path) -> tuple[Dataset, Json]:
+    path = folder / PAIRS_FILE
+    if not path.is_file():
+        raise DataError(f"{path.absolute()} does not exist; give the folder of a finished `seal audit`")
+    return Dataset.from_parquet(str(path)), _read_json(folder / RUN_FILE)
+
+
+def _read_json(path: Path) -> Json:
+    try:
+        content: Json = json.loads(path.read_text("utf-8"))
+    except (OSError, ValueError) as error:
+        raise DataError(
+            f"cannot read {path.absolute()}: {error}; give the folder of a finished `seal audit`"
+        ) from error
+    return content
+
+
+def _table(pairs: Dataset) -> pd.DataFrame:
+    texts = ("prompt", "chosen", "rejected", "conversation")
+    table: pd.DataFrame = pairs.remove_columns([name for name in texts if name in pairs.column_names]).to_pandas()
+    return table
+
+
+def _dump(report: Mapping[str, Any]) -> str:
+    return json.dumps(report, indent=1, allow_nan=False, ensure_ascii=False) + "\n"
+
+
+def _differences(old: object, new: object, where: str) -> Iterator[str]:
+    if isinstance(old, dict) and isinstance(new, dict):
+        for key in old.keys() | new.keys():
+            yield from _differences(old.get(key), new.get(key), f"{where}.{key}" if where else str(key))
+    elif isinstance(old, list) and isinstance(new, list) and len(old) == len(new):
+        for index, (before, after) in enumerate(zip(old, new, strict=True)):
+            yield from _differences(before, after, f"{where}[{index}]")
+    elif isinstance(old, float) and isinstance(new, float):
+        # Another machine's BLAS may sum in another order.
+        if abs(old - new) > 1e-9 * max(1.0, abs(old)):
+            yield where
+    elif old != new:
+        yield where
+
+
+def _warnings(report: Mapping[str, Any]) -> Iterator[str]:
+    run = report["run"]
+    if run["labeler"] and run["labeler"].get("weak"):
+        checked = {name: entry["gold"] for name, entry in report["labels"].items() if entry["gold"]}
+        against = ", ".join(
+            f"{name} {_percent(gold['agreement'])} (always giving the commonest answer: {_percent(gold['majority_share'])})"
+            for name, gold in checked.items()
+        )
+        yield (
+            f"> **Weak labeler.** The labels come from {run['labeler']['model']}, a very small embedded model. "
+            + (
+                f"Agreement with gold labels: {against}. "
+                if against
+                else "There are no gold labels to hold it against. "
+            )
+            + "Read everything that rests on its labels as a demonstration; give `--labeler URL` for real work."
+        )
+    if "heldout" not in report["resistance"]:
+        yield (
+            "> **Seen or unseen?** Nothing is known of which pairs the post-training model was trained on. Resistance on "
+            "training pairs measures fit, not generalisation."
+        )
+
+
+def _data(report: Mapping[str, Any]) -> Iterator[str]:
+    population, diagnosis = report["population"], report["run"]["diagnosis"]
+    yield (
+        f"{population['n_pairs']:,} pairs ({escape_markdown(str(diagnosis['format']))} format), {population['n_used']:,} used, over "
+        f"{population['n_prompts']:,} distinct prompts. Intervals and tests are clustered by prompt."
+    )
+    rows = [
+        [name, entry["count"], escape_markdown(str(entry["first_pair_id"]))]
+        for name, entry in diagnosis["problems"].items()
+    ]
+    if rows:
+        yield "Problems found in the data; these pairs are kept and flagged:\n\n" + _markdown_table(
+            ["problem", "pairs", "first pair_id"], rows
+        )
+    if population["excluded"]:
+        yield "Pairs left out of every estimate, by reason:\n\n" + _markdown_table(
+            ["reason", "pairs"], list(population["excluded"].items())
+        )
+    statuses = report["run"]["scoring"]
+    rows = [[model, *(counts.get(each, 0) for each in ("ok", "truncated", "too_long", "no_text"))]
+            for model, counts in statuses.items()]  # fmt: skip
+    yield "Texts scored:\n\n" + _markdown_table(
+        ["model", "whole", "start of prompt dropped", "too long", "no text"], rows
+    )
+
+
+def _resistance_table(report: Mapping[str, Any]) -> str:
+    rows = [
+        [part, entry["n_pairs"], _percent(entry["pre_alignment_score"]), _percent(entry["alignment_score"]),
+         _rate(entry, "alignment_resistance"), entry["n_ties"]]
+        for part, entry in report["resistance"].items()
+    ]  # fmt: skip
+    return _markdown_table(
+        ["pairs", "n", "alignment before", "alignment after", "resistance after (95 % interval)", "ties"], rows
+    )
+
+
+def _regime_section(report: Mapping[str, Any]) -> Iterator[str]:
+    regimes, agreement = report["resistance"]["all"]["regimes"], report["labeler_agreement"]
+    rows = []
+    for name, title in REGIMES.items():
+        entry, labeler = regimes[name], agreement.get("regimes", {}).get(name, {})
+        rows.append(
+            [title, entry["count"], _rate(entry, "share"), _rate(labeler, "agreement_rate"), labeler.get("n", 0)]
+        )
+    yield _markdown_table(
+        ["regime", "pairs", "share (95 % interval)", "labeler agrees with the human choice", "of n"], rows
+    )
+    if agreement["status"] != "ok":
+        yield f"Labeler preference: {agreement['status']}."
+        return
+    preference = agreement["preference"]
+    yield (
+        f"By the targets {', '.join(agreement['targets'])} in this order, the labeler prefers the chosen response in "
+        f"{preference['chosen']:,} pairs and the rejected one in {preference['rejected']:,}, and is indifferent in "
+        f"{preference['indifferent']:,}; agreement is taken over the first two. "
+        f"{agreement['n_pairs_with_missing_labels']:,} pairs lack a target label."
+    )
+
+
+def _shift_table(report: Mapping[str, Any]) -> str:
+    rows = [
+        [name.replace("_", " "), entry["n_pairs"], _number(entry["mean_degrees"]), _number(entry["median_degrees"]),
+         _number(entry["mean_absolute_degrees"]), entry["n_undefined"]]
+        for name, entry in report["shift"].items()
+    ]  # fmt: skip
+    return _markdown_table(
+        ["pairs", "n", "mean θ (signed °)", "median θ (signed °)", "mean size of θ (°)", "undefined"], rows
+    )
+
+
+def _imprint_section(report: Mapping[str, Any], figures: Mapping[str, str]) -> Iterator[str]:
+    yield (
+        "Points of reward a response gains with a feature over a response to the same prompt without it, the other features "
+        "held fixed (Eq. 1, fixed effects by prompt). Associations, not causes. A feature that never differs within a prompt "
+        "is *not identified*: it has no number here."
+    )
+    yield _figure(figures, "figure3_imprint.png")
+    for name, imprint in report["imprint"].items():
+        yield f"### {'Surface features, every usable pair' if name == 'surface' else 'All features, pairs with every label'}"
+        if imprint["status"] != "ok":
+            yield f"No estimate: {imprint['status']}."
+            continue
+        yield (
+            f"{imprint['n_pairs']:,} pairs; {imprint['n_pairs_with_missing_labels']:,} left out for a missing label. "
+            f"p is adjusted ({imprint['post']['adjust']}) within each column."
+        )
+        rows = [
+            [before["feature"], _estimate(before), _estimate(after), _estimate(change), after["n_discordant"],
+             _number(after["vif"]), after["status"]]
+            for before, after, change in zip(
+                *(imprint[model]["imprint"] for model in ("pre", "post", "difference")), strict=True
+            )
+        ]  # fmt: skip
+        yield _markdown_table(
+            ["feature", "before", "after", "after − before", "prompts where it differs", "VIF", "status"], rows
+        )
+        rows = [
+            [row["feature"], row["side"], _estimate(row, digits=1), row["status"]]
+            for row in imprint["shift"]["imprint"]
+        ]
+        yield "Imprint on the reward shift, in degrees (Eq. 2):\n\n" + _markdown_table(
+            ["feature", "side", "coefficient", "status"], rows
+        )
+
+
+def _drivers_section(report: Mapping[str, Any]) -> Iterator[str]:
+    drivers = report["drivers"]
+    yield "Log-odds that the post-training model is aligned; above 0 a feature goes with alignment, below 0 with resistance."
+    if "drivers" not in drivers:
+        yield f"No estimate: {drivers['status']}."
+        return
+    yield f"{drivers['n_pairs']:,} pairs, {drivers['n_aligned']:,} aligned; {escape_markdown(str(drivers['covariance']))}."
+    rows = [
+        [row["feature"], row["side"], _estimate(row), _number(row["odds_ratio"]), _number(row["average_marginal_effect"], 3),
+         row["status"]]
+        for row in drivers["drivers"]
+    ]  # fmt: skip
+    yield _markdown_table(["feature", "side", "log-odds", "odds ratio", "average marginal effect", "status"], rows)
+
+
+def _labels_section(report: Mapping[str, Any]) -> Iterator[str]:
+    rows = []
+    for name, entry in report["labels"].items():
+        gold = entry["gold"]
+        reasons = ", ".join(f"{reason} {count}" for reason, count in entry["missing_by_reason"].items())
+        rows.append(
+            [name, entry["role"], entry["n_texts"] - entry["n_missing"], reasons or entry["n_missing"],
+             _number(entry.get("mean_chosen")), _number(entry.get("mean_rejected")),
+             f"{_rate(gold, 'agreement')} of {gold['n']}, κ {_number(gold['kappa'])}" if gold else "–"]
+        )  # fmt: skip
+    yield _markdown_table(
+        ["feature", "role", "labels", "missing", "mean, chosen", "mean, rejected", "agreement with gold labels"], rows
+    )
+
+
+def _provenance(run: Mapping[str, Any]) -> Iterator[str]:
+    rows: list[list[object]] = [["seal_datasets", run["seal_datasets"]]]
+    for name, model in run["models"].items():
+        rows.append([f"{name}-training model", f"{escape_markdown(model['model'])} at {model['revision']} ({model['architecture']}, "
+                     f"{model['input_style']}, {model['dtype']}, at most {model['max_length']} tokens, "
+                     f"longer: {model['over_length']})"])  # fmt: skip
+    labeler = run["labeler"]
+    rows.append(
+        [
+            "labeler",
+            f"{escape_markdown(labeler['model'])} at {escape_markdown(labeler['endpoint'])}" if labeler else "none",
+        ]
+    )
+    taxonomy = run["taxonomy"]
+    rows.append(
+        [
+            "taxonomy",
+            f"{escape_markdown(taxonomy['name'])} {escape_markdown(taxonomy['version'])} ({taxonomy['digest']})",
+        ]
+    )
+    rows += [[escape_markdown(name), escape_markdown(str(value))] for name, value in (run["training"] or {}).items()]
+    rows += [[escape_markdown(name), escape_markdown(str(value))] for name, value in run["settings"].items()]
+    rows += [[name, version] for name, version in run["versions"].items()]
+    yield _markdown_table(["what", "value"], rows)
+    yield (
+        "Every number above is in `report.json` and can be computed again from `pairs.parquet` in this folder: "
+        "`seal report FOLDER --check`."
+    )
+
+
+def _figure(figures: Mapping[str, str], name: str) -> str:
+    return f"![{figures[name]}](figures/{name})\n\n*{figures[name]}*" if name in figures else ""
+
+
+def _markdown_table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+    lines = [header, ["---"] * len(header), *([_cell(value) for value in row] for row in rows)]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+def _cell(value: object) -> str:
+    return f"{value:,}" if isinstance(value, int) else str(value).replace("|", "\\|").replace("\n", " ")
+
+
+def _percent(value: float | None) -> str:
+    return "–" if value is None else f"{100 * value:.1f} %"
+
+
+def _number(value: float | None, digits: int = 2) -> str:
+    return "–" if value is None else f"{value:.{digits}f}"
+
+
+def _rate(entry: Mapping[str, Any], key: str) -> str:
+    if entry.get(key) is None:
+        return "–"
+    low, high = entry["confidence_interval"]
+    return f"{_percent(entry[key])} ({100 * low:.1f}–{100 * high:.1f})"
+
+
+def _estimate(row: Mapping[str, Any], digits: int = 2) -> str:
+    if row["coefficient"] is None:
+        return "–"
+    if row["std_error"] is None:
+        return f"{row['coefficient']:+.{digits}f}"
+    star = "\\*" if _significant(row) else ""
+    return f"{row['coefficient']:+.{digits}f} ± {row['std_error']:.{digits}f}{star}"
+
+
+def _significant(row: Mapping[str, Any]) -> bool:
+    return row["p_adjusted"] is not None and row["p_adjusted"] < 0.05

@@ -1,0 +1,88 @@
+"""The columns of a pairs table: the only place where a column name is spelled.
+
+A table of preference pairs moves through the pipeline from left to right and only ever gains columns:
+
+| room        | columns it adds |
+|-------------|-----------------|
+| `load`      | `pair_id`, `prompt_id`, `prompt`, `chosen`, `rejected`, `conversation`, `problems`,            |
+|             | `rejected_prompt` and `rejected_conversation` (null unless the two prompts differ)             |
+| `featurize` | `feature_<name>_<side>`, `labeling_failures_<side>` |
+| `score`     | `reward_<model>_<side>`, `reward_status_<model>_<side>`, `reward_tokens_<model>_<side>` |
+| `audit`     | `partition`, `margin_<model>`, `regime`, `reward_shift_degrees`, `labeler_preference` |
+
+A *side* is `chosen` or `rejected`. Names are built here and never taken apart again.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+Side = Literal["chosen", "rejected"]
+SIDES: tuple[Side, Side] = ("chosen", "rejected")
+
+PAIR_ID = "pair_id"
+PROMPT_ID = "prompt_id"
+PROMPT = "prompt"
+CHOSEN = "chosen"
+REJECTED = "rejected"
+CONVERSATION = "conversation"
+REJECTED_PROMPT = "rejected_prompt"
+REJECTED_CONVERSATION = "rejected_conversation"
+PROBLEMS = "problems"
+
+PARTITION = "partition"
+REGIME = "regime"
+REWARD_SHIFT = "reward_shift_degrees"
+LABELER_PREFERENCE = "labeler_preference"
+
+CANONICAL_COLUMNS = (
+    PAIR_ID,
+    PROMPT_ID,
+    PROMPT,
+    CHOSEN,
+    REJECTED,
+    CONVERSATION,
+    REJECTED_PROMPT,
+    REJECTED_CONVERSATION,
+    PROBLEMS,
+)
+
+
+def source_column(name: str) -> str:
+    """Where an original column rides along when its name is taken by a canonical one."""
+    return f"source_{name}"
+
+
+def feature_column(feature: str, side: Side) -> str:
+    """Column of one feature's value for one side."""
+    return f"feature_{feature}_{side}"
+
+
+def gold_column(feature: str, side: Side) -> str:
+    """Column of one feature's human (gold) label for one side."""
+    return f"gold_{feature}_{side}"
+
+
+def failures_column(side: Side) -> str:
+    """Column of the labels that are missing on one side, with the reason of each."""
+    return f"labeling_failures_{side}"
+
+
+def reward_column(model: str, side: Side) -> str:
+    """Column of the reward a model gives to one side (raw logit, float32)."""
+    return f"reward_{model}_{side}"
+
+
+def reward_status_column(model: str, side: Side) -> str:
+    """Column that says how a reward came about: `ok`, `truncated`, `too_long` or `no_text`."""
+    return f"reward_status_{model}_{side}"
+
+
+def reward_tokens_column(model: str, side: Side) -> str:
+    """Column of a text's length in the model's tokens, before any truncation."""
+    return f"reward_tokens_{model}_{side}"
+
+
+def margin_column(model: str) -> str:
+    """Column of the reward margin, chosen minus rejected."""
+    return f"margin_{model}"

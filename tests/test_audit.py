@@ -1,0 +1,82 @@
+"""The pipeline end to end on a small table: real models with untrained heads, the real embedded labeler."""
+
+import json
+
+import pytest
+from datasets import Dataset
+
+from seal_datasets.audit import EMBEDDED_FEATURES, AuditSettings, run_audit
+from seal_datasets.demo import demo_path
+from seal_datasets.errors import DataError
+from seal_datasets.report import check_report
+from seal_datasets.taxonomy import load_taxonomy
+
+
+@pytest.fixture(scope="module")
+def settings(reward_models):
+    return AuditSettings(
+        limit=24, label_limit=6, features=("last_response_is_harmless", "last_response_is_helpful"), **reward_models
+    )
+
+
+@pytest.fixture(scope="module")
+def audited(settings, tmp_path_factory):
+    out = tmp_path_factory.mktemp("audit")
+    return out, run_audit(str(demo_path()), out, settings)
+
+
+@pytest.mark.real_lm
+def test_an_audit_ends_with_a_report_that_can_be_checked(audited):
+    out, report = audited
+    assert report["population"]["n_pairs"] == 24
+    assert report["run"]["labeler"]["weak"] is True
+    assert report["run"]["labeler"]["n_pairs_sampled"] == 6
+    assert report["labels"]["last_response_is_helpful"]["missing_by_reason"]["not_sampled"] > 0
+    assert report["run"]["models"]["post"]["revision"].startswith("sha256:")
+    assert check_report(out) == []
+
+
+@pytest.mark.real_lm
+def test_the_parquet_holds_originals_features_rewards_and_results(audited):
+    pairs = Dataset.from_parquet(str(audited[0] / "pairs.parquet"))
+    expected = {"pair_id", "gold_last_response_is_helpful_chosen", "feature_last_response_is_helpful_rejected",
+                "reward_pre_chosen", "margin_post", "regime", "labeler_preference"}  # fmt: skip
+    assert expected <= set(pairs.column_names)
+    assert len(pairs) == 24
+
+
+@pytest.mark.real_lm
+def test_running_again_asks_for_nothing_and_changes_nothing(audited, settings, capsys):
+    out, report = audited
+    again = run_audit(str(demo_path()), out, settings)
+    assert "asked 0 texts" in capsys.readouterr().err
+    assert again == report
+
+
+def test_without_a_labeler_the_surface_features_remain(reward_models, tmp_path):
+    report = run_audit(str(demo_path()), tmp_path, AuditSettings(limit=24, labeler="none", **reward_models))
+    assert report["labeler_agreement"]["status"] == "no target features"
+    assert all(name.startswith("surface_") for name in report["labels"])
+    assert not (tmp_path / "labels.sqlite").exists()
+
+
+def test_the_embedded_features_are_of_the_taxonomy_and_hold_its_targets():
+    taxonomy = load_taxonomy().select(EMBEDDED_FEATURES)
+    assert len(taxonomy.targets) == 2
+
+
+def test_settings_that_contradict_themselves_are_refused():
+    with pytest.raises(DataError, match="give both models"):
+        AuditSettings(post="m")
+
+
+@pytest.mark.slow
+def test_real_pairs_are_scored_and_described_without_losing_one(hh_rlhf, reward_models, tmp_path):
+    settings = AuditSettings(limit=300, labeler="none", **reward_models)
+    report = run_audit(str(hh_rlhf), tmp_path, settings)
+    population = report["population"]
+    assert population["n_pairs"] == 300
+    assert population["n_used"] + sum(population["excluded"].values()) == 300
+    for counts in report["run"]["scoring"].values():
+        assert sum(counts.values()) == 600
+    json.dumps(report, allow_nan=False)

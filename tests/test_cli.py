@@ -1,0 +1,122 @@
+"""The command as a new user meets it: help, mistakes, exit codes, and what goes to which stream."""
+
+import gzip
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from datasets import Dataset
+
+from seal_datasets.cli import main
+
+SEAL = [sys.executable, "-m", "seal_datasets.cli"]
+ROWS = [{"prompt": f"Question {n}?", "chosen": f"yes {n}", "rejected": f"no {n}"} for n in range(12)]
+
+
+@pytest.fixture
+def data(tmp_path):
+    path = tmp_path / "pairs.jsonl"
+    path.write_text("\n".join(map(json.dumps, ROWS)))
+    return path
+
+
+def test_help_names_every_verb_and_shows_examples(capsys):
+    with pytest.raises(SystemExit) as stopped:
+        main(["--help"])
+    assert stopped.value.code == 0
+    text = capsys.readouterr().out
+    for verb in ("audit", "featurize", "score", "train-pair", "report", "install-metrics"):
+        assert verb in text
+    assert "seal audit --demo" in text
+
+
+@pytest.mark.parametrize("verb", ["audit", "featurize", "score", "train-pair", "report", "install-metrics"])
+def test_every_verb_explains_itself(verb, capsys):
+    with pytest.raises(SystemExit) as stopped:
+        main([verb, "--help"])
+    assert stopped.value.code == 0
+    assert len(capsys.readouterr().out) > 200
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["audit"], "give a dataset to audit, or --demo"),
+        (["audit", "x.jsonl", "--demo"], "not both"),
+        (["audit", "--demo", "--pre", "m"], "give both models"),
+        (["audit", "--demo", "--labeler", "openai"], "must be 'local', 'none' or a URL"),
+        (["audit", "--demo", "--labeler", "http://localhost:1/v1"], "needs the name of its model"),
+        (["audit", "--demo", "--limit", "0"], "limit must be at least 1"),
+        (["audit", "--demo", "--features", "politeness"], "no feature 'politeness'; it has:"),
+        (["audit", "--demo", "--taxonomy", "absent.yaml"], "no taxonomy at"),
+        (["audit", "absent.jsonl", "--labeler", "none"], "absent.jsonl"),
+        (["report", "nowhere"], "give the folder of a finished `seal audit`"),
+        (["install-metrics", "accuracy"], "alignment_resistance"),
+    ],
+)
+def test_mistakes_end_with_2_and_say_what_to_do(arguments, message, capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert main(arguments) == 2
+    streams = capsys.readouterr()
+    assert message in streams.err
+    assert streams.out == ""
+    assert "Traceback" not in streams.err
+
+
+def test_bad_files_are_explained_by_the_command(tmp_path, capsys, reward_models):
+    truncated = tmp_path / "cut.jsonl.gz"
+    truncated.write_bytes(gzip.compress("\n".join(map(json.dumps, ROWS)).encode())[:-20])
+    (tmp_path / "empty.jsonl").write_text("")
+    (tmp_path / "other.jsonl").write_text(json.dumps({"text": "a", "label": 1}))
+    for name, words in (("cut.jsonl.gz", "cut.jsonl.gz"), ("empty.jsonl", "empty"), ("other.jsonl", "text, label")):
+        out = tmp_path / "out.parquet"
+        assert main(["score", str(tmp_path / name), "--model", f"rm={reward_models['pre']}", "--out", str(out)]) == 2
+        assert words in capsys.readouterr().err
+        assert not out.exists()
+
+
+def test_score_refuses_a_malformed_model_option(data, tmp_path, capsys):
+    assert main(["score", str(data), "--model", "post", "--out", str(tmp_path / "o.parquet")]) == 2
+    assert "NAME=MODEL" in capsys.readouterr().err
+
+
+def test_verbs_hand_a_table_on_without_losing_columns(data, tmp_path, capsys, reward_models):
+    labelled, scored = tmp_path / "labelled.parquet", tmp_path / "scored.parquet"
+    assert main(["featurize", str(data), "--labeler", "none", "--out", str(labelled)]) == 0
+    assert main(["score", str(labelled), "--model", f"post={reward_models['post']}", "--out", str(scored)]) == 0
+    assert capsys.readouterr().out == f"{labelled}\n{scored}\n"
+    before, after = (Dataset.from_parquet(str(path)) for path in (labelled, scored))
+    assert set(before.column_names) < set(after.column_names)
+    assert after["feature_surface_log_tokens_chosen"][:] == before["feature_surface_log_tokens_chosen"][:]
+    assert after["pair_id"][:] == before["pair_id"][:]
+
+
+def test_a_labeler_that_is_down_is_an_error_with_its_address(data, tmp_path, capsys):
+    url = "http://127.0.0.1:9/v1"
+    arguments = ["featurize", str(data), "--labeler", url, "--labeler-model", "m", "--out", str(tmp_path / "o.parquet")]
+    assert main(arguments) == 2
+    assert f"cannot reach the labeler at {url}" in capsys.readouterr().err
+
+
+def test_a_key_is_read_from_the_environment_and_written_nowhere(data, tmp_path, monkeypatch, capsys):
+    from tests.test_labeler import Endpoint
+
+    monkeypatch.setenv("SEAL_LABELER_API_KEY", "sk-very-secret")
+    answer = json.dumps({"last_response_is_helpful": True})
+    with Endpoint((200, answer, "stop")) as endpoint:
+        arguments = ["featurize", str(data), "--labeler", endpoint.url, "--labeler-model", "m"]
+        arguments += ["--features", "last_response_is_helpful", "--out", str(tmp_path / "o.parquet")]
+        assert main(arguments) == 0
+        assert set(endpoint.keys) == {"Bearer sk-very-secret"}
+    streams = capsys.readouterr()
+    assert "sk-very-secret" not in streams.out + streams.err
+    written = [path.read_bytes() for path in Path(tmp_path).rglob("*") if path.is_file()]
+    assert len(written) >= 3
+    assert not any(b"sk-very-secret" in content for content in written)
+
+
+def test_the_module_runs_as_a_program():
+    finished = subprocess.run([*SEAL, "--version"], capture_output=True, text=True, check=True)
+    assert finished.stdout.startswith("seal_datasets ")

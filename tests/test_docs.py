@@ -1,0 +1,71 @@
+"""README is executed: its Python blocks as doctests, its shell commands in the order given, on a small file."""
+
+import doctest
+import json
+import os
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from seal_datasets.demo import demo_path
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text("utf-8")
+BLOCKS = re.findall(r"```(\w*)\n(.*?)```", README, flags=re.DOTALL)
+COMMANDS = [
+    shlex.split(line, comments=True)
+    for kind, block in BLOCKS
+    if kind == "bash"
+    for line in block.splitlines()
+    if line.strip()
+]
+
+
+def test_python_in_the_readme_runs():
+    source = "\n".join(block for kind, block in BLOCKS if kind == "python")
+    test = doctest.DocTestParser().get_doctest(source, {}, "README.md", "README.md", 0)
+    assert len(test.examples) > 10
+    result = doctest.DocTestRunner().run(test)
+    assert result.failed == 0
+
+
+def test_make_targets_in_the_readme_exist():
+    targets = {command[1] for command in COMMANDS if command[0] == "make"}
+    assert targets == {"audit", "test"}
+    makefile = (ROOT / "Makefile").read_text()
+    assert all(re.search(rf"^{target}:", makefile, flags=re.MULTILINE) for target in targets)
+
+
+@pytest.mark.slow
+def test_commands_in_the_readme_run_in_order(tmp_path):
+    rows = [json.loads(line) for line in demo_path().read_text("utf-8").splitlines()][:40]
+    (tmp_path / "pairs.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    (tmp_path / "scripts").symlink_to(ROOT / "scripts")
+    environment = {
+        **os.environ,
+        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+        "HF_HOME": str(tmp_path / "hf"),
+        "OMP_NUM_THREADS": "1",
+    }
+    commands = [command for command in COMMANDS if command[0] in ("seal", "accelerate")]
+    assert {command[1] for command in commands if command[0] == "seal"} == {
+        "train-pair", "featurize", "score", "audit", "report", "install-metrics",
+    }  # fmt: skip
+    for command in commands:
+        finished = subprocess.run(
+            command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False, timeout=600
+        )
+        assert finished.returncode == 0, f"{shlex.join(command)}\n{finished.stderr[-2000:]}"
+    assert (tmp_path / "report" / "report.md").is_file()
+
+
+def test_the_tree_in_the_readme_names_every_module():
+    named = set(re.findall(r"^  (\w+\.py|\w+/)", README, flags=re.MULTILINE))
+    package = ROOT / "seal_datasets"
+    modules = {path.name for path in package.glob("*.py")} - {"__init__.py", "errors.py", "version.py"}
+    folders = {f"{path.parent.name}/" for path in package.glob("*/__init__.py")}
+    assert named == modules | folders

@@ -1,0 +1,190 @@
+"""Scores are held against a bare transformers loop; the chat model is a tiny Llama with seeded random weights."""
+
+import json
+import shutil
+
+import pytest
+import torch
+from transformers import (
+    AutoModelForSequenceClassification,
+    AutoTokenizer,
+    LlamaConfig,
+    LlamaForSequenceClassification,
+    PreTrainedTokenizerFast,
+)
+
+from seal_datasets.errors import DataError, ModelError
+from seal_datasets.reward_model import Exchange, RewardModel
+
+# Padding changes the order of float32 sums; MiniLM logits move by less than this.
+PADDING_JITTER = 1e-5
+
+TEMPLATE = "{{ bos_token }}{% for m in messages %}[{{ m.role }}] {{ m.content }} {% endfor %}"
+
+
+def turn(text):
+    return [{"role": "user", "content": text}]
+
+
+EXCHANGES = [
+    Exchange("How do I boil an egg?", turn("How do I boil an egg?"), "Ten minutes in boiling water."),
+    Exchange("Hi", turn("Hi"), "Hello there, it is good to see you. " * 12),
+    Exchange("Name a colour.", turn("Name a colour."), "Blue"),
+    Exchange("Name a colour.", turn("Name a colour."), ""),
+    Exchange("How do I boil an egg?", turn("How do I boil an egg?"), "Ten minutes in boiling water."),
+]
+
+
+def bare_loop(path, exchanges):
+    tokenizer, model = AutoTokenizer.from_pretrained(path), AutoModelForSequenceClassification.from_pretrained(path)
+    with torch.inference_mode():
+        # Lists, because the tokenizer takes a lone empty string for no second segment at all.
+        inputs = [tokenizer([each.prompt], [each.response], return_tensors="pt") for each in exchanges]
+        return [model(**each).logits.item() for each in inputs]
+
+
+@pytest.fixture(scope="module")
+def chat_model(tmp_path_factory, minilm):
+    """A Llama-shaped reward model with random weights, a chat template and 64 positions."""
+    path = tmp_path_factory.mktemp("chat")
+    tokenizer = AutoTokenizer.from_pretrained(minilm)
+    tokenizer.bos_token = "[CLS]"
+    tokenizer.chat_template = TEMPLATE
+    tokenizer.model_max_length = 64
+    tokenizer.save_pretrained(path)
+    torch.manual_seed(0)
+    config = LlamaConfig(
+        vocab_size=len(tokenizer), hidden_size=32, intermediate_size=64, num_hidden_layers=2, num_attention_heads=4,
+        num_labels=1, max_position_embeddings=64, pad_token_id=tokenizer.pad_token_id,
+    )  # fmt: skip
+    LlamaForSequenceClassification(config).save_pretrained(path)
+    return str(path)
+
+
+@pytest.mark.parametrize("batch_size", [1, 2, 5])
+def test_rewards_equal_a_bare_loop_at_every_batch_size(reward_models, batch_size):
+    scored = RewardModel(reward_models["post"], batch_size=batch_size).score(EXCHANGES)
+    assert [status for _, status, _ in scored] == ["ok"] * 5
+    assert [reward for reward, _, _ in scored] == pytest.approx(
+        bare_loop(reward_models["post"], EXCHANGES), abs=PADDING_JITTER
+    )
+
+
+def test_order_of_texts_does_not_matter(reward_models):
+    model = RewardModel(reward_models["post"])
+    forward, backward = model.score(EXCHANGES), model.score(EXCHANGES[::-1])
+    assert [reward for reward, _, _ in backward[::-1]] == pytest.approx(
+        [reward for reward, _, _ in forward], abs=PADDING_JITTER
+    )
+
+
+def test_chat_template_is_used_with_one_bos(chat_model):
+    model = RewardModel(chat_model)
+    assert model.input_style == "chat_template"
+    (reward, status, n_tokens), *_ = model.score(EXCHANGES[:1])
+    tokenizer = AutoTokenizer.from_pretrained(chat_model)
+    text = "[CLS][user] How do I boil an egg? [assistant] Ten minutes in boiling water. "
+    ids = tokenizer(text, add_special_tokens=False, return_tensors="pt")
+    assert (ids["input_ids"] == tokenizer.bos_token_id).sum() == 1
+    assert n_tokens == ids["input_ids"].shape[1]
+    with torch.inference_mode():
+        logits = AutoModelForSequenceClassification.from_pretrained(chat_model)(**ids).logits
+    assert status == "ok"
+    assert reward == pytest.approx(logits.item(), abs=PADDING_JITTER)
+
+
+def test_too_long_is_an_error_by_default(reward_models):
+    with pytest.raises(DataError, match=r"has 603 tokens and the model takes 512.*over_length='truncate'"):
+        RewardModel(reward_models["pre"]).score([Exchange("word " * 599, [], "no")])
+
+
+def test_truncation_drops_the_start_of_the_prompt_and_keeps_the_response(reward_models):
+    long = Exchange("start " + "word " * 599, [], "the response")
+    model = RewardModel(reward_models["pre"], over_length="truncate")
+    (reward, status, n_tokens), (kept, _, _) = model.score(
+        [long, Exchange("word " * 507, [], "the response")]  # 507 + 2 + 3 special tokens = 512
+    )
+    assert (status, n_tokens) == ("truncated", 605)
+    assert reward == pytest.approx(kept, abs=PADDING_JITTER)
+
+
+def test_a_response_that_is_too_long_alone_is_left_unscored(reward_models):
+    (scored,) = RewardModel(reward_models["pre"], over_length="truncate").score([Exchange("p", [], "word " * 600)])
+    assert scored == (None, "too_long", 604)
+
+
+def test_skip_leaves_long_texts_without_a_reward(reward_models):
+    scored = RewardModel(reward_models["pre"], over_length="skip").score(
+        [Exchange("word " * 600, [], "no"), EXCHANGES[0]]
+    )
+    assert [(status, reward is None) for reward, status, _ in scored] == [("too_long", True), ("ok", False)]
+
+
+def test_truncation_under_a_chat_template_drops_whole_turns(chat_model):
+    turns = [
+        {"role": "user", "content": "old " * 60},
+        {"role": "assistant", "content": "old answer"},
+        {"role": "user", "content": "new question"},
+    ]
+    model = RewardModel(chat_model, over_length="truncate")
+    (cut, status, _), (fresh, _, _) = model.score([Exchange("", turns, "reply"), Exchange("", turns[2:], "reply")])
+    assert status == "truncated"
+    assert cut == pytest.approx(fresh, abs=PADDING_JITTER)
+    (unfit,) = model.score([Exchange("", turn("old " * 80), "reply")])
+    assert unfit[:2] == (None, "too_long")
+
+
+def test_provenance_changes_with_the_weights(reward_models):
+    pre, post = (RewardModel(reward_models[name]).provenance() for name in ("pre", "post"))
+    assert pre["revision"] != post["revision"]
+    assert (pre["input_style"], pre["max_length"], pre["dtype"]) == ("text_pair", 512, "float32")
+    json.dumps(pre)
+
+
+def test_a_model_without_a_trained_head_is_refused(minilm):
+    with pytest.raises(ModelError, match=r"not a trained reward model: its weights lack classifier\.bias"):
+        RewardModel(minilm)
+
+
+def test_a_classifier_with_two_outputs_is_refused(tmp_path, minilm):
+    AutoModelForSequenceClassification.from_pretrained(minilm, num_labels=2).save_pretrained(tmp_path)
+    AutoTokenizer.from_pretrained(minilm).save_pretrained(tmp_path)
+    with pytest.raises(ModelError, match="has 2 outputs; a reward model has one"):
+        RewardModel(tmp_path)
+
+
+def test_pickled_weights_are_refused_unless_allowed(tmp_path, reward_models):
+    shutil.copytree(reward_models["pre"], tmp_path, dirs_exist_ok=True)
+    model = AutoModelForSequenceClassification.from_pretrained(tmp_path)
+    torch.save(model.state_dict(), tmp_path / "pytorch_model.bin")
+    (tmp_path / "model.safetensors").unlink()
+    with pytest.raises(ModelError, match="safetensors"):
+        RewardModel(tmp_path)
+    scored = RewardModel(tmp_path, allow_pickle=True).score(EXCHANGES[:1])
+    assert scored[0][0] == pytest.approx(bare_loop(reward_models["pre"], EXCHANGES[:1])[0], abs=PADDING_JITTER)
+
+
+def test_wrong_paths_and_names_say_where_was_looked(tmp_path):
+    with pytest.raises(ModelError, match=f"no folder {tmp_path / 'absent'}"):
+        RewardModel(tmp_path / "absent")
+    with pytest.raises(ModelError, match="not in the local cache, and the Hub cannot be reached"):
+        RewardModel("nobody/no-such-model")
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(ModelError, match=r"cannot load .*empty"):
+        RewardModel(tmp_path / "empty")
+
+
+def test_a_missing_pad_token_and_wrong_options_are_named(tmp_path, reward_models, chat_model):
+    shutil.copytree(chat_model, tmp_path / "m")
+    for path in (tmp_path / "m").glob("*token*.json"):
+        if path.name != "tokenizer.json":
+            path.unlink()
+    file = tmp_path / "m" / "tokenizer.json"
+    file.write_text(json.dumps({**json.loads(file.read_text()), "padding": None}))
+    PreTrainedTokenizerFast(tokenizer_file=str(file)).save_pretrained(tmp_path / "m")
+    with pytest.raises(ModelError, match="no padding token"):
+        RewardModel(tmp_path / "m")
+    with pytest.raises(ModelError, match="more than the 512 tokens"):
+        RewardModel(reward_models["pre"], max_length=1024)
+    with pytest.raises(DataError, match="over_length must be one of"):
+        RewardModel(reward_models["pre"], over_length="chop")
