@@ -44,7 +44,8 @@ class Design:
     @property
     def complete(self) -> NDArray[np.bool_]:
         """Pairs with every value on both sides, shape (n,)."""
-        return ~(np.isnan(self.chosen).any(axis=1) | np.isnan(self.rejected).any(axis=1))
+        known: NDArray[np.bool_] = ~np.isnan(np.hstack([self.chosen, self.rejected])).any(axis=1)
+        return known
 
 
 def analyze(pairs: Dataset, features: Sequence[Feature], *, pre: str = "pre", post: str = "post") -> dict[str, Any]:

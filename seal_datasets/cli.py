@@ -59,7 +59,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"seal_datasets {__version__}")
     verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
 
-    audit = _verb(verbs, "audit", _audit, "load, label, train where needed, score, estimate and report, in one go")
+    audit = _verb(verbs, "audit", _audit, "load, label, train where needed, score, estimate and report, in one go",
+                  "seal audit --demo", "seal audit pairs.jsonl --pre my/rm-before --post my/rm-after --out report",
+                  "seal audit Anthropic/hh-rlhf --split test --limit 500 --labeler none")  # fmt: skip
     audit.add_argument("data", nargs="?", help="Hub id, file (jsonl, json, csv, parquet, also .gz) or saved dataset")
     audit.add_argument("--demo", action="store_true", help="audit the embedded preference set")
     audit.add_argument(
@@ -75,13 +77,18 @@ def _parser() -> argparse.ArgumentParser:
                        help="texts longer than the model takes: stop, drop the start of the prompt, or leave unscored "
                        "(default: %(default)s; counted in the report)")  # fmt: skip
 
-    featurize = _verb(verbs, "featurize", _featurize, "add surface features and LM labels to a dataset")
+    featurize = _verb(verbs, "featurize", _featurize, "add surface features and LM labels to a dataset",
+                      "seal featurize pairs.jsonl --out labelled.parquet --labeler none",
+                      "seal featurize pairs.jsonl --out labelled.parquet --labeler http://localhost:8000/v1 "
+                      "--labeler-model my-model")  # fmt: skip
     _table_options(featurize)
     _labeler_options(featurize)
     featurize.add_argument("--store", type=Path, help="SQLite file of LM responses (default: beside the output)")
     featurize.add_argument("--seed", type=int, default=0, help="seed of every random draw (default: %(default)s)")
 
-    score = _verb(verbs, "score", _score, "add a reward model's scores; runs under `accelerate launch` too")
+    score = _verb(verbs, "score", _score, "add a reward model's scores; runs under `accelerate launch` too",
+                  "seal score labelled.parquet --model pre=my/rm-before --model post=my/rm-after --out scored.parquet",
+                  "accelerate launch scripts/score.py labelled.parquet --model post=my/rm --out scored.parquet")  # fmt: skip
     _table_options(score)
     score.add_argument("--model", action="append", required=True, metavar="NAME=MODEL",
                        help="short name and Hub id or folder, e.g. post=my/reward-model; may be repeated")  # fmt: skip
@@ -90,19 +97,22 @@ def _parser() -> argparse.ArgumentParser:
     score.add_argument("--batch-size", type=int, default=16, help="texts per forward pass (default: %(default)s)")
     score.add_argument("--allow-pickle", action="store_true", help="read weights from pickle files, which can run code")
 
-    train = _verb(verbs, "train-pair", _train_pair, "train a pre- and a post-training reward model on a dataset")
+    train = _verb(verbs, "train-pair", _train_pair, "train a pre- and a post-training reward model on a dataset",
+                  "seal train-pair pairs.jsonl --out models")  # fmt: skip
     train.add_argument("data", help="as for audit")
     train.add_argument("--split", help="split of a dataset with several")
     train.add_argument("--limit", type=int, help="take this many pairs")
     train.add_argument("--out", type=Path, required=True, help="folder for pre/ and post/")
     _training_options(train)
 
-    report = _verb(verbs, "report", _report, "write an audit's report again, or check it against its parquet")
+    report = _verb(verbs, "report", _report, "write an audit's report again, or check it against its parquet",
+                   "seal report seal-audit --check")  # fmt: skip
     report.add_argument("folder", type=Path, help="folder of a finished audit")
     report.add_argument("--check", action="store_true", help="change nothing; exit 1 if any number differs")
 
     install = _verb(verbs, "install-metrics", _install_metrics,
-                    'make evaluate.load("seal/alignment_resistance") work offline')  # fmt: skip
+                    'make evaluate.load("seal/alignment_resistance") work offline',
+                    "seal install-metrics", "seal install-metrics reward_shift")  # fmt: skip
     install.add_argument("names", nargs="*", help="modules to install (default: all)")
     return parser
 
@@ -112,8 +122,15 @@ def _verb(
     name: str,
     run: Callable[[argparse.Namespace], int],
     purpose: str,
+    *examples: str,
 ) -> argparse.ArgumentParser:
-    parser = verbs.add_parser(name, help=purpose, description=f"{purpose[0].upper()}{purpose[1:]}.")
+    parser = verbs.add_parser(
+        name,
+        help=purpose,
+        description=f"{purpose[0].upper()}{purpose[1:]}.",
+        epilog="\n".join(["examples:", *(f"  {example}" for example in examples)]),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     parser.set_defaults(run=run)
     return parser
 

@@ -234,8 +234,8 @@ def _warnings(report: Mapping[str, Any]) -> Iterator[str]:
 def _data(report: Mapping[str, Any]) -> Iterator[str]:
     population, diagnosis = report["population"], report["run"]["diagnosis"]
     yield (
-        f"{population['n_pairs']:,} pairs ({escape_markdown(str(diagnosis['format']))} format), {population['n_used']:,} used, over "
-        f"{population['n_prompts']:,} distinct prompts. Intervals and tests are clustered by prompt."
+        f"{population['n_pairs']:,} pairs ({escape_markdown(str(diagnosis['format']))} format), {population['n_used']:,} used, "
+        f"over {population['n_prompts']:,} distinct prompts. Intervals and tests are clustered by prompt."
     )
     rows = [
         [name, entry["count"], escape_markdown(str(entry["first_pair_id"]))]
@@ -370,9 +370,11 @@ def _labels_section(report: Mapping[str, Any]) -> Iterator[str]:
 def _provenance(run: Mapping[str, Any]) -> Iterator[str]:
     rows: list[list[object]] = [["seal_datasets", run["seal_datasets"]]]
     for name, model in run["models"].items():
-        rows.append([f"{name}-training model", f"{escape_markdown(model['model'])} at {model['revision']} ({model['architecture']}, "
-                     f"{model['input_style']}, {model['dtype']}, at most {model['max_length']} tokens, "
-                     f"longer: {model['over_length']})"])  # fmt: skip
+        about = (
+            f"{escape_markdown(model['model'])} at {model['revision']} ({model['architecture']}, {model['input_style']}, "
+            f"{model['dtype']}, at most {model['max_length']} tokens, longer: {model['over_length']})"
+        )
+        rows.append([f"{name}-training model", about])
     labeler = run["labeler"]
     rows.append(
         [

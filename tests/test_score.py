@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 from datasets import Dataset, IterableDataset
-from seal_datasets.load import load_pairs
 
 from seal_datasets import schema
 from seal_datasets.errors import DataError
+from seal_datasets.load import load_pairs
 from seal_datasets.reward_model import Exchange, RewardModel
 from seal_datasets.score import add_rewards, reward_columns
 

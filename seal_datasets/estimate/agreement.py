@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Sequence, Sized
 from dataclasses import dataclass
 
 import numpy as np
@@ -97,14 +97,13 @@ def labeler_preference(chosen_labels: ArrayLike, rejected_labels: ArrayLike) -> 
 
     ```
     """
-    width = _width(chosen_labels)
-    n = len(chosen_labels)  # type: ignore[arg-type]
+    n, width = _shape(chosen_labels, "chosen_labels")
     chosen = matrix(chosen_labels, "chosen_labels", n, width)
     rejected = matrix(rejected_labels, "rejected_labels", n, width)
     ahead = np.sign(chosen - rejected)
     first = (ahead != 0).argmax(axis=1)
     verdict = ahead[np.arange(n), first]
-    return np.array(["indifferent", "chosen", "rejected"])[verdict.astype(int)]
+    return np.asarray(np.array(["indifferent", "chosen", "rejected"])[verdict.astype(int)], dtype=np.str_)
 
 
 def labeler_agreement(
@@ -147,10 +146,9 @@ def labeler_agreement(
     """
     confidence_level(confidence)
     names = unique_names(target_names, "target_names")
-    if _width(chosen_labels) != len(names):
-        raise DataError(
-            f"chosen_labels has {_width(chosen_labels)} column(s), but {len(names)} target name(s) were given"
-        )
+    width = _shape(chosen_labels, "chosen_labels")[1]
+    if width != len(names):
+        raise DataError(f"chosen_labels has {width} column(s), but {len(names)} target name(s) were given")
     preference = labeler_preference(chosen_labels, rejected_labels)
     groups: dict[str, Bools] = {}
     if pre_aligned is not None and aligned is None:
@@ -200,7 +198,7 @@ def label_accuracy(labels: ArrayLike, gold: ArrayLike, *, confidence: float = 0.
     ```
     """
     confidence_level(confidence)
-    if len(labels) == 0 and len(gold) == 0:  # type: ignore[arg-type]
+    if isinstance(labels, Sized) and isinstance(gold, Sized) and len(labels) == len(gold) == 0:
         return LabelAccuracy(0, math.nan, (math.nan, math.nan), math.nan, math.nan, "no text has both labels")
     given, truth = finite(labels, "labels"), finite(gold, "gold")
     n = same_length(labels=given, gold=truth)
@@ -219,9 +217,11 @@ def _agreement(preference: NDArray[np.str_], confidence: float) -> Agreement:
     return Agreement(rate, wilson(agreeing, n, confidence=confidence), n, len(preference) - n)
 
 
-def _width(labels: ArrayLike) -> int:
-    try:
-        first = labels[0]  # type: ignore[index]
-        return len(first)  # type: ignore[arg-type]
-    except (TypeError, IndexError, KeyError) as error:
-        raise DataError("labels must be one row of target labels per pair, e.g. [[1, 0], [1, 1]]") from error
+def _shape(labels: ArrayLike, name: str) -> tuple[int, int]:
+    """Rows and columns, the columns as the first row has them."""
+    rows = np.asarray(labels) if hasattr(labels, "__array__") else labels
+    first = rows[0] if isinstance(rows, (Sequence, np.ndarray)) and len(rows) else None
+    width = len(first) if isinstance(first, (list, tuple, np.ndarray)) else 0
+    if not width or not isinstance(rows, Sized):
+        raise DataError(f"{name} must be one row of target labels per pair, e.g. [[1, 0], [1, 1]]")
+    return len(rows), width

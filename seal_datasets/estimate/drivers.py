@@ -23,7 +23,7 @@ from seal_datasets.estimate.inputs import (
     unique_names,
 )
 from seal_datasets.estimate.intervals import Interval, critical_value, two_sided_p
-from seal_datasets.estimate.linear import fit_linear
+from seal_datasets.estimate.linear import PERFECT, constant_columns, fit_linear
 from seal_datasets.estimate.logit import LogitFit, fit_logit
 from seal_datasets.estimate.multiplicity import Adjustment, adjust_p
 from seal_datasets.estimate.result import Result
@@ -45,7 +45,8 @@ class BinaryRow(Result):
         p_adjusted (`float`): Adjusted within the regression.
         confidence_interval (`tuple[float, float]`): Of the coefficient, not adjusted.
         status (`str`): `ok`; `separated` (the outcome follows from it: the estimate is infinite); `collinear`;
-            `not_identified` (does not vary); `one_class` (every pair has the same outcome).
+            `not_identified` (does not vary); `one_class` (every pair has the same outcome); `too_few_clusters` or
+            `too_few_pairs` (an estimate without an error); `no_residual_variation` (a linear fit without any error).
     """
 
     coefficient: float
@@ -61,9 +62,17 @@ class BinaryRow(Result):
 
 @dataclass(frozen=True, slots=True)
 class BinaryRegression:
-    """Rows of a binary regression, with what they rest on."""
+    """A binary regression; the arrays of shape (k,) are fields of `BinaryRow`, by regressor."""
 
-    rows: tuple[BinaryRow, ...]
+    coefficients: Floats
+    odds_ratios: Floats
+    effects: Floats
+    effect_errors: Floats
+    errors: Floats
+    p_values: Floats
+    p_adjusted: Floats
+    intervals: tuple[Interval, ...]
+    statuses: tuple[str, ...]
     intercept: float
     n_separated: int
     covariance: str
@@ -160,7 +169,22 @@ def misalignment_drivers(
     fit = binary_regression(outcome, np.hstack([chosen, rejected]), groups, estimator, adjust, confidence)
     labels = [(name, side) for side in ("chosen", "rejected") for name in names]
     return MisalignmentDrivers(
-        tuple(Driver(*_values(row), name, side) for row, (name, side) in zip(fit.rows, labels, strict=True)),
+        tuple(
+            Driver(
+                coefficient=float(fit.coefficients[i]),
+                odds_ratio=float(fit.odds_ratios[i]),
+                average_marginal_effect=float(fit.effects[i]),
+                average_marginal_effect_std_error=float(fit.effect_errors[i]),
+                std_error=float(fit.errors[i]),
+                p_value=float(fit.p_values[i]),
+                p_adjusted=float(fit.p_adjusted[i]),
+                confidence_interval=fit.intervals[i],
+                status=fit.statuses[i],
+                feature=name,
+                side=side,
+            )
+            for i, (name, side) in enumerate(labels)
+        ),
         fit.intercept,
         n,
         int(outcome.sum()),
@@ -192,7 +216,7 @@ def binary_regression(
         confidence (`float`): Level of the intervals.
 
     Returns:
-        `BinaryRegression`: One row per regressor.
+        `BinaryRegression`: One entry per regressor.
 
     Raises:
         DataError: An option is unknown or the groups do not fit.
@@ -203,51 +227,103 @@ def binary_regression(
     codes = None if groups is None else group_codes(groups, "groups")
     if codes is not None:
         same_length(aligned=outcome, groups=codes)
-    constant = ~(regressors - regressors[:1]).any(axis=0)
+    k = regressors.shape[1]
     if outcome.all() or not outcome.any():
         adjust_p(np.empty(0), adjust)
-        return BinaryRegression(_undefined(len(constant), "one_class"), math.nan, 0, "none", 0, "one_class")
-    design = np.column_stack([np.ones(len(outcome)), regressors])
-    if estimator == "logit":
-        fit = fit_logit(design, outcome, codes)
-        beta, covariance, separated = fit.coefficients, fit.covariance, fit.separated[1:]
-        effects, effect_errors = _marginal_effects(design, fit)
-        odds = np.exp(beta[1:])
-        n_separated = int((~fit.kept).sum())
-        described = "inverse information" if codes is None else "clustered by prompt (sandwich)"
-    else:
-        clusters: Codes = np.arange(len(outcome)) if codes is None else codes
-        linear = fit_linear(design, outcome.astype(float), clusters)
-        beta, covariance, separated = linear.coefficients, linear.covariance, np.zeros(len(constant), dtype=bool)
-        effects, effect_errors = beta[1:], np.sqrt(np.diag(covariance))[1:]
-        odds = np.full(len(constant), np.nan)
-        n_separated = 0
-        described = "each pair its own cluster (HC1)" if codes is None else "clustered by prompt (CRV1)"
-    errors = np.sqrt(np.diag(covariance))[1:]
-    errors = np.where(errors > 0, errors, np.nan)
-    p_values = two_sided_p(beta[1:] / errors, math.inf)
-    adjusted = adjust_p(p_values, adjust)
-    half = critical_value(confidence, math.inf) * errors
-    rows = tuple(
-        BinaryRow(
-            *(float(array[i]) for array in (beta[1:], odds, effects, effect_errors, errors, p_values, adjusted)),
-            (float(beta[i + 1] - half[i]), float(beta[i + 1] + half[i])),
-            _status(bool(constant[i]), bool(separated[i]), float(beta[i + 1]), float(errors[i])),
+        none, nowhere = np.full(k, np.nan), ((math.nan, math.nan),) * k
+        statuses = ("one_class",) * k
+        return BinaryRegression(
+            none, none, none, none, none, none, none, nowhere, statuses, math.nan, 0, "none", 0, "one_class"
         )
-        for i in range(len(constant))
+    design = np.column_stack([np.ones(len(outcome)), regressors])
+    fit = _logit(design, outcome, codes) if estimator == "logit" else _linear_probability(design, outcome, codes)
+    errors = np.where(fit.errors > 0, fit.errors, np.nan)
+    p_values = two_sided_p(fit.coefficients[1:] / errors, math.inf)
+    half = critical_value(confidence, math.inf) * errors
+    low, high = fit.coefficients[1:] - half, fit.coefficients[1:] + half
+    constant = constant_columns(regressors)
+    return BinaryRegression(
+        coefficients=fit.coefficients[1:],
+        odds_ratios=fit.odds_ratios,
+        effects=fit.effects,
+        effect_errors=fit.effect_errors,
+        errors=errors,
+        p_values=p_values,
+        p_adjusted=adjust_p(p_values, adjust),
+        intervals=tuple((float(low[i]), float(high[i])) for i in range(k)),
+        statuses=tuple(
+            _status(
+                bool(constant[i]), bool(fit.separated[i]), float(fit.coefficients[i + 1]), float(errors[i]), fit.few
+            )
+            for i in range(k)
+        ),
+        intercept=float(fit.coefficients[0]),
+        n_separated=fit.n_separated,
+        covariance=fit.covariance,
+        family_size=int((~np.isnan(p_values)).sum()),
+        status="ok",
     )
-    tested = int((~np.isnan(p_values)).sum())
-    return BinaryRegression(rows, float(beta[0]), n_separated, described, tested, "ok")
 
 
-def _status(constant: bool, separated: bool, coefficient: float, error: float) -> str:
+@dataclass(frozen=True, slots=True)
+class _Fit:
+    """What the two estimators have in common; `coefficients` start with the intercept, the other arrays do not."""
+
+    coefficients: Floats
+    errors: Floats
+    odds_ratios: Floats
+    effects: Floats
+    effect_errors: Floats
+    separated: Bools
+    n_separated: int
+    covariance: str
+    few: str
+
+
+def _logit(design: Floats, outcome: Bools, codes: Codes | None) -> _Fit:
+    fit = fit_logit(design, outcome, codes)
+    effects, effect_errors = _marginal_effects(design, fit)
+    return _Fit(
+        coefficients=fit.coefficients,
+        errors=np.sqrt(np.diag(fit.covariance))[1:],
+        odds_ratios=np.exp(fit.coefficients[1:]),
+        effects=effects,
+        effect_errors=effect_errors,
+        separated=fit.separated[1:],
+        n_separated=int((~fit.kept).sum()),
+        covariance="inverse information" if codes is None else "clustered by prompt (sandwich)",
+        few="too_few_pairs" if codes is None else "too_few_clusters",
+    )
+
+
+def _linear_probability(design: Floats, outcome: Bools, codes: Codes | None) -> _Fit:
+    clusters: Codes = np.arange(len(outcome)) if codes is None else codes
+    fit = fit_linear(design, outcome.astype(float), clusters)
+    # A perfect fit leaves rounding where its errors should be; they would make every p-value 0.
+    perfect = fit.residual_size < PERFECT
+    errors = np.full(design.shape[1] - 1, np.nan) if perfect else np.sqrt(np.diag(fit.covariance))[1:]
+    few = "too_few_pairs" if codes is None else "too_few_clusters"
+    return _Fit(
+        coefficients=fit.coefficients,
+        errors=errors,
+        odds_ratios=np.full(len(errors), np.nan),
+        effects=fit.coefficients[1:],
+        effect_errors=errors,
+        separated=np.zeros(len(errors), dtype=bool),
+        n_separated=0,
+        covariance="each pair its own cluster (HC1)" if codes is None else "clustered by prompt (CRV1)",
+        few="no_residual_variation" if perfect and fit.n_clusters > 1 else few,
+    )
+
+
+def _status(constant: bool, separated: bool, coefficient: float, error: float, few: str) -> str:
     if constant:
         return "not_identified"
     if separated:
         return "separated"
     if math.isnan(coefficient):
         return "collinear"
-    return "too_few_pairs" if math.isnan(error) else "ok"
+    return few if math.isnan(error) else "ok"
 
 
 def _marginal_effects(design: Floats, fit: LogitFit) -> tuple[Floats, Floats]:
@@ -266,12 +342,3 @@ def _marginal_effects(design: Floats, fit: LogitFit) -> tuple[Floats, Floats]:
         variances = np.diag(jacobian @ fit.covariance[np.ix_(used, used)] @ jacobian.T)
         errors[used] = np.sqrt(np.maximum(variances, 0.0))
     return effects[1:], errors[1:]
-
-
-def _undefined(k: int, status: str) -> tuple[BinaryRow, ...]:
-    nan = math.nan
-    return (BinaryRow(nan, nan, nan, nan, nan, nan, nan, (nan, nan), status),) * k
-
-
-def _values(row: BinaryRow) -> tuple[Any, ...]:
-    return tuple(getattr(row, name) for name in BinaryRow.__slots__)

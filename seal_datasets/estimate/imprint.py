@@ -23,8 +23,10 @@ from seal_datasets.estimate.inputs import (
 )
 from seal_datasets.estimate.intervals import Interval, critical_value, two_sided_p
 from seal_datasets.estimate.linear import (
+    PERFECT,
     LinearFit,
     condition_number,
+    constant_columns,
     demean,
     fit_linear,
     variance_inflation,
@@ -33,7 +35,6 @@ from seal_datasets.estimate.multiplicity import Adjustment, adjust_p
 from seal_datasets.estimate.result import Result
 
 Effects = Literal["fixed", "pooled"]
-_PERFECT = 1e-12
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,7 +177,8 @@ def feature_imprint(
     Raises:
         DataError: Shapes differ, an entry is not a finite number, a group is missing or a name is repeated.
 
-    Source: SEAL, Eq. (1). Errors are CRV1 by prompt with factor G/(G-1) * (n-1)/(n-k), k the rank of the features.
+    Source: SEAL, Eq. (1). Errors are CRV1 by prompt with factor G/(G-1) * (n-1)/(n-k-1), k the rank of the features, as
+    in reghdfe, fixest and pyfixest; n leaves out prompts with a single text.
 
     Example:
 
@@ -209,21 +211,25 @@ def feature_imprint(
     else:
         part = codes
         design, outcome = np.column_stack([np.ones(n), x]), y
-        centred = x - x.mean(axis=0)
-    fit = fit_linear(design, outcome, part) if len(outcome) else _nothing(len(names))
+        centred = demean(x, np.zeros(n, dtype=np.int64))
+    # Prompt effects are nested in the clusters and count as the one intercept they stand in for.
+    absorbed = 1 if effects == "fixed" else 0
+    fit = fit_linear(design, outcome, part, absorbed=absorbed) if len(outcome) else _nothing(len(names))
     few = (discordant > 0) & (discordant < min_discordant) if effects == "fixed" else np.zeros(len(names), dtype=bool)
-    constant = ~within.any(axis=0) if effects == "fixed" else ~centred.any(axis=0)
+    constant = discordant == 0 if effects == "fixed" else constant_columns(x)
     inference = infer(fit, slice(-len(names), None), constant, few, fit.n_clusters - 1, adjust, confidence)
     factors = variance_inflation(centred) if len(centred) else np.full(len(names), np.nan)
     rows = tuple(
         ImprintRow(
-            name,
-            *(float(array[i]) for array in (inference.coefficients, inference.errors, inference.p_values)),
-            float(inference.p_adjusted[i]),
-            (float(inference.low[i]), float(inference.high[i])),
-            int(discordant[i]),
-            float(factors[i]),
-            inference.statuses[i],
+            feature=name,
+            coefficient=float(inference.coefficients[i]),
+            std_error=float(inference.errors[i]),
+            p_value=float(inference.p_values[i]),
+            p_adjusted=float(inference.p_adjusted[i]),
+            confidence_interval=(float(inference.low[i]), float(inference.high[i])),
+            n_discordant=int(discordant[i]),
+            vif=float(factors[i]),
+            status=inference.statuses[i],
         )
         for i, name in enumerate(names)
     )
@@ -275,9 +281,9 @@ def shift_imprint(
     Example:
 
     ```python
-    >>> fit = shift_imprint([10.0, 0.0, 10.0, 0.0], [[1], [0], [1], [0]], [[0], [0], [1], [1]], ["polite"])
+    >>> fit = shift_imprint([10.0, 0.0, 15.0, 5.0], [[1], [0], [1], [0]], [[0], [0], [1], [1]], ["polite"])
     >>> [(row.side, round(row.coefficient, 6)) for row in fit.imprint]
-    [('chosen', 10.0), ('rejected', 0.0)]
+    [('chosen', 10.0), ('rejected', 5.0)]
 
     ```
     """
@@ -294,17 +300,19 @@ def shift_imprint(
     design = np.column_stack([np.ones(len(x)), x]) if intercept else x
     part = np.unique(codes[known], return_inverse=True)[1].reshape(-1).astype(np.int64)
     fit = fit_linear(design, y[known], part) if known.any() else _nothing(design.shape[1])
-    constant = ~(x - (x.mean(axis=0) if intercept and len(x) else 0)).any(axis=0)
+    constant = constant_columns(x if intercept else np.vstack([np.zeros_like(x[:1]), x]))
     none = np.zeros(2 * len(names), dtype=bool)
     inference = infer(fit, slice(-2 * len(names), None), constant, none, fit.n_clusters - 1, adjust, confidence)
     rows = tuple(
         ShiftImprintRow(
-            name,
-            side,
-            *(float(array[i]) for array in (inference.coefficients, inference.errors, inference.p_values)),
-            float(inference.p_adjusted[i]),
-            (float(inference.low[i]), float(inference.high[i])),
-            inference.statuses[i],
+            feature=name,
+            side=side,
+            coefficient=float(inference.coefficients[i]),
+            std_error=float(inference.errors[i]),
+            p_value=float(inference.p_values[i]),
+            p_adjusted=float(inference.p_adjusted[i]),
+            confidence_interval=(float(inference.low[i]), float(inference.high[i])),
+            status=inference.statuses[i],
         )
         for i, (side, name) in enumerate((side, name) for side in ("chosen", "rejected") for name in names)
     )
@@ -344,7 +352,7 @@ def infer(
     """
     coefficients = np.where(few, np.nan, fit.coefficients[columns])
     variances = np.where(few, np.nan, np.diag(fit.covariance)[columns])
-    perfect = fit.residual_size < _PERFECT
+    perfect = fit.residual_size < PERFECT
     errors = np.full(len(variances), np.nan) if perfect else np.sqrt(np.maximum(variances, 0.0))
     errors = np.where(errors > 0, errors, np.nan)
     statistics = coefficients / errors

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -58,17 +58,15 @@ def matrix(values: ArrayLike, name: str, n_rows: int, n_columns: int) -> Floats:
     Raises:
         DataError: Rows are ragged, the shape is another, or an entry is not a finite number.
     """
-    if not isinstance(values, np.ndarray):
-        rows = list(values)  # type: ignore[arg-type]
-        for index, row in enumerate(rows):
+    if not hasattr(values, "__array__"):
+        for index, row in enumerate(_rows(values, name)):
             width = len(row) if isinstance(row, (list, tuple, np.ndarray)) else None
             if width != n_columns:
                 found = "a single value" if width is None else f"{width} value(s)"
                 raise DataError(f"{name} row {index} has {found}, but {n_columns} feature name(s) were given")
     array = _numbers(values, name)
-    if array.shape != (n_rows, n_columns) and array.size:
+    if array.shape != (n_rows, n_columns):
         raise DataError(f"{name} has shape {array.shape}, needed is ({n_rows}, {n_columns}): rows by feature names")
-    array = array.reshape(n_rows, n_columns)
     bad = np.argwhere(~np.isfinite(array))
     if len(bad):
         row, column = bad[0]
@@ -112,15 +110,17 @@ def group_codes(groups: Sequence[Any] | NDArray[Any], name: str) -> Codes:
     Raises:
         DataError: A group is missing (None or nan), or the argument is empty or not one-dimensional.
     """
-    array = groups if isinstance(groups, np.ndarray) else np.asarray(list(groups), dtype=object)
+    array = groups if isinstance(groups, np.ndarray) else np.asarray(_rows(groups, name), dtype=object)
     if array.ndim != 1 or array.size == 0:
         raise DataError(f"{name} must be one value per row, got an array of shape {array.shape}")
     if array.dtype == object:
-        for row, value in enumerate(array):
-            if value is None or value != value:
-                raise DataError(f"{name} row {row} is {value}; every row needs a group, such as its prompt's id")
         found: dict[Any, int] = {}
-        return np.fromiter((found.setdefault(value, len(found)) for value in array), dtype=np.int64, count=len(array))
+        codes = np.empty(len(array), dtype=np.int64)
+        for row, value in enumerate(array):
+            if _missing(value):
+                raise DataError(f"{name} row {row} is {value}; every row needs a group, such as its prompt's id")
+            codes[row] = found.setdefault(value, len(found))
+        return codes
     if array.dtype.kind == "f" and np.isnan(array).any():
         row = int(np.flatnonzero(np.isnan(array))[0])
         raise DataError(f"{name} row {row} is nan; every row needs a group, such as its prompt's id")
@@ -148,7 +148,9 @@ def unique_names(names: Sequence[str], name: str = "feature_names") -> tuple[str
     Raises:
         DataError: A name occurs twice, or there is none.
     """
-    listed = tuple(str(each) for each in names)
+    if isinstance(names, str):
+        raise DataError(f"{name} is the text {names!r}; give a list of names, such as [{names!r}]")
+    listed = tuple(str(each) for each in _rows(names, name))
     repeated = sorted({each for each in listed if listed.count(each) > 1})
     if repeated:
         raise DataError(f"{name} holds {', '.join(repeated)} more than once; every feature needs a name of its own")
@@ -169,10 +171,12 @@ def confidence_level(confidence: float) -> float:
 
 
 def _numbers(values: ArrayLike, name: str) -> Floats:
-    raw = np.asarray(values) if isinstance(values, np.ndarray) else None
+    raw = np.asarray(values) if hasattr(values, "__array__") else None
     if raw is not None and raw.dtype.kind in "biuf":
         return raw.astype(np.float64)
-    flat = list(values) if raw is None else raw.tolist()  # type: ignore[arg-type]
+    if raw is not None and raw.dtype.kind in "mM":
+        raise DataError(f"{name} holds dates or durations ({raw.dtype}), needed are numbers")
+    flat = _rows(values if raw is None else raw.tolist(), name)
     for row, value in enumerate(flat):
         for each in value if isinstance(value, (list, tuple)) else (value,):
             if not isinstance(each, (int, float, np.number, np.bool_, np.ndarray)):
@@ -181,3 +185,17 @@ def _numbers(values: ArrayLike, name: str) -> Floats:
         return np.asarray(flat, dtype=np.float64)
     except (TypeError, ValueError) as error:
         raise DataError(f"{name} is not an array of numbers: {error}") from error
+
+
+def _rows(values: object, name: str) -> list[Any]:
+    if not isinstance(values, Iterable):
+        raise DataError(f"{name} is {values!r} ({type(values).__name__}), needed is one entry per row")
+    return list(values)
+
+
+def _missing(value: object) -> bool:
+    """Whether a group id is None, nan, NaT or pandas' NA, the only one whose comparisons are neither true nor false."""
+    try:
+        return value is None or bool(value != value)
+    except TypeError:
+        return True

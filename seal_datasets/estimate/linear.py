@@ -9,8 +9,11 @@ import numpy as np
 
 from seal_datasets.estimate.inputs import Bools, Codes, Floats
 
-_RANK_TOLERANCE = 1e-9
-_LOADING_TOLERANCE = 1e-6
+# Singular values of unit columns; float32 sums that should cancel leave about 1e-7.
+_RANK_TOLERANCE = 1e-6
+_LOADING_TOLERANCE = 1e-9
+# Largest residual, over the outcome's scale, of a fit that leaves only rounding.
+PERFECT = 1e-12
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +71,18 @@ def demean(values: Floats, codes: Codes) -> Floats:
     return shifted - means[codes]
 
 
+def constant_columns(values: Floats) -> Bools:
+    """Which columns hold one value throughout.
+
+    Args:
+        values (`ndarray` of shape (n, k)): Columns.
+
+    Returns:
+        `ndarray` of shape (k,): True for a constant column.
+    """
+    return ~np.asarray((values != values[:1]).any(axis=0), dtype=bool)
+
+
 def null_loadings(design: Floats) -> tuple[Bools, int]:
     """Which columns take part in an exact linear dependence.
 
@@ -77,27 +92,21 @@ def null_loadings(design: Floats) -> tuple[Bools, int]:
     Returns:
         `tuple[ndarray, int]`: True for each column whose coefficient is not determined, and the rank.
     """
-    gram = design.T @ design
-    scale = np.sqrt(np.diag(gram))
-    alive = scale > 0
-    loaded = ~alive
-    if alive.any():
-        correlations = gram[np.ix_(alive, alive)] / np.outer(scale[alive], scale[alive])
-        values, vectors = np.linalg.eigh(correlations)
-        null = values < _RANK_TOLERANCE * len(values)
-        loaded[alive] = (np.abs(vectors[:, null]) > _LOADING_TOLERANCE).any(axis=1)
-        return loaded, int((~null).sum())
-    return loaded, 0
+    _, singular, vectors, scale = _factor(design)
+    return _loaded(singular, vectors, scale), len(singular[_solid(singular)])
 
 
-def fit_linear(design: Floats, outcome: Floats, clusters: Codes, *, small_sample: bool = True) -> LinearFit:
+def fit_linear(
+    design: Floats, outcome: Floats, clusters: Codes, *, small_sample: bool = True, absorbed: int = 0
+) -> LinearFit:
     """Ordinary least squares with a cluster-robust (CRV1) covariance.
 
     Args:
         design (`ndarray` of shape (n, k)): Regressors, an intercept included where one is wanted.
         outcome (`ndarray` of shape (n,)): Outcome.
         clusters (`ndarray` of shape (n,)): Cluster codes, 0 to G - 1.
-        small_sample (`bool`, defaults to `True`): Multiply by G / (G - 1) * (n - 1) / (n - rank).
+        small_sample (`bool`, defaults to `True`): Multiply by G / (G - 1) * (n - 1) / (n - rank - absorbed).
+        absorbed (`int`, defaults to 0): Parameters taken out of the design beforehand that count as fitted.
 
     Returns:
         `LinearFit`: The fit. With every row its own cluster the covariance is HC1.
@@ -105,21 +114,22 @@ def fit_linear(design: Floats, outcome: Floats, clusters: Codes, *, small_sample
     Source: Liang and Zeger (1986); the factor is Stata's.
     """
     n, k = design.shape
-    unidentified, rank = null_loadings(design)
-    scale = np.sqrt((design**2).sum(axis=0))
+    left, singular, vectors, scale = _factor(design)
+    unidentified, solid = _loaded(singular, vectors, scale), _solid(singular)
+    rank = int(solid.sum())
+    # Minimum-norm solution by singular values: a Gram matrix would square the condition number.
+    inverse = vectors[solid].T / singular[solid]
     safe = np.where(scale > 0, scale, 1.0)
-    scaled = design / safe
-    bread = np.linalg.pinv(scaled.T @ scaled, rcond=_RANK_TOLERANCE, hermitian=True)
-    coefficients = bread @ (scaled.T @ outcome) / safe
+    coefficients = inverse @ (left[:, solid].T @ outcome) / safe
     residuals = outcome - design @ coefficients
     size = float(np.abs(outcome).max(initial=0.0))
     residual_size = float(np.abs(residuals).max(initial=0.0)) / size if size else 0.0
     n_clusters = int(clusters.max()) + 1
     covariance = np.full((k, k), np.nan)
-    if n_clusters > 1 and n > rank:
-        scores = group_sums(scaled * residuals[:, None], clusters, n_clusters)
-        covariance = bread @ (scores.T @ scores) @ bread / np.outer(safe, safe)
-        covariance *= n_clusters / (n_clusters - 1) * (n - 1) / (n - rank) if small_sample else 1.0
+    if n_clusters > 1 and n > rank + absorbed:
+        influence = group_sums(left[:, solid] * residuals[:, None], clusters, n_clusters) @ inverse.T / safe
+        covariance = influence.T @ influence
+        covariance *= n_clusters / (n_clusters - 1) * (n - 1) / (n - rank - absorbed) if small_sample else 1.0
     coefficients = np.where(unidentified, math.nan, coefficients)
     covariance[unidentified, :] = np.nan
     covariance[:, unidentified] = np.nan
@@ -136,25 +146,36 @@ def variance_inflation(design: Floats) -> Floats:
         `ndarray` of shape (k,): 1 for a column uncorrelated with the rest; nan for one that does not vary or is an
         exact combination of others.
     """
-    unidentified, _ = null_loadings(design)
-    factors = np.full(design.shape[1], np.nan)
-    kept = ~unidentified
-    if kept.any():
-        gram = design.T @ design
-        scale = np.sqrt(np.diag(gram))
-        alive = scale > 0
-        correlations = gram[np.ix_(alive, alive)] / np.outer(scale[alive], scale[alive])
-        inverse = np.linalg.pinv(correlations, rcond=_RANK_TOLERANCE, hermitian=True)
-        spread = np.full(design.shape[1], np.nan)
-        spread[alive] = np.diag(inverse)
-        factors[kept] = spread[kept]
-    return factors
+    _, singular, vectors, scale = _factor(design)
+    solid = _solid(singular)
+    # The diagonal of the inverse correlation matrix, from the factors of the scaled columns.
+    factors = ((vectors[solid] / singular[solid, None]) ** 2).sum(axis=0)
+    return np.where(_loaded(singular, vectors, scale), np.nan, factors)
 
 
 def condition_number(design: Floats) -> float:
     """Ratio of the largest to the smallest singular value of the columns scaled to unit length (Belsley et al., 1980)."""
-    scale = np.sqrt((design**2).sum(axis=0))
+    _, singular, _, scale = _factor(design)
     if not (scale > 0).any():
         return math.nan
-    singular = np.linalg.svd((design / np.where(scale > 0, scale, 1.0))[:, scale > 0], compute_uv=False)
-    return float(singular[0] / singular[-1]) if singular[-1] > _RANK_TOLERANCE * singular[0] else math.inf
+    alive = singular[: int((scale > 0).sum())]
+    complete = len(alive) == (scale > 0).sum() and bool(_solid(alive).all())
+    return float(alive[0] / alive[-1]) if complete else math.inf
+
+
+def _factor(design: Floats) -> tuple[Floats, Floats, Floats, Floats]:
+    """Singular value decomposition of the columns at unit length, and their lengths (0 for a column of zeros)."""
+    scale = np.sqrt((design**2).sum(axis=0))
+    left, singular, vectors = np.linalg.svd(design / np.where(scale > 0, scale, 1.0), full_matrices=False)
+    return left, singular, vectors, scale
+
+
+def _solid(singular: Floats) -> Bools:
+    return np.asarray(singular > _RANK_TOLERANCE * singular.max(initial=0.0), dtype=bool)
+
+
+def _loaded(singular: Floats, vectors: Floats, scale: Floats) -> Bools:
+    """Columns outside the row space: a unit vector is in it exactly where the column is determined."""
+    kept = vectors[_solid(singular)]
+    outside = 1.0 - (kept**2).sum(axis=0)
+    return np.asarray((scale == 0) | (outside > _LOADING_TOLERANCE), dtype=bool)

@@ -9,13 +9,15 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.optimize import linprog
 
 from seal_datasets.estimate.inputs import Bools, Codes, Floats
 from seal_datasets.estimate.linear import group_sums, null_loadings
 
 _MAX_STEPS = 60
 _SCORE_TOLERANCE = 1e-10
-_SEPARATION_TOLERANCE = 1e-7
+# Above the solver's feasibility tolerance of 1e-7, on columns scaled to 1.
+_SEPARATION_TOLERANCE = 1e-6
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,20 +149,39 @@ def _independent(x: Floats, weight: Floats) -> Bools:
 
 def _separation(x: Floats, y: Floats) -> tuple[Bools, Bools]:
     """Columns with infinite coefficients, and the patterns that are not perfectly predicted."""
-    from scipy.optimize import linprog
-
     separated = np.zeros(x.shape[1], dtype=bool)
     kept = np.ones(len(x), dtype=bool)
     while kept.any():
-        signed = x[kept] * np.where(y[kept] == 1, 1.0, -1.0)[:, None]
-        # The largest total of signed scores that are all >= 0: positive only where a direction separates the outcome.
-        found = linprog(-signed.sum(axis=0), A_ub=-signed, b_ub=np.zeros(len(signed)), bounds=(-1, 1), method="highs")
-        direction = found.x
-        predicted = signed @ direction > _SEPARATION_TOLERANCE
+        scaled = _standardised(x[kept])
+        predicted, moved = _separating_direction(scaled * np.where(y[kept] == 1, 1.0, -1.0)[:, None])
         if not predicted.any():
             break
-        moved = np.abs(direction) > _SEPARATION_TOLERANCE
         moved[0] &= bool(not moved[1:].any())
         separated |= moved
         kept[np.flatnonzero(kept)[predicted]] = False
     return separated, kept
+
+
+def _separating_direction(signed: Floats) -> tuple[Bools, Bools]:
+    """Rows that some direction predicts perfectly while it speaks against no row, and the columns it needs."""
+    # The largest total of signed scores that are all >= 0: positive only where a direction separates the outcome.
+    found = linprog(-signed.sum(axis=0), A_ub=-signed, b_ub=np.zeros(len(signed)), bounds=(-1, 1), method="highs")
+    if found.x is None:
+        raise RuntimeError(f"the search for separation failed: {found.message}")
+    scores = signed @ np.asarray(found.x, dtype=np.float64)
+    # The shortest direction with these scores: the solver is free to move along columns that cancel out.
+    direction = np.linalg.lstsq(signed, scores, rcond=_SEPARATION_TOLERANCE)[0]
+    return (
+        np.asarray(scores > _SEPARATION_TOLERANCE, dtype=bool),
+        np.asarray(np.abs(direction) > _SEPARATION_TOLERANCE, dtype=bool),
+    )
+
+
+def _standardised(x: Floats) -> Floats:
+    """The same column space with the intercept first: other columns from their middle, at most 1 in size."""
+    middle = (x.max(axis=0) + x.min(axis=0)) / 2
+    reach = (x.max(axis=0) - x.min(axis=0)) / 2
+    varies = reach > 1e-9 * np.abs(middle)
+    scaled = np.where(varies, (x - middle) / np.where(varies, reach, 1.0), 0.0)
+    scaled[:, 0] = 1.0
+    return scaled

@@ -153,7 +153,7 @@ def alignment_regimes(
     after = aligned_pairs(chosen_rewards, rejected_rewards)
     before = aligned_pairs(pre_chosen_rewards, pre_rejected_rewards)
     same_length(chosen_rewards=after, pre_chosen_rewards=before)
-    return _BY_ALIGNMENT[before.astype(int), after.astype(int)]
+    return np.asarray(_BY_ALIGNMENT[before.astype(int), after.astype(int)], dtype=np.str_)
 
 
 def rate(successes: int, n: int, confidence: float) -> tuple[float, Interval]:

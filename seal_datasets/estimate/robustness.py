@@ -1,4 +1,4 @@
-"""Alignment robustness (SEAL, Eq. 4): does changing a text's style, not its meaning, turn the model against the human choice?"""
+"""Alignment robustness (SEAL, Eq. 4): does a change of style, not meaning, turn the model against the human choice?"""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from seal_datasets.estimate.drivers import BinaryRow, Estimator, _values, binary_regression
+from seal_datasets.estimate.drivers import BinaryRow, Estimator, binary_regression
 from seal_datasets.estimate.inputs import indicator, matrix, same_length, unique_names
 from seal_datasets.estimate.multiplicity import Adjustment
 from seal_datasets.estimate.result import Result
@@ -126,8 +126,22 @@ def alignment_robustness(
     counts = columns.sum(axis=0).astype(int)
     return AlignmentRobustness(
         tuple(
-            RobustnessScore(*_values(row), *label, int(count))
-            for row, label, count in zip(fit.rows, labels, counts, strict=True)
+            RobustnessScore(
+                coefficient=float(fit.coefficients[i]),
+                odds_ratio=float(fit.odds_ratios[i]),
+                average_marginal_effect=float(fit.effects[i]),
+                average_marginal_effect_std_error=float(fit.effect_errors[i]),
+                std_error=float(fit.errors[i]),
+                p_value=float(fit.p_values[i]),
+                p_adjusted=float(fit.p_adjusted[i]),
+                confidence_interval=fit.intervals[i],
+                status=fit.statuses[i],
+                feature=name,
+                side=side,
+                direction=direction,
+                n_flips=int(counts[i]),
+            )
+            for i, (name, side, direction) in enumerate(labels)
         ),
         float(before.mean()),
         float(after.mean()),

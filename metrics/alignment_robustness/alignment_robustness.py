@@ -1,0 +1,102 @@
+"""Alignment robustness as an `evaluate` module: a thin shim over `seal_datasets.estimate.alignment_robustness`."""
+
+import datasets
+import evaluate
+
+from seal_datasets.estimate import alignment_robustness
+from seal_datasets.modules import CITATION
+from seal_datasets.table_input import TableInput
+
+_DESCRIPTION = """\
+Alignment robustness asks which changes of style turn a reward model that ranked a pair as humans did against their
+choice, the meaning left as it was (Eq. 4): a logistic regression of "aligned before rewriting and not after" on the
+features that rewriting flipped, by side and direction. A positive score is a weakness: that flip goes with lost
+alignment.
+"""
+
+_KWARGS_DESCRIPTION = """
+Args:
+    aligned (`list[bool]`): Whether the model ranks each original pair as humans did.
+    rewritten_aligned (`list[bool]`): The same for the rewritten pair.
+    chosen_flips (`list[list[float]]`): Features of the chosen response, original minus rewritten; the sign counts.
+    rejected_flips (`list[list[float]]`): The same for the rejected response.
+    feature_names (`list[str]`): The k names.
+    groups (`list`, *optional*): Prompt id of each pair, to cluster errors by.
+    estimator (`str`, defaults to `"logit"`): `"logit"`, or `"linear_probability"` as in the published figures.
+    adjust (`str`, defaults to `"bonferroni"`): How p-values are adjusted: also `"holm"`, `"bh"`.
+    confidence (`float`, defaults to 0.95): Level of the intervals.
+    dataset (`Dataset`, `DataFrame`, `pyarrow.Table` or mapping, *optional*): A whole table to take inputs from.
+    columns (`dict`, *optional*): The table's column for each input; a list of columns for a matrix.
+
+Returns:
+    `dict`: JSON-ready numbers; an undefined one is `None`, with a status that says why.
+    `scores`: for each side, feature and direction (`"+"` where rewriting lowered the feature, `"-"` where it raised
+    it) `feature`, `side`, `direction`, `n_flips`, `coefficient` (log-odds of lost alignment), `odds_ratio`,
+    `average_marginal_effect`, `std_error`, `p_value`, `p_adjusted`, `confidence_interval` and `status`;
+    `alignment_before` and `alignment_after`; counts.
+
+Raises:
+    DataError: Lengths or shapes differ, or a value is missing or not finite; it names the input and its first bad row.
+
+Examples:
+
+    Alignment is lost at odds of 3 to 1 where the chosen text lost its warm tone, of 1 to 3 elsewhere:
+
+    >>> import evaluate
+    >>> from seal_datasets import metric_path
+    >>> metric = evaluate.load(metric_path("alignment_robustness"))  # or "seal/alignment_robustness"
+    >>> found = metric.compute(
+    ...     aligned=[1] * 8, rewritten_aligned=[0, 0, 0, 1, 0, 1, 1, 1],
+    ...     chosen_flips=[[1]] * 4 + [[0]] * 4, rejected_flips=[[0]] * 8, feature_names=["warm"],
+    ... )
+    >>> found["alignment_before"], found["alignment_after"]
+    (1.0, 0.5)
+    >>> row = found["scores"][0]
+    >>> row["side"], row["direction"], row["n_flips"], round(row["odds_ratio"], 6)
+    ('chosen', '+', 4, 9.0)
+"""
+
+
+@evaluate.utils.file_utils.add_start_docstrings(_DESCRIPTION, _KWARGS_DESCRIPTION)
+class AlignmentRobustness(TableInput, evaluate.Metric):
+    """Alignment robustness; see the module's description."""
+
+    def _info(self):
+        return evaluate.MetricInfo(
+            description=_DESCRIPTION,
+            citation=CITATION,
+            inputs_description=_KWARGS_DESCRIPTION,
+            features=datasets.Features(
+                {
+                    "aligned": datasets.Value("float64"),
+                    "rewritten_aligned": datasets.Value("float64"),
+                    "chosen_flips": datasets.List(datasets.Value("float64")),
+                    "rejected_flips": datasets.List(datasets.Value("float64")),
+                }
+            ),
+            license="MIT",
+        )
+
+    def _compute(
+        self,
+        aligned,
+        rewritten_aligned,
+        chosen_flips,
+        rejected_flips,
+        feature_names,
+        groups=None,
+        estimator="logit",
+        adjust="bonferroni",
+        confidence=0.95,
+    ):
+        return alignment_robustness(
+            aligned,
+            rewritten_aligned,
+            chosen_flips,
+            rejected_flips,
+            feature_names,
+            groups=groups,
+            estimator=estimator,
+            adjust=adjust,
+            confidence=confidence,
+        ).to_dict()

@@ -1,0 +1,104 @@
+"""Feature imprint as an `evaluate` module: a thin shim over `seal_datasets.estimate.feature_imprint`."""
+
+import datasets
+import evaluate
+
+from seal_datasets.estimate import feature_imprint
+from seal_datasets.modules import CITATION
+from seal_datasets.table_input import TableInput
+
+_DESCRIPTION = """\
+The feature imprint is how many points of reward a text gains with a feature, over a text answering the same prompt
+without it, the other features held fixed (Eq. 1): what the reward model pays for. It is a regression of rewards on
+features with prompt effects, and errors clustered by prompt. Given the change of rewards by training, it is what
+training made the model pay for.
+"""
+
+_KWARGS_DESCRIPTION = """
+Args:
+    rewards (`list[float]`): Reward of each text: one row per text, not per pair.
+    features (`list[list[float]]`): Values of the k features of each text.
+    groups (`list`): Prompt id of each text.
+    feature_names (`list[str]`): The k names.
+    effects (`str`, defaults to `"fixed"`): `"fixed"` for prompt effects, `"pooled"` for one intercept, as in the
+        published figures.
+    adjust (`str`, defaults to `"bonferroni"`): How p-values are adjusted: also `"holm"`, `"bh"`.
+    confidence (`float`, defaults to 0.95): Level of the intervals.
+    min_discordant (`int`, defaults to 2): Prompts in which a feature must differ for its numbers to be given.
+    dataset (`Dataset`, `DataFrame`, `pyarrow.Table` or mapping, *optional*): A whole table to take inputs from.
+    columns (`dict`, *optional*): The table's column for each input; a list of columns for a matrix.
+
+Returns:
+    `dict`: JSON-ready numbers; an undefined one is `None`, with a status that says why.
+    `imprint`: for each feature `feature`, `coefficient`, `std_error`, `p_value`, `p_adjusted`, `confidence_interval`,
+    `n_discordant` (prompts in which it differs), `vif` and `status`; besides these the counts of texts and prompts.
+
+Raises:
+    DataError: Lengths or shapes differ, or a value is missing or not finite; it names the input and its first bad row.
+
+Examples:
+
+    Politeness differs within the first two prompts, where it goes with 2 points and 1 point of reward:
+
+    >>> import evaluate
+    >>> from seal_datasets import metric_path
+    >>> metric = evaluate.load(metric_path("feature_imprint"))  # or "seal/feature_imprint"
+    >>> found = metric.compute(
+    ...     rewards=[3.0, 1.0, 7.0, 6.0, 2.0, 2.0], features=[[1], [0], [1], [0], [0], [0]],
+    ...     groups=["p", "p", "q", "q", "s", "s"], feature_names=["polite"],
+    ... )
+    >>> found["imprint"][0]["coefficient"], found["imprint"][0]["n_discordant"], found["imprint"][0]["status"]
+    (1.5, 2, 'ok')
+
+    A table of pairs, each side's texts below the other's; a feature that never differs within a prompt has no number:
+
+    >>> table = {
+    ...     "prompt_id": ["p", "q", "s"], "reward_chosen": [3.0, 7.0, 2.0], "reward_rejected": [1.0, 6.0, 2.5],
+    ...     "long_chosen": [1, 1, 0], "long_rejected": [1, 1, 0],
+    ... }
+    >>> columns = {"rewards": "reward_{side}", "features": ["long_{side}"], "groups": "prompt_id"}
+    >>> row = metric.compute(dataset=table, columns=columns, feature_names=["long"])["imprint"][0]
+    >>> row["coefficient"], row["status"]
+    (None, 'not_identified')
+"""
+
+
+@evaluate.utils.file_utils.add_start_docstrings(_DESCRIPTION, _KWARGS_DESCRIPTION)
+class FeatureImprint(TableInput, evaluate.Metric):
+    """Feature imprint; see the module's description."""
+
+    def _info(self):
+        return evaluate.MetricInfo(
+            description=_DESCRIPTION,
+            citation=CITATION,
+            inputs_description=_KWARGS_DESCRIPTION,
+            features=datasets.Features(
+                {
+                    "rewards": datasets.Value("float64"),
+                    "features": datasets.List(datasets.Value("float64")),
+                }
+            ),
+            license="MIT",
+        )
+
+    def _compute(
+        self,
+        rewards,
+        features,
+        groups,
+        feature_names,
+        effects="fixed",
+        adjust="bonferroni",
+        confidence=0.95,
+        min_discordant=2,
+    ):
+        return feature_imprint(
+            rewards,
+            features,
+            groups,
+            feature_names,
+            effects=effects,
+            adjust=adjust,
+            confidence=confidence,
+            min_discordant=min_discordant,
+        ).to_dict()

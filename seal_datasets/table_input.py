@@ -1,0 +1,152 @@
+"""Whole tables as input of the `evaluate` modules, without evaluate's copy of every cell."""
+
+from __future__ import annotations
+
+import inspect
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any, TypeAlias
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa  # type: ignore[import-untyped]
+import pyarrow.compute as pc  # type: ignore[import-untyped]
+from datasets import Column, Dataset
+from numpy.typing import NDArray
+
+from seal_datasets import schema
+from seal_datasets.errors import DataError
+
+Table: TypeAlias = Dataset | pd.DataFrame | pa.Table | Mapping[str, Any]
+Columns: TypeAlias = Mapping[str, str | Sequence[str]]
+
+_SIDE = "{side}"
+
+
+class TableInput:
+    """Gives an `evaluate.Metric` two more ways in: a whole table, and arrays that are not copied cell by cell.
+
+    List it before `evaluate.Metric` among the bases. Values added with `add` or `add_batch`, and several processes, go
+    through `evaluate` as always.
+    """
+
+    num_process: int
+    writer: object
+
+    def compute(self, *, dataset: Table | None = None, columns: Columns | None = None, **inputs: Any) -> Any:  # noqa: ANN401 - as evaluate
+        """Compute the metric from arrays, from a table, or from what was added before.
+
+        Args:
+            dataset (`Dataset`, `DataFrame`, `pyarrow.Table` or mapping of columns, *optional*): Table to take inputs from.
+            columns (`Mapping[str, str or list of str]`, *optional*): Column of each input, or several that make up a matrix
+                (and name its features). An input that is not named is taken from the column of its own name, if there
+                is one. `{side}` in a column's name stands for chosen, then rejected: the table is taken once for each
+                side, one below the other, which makes a table of pairs a table of texts.
+            **inputs (*optional*): The metric's own inputs and options; they go before the table's columns.
+
+        Returns:
+            `dict[str, Any]`: JSON-ready results; `None` on other processes than the first.
+
+        Raises:
+            DataError: A column is missing or has nulls, an input is missing, or values are not what the metric needs.
+        """
+        if dataset is None and columns is not None:
+            raise DataError("columns= names columns of a table; give the table as dataset=")
+        estimate: Any = self._compute  # type: ignore[attr-defined]
+        signature = inspect.signature(estimate)
+        # evaluate.combine hands these two to every module.
+        inputs = {k: v for k, v in inputs.items() if v is not None or k not in ("predictions", "references")}
+        unknown = sorted(set(inputs) - set(signature.parameters))
+        if unknown:
+            raise DataError(f"{', '.join(unknown)} is not taken; the inputs are {', '.join(signature.parameters)}")
+        if dataset is not None:
+            inputs = {**_from_table(dataset, columns or {}, signature, set(inputs)), **inputs}
+        elif self.writer is not None or self.num_process > 1:
+            return super().compute(**inputs)  # type: ignore[misc]
+        needed = [name for name, each in signature.parameters.items() if each.default is inspect.Parameter.empty]
+        missing = [name for name in needed if inputs.get(name) is None]
+        if missing:
+            raise DataError(f"no {', '.join(missing)} given; needed are {', '.join(needed)}")
+        return estimate(**{name: _plain(values) for name, values in inputs.items()})
+
+
+def _from_table(table: Table, columns: Columns, signature: inspect.Signature, given: set[str]) -> dict[str, Any]:
+    """Read the inputs that a metric's signature names and that are not given already."""
+    present = list(table.column_names if isinstance(table, (Dataset, pa.Table)) else table)
+    unknown = sorted(set(columns) - set(signature.parameters))
+    if unknown:
+        raise DataError(f"columns= names {', '.join(unknown)}; the inputs are {', '.join(signature.parameters)}")
+    # Arrays are required or default to None; options have another default and are no columns.
+    arrays = [name for name, each in signature.parameters.items() if each.default in (None, inspect.Parameter.empty)]
+    wanted = {name: name for name in arrays if name in present} | dict(columns)
+    wanted = {name: column for name, column in wanted.items() if name not in given}
+    listed = {name: [column] if isinstance(column, str) else list(column) for name, column in wanted.items()}
+    sides = schema.SIDES if any(_SIDE in each for names in listed.values() for each in names) else ("",)
+    absent = sorted({n for names in listed.values() for each in names for n in _spelled(each, sides)} - set(present))
+    if absent:
+        raise DataError(f"the table lacks {', '.join(absent)}; its columns are {', '.join(present)}")
+    inputs: dict[str, Any] = {}
+    for name, column in wanted.items():
+        parts = [[_column(table, each.replace(_SIDE, side)) for each in listed[name]] for side in sides]
+        blocks = [part[0] if isinstance(column, str) else np.column_stack(part) for part in parts]
+        inputs[name] = blocks[0] if len(blocks) == 1 else _stacked(blocks)
+    for option in ("feature_names", "target_names"):
+        matrices = [names for name, names in listed.items() if not isinstance(wanted[name], str)]
+        if option in signature.parameters and option not in given | set(inputs) and matrices:
+            inputs[option] = [_feature_of(each) for each in matrices[0]]
+    return inputs
+
+
+def _spelled(column: str, sides: Sequence[str]) -> list[str]:
+    return [column.replace(_SIDE, side) for side in sides]
+
+
+def _stacked(blocks: Sequence[Any]) -> Any:  # noqa: ANN401 - arrays stay arrays, lists of lists stay lists
+    return [each for block in blocks for each in block] if isinstance(blocks[0], list) else np.concatenate(blocks)
+
+
+def _feature_of(column: str) -> str:
+    """The feature that a column of ours holds, or the name of a column of another making."""
+    ours = re.fullmatch(
+        schema.feature_column("(.+)", "chosen").replace("chosen", r"(?:chosen|rejected|\{side\})"), column
+    )
+    return ours.group(1) if ours else column
+
+
+def _column(table: Table, name: str) -> Any:  # noqa: ANN401 - an array, or lists where a cell holds several values
+    if isinstance(table, Dataset):
+        table = table.select_columns([name]).with_format("arrow")[:]
+    if isinstance(table, pa.Table):
+        return _from_arrow(table[name], name)
+    if isinstance(table, pd.DataFrame):
+        _refuse_nulls(table[name].isna().to_numpy(), name)
+    return _plain(table[name])
+
+
+def _from_arrow(column: pa.ChunkedArray, name: str) -> Any:  # noqa: ANN401
+    if column.null_count:
+        _refuse_nulls(pc.is_null(column).to_numpy(), name)
+    if not (pa.types.is_list(column.type) or pa.types.is_large_list(column.type)):
+        return column.to_numpy()
+    widths = pc.list_value_length(column).to_numpy()
+    flat = pc.list_flatten(column)
+    if len(widths) == 0 or (widths != widths[0]).any() or flat.null_count:
+        return column.to_pylist()
+    return flat.to_numpy().reshape(len(widths), widths[0])
+
+
+def _refuse_nulls(is_null: NDArray[np.bool_], name: str) -> None:
+    if is_null.any():
+        raise DataError(
+            f"column {name!r} has {is_null.sum()} row(s) without value, the first in row {is_null.argmax()}; leave them out"
+        )
+
+
+def _plain(values: Any) -> Any:  # noqa: ANN401 - options pass through, arrays of any library become NumPy's or lists
+    if isinstance(values, np.ndarray):
+        return values.tolist() if values.dtype == object else values
+    if isinstance(values, Column):  # lazy: value by value it would cost a hundred times as much
+        return values[:]
+    if hasattr(values, "to_numpy"):
+        return _plain(values.to_numpy())
+    return values.tolist() if hasattr(values, "tolist") else values

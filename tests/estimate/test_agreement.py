@@ -1,0 +1,89 @@
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from statsmodels.stats.inter_rater import cohens_kappa
+from statsmodels.stats.proportion import proportion_confint
+
+from seal_datasets.estimate import label_accuracy, labeler_agreement, labeler_preference
+
+LABELS = st.lists(st.lists(st.integers(-1, 1), min_size=4, max_size=4), min_size=1, max_size=30).map(np.array)
+
+
+def test_the_first_target_decides_and_the_next_only_at_a_tie():
+    chosen = [[1, 0], [0, 1], [1, 1], [1, 0], [0, 0]]
+    rejected = [[0, 1], [1, 0], [1, 0], [1, 1], [0, 0]]
+    assert labeler_preference(chosen, rejected).tolist() == [
+        *("chosen", "rejected", "chosen", "rejected", "indifferent")
+    ]
+
+
+@given(LABELS)
+def test_preference_is_the_order_of_tuples(labels):
+    found = labeler_preference(labels[:, :2], labels[:, 2:])
+    for row, name in zip(labels.tolist(), found, strict=True):
+        chosen, rejected = tuple(row[:2]), tuple(row[2:])
+        assert name == ("chosen" if chosen > rejected else "rejected" if chosen < rejected else "indifferent")
+
+
+@given(LABELS, st.data())
+def test_regimes_split_the_preferences(labels, data):
+    n = len(labels)
+    post, pre = (data.draw(st.lists(st.booleans(), min_size=n, max_size=n)) for _ in range(2))
+    found = labeler_agreement(labels[:, :2], labels[:, 2:], ["a", "b"], aligned=post, pre_aligned=pre)
+    assert sum(each.n + each.n_indifferent for each in found.regimes.values()) == found.n_pairs == n
+    assert sum(found.preference.values()) == n
+    assert found.overall.n == found.preference["chosen"] + found.preference["rejected"]
+    agreeing = sum(round(each.agreement_rate * each.n) for each in found.regimes.values() if each.n)
+    assert agreeing == found.preference["chosen"]
+    swapped = labeler_agreement(labels[:, 2:], labels[:, :2], ["a", "b"])
+    assert swapped.preference["chosen"] == found.preference["rejected"]
+
+
+def test_rates_by_regime_and_their_wilson_intervals():
+    chosen, rejected = [[1], [1], [0], [1], [1]], [[0], [0], [1], [1], [0]]
+    found = labeler_agreement(
+        chosen, rejected, ["harmless"], aligned=[1, 1, 1, 1, 0], pre_aligned=[1, 1, 1, 0, 0], confidence=0.9
+    )
+    assert found.targets == ("harmless",)
+    assert found.overall.agreement_rate == 3 / 4
+    assert (found.overall.n, found.overall.n_indifferent) == (4, 1)
+    assert found.overall.confidence_interval == pytest.approx(proportion_confint(3, 4, 0.1, "wilson"))
+    rates = {name: (each.agreement_rate, each.n, each.n_indifferent) for name, each in found.regimes.items()}
+    assert rates["stayed_aligned"] == (2 / 3, 3, 0)
+    assert rates["stayed_misaligned"] == (1.0, 1, 0)
+    assert rates["became_aligned"][1:] == (0, 1)
+    assert math.isnan(rates["became_aligned"][0])
+    assert rates["reversed_alignment"][1:] == (0, 0)
+    assert found.to_dict()["regimes"]["became_aligned"]["agreement_rate"] is None
+
+
+def test_without_alignment_there_are_no_regimes():
+    assert labeler_agreement([[1]], [[0]], ["harmless"]).regimes == {}
+
+
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_kappa_is_statsmodels(seed):
+    rng = np.random.default_rng(seed)
+    gold = rng.integers(-1, 2, 50)
+    labels = np.where(rng.random(50) < 0.7, gold, rng.integers(-1, 2, 50))
+    table = np.array([[((labels == a) & (gold == b)).sum() for b in (-1, 0, 1)] for a in (-1, 0, 1)])
+    found = label_accuracy(labels, gold)
+    assert found.kappa == pytest.approx(cohens_kappa(table).kappa, abs=1e-12)
+    assert found.agreement == np.trace(table) / 50
+    assert found.majority_share == table.sum(axis=0).max() / 50
+    assert found.confidence_interval == pytest.approx(proportion_confint(np.trace(table), 50, method="wilson"))
+
+
+def test_kappa_of_a_constant_and_of_nothing_is_undefined():
+    constant = label_accuracy([1, 1], [1, 1])
+    assert (constant.agreement, constant.majority_share) == (1.0, 1.0)
+    assert math.isnan(constant.kappa)
+    assert "undefined" in constant.status
+    nothing = label_accuracy([], [])
+    assert (nothing.n, nothing.status) == (0, "no text has both labels")
+    assert math.isnan(nothing.agreement)
+    # Always answering 1 agrees half the time, as chance does.
+    assert label_accuracy([1, 1], [0, 1]).kappa == 0.0

@@ -1,0 +1,169 @@
+import math
+
+import numpy as np
+import pytest
+import statsmodels.api as sm
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from seal_datasets.estimate import misalignment_drivers
+
+NAMES = ["helpful", "honest"]
+TRUTH = np.array([0.4, 0.9, -0.6, -0.8, 0.5])  # intercept, chosen helpful, chosen honest, rejected helpful, honest
+
+
+def _draw(seed, n=300):
+    rng = np.random.default_rng(seed)
+    x = (rng.random((n, 4)) < 0.5).astype(float)
+    aligned = rng.random(n) < 1 / (1 + np.exp(-(TRUTH[0] + x @ TRUTH[1:])))
+    return aligned, x, rng.integers(0, n // 5, n)
+
+
+def _fit(aligned, x, **options):
+    return misalignment_drivers(aligned, x[:, :2], x[:, 2:], NAMES, **options)
+
+
+def _column(fit, name):
+    return np.array([getattr(row, name) for row in fit.drivers])
+
+
+def test_a_two_by_two_table():
+    # Aligned 3 of 4 with the feature in the chosen text, 1 of 5 without: odds 3 against 1/4.
+    fit = misalignment_drivers([1, 1, 1, 0, 1, 0, 0, 0, 0], [[1]] * 4 + [[0]] * 5, [[0]] * 9, ["polite"])
+    row = fit.drivers[0]
+    assert (row.feature, row.side, row.status) == ("polite", "chosen", "ok")
+    assert row.odds_ratio == pytest.approx(12)
+    assert row.coefficient == pytest.approx(math.log(12))
+    assert row.std_error == pytest.approx(math.sqrt(1 / 3 + 1 + 1 + 1 / 4))
+    assert fit.intercept == pytest.approx(math.log(1 / 4))
+    # mean of p (1 - p) is (4 * 3/16 + 5 * 4/25) / 9 = 31/180.
+    assert row.average_marginal_effect == pytest.approx(31 / 180 * math.log(12))
+    assert (fit.n_pairs, fit.n_aligned, fit.n_separated, fit.family_size) == (9, 4, 0, 1)
+
+
+def test_the_linear_probability_is_a_difference_of_shares():
+    fit = misalignment_drivers(
+        [1, 1, 1, 0, 1, 0, 0, 0, 0], [[1]] * 4 + [[0]] * 5, [[0]] * 9, ["polite"], estimator="linear_probability"
+    )
+    row = fit.drivers[0]
+    assert row.coefficient == pytest.approx(3 / 4 - 1 / 5)
+    # HC1 of a difference of means: (3/16 / 4 + 4/25 / 5) * n / (n - k).
+    assert row.std_error == pytest.approx(math.sqrt((3 / 64 + 4 / 125) * 9 / 7))
+    assert row.average_marginal_effect == row.coefficient
+    assert row.average_marginal_effect_std_error == row.std_error
+    assert math.isnan(row.odds_ratio)
+
+
+@pytest.mark.parametrize("clustered", [False, True])
+def test_the_logit_and_its_marginal_effects_are_statsmodels(clustered):
+    aligned, x, prompts = _draw(0)
+    kind = {"cov_type": "cluster", "cov_kwds": {"groups": prompts}} if clustered else {}
+    reference = sm.Logit(aligned.astype(float), sm.add_constant(x)).fit(disp=0, tol=1e-12, **kind)
+    fit = _fit(aligned, x, groups=prompts if clustered else None, confidence=0.9)
+    assert fit.intercept == pytest.approx(reference.params[0], rel=1e-7)
+    np.testing.assert_allclose(_column(fit, "coefficient"), reference.params[1:], rtol=1e-7)
+    np.testing.assert_allclose(_column(fit, "odds_ratio"), np.exp(reference.params[1:]), rtol=1e-7)
+    np.testing.assert_allclose(_column(fit, "std_error"), reference.bse[1:], rtol=1e-6)
+    np.testing.assert_allclose(_column(fit, "p_value"), reference.pvalues[1:], rtol=1e-6)
+    np.testing.assert_allclose(_column(fit, "confidence_interval"), reference.conf_int(0.1)[1:], rtol=1e-6)
+    effects = reference.get_margeff()
+    np.testing.assert_allclose(_column(fit, "average_marginal_effect"), effects.margeff, rtol=1e-6)
+    np.testing.assert_allclose(_column(fit, "average_marginal_effect_std_error"), effects.margeff_se, rtol=1e-6)
+
+
+@pytest.mark.parametrize("clustered", [False, True])
+def test_the_linear_probability_is_statsmodels_ols(clustered):
+    aligned, x, prompts = _draw(1)
+    kind = {"cov_type": "cluster", "cov_kwds": {"groups": prompts}} if clustered else {"cov_type": "HC1"}
+    reference = sm.OLS(aligned.astype(float), sm.add_constant(x)).fit(use_t=False, **kind)
+    fit = _fit(aligned, x, groups=prompts if clustered else None, estimator="linear_probability")
+    np.testing.assert_allclose(_column(fit, "coefficient"), reference.params[1:], rtol=1e-8)
+    np.testing.assert_allclose(_column(fit, "std_error"), reference.bse[1:], rtol=1e-8)
+    np.testing.assert_allclose(_column(fit, "p_value"), reference.pvalues[1:], rtol=1e-6)
+
+
+@pytest.mark.parametrize("estimator", ["logit", "linear_probability"])
+def test_swapping_the_sides_swaps_the_rows_and_turns_the_sign(estimator):
+    aligned, x, prompts = _draw(2)
+    fit = _fit(aligned, x, groups=prompts, estimator=estimator)
+    swapped = _fit(~aligned, x[:, [2, 3, 0, 1]], groups=prompts, estimator=estimator)
+    np.testing.assert_allclose(_column(swapped, "coefficient")[[2, 3, 0, 1]], -_column(fit, "coefficient"), rtol=1e-7)
+    np.testing.assert_allclose(_column(swapped, "std_error")[[2, 3, 0, 1]], _column(fit, "std_error"), rtol=1e-7)
+
+
+@settings(max_examples=25)
+@given(st.randoms(use_true_random=False))
+def test_the_order_of_pairs_does_not_matter(random):
+    aligned, x, prompts = _draw(3, n=120)
+    order = list(range(120))
+    random.shuffle(order)
+    fit, moved = _fit(aligned, x, groups=prompts), _fit(aligned[order], x[order], groups=prompts[order])
+    for name in ("coefficient", "std_error", "average_marginal_effect", "average_marginal_effect_std_error"):
+        np.testing.assert_allclose(_column(moved, name), _column(fit, name), rtol=1e-7)
+
+
+def test_statuses_are_never_a_number():
+    aligned, x, _ = _draw(4)
+    rare = np.zeros(300)
+    rare[np.flatnonzero(aligned)[:5]] = 1
+    chosen = np.column_stack([x[:, 0], x[:, 0], np.full(300, 0.1)])
+    rejected = np.column_stack([rare, x[:, 1], x[:, 2]])
+    fit = misalignment_drivers(aligned, chosen, rejected, ["a", "b", "c"])
+    assert [row.status for row in fit.drivers] == [
+        *("collinear", "collinear", "not_identified"),
+        *("separated", "ok", "ok"),
+    ]
+    for name in ("coefficient", "odds_ratio", "std_error", "p_value", "p_adjusted", "average_marginal_effect"):
+        assert np.isnan(_column(fit, name)).tolist() == [True] * 4 + [False] * 2
+    assert (fit.n_separated, fit.family_size, fit.status) == (5, 2, "ok")
+    np.testing.assert_allclose(_column(fit, "p_adjusted")[4:], np.minimum(1, 2 * _column(fit, "p_value")[4:]))
+    assert fit.to_dict()["drivers"][3]["odds_ratio"] is None
+
+
+@pytest.mark.parametrize("estimator", ["logit", "linear_probability"])
+@pytest.mark.parametrize("value", [0, 1])
+def test_one_class_says_so(estimator, value):
+    fit = misalignment_drivers([value] * 3, [[1], [0], [1]], [[0], [0], [1]], ["polite"], estimator=estimator)
+    assert (fit.status, [row.status for row in fit.drivers]) == ("one_class", ["one_class"] * 2)
+    assert np.isnan(_column(fit, "coefficient")).all()
+    assert math.isnan(fit.intercept)
+    assert (fit.n_aligned, fit.family_size) == (3 * value, 0)
+
+
+@pytest.mark.parametrize("estimator", ["logit", "linear_probability"])
+def test_one_cluster_has_an_estimate_without_an_error(estimator):
+    aligned, x, _ = _draw(5)
+    fit = _fit(aligned, x, groups=["p"] * 300, estimator=estimator)
+    assert [row.status for row in fit.drivers] == ["too_few_clusters"] * 4
+    assert np.isfinite(_column(fit, "coefficient")).all()
+    assert np.isnan(_column(fit, "std_error")).all()
+    assert fit.family_size == 0
+
+
+def test_a_perfect_linear_fit_has_no_error_to_measure():
+    fit = misalignment_drivers(
+        [1, 1, 0, 0], [[1], [1], [0], [0]], [[1], [0], [1], [0]], ["polite"], estimator="linear_probability"
+    )
+    assert [row.status for row in fit.drivers] == ["no_residual_variation"] * 2
+    assert fit.drivers[0].coefficient == pytest.approx(1.0)
+    assert np.isnan(_column(fit, "p_value")).all()
+
+
+def test_as_many_coefficients_as_pairs_have_no_error():
+    fit = misalignment_drivers([1, 0, 1], [[1], [0], [0]], [[0], [1], [0]], ["polite"], estimator="linear_probability")
+    assert [row.status for row in fit.drivers] == ["no_residual_variation"] * 2
+
+
+def test_planted_drivers_are_covered_95_times_in_100():
+    covered, estimates = [], []
+    for seed in range(200):
+        aligned, x, _ = _draw(seed, n=500)
+        fit = _fit(aligned, x)
+        low, high = _column(fit, "confidence_interval").T
+        covered += ((low <= TRUTH[1:]) & (TRUTH[1:] <= high)).tolist()
+        estimates.append(_column(fit, "coefficient"))
+    assert 0.92 <= np.mean(covered) <= 0.98
+    standard = np.std(estimates, axis=0, ddof=1) / math.sqrt(200)
+    # Maximum likelihood is biased away from 0 by about k / n: 5 / 500 of the coefficient.
+    allowed = 4 * standard + 0.02 * np.abs(TRUTH[1:])
+    assert (np.abs(np.mean(estimates, axis=0) - TRUTH[1:]) < allowed).all()

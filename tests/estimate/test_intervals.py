@@ -1,0 +1,73 @@
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import stats
+from statsmodels.stats.multitest import multipletests
+from statsmodels.stats.proportion import proportion_confint
+
+from seal_datasets.errors import DataError
+from seal_datasets.estimate.intervals import critical_value, two_sided_p, wilson
+from seal_datasets.estimate.multiplicity import adjust_p
+
+P_VALUES = st.lists(st.floats(0, 1), min_size=1, max_size=12).map(np.array)
+
+
+@pytest.mark.parametrize("confidence", [0.8, 0.95, 0.99])
+@pytest.mark.parametrize(("successes", "n"), [(0, 1), (0, 10), (1, 10), (5, 10), (10, 10), (41_445, 160_800)])
+def test_wilson_is_statsmodels(successes, n, confidence):
+    expected = proportion_confint(successes, n, alpha=1 - confidence, method="wilson")
+    assert wilson(successes, n, confidence=confidence) == pytest.approx(expected, abs=1e-12)
+
+
+def test_wilson_of_one_success_in_one_solves_the_score_equation():
+    # (1 - p)^2 = z^2 p (1 - p) gives p = 1 or p = 1 / (1 + z^2).
+    z = stats.norm.ppf(0.975)
+    assert wilson(1, 1) == pytest.approx((1 / (1 + z**2), 1.0))
+    assert all(math.isnan(bound) for bound in wilson(0, 0))
+
+
+@given(st.integers(1, 500).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n))))
+def test_wilson_holds_the_share_and_mirrors(counts):
+    successes, n = counts
+    low, high = wilson(successes, n)
+    assert 0 <= low <= successes / n <= high <= 1
+    assert wilson(n - successes, n) == pytest.approx((1 - high, 1 - low), abs=1e-12)
+
+
+def test_critical_values_and_p_values_are_scipys():
+    assert critical_value(0.95, 7) == pytest.approx(stats.t.ppf(0.975, 7))
+    assert critical_value(0.9, math.inf) == pytest.approx(stats.norm.ppf(0.95))
+    statistics = np.array([-2.5, 0.0, 1.0, math.nan])
+    np.testing.assert_allclose(two_sided_p(statistics, 4), 2 * stats.t.sf(np.abs(statistics), 4), rtol=1e-10)
+    np.testing.assert_allclose(two_sided_p(statistics, math.inf), 2 * stats.norm.sf(np.abs(statistics)), rtol=1e-10)
+
+
+@pytest.mark.parametrize(("ours", "theirs"), [("bonferroni", "bonferroni"), ("holm", "holm"), ("bh", "fdr_bh")])
+@settings(max_examples=25)  # statsmodels takes 20 ms for one Holm
+@given(p_values=P_VALUES)
+def test_adjusted_p_values_are_statsmodels(ours, theirs, p_values):
+    np.testing.assert_allclose(adjust_p(p_values, ours), multipletests(p_values, method=theirs)[1], atol=1e-12)
+
+
+@pytest.mark.parametrize("method", ["bonferroni", "holm", "bh"])
+def test_what_was_not_tested_is_not_in_the_family(method):
+    found = adjust_p(np.array([0.01, math.nan, 0.2, math.nan]), method)
+    assert np.isnan(found).tolist() == [False, True, False, True]
+    assert found[[0, 2]].tolist() == adjust_p(np.array([0.01, 0.2]), method).tolist()
+    assert np.isnan(adjust_p(np.array([math.nan]), method)).all()
+
+
+@given(P_VALUES)
+def test_holm_is_never_weaker_than_bonferroni_nor_bh_than_holm(p_values):
+    raw, bh, holm, bonferroni = p_values, *(adjust_p(p_values, each) for each in ("bh", "holm", "bonferroni"))
+    assert (raw <= bh + 1e-15).all()
+    assert (bh <= holm + 1e-15).all()
+    assert (holm <= bonferroni + 1e-15).all()
+
+
+def test_an_unknown_adjustment_is_named():
+    with pytest.raises(DataError, match=r"adjust must be one of .*bonferroni.*got 'sidak'"):
+        adjust_p(np.array([0.1]), "sidak")

@@ -1,0 +1,154 @@
+import math
+
+import numpy as np
+import pytest
+import statsmodels.api as sm
+from hypothesis import given
+from hypothesis import strategies as st
+from statsmodels.stats.weightstats import DescrStatsW
+
+from seal_datasets import estimate
+
+AMOUNT = st.one_of(st.just(0.0), st.floats(0.01, 100), st.floats(-100, -0.01))
+REWARDS = st.lists(st.tuples(*[AMOUNT] * 4), min_size=1, max_size=20).map(lambda rows: np.array(rows).T)
+FEATURES = (np.random.default_rng(1).random((60, 4)) < 0.5).astype(float)
+ANGLES = 5 + FEATURES @ [10.0, -4.0, 3.0, 0.0] + np.random.default_rng(2).normal(size=60)
+GROUPS = np.arange(60) // 3
+
+
+def test_quarter_half_and_eighth_turns():
+    pre_chosen, pre_rejected = [1, 1, 1, 0, 1], [0, 0, 0, 2, 0]
+    chosen, rejected = [0, 0, -3, -1, 1], [1, -1, 0, 0, 1]
+    angles = estimate.reward_shift_angles(pre_chosen, pre_rejected, chosen, rejected)
+    assert angles == pytest.approx([90, -90, 180, 90, 45])
+
+
+def test_the_summary_by_hand():
+    # Angles 90, -90, 0 and none: mean 0, median 0, mean size 60, sd sqrt((8100 + 8100) / 2) = 90.
+    found = estimate.reward_shift([1, 1, 1, 0], [0, 0, 0, 0], [0, 0, 5, 1], [1, -1, 0, 1])
+    assert (found.mean_degrees, found.median_degrees) == pytest.approx((0, 0))
+    assert found.mean_absolute_degrees == pytest.approx(60)
+    assert found.std_error == pytest.approx(90 / math.sqrt(3))
+    assert (found.n_pairs, found.n_undefined, found.status) == (4, 1, "ok")
+    assert np.isnan(found.angles).tolist() == [False, False, False, True]
+
+
+def test_the_interval_is_statsmodels_t_interval():
+    pre, post = np.random.default_rng(0).normal(size=(2, 2, 30))
+    found = estimate.reward_shift(*pre, *post, confidence=0.9)
+    expected = DescrStatsW(found.angles)
+    assert found.mean_degrees == pytest.approx(expected.mean)
+    assert found.confidence_interval == pytest.approx(expected.tconfint_mean(alpha=0.1))
+
+
+@given(REWARDS)
+def test_identical_models_do_not_turn(rewards):
+    angles = estimate.reward_shift_angles(*rewards[:2], *rewards[:2])
+    zero = (rewards[:2] == 0).all(axis=0)
+    assert np.isnan(angles).tolist() == zero.tolist()
+    assert np.abs(angles[~zero]).max(initial=0) < 1e-12
+
+
+@given(REWARDS)
+def test_exchanging_pre_and_post_turns_the_sign(rewards):
+    there, back = (estimate.reward_shift_angles(*each) for each in (rewards, rewards[[2, 3, 0, 1]]))
+    half_turn = there == 180
+    np.testing.assert_allclose(back[~half_turn], -there[~half_turn], atol=1e-10)
+    assert (back[half_turn] == 180).all()
+
+
+@given(REWARDS, st.floats(1e-3, 1e3), st.floats(1e-3, 1e3))
+def test_positive_rescaling_of_either_model_changes_nothing(rewards, a, b):
+    there = estimate.reward_shift_angles(*rewards)
+    scaled = estimate.reward_shift_angles(*(a * rewards[:2]), *(b * rewards[2:]))
+    # A half turn may come out as 180 or, by rounding, as just above -180: compare on the circle.
+    np.testing.assert_allclose(np.exp(1j * np.radians(scaled)), np.exp(1j * np.radians(there)), atol=1e-10)
+
+
+@given(REWARDS)
+def test_the_size_of_the_angle_is_the_papers_arccos(rewards):
+    angles = estimate.reward_shift_angles(*rewards)
+    known = ~np.isnan(angles)
+    pre, post = rewards[:2, known], rewards[2:, known]
+    cosine = (pre * post).sum(axis=0) / np.hypot(*pre) / np.hypot(*post)
+    np.testing.assert_allclose(np.cos(np.radians(np.abs(angles[known]))), cosine, atol=1e-10)
+
+
+def test_huge_and_tiny_rewards_have_an_angle():
+    angles = estimate.reward_shift_angles([1e300, 1e-300], [1e300, 0], [0, 1e-300], [1e300, 1e-300])
+    assert angles == pytest.approx([45, 45])
+
+
+def test_too_little_to_summarise_is_nan_with_a_status():
+    nothing = estimate.reward_shift([0.0, 0.0], [0.0, 0.0], [1.0, 1.0], [0.0, 1.0])
+    assert math.isnan(nothing.mean_degrees)
+    assert (nothing.n_undefined, nothing.status) == (2, "every pair has a zero reward vector")
+    one = estimate.reward_shift([1.0], [0.0], [0.0], [1.0])
+    assert one.mean_degrees == pytest.approx(90)
+    assert math.isnan(one.std_error)
+    assert all(math.isnan(bound) for bound in one.confidence_interval)
+    assert one.status == "one angle has no standard error"
+
+
+def test_json_has_the_angles_only_on_request():
+    found = estimate.reward_shift([1.0, 0.0], [0.0, 0.0], [1.0, 1.0], [1.0, 0.0])
+    assert "angles" not in found.to_dict()
+    assert found.to_dict(angles=True)["angles"] == [pytest.approx(45), None]
+    assert found.to_dict()["std_error"] is None
+
+
+@pytest.mark.parametrize("intercept", [True, False])
+def test_shift_imprint_is_statsmodels_ols(intercept):
+    design = sm.add_constant(FEATURES) if intercept else FEATURES
+    found = estimate.shift_imprint(ANGLES, FEATURES[:, :2], FEATURES[:, 2:], ["helpful", "honest"], intercept=intercept)
+    reference = sm.OLS(ANGLES, design).fit(cov_type="HC1", use_t=True)
+    skip = int(intercept)
+    assert [(row.side, row.feature) for row in found.imprint] == [
+        ("chosen", "helpful"),
+        ("chosen", "honest"),
+        ("rejected", "helpful"),
+        ("rejected", "honest"),
+    ]
+    np.testing.assert_allclose([row.coefficient for row in found.imprint], reference.params[skip:], rtol=1e-8)
+    np.testing.assert_allclose([row.std_error for row in found.imprint], reference.bse[skip:], rtol=1e-8)
+    assert found.intercept == pytest.approx(reference.params[0] if intercept else math.nan, nan_ok=True)
+
+
+def test_clustered_shift_imprint_is_statsmodels_ols():
+    found = estimate.shift_imprint(
+        ANGLES, FEATURES[:, :2], FEATURES[:, 2:], ["helpful", "honest"], groups=GROUPS, adjust="holm"
+    )
+    reference = sm.OLS(ANGLES, sm.add_constant(FEATURES)).fit(
+        cov_type="cluster", cov_kwds={"groups": GROUPS}, use_t=True
+    )
+    np.testing.assert_allclose([row.std_error for row in found.imprint], reference.bse[1:], rtol=1e-8)
+    # statsmodels takes t with G - 1 degrees of freedom too.
+    np.testing.assert_allclose([row.p_value for row in found.imprint], reference.pvalues[1:], rtol=1e-6)
+    np.testing.assert_allclose([row.confidence_interval for row in found.imprint], reference.conf_int()[1:], rtol=1e-6)
+    assert found.family_size == 4
+
+
+def test_shift_imprint_leaves_pairs_without_an_angle_out():
+    with_gap = np.append(ANGLES, math.nan)
+    features = np.vstack([FEATURES, np.ones(4)])
+    found = estimate.shift_imprint(with_gap, features[:, :2], features[:, 2:], ["a", "b"])
+    assert found.imprint == estimate.shift_imprint(ANGLES, FEATURES[:, :2], FEATURES[:, 2:], ["a", "b"]).imprint
+    assert (found.n_pairs, found.n_undefined) == (60, 1)
+
+
+def test_shift_imprint_statuses():
+    chosen = np.column_stack([FEATURES[:, 0], np.full(60, 0.1), FEATURES[:, 1], FEATURES[:, 1]])
+    rejected = np.column_stack([FEATURES[:, 2], np.zeros(60), FEATURES[:, 3], 1 - FEATURES[:, 0]])
+    found = estimate.shift_imprint(ANGLES, chosen, rejected, list("abcd"))
+    assert [row.status for row in found.imprint] == [
+        *("collinear", "not_identified", "collinear", "collinear"),
+        *("ok", "not_identified", "ok", "collinear"),
+    ]
+    for row in found.imprint:
+        assert math.isnan(row.coefficient) == (row.status != "ok")
+    one_cluster = estimate.shift_imprint(ANGLES, chosen, rejected, list("abcd"), groups=np.zeros(60, int))
+    assert one_cluster.imprint[4].status == "too_few_clusters"
+    assert math.isnan(one_cluster.imprint[4].std_error)
+    nothing = estimate.shift_imprint([math.nan] * 60, chosen, rejected, list("abcd"))
+    assert (nothing.n_pairs, nothing.family_size) == (0, 0)
+    assert all(math.isnan(row.coefficient) and row.status != "ok" for row in nothing.imprint)
