@@ -44,8 +44,8 @@ class Design:
     @property
     def complete(self) -> NDArray[np.bool_]:
         """Pairs with every value on both sides, shape (n,)."""
-        known: NDArray[np.bool_] = ~np.isnan(np.hstack([self.chosen, self.rejected])).any(axis=1)
-        return known
+        missing = np.isnan(np.hstack([self.chosen, self.rejected]))
+        return np.asarray(missing.sum(axis=1) == 0, dtype=np.bool_)
 
 
 def analyze(pairs: Dataset, features: Sequence[Feature], *, pre: str = "pre", post: str = "post") -> dict[str, Any]:

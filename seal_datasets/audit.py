@@ -24,7 +24,7 @@ from seal_datasets.featurize import add_features, add_surface_features
 from seal_datasets.labeler import PROMPT_VERSION, Labeler
 from seal_datasets.load import load_pairs
 from seal_datasets.local_lm import MODEL_NAME, EmbeddedLM, embedded_weights
-from seal_datasets.reward_model import OverLength, RewardModel
+from seal_datasets.reward_model import OverLength, RewardModel, find_model
 from seal_datasets.score import add_rewards
 from seal_datasets.store import ResponseStore
 from seal_datasets.surface import SURFACE_FEATURES
@@ -115,6 +115,9 @@ def run_audit(
     out = Path(out)
     import_extra("matplotlib", extra="report", purpose="draw the report's figures")
     taxonomy = asked_features(settings)
+    for given in (settings.pre, settings.post):
+        if given is not None:  # before anything that takes long
+            find_model(given)
     out.mkdir(parents=True, exist_ok=True)
 
     _say("1/5 Loading pairs")

@@ -139,7 +139,7 @@ def _table_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("data", help="as for audit; a table written by an earlier verb keeps its columns")
     parser.add_argument("--split", help="split of a dataset with several")
     parser.add_argument("--limit", type=int, help="take this many pairs")
-    parser.add_argument("--out", type=Path, required=True, help="parquet file to write")
+    parser.add_argument("--out", type=_parquet, required=True, help="parquet file to write")
 
 
 def _labeler_options(parser: argparse.ArgumentParser) -> None:
@@ -281,6 +281,12 @@ def _training(options: argparse.Namespace, defaults: TrainingSettings) -> Traini
 
 def _names(text: str) -> tuple[str, ...]:
     return tuple(name.strip() for name in text.split(",") if name.strip())
+
+
+def _parquet(text: str) -> Path:
+    if not text.endswith(".parquet"):
+        raise argparse.ArgumentTypeError(f"the table is written as Parquet; {text!r} does not end in .parquet")
+    return Path(text)
 
 
 def _write(pairs: Dataset, out: Path) -> int:

@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
+from urllib.parse import urlsplit
 
 import openai
 
@@ -148,7 +149,7 @@ class Labeler:
         store (`ResponseStore`, *optional*): Where raw responses are kept, so that nothing is asked twice.
 
     Raises:
-        LabelerError: No key was given and the default endpoint needs one.
+        LabelerError: No key was given and the default endpoint needs one, or the URL holds more than an address.
     """
 
     def __init__(
@@ -165,6 +166,12 @@ class Labeler:
         self.concurrency = concurrency
         self.store = store if store is not None else ResponseStore(":memory:")
         self.n_requests = 0
+        address = urlsplit(base_url or "")
+        if address.username or address.password or address.query:
+            raise LabelerError(
+                "the labeler's URL holds a user name, password or query, and it will be written into reports; "
+                "give the plain URL, and the key apart from it"
+            )
         try:
             # A key meant for one service must not travel to another: an explicit URL never gets OPENAI_API_KEY.
             key = api_key or ("none" if base_url else None)

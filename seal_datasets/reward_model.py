@@ -229,7 +229,7 @@ def _batches(items: list[str], size: int) -> Iterator[list[str]]:
 
 
 def _load(name: str, revision: str | None, allow_pickle: bool) -> tuple[PreTrainedTokenizerBase, PreTrainedModel]:
-    online = _find(name, revision)
+    online = find_model(name, revision)
     verbosity = transformers.logging.get_verbosity()
     progress = transformers.logging.is_progress_bar_enabled()
     transformers.logging.set_verbosity_error()
@@ -252,9 +252,22 @@ def _load(name: str, revision: str | None, allow_pickle: bool) -> tuple[PreTrain
     return tokenizer, model.eval()
 
 
-def _find(name: str, revision: str | None) -> bool:
-    """Whether the Hub has to be asked for the model; one short request, where loading would retry for a minute."""
+def find_model(name: str, revision: str | None = None) -> bool:
+    """Make sure that a model is there, with one short request where loading would retry for a minute.
+
+    Args:
+        name (`str`): Folder or Hub id.
+        revision (`str`, *optional*): Branch, tag or commit on the Hub.
+
+    Returns:
+        `bool`: Whether the Hub has to be asked for its files.
+
+    Raises:
+        ModelError: There is no such model, or the Hub cannot be reached and the cache does not hold it.
+    """
     if Path(name).is_dir():
+        if not (Path(name) / "config.json").is_file():
+            raise ModelError(f"the folder {Path(name).absolute()} holds no model: there is no config.json in it")
         return False
     if name.startswith((".", "/", "~")) or name.count("/") > 1:
         raise ModelError(f"there is no folder {Path(name).absolute()}; give a folder with a saved model, or a Hub id")

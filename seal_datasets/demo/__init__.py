@@ -1,0 +1,45 @@
+"""The embedded preference set: 104 pairs written for this package, with gold labels and a stated truth."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+_FOLDER = Path(__file__).parent
+
+
+def demo_path() -> Path:
+    """Find the embedded preference set.
+
+    Returns:
+        `Path`: A jsonl file of dialogues with `gold_<feature>_<side>` columns; any of the loaders takes it.
+
+    Example:
+
+    ```python
+    >>> demo_path().name
+    'pairs.jsonl'
+
+    ```
+    """
+    return _FOLDER / "pairs.jsonl"
+
+
+def demo_truth() -> dict[str, Any]:
+    """Read what is true of the embedded preference set by construction.
+
+    Returns:
+        `dict[str, Any]`: The annotators' rule, the pairs in which they erred, and counts.
+
+    Example:
+
+    ```python
+    >>> len(demo_truth()["annotation_errors"])
+    12
+
+    ```
+    """
+    import yaml
+
+    truth: dict[str, Any] = yaml.safe_load((_FOLDER / "truth.yaml").read_text("utf-8"))
+    return truth

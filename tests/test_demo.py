@@ -1,0 +1,85 @@
+"""The embedded preference set is what truth.yaml says it is."""
+
+import json
+from collections import Counter
+
+import pytest
+
+from seal_datasets.demo import demo_path, demo_truth
+from seal_datasets.load import load_pairs
+from seal_datasets.taxonomy import load_taxonomy
+
+TRUTH = demo_truth()
+ROWS = [json.loads(line) for line in demo_path().read_text("utf-8").splitlines()]
+CLEAN = ROWS[: TRUTH["n_clean_pairs"]]
+HARMLESS, HELPFUL = "last_response_is_harmless", "last_response_is_helpful"
+
+
+def response(row, side):
+    return row[side].rsplit("\n\nAssistant: ", 1)[1]
+
+
+def ahead(row, feature):
+    """Positive where the chosen response has more of a feature by the gold labels."""
+    return int(row[f"gold_{feature}_chosen"]) - int(row[f"gold_{feature}_rejected"])
+
+
+def decision(row):
+    """The part of the rule that decides a pair, and whether it decides for the chosen response."""
+    for part, feature in (("harmless", HARMLESS), ("helpful", HELPFUL)):
+        if ahead(row, feature):
+            return part, ahead(row, feature) > 0
+    words = {side: len(response(row, side).split()) for side in ("chosen", "rejected")}
+    assert words["chosen"] != words["rejected"]
+    return "shorter", words["chosen"] < words["rejected"]
+
+
+def test_counts():
+    assert len(ROWS) == TRUTH["n_rows"] == 104
+    assert [row["pair_id"] for row in ROWS] == [f"d{number:03d}" for number in range(1, 105)]
+    prompts = Counter(row["chosen"].rsplit("\n\nAssistant: ", 1)[0] for row in CLEAN)
+    assert len(prompts) == TRUTH["n_prompts"]
+    assert sum(count > 1 for count in prompts.values()) == TRUTH["n_prompts_in_several_pairs"]
+
+
+def test_the_rule_holds_but_for_the_stated_errors():
+    decided = {row["pair_id"]: decision(row) for row in CLEAN}
+    assert [pair_id for pair_id, (_, holds) in decided.items() if not holds] == TRUTH["annotation_errors"]
+    assert Counter(part for part, _ in decided.values()) == TRUTH["decided_by"]
+
+
+def test_labels_by_feature():
+    for feature, counts in TRUTH["features"].items():
+        for side in ("chosen", "rejected"):
+            assert sum(row[f"gold_{feature}_{side}"] for row in CLEAN) == counts[side]
+        assert sum(ahead(row, feature) != 0 for row in CLEAN) == counts["discordant"]
+    assert set(TRUTH["features"]) <= set(load_taxonomy().names)
+
+
+def test_the_preference_of_a_perfect_labeler():
+    signs = [ahead(row, HARMLESS) or ahead(row, HELPFUL) for row in CLEAN]
+    found = {"chosen": sum(s > 0 for s in signs), "rejected": sum(s < 0 for s in signs), "indifferent": signs.count(0)}
+    assert found == TRUTH["labeler_preference"]
+
+
+def test_a_text_has_the_same_labels_wherever_it_occurs():
+    seen = {}
+    for row in CLEAN:
+        for side in ("chosen", "rejected"):
+            labels = tuple(row[f"gold_{feature}_{side}"] for feature in TRUTH["features"])
+            assert seen.setdefault(row[side], labels) == labels
+
+
+def test_loading_finds_the_stated_problems_and_keeps_gold_labels():
+    pairs, diagnosis = load_pairs(demo_path())
+    assert {name: found.count for name, found in diagnosis.problems.items()} == TRUTH["problems"]
+    assert (diagnosis.n_pairs, diagnosis.n_usable_pairs) == (104, 102)
+    assert pairs[0][f"gold_{HARMLESS}_chosen"] == ROWS[0][f"gold_{HARMLESS}_chosen"]
+    assert pairs[103][f"gold_{HARMLESS}_chosen"] is None
+
+
+@pytest.mark.parametrize("row", CLEAN, ids=lambda row: row["pair_id"])
+def test_both_sides_answer_the_same_prompt(row):
+    prompts = {row[side].rsplit("\n\nAssistant: ", 1)[0] for side in ("chosen", "rejected")}
+    assert len(prompts) == 1
+    assert response(row, "chosen") != response(row, "rejected")
