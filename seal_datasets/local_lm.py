@@ -83,6 +83,8 @@ class EmbeddedLM:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._log,
+            # Threads that spin while they wait starve the server when anything else computes on the same cores.
+            env={**os.environ, "OMP_WAIT_POLICY": "PASSIVE"},
             text=True,
         )
         try:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import shutil
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
@@ -189,6 +190,7 @@ def _train(
             dataloader_pin_memory=torch.cuda.is_available(),
             bf16=torch.cuda.is_available(),
             logging_strategy="no",
+            disable_tqdm=False,
             save_strategy="epoch",
             save_total_limit=1,
             report_to="none",
@@ -198,6 +200,7 @@ def _train(
         processing_class=tokenizer,
         data_collator=_Collator(tokenizer),
     )
+    sys.stderr.write(f"    training {out.name}: {len(examples):,} comparisons, {epochs} epoch(s)\n")
     started = sorted(out.glob("checkpoint-*"))
     trainer.train(resume_from_checkpoint=str(started[-1]) if started else None)
     trainer.save_model(str(out))
@@ -206,6 +209,10 @@ def _train(
     )
     (out / "README.md").write_text(card, "utf-8")
     done.write_text(json.dumps(record, indent=2), "utf-8")
+    # What only a resumed training needs, much of it pickled.
+    for checkpoint in out.glob("checkpoint-*"):
+        shutil.rmtree(checkpoint)
+    (out / "training_args.bin").unlink(missing_ok=True)
 
 
 def _encode_pairs(

@@ -7,7 +7,7 @@ from datasets import Dataset
 
 from seal_datasets.audit import EMBEDDED_FEATURES, AuditSettings, run_audit
 from seal_datasets.demo import demo_path
-from seal_datasets.errors import DataError
+from seal_datasets.errors import DataError, ModelError
 from seal_datasets.report import check_report
 from seal_datasets.taxonomy import load_taxonomy
 
@@ -68,6 +68,16 @@ def test_the_embedded_features_are_of_the_taxonomy_and_hold_its_targets():
 def test_settings_that_contradict_themselves_are_refused():
     with pytest.raises(DataError, match="give both models"):
         AuditSettings(post="m")
+
+
+def test_a_wrong_model_is_found_before_anything_is_labelled(reward_models, tmp_path):
+    settings = AuditSettings(pre=reward_models["pre"], post=str(tmp_path / "absent"))
+    with pytest.raises(ModelError, match="no folder"):
+        run_audit("demo", tmp_path / "out", settings)
+    (tmp_path / "absent").mkdir()
+    with pytest.raises(ModelError, match=r"no config\.json"):
+        run_audit("demo", tmp_path / "out", settings)
+    assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.slow

@@ -37,7 +37,14 @@ def test_every_verb_explains_itself(verb, capsys):
     with pytest.raises(SystemExit) as stopped:
         main([verb, "--help"])
     assert stopped.value.code == 0
-    assert len(capsys.readouterr().out) > 200
+    assert f"examples:\n  seal {verb}" in capsys.readouterr().out
+
+
+def test_a_table_is_written_as_parquet_only(capsys):
+    with pytest.raises(SystemExit) as stopped:
+        main(["featurize", "pairs.jsonl", "--out", "pairs.csv"])
+    assert stopped.value.code == 2
+    assert "'pairs.csv' does not end in .parquet" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ TRUTH = demo_truth()
 ROWS = [json.loads(line) for line in demo_path().read_text("utf-8").splitlines()]
 CLEAN = ROWS[: TRUTH["n_clean_pairs"]]
 HARMLESS, HELPFUL = "last_response_is_harmless", "last_response_is_helpful"
+SENTIMENT = "last_response_sentiment"
 
 
 def response(row, side):
@@ -49,10 +50,19 @@ def test_the_rule_holds_but_for_the_stated_errors():
 
 
 def test_labels_by_feature():
+    names = {"negative": -1, "neutral": 0, "positive": 1}
     for feature, counts in TRUTH["features"].items():
         for side in ("chosen", "rejected"):
-            assert sum(row[f"gold_{feature}_{side}"] for row in CLEAN) == counts[side]
+            given = [row[f"gold_{feature}_{side}"] for row in CLEAN]
+            if feature == SENTIMENT:
+                assert {name: given.count(value) for name, value in names.items()} == counts[side]
+                assert sum(counts[side].values()) == len(CLEAN)
+            else:
+                assert all(isinstance(value, bool) for value in given)
+                assert sum(given) == counts[side]
         assert sum(ahead(row, feature) != 0 for row in CLEAN) == counts["discordant"]
+    gold = {f"gold_{feature}_{side}" for feature in TRUTH["features"] for side in ("chosen", "rejected")}
+    assert all(set(row) == {"pair_id", "chosen", "rejected"} | gold for row in ROWS)
     assert set(TRUTH["features"]) <= set(load_taxonomy().names)
 
 
@@ -73,9 +83,23 @@ def test_a_text_has_the_same_labels_wherever_it_occurs():
 def test_loading_finds_the_stated_problems_and_keeps_gold_labels():
     pairs, diagnosis = load_pairs(demo_path())
     assert {name: found.count for name, found in diagnosis.problems.items()} == TRUTH["problems"]
-    assert (diagnosis.n_pairs, diagnosis.n_usable_pairs) == (104, 102)
-    assert pairs[0][f"gold_{HARMLESS}_chosen"] == ROWS[0][f"gold_{HARMLESS}_chosen"]
-    assert pairs[103][f"gold_{HARMLESS}_chosen"] is None
+    assert (diagnosis.n_rows, diagnosis.n_pairs) == (TRUTH["n_rows"], TRUTH["n_rows"])
+    assert diagnosis.n_usable_pairs == TRUTH["n_usable_pairs"]
+    dirty = {row["pair_id"]: row["problems"] for row in pairs if row["problems"]}
+    assert dirty == {
+        "d101": ["empty_rejected"],
+        "d102": ["prompts_differ"],
+        "d103": ["prompts_differ"],
+        "d104": ["identical_responses"],
+    }
+    loaded = Counter(pairs["prompt_id"][: len(CLEAN)])
+    assert len(loaded) == TRUTH["n_prompts"]
+    assert sum(count > 1 for count in loaded.values()) == TRUTH["n_prompts_in_several_pairs"]
+    for row, pair in zip(ROWS, pairs, strict=True):
+        gold = {name: value for name, value in row.items() if name.startswith("gold_")}
+        assert {name: pair[name] for name in gold} == gold
+        assert (row in CLEAN) == all(value is not None for value in gold.values())
+        assert row in CLEAN or set(gold.values()) == {None}
 
 
 @pytest.mark.parametrize("row", CLEAN, ids=lambda row: row["pair_id"])

@@ -152,6 +152,13 @@ def test_a_key_for_one_service_is_not_sent_to_another(monkeypatch):
     assert "sk-secret" not in repr(labeler)
 
 
+@pytest.mark.parametrize("url", ["http://me:sk-secret@host/v1", "https://host/v1?api-key=sk-secret"])
+def test_an_address_that_holds_a_key_is_refused_without_repeating_it(url):
+    with pytest.raises(LabelerError, match="give the plain URL") as caught:
+        Labeler("m", base_url=url)
+    assert "sk-secret" not in str(caught.value)
+
+
 def test_no_key_and_no_address_is_an_error(monkeypatch):
     monkeypatch.delenv("OPENAI_API_KEY", raising=False)
     with pytest.raises(LabelerError, match="needs a key or the URL"):
