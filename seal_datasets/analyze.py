@@ -22,7 +22,7 @@ from seal_datasets.surface import SURFACE_FEATURES
 from seal_datasets.taxonomy import Feature
 
 MIN_DISCORDANT = 10
-"""Prompts in which a feature must differ before its imprint is reported."""
+"""Prompts, or pairs, in which a feature must differ before its numbers are reported."""
 
 Floats = NDArray[np.float64]
 
@@ -246,6 +246,7 @@ def _imprint(frame: pd.DataFrame, design: Design, pre: str, post: str) -> dict[s
         design.rejected[complete],
         design.names,
         groups=part[schema.PROMPT_ID].to_numpy(),
+        min_discordant=MIN_DISCORDANT,
     ).to_dict()
     return {**left_out, "status": "ok", **results}
 
@@ -261,6 +262,7 @@ def _drivers(frame: pd.DataFrame, design: Design, post: str) -> dict[str, Any]:
         design.rejected[complete],
         design.names,
         groups=part[schema.PROMPT_ID].to_numpy(),
+        min_discordant=MIN_DISCORDANT,
     ).to_dict()
 
 

@@ -9,7 +9,7 @@ import sys
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +41,8 @@ EMBEDDED_FEATURES = (
     "last_response_sentiment",
 )
 """What the embedded labeler is asked unless features are named: the targets, and as many more as minutes allow."""
+
+_DEMO_NAME = "the embedded preference set"
 
 DEMO_TRAINING = TrainingSettings(pre_epochs=3, post_epochs=6)
 """The embedded demo has some eighty pairs to learn from; one pass would teach nothing."""
@@ -123,6 +125,8 @@ def run_audit(
     _say("1/5 Loading pairs")
     data = str(demo_path()) if source == "demo" else source
     pairs, diagnosis = load_pairs(data, split=settings.split, limit=settings.limit, seed=settings.seed)
+    if source == "demo":
+        diagnosis = replace(diagnosis, source=_DEMO_NAME)
     _say(str(diagnosis))
     _say("2/5 Features")
     pairs = add_surface_features(pairs)
@@ -136,14 +140,15 @@ def run_audit(
     for name, path in paths.items():
         model = RewardModel(path, over_length=settings.over_length)
         pairs = add_rewards(pairs, model, name=name)
-        models[name] = model.provenance()
+        # A model trained here is named from the report's folder, wherever that folder will be.
+        models[name] = model.provenance() | ({"model": f"models/{name}"} if training else {})
 
     _say("5/5 Estimates and report")
     pairs = _with_columns(pairs, derived_columns(pairs, features))
     pairs.to_parquet(str(out / report.PAIRS_FILE))
     run = {
         "seal_datasets": __version__,
-        "source": "the embedded demo" if source == "demo" else str(source) if isinstance(source, str) else "a Dataset",
+        "source": diagnosis.source,
         "diagnosis": diagnosis.to_dict(),
         "models": models,
         "training": training,

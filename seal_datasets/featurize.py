@@ -67,7 +67,7 @@ def add_features(
     taxonomy: Taxonomy,
     *,
     pair_ids: Collection[str] | None = None,
-    batch_size: int = 32,
+    batch_size: int = 8,
 ) -> Pairs:
     """Add the labels a language model gives to every response, each asked blind to its side.
 
@@ -79,7 +79,7 @@ def add_features(
         taxonomy (`Taxonomy`): What to ask; `taxonomy.select([...])` asks for less.
         pair_ids (`Collection[str]`, *optional*): Label these pairs only; the others' labels are missing with the
             reason `not_sampled`. All pairs when omitted.
-        batch_size (`int`, defaults to 32): Rows per call.
+        batch_size (`int`, defaults to 8): Rows per call; progress is shown as often.
 
     Returns:
         `Dataset` or `IterableDataset`: The pairs with one column per feature and side, null where a label is missing,

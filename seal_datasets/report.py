@@ -306,7 +306,7 @@ def _imprint_section(report: Mapping[str, Any], figures: Mapping[str, str]) -> I
     yield (
         "Points of reward a response gains with a feature over a response to the same prompt without it, the other features "
         "held fixed (Eq. 1, fixed effects by prompt). Associations, not causes. A feature that never differs within a prompt "
-        "is *not identified*: it has no number here."
+        "is *not identified*: it has no number here. Every ± is one standard error; a star marks p < 0.05 after adjustment."
     )
     yield _figure(figures, "figure3_imprint.png")
     for name, imprint in report["imprint"].items():
@@ -329,11 +329,11 @@ def _imprint_section(report: Mapping[str, Any], figures: Mapping[str, str]) -> I
             ["feature", "before", "after", "after − before", "prompts where it differs", "VIF", "status"], rows
         )
         rows = [
-            [row["feature"], row["side"], _estimate(row, digits=1), row["status"]]
+            [row["feature"], row["side"], _estimate(row, digits=1), row["n_discordant"], row["status"]]
             for row in imprint["shift"]["imprint"]
         ]
         yield "Imprint on the reward shift, in degrees (Eq. 2):\n\n" + _markdown_table(
-            ["feature", "side", "coefficient", "status"], rows
+            ["feature", "side", "coefficient", "pairs where it differs", "status"], rows
         )
 
 
@@ -346,10 +346,13 @@ def _drivers_section(report: Mapping[str, Any]) -> Iterator[str]:
     yield f"{drivers['n_pairs']:,} pairs, {drivers['n_aligned']:,} aligned; {escape_markdown(str(drivers['covariance']))}."
     rows = [
         [row["feature"], row["side"], _estimate(row), _number(row["odds_ratio"]), _number(row["average_marginal_effect"], 3),
-         row["status"]]
+         row["n_discordant"], row["status"]]
         for row in drivers["drivers"]
     ]  # fmt: skip
-    yield _markdown_table(["feature", "side", "log-odds", "odds ratio", "average marginal effect", "status"], rows)
+    yield _markdown_table(
+        ["feature", "side", "log-odds", "odds ratio", "average marginal effect", "pairs where it differs", "status"],
+        rows,
+    )
 
 
 def _labels_section(report: Mapping[str, Any]) -> Iterator[str]:
@@ -390,7 +393,11 @@ def _provenance(run: Mapping[str, Any]) -> Iterator[str]:
         ]
     )
     rows += [[escape_markdown(name), escape_markdown(str(value))] for name, value in (run["training"] or {}).items()]
-    rows += [[escape_markdown(name), escape_markdown(str(value))] for name, value in run["settings"].items()]
+    rows += [
+        [escape_markdown(name), escape_markdown(str(value))]
+        for name, value in run["settings"].items()
+        if value not in (None, [])
+    ]
     rows += [[name, version] for name, version in run["versions"].items()]
     yield _markdown_table(["what", "value"], rows)
     yield (

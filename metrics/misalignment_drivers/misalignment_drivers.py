@@ -23,6 +23,7 @@ Args:
     estimator (`str`, defaults to `"logit"`): `"logit"`, or `"linear_probability"` as in the published figures.
     adjust (`str`, defaults to `"bonferroni"`): How p-values are adjusted: also `"holm"`, `"bh"`.
     confidence (`float`, defaults to 0.95): Level of the intervals.
+    min_discordant (`int`, defaults to 2): Pairs in which a feature must differ for its numbers to be given.
     dataset (`Dataset`, `DataFrame`, `pyarrow.Table` or mapping, *optional*): A whole table to take inputs from.
     columns (`dict`, *optional*): The table's column for each input; a list of columns for a matrix.
 
@@ -88,6 +89,7 @@ class MisalignmentDrivers(TableInput, evaluate.Metric):
         estimator="logit",
         adjust="bonferroni",
         confidence=0.95,
+        min_discordant=2,
     ):
         return misalignment_drivers(
             aligned,
@@ -98,4 +100,5 @@ class MisalignmentDrivers(TableInput, evaluate.Metric):
             estimator=estimator,
             adjust=adjust,
             confidence=confidence,
+            min_discordant=min_discordant,
         ).to_dict()

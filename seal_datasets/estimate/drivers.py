@@ -23,7 +23,7 @@ from seal_datasets.estimate.inputs import (
     unique_names,
 )
 from seal_datasets.estimate.intervals import Interval, critical_value, two_sided_p
-from seal_datasets.estimate.linear import PERFECT, constant_columns, fit_linear
+from seal_datasets.estimate.linear import PERFECT, constant_columns, differing, fit_linear
 from seal_datasets.estimate.logit import LogitFit, fit_logit
 from seal_datasets.estimate.multiplicity import Adjustment, adjust_p
 from seal_datasets.estimate.result import Result
@@ -82,10 +82,19 @@ class BinaryRegression:
 
 @dataclass(frozen=True, slots=True)
 class Driver(BinaryRow):
-    """One feature of one side as a driver: positive log-odds go with alignment, negative ones with misalignment."""
+    """One feature of one side as a driver: positive log-odds go with alignment, negative ones with misalignment.
+
+    The other fields are as in `BinaryRow`; the status may also be `too_few_discordant`.
+
+    Attributes:
+        feature (`str`): Name.
+        side (`str`): `chosen` or `rejected`.
+        n_discordant (`int`): Pairs whose value is not the commonest one.
+    """
 
     feature: str
     side: str
+    n_discordant: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +136,7 @@ def misalignment_drivers(
     estimator: Estimator = "logit",
     adjust: Adjustment = "bonferroni",
     confidence: float = 0.95,
+    min_discordant: int = 2,
 ) -> MisalignmentDrivers:
     """Estimate which features, on which side, go with a reward model's agreement with human choices.
 
@@ -139,6 +149,8 @@ def misalignment_drivers(
         estimator (`"logit"` or `"linear_probability"`): The equation, or what the published figures used.
         adjust (`"bonferroni"`, `"holm"` or `"bh"`): How p-values are adjusted within the regression.
         confidence (`float`, defaults to 0.95): Level of the intervals.
+        min_discordant (`int`, defaults to 2): Pairs in which a feature must differ from its commonest value for its
+            numbers to be given.
 
     Returns:
         `MisalignmentDrivers`: Log-odds of *alignment*, odds ratios and average marginal effects side by side.
@@ -166,7 +178,10 @@ def misalignment_drivers(
     n = len(outcome)
     chosen = matrix(chosen_features, "chosen_features", n, len(names))
     rejected = matrix(rejected_features, "rejected_features", n, len(names))
-    fit = binary_regression(outcome, np.hstack([chosen, rejected]), groups, estimator, adjust, confidence)
+    regressors = np.hstack([chosen, rejected])
+    discordant = differing(regressors)
+    few = (discordant > 0) & (discordant < min_discordant)
+    fit = binary_regression(outcome, regressors, groups, estimator, adjust, confidence, few=few)
     labels = [(name, side) for side in ("chosen", "rejected") for name in names]
     return MisalignmentDrivers(
         tuple(
@@ -182,6 +197,7 @@ def misalignment_drivers(
                 status=fit.statuses[i],
                 feature=name,
                 side=side,
+                n_discordant=int(discordant[i]),
             )
             for i, (name, side) in enumerate(labels)
         ),
@@ -204,6 +220,8 @@ def binary_regression(
     estimator: Estimator,
     adjust: Adjustment,
     confidence: float,
+    *,
+    few: Bools | None = None,
 ) -> BinaryRegression:
     """Regress a binary outcome on regressors and an intercept, by logit or as a linear probability.
 
@@ -214,6 +232,8 @@ def binary_regression(
         estimator (`Estimator`): How to fit.
         adjust (`Adjustment`): How p-values are adjusted.
         confidence (`float`): Level of the intervals.
+        few (`ndarray` of shape (k,), *optional*): Regressors that vary too little for their numbers to be given; they
+            stay in as controls.
 
     Returns:
         `BinaryRegression`: One entry per regressor.
@@ -237,24 +257,29 @@ def binary_regression(
         )
     design = np.column_stack([np.ones(len(outcome)), regressors])
     fit = _logit(design, outcome, codes) if estimator == "logit" else _linear_probability(design, outcome, codes)
-    errors = np.where(fit.errors > 0, fit.errors, np.nan)
-    p_values = two_sided_p(fit.coefficients[1:] / errors, math.inf)
+    withheld = np.zeros(k, dtype=bool) if few is None else few
+    coefficients, odds_ratios, effects, effect_errors, errors = (
+        np.where(withheld, np.nan, each)
+        for each in (fit.coefficients[1:], fit.odds_ratios, fit.effects, fit.effect_errors, fit.errors)
+    )
+    errors = np.where(errors > 0, errors, np.nan)
+    p_values = two_sided_p(coefficients / errors, math.inf)
     half = critical_value(confidence, math.inf) * errors
-    low, high = fit.coefficients[1:] - half, fit.coefficients[1:] + half
+    low, high = coefficients - half, coefficients + half
     constant = constant_columns(regressors)
     return BinaryRegression(
-        coefficients=fit.coefficients[1:],
-        odds_ratios=fit.odds_ratios,
-        effects=fit.effects,
-        effect_errors=fit.effect_errors,
+        coefficients=coefficients,
+        odds_ratios=odds_ratios,
+        effects=effects,
+        effect_errors=effect_errors,
         errors=errors,
         p_values=p_values,
         p_adjusted=adjust_p(p_values, adjust),
         intervals=tuple((float(low[i]), float(high[i])) for i in range(k)),
         statuses=tuple(
-            _status(
-                bool(constant[i]), bool(fit.separated[i]), float(fit.coefficients[i + 1]), float(errors[i]), fit.few
-            )
+            "too_few_discordant"
+            if withheld[i]
+            else _status(bool(constant[i]), bool(fit.separated[i]), float(coefficients[i]), float(errors[i]), fit.few)
             for i in range(k)
         ),
         intercept=float(fit.coefficients[0]),

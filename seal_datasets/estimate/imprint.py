@@ -28,6 +28,7 @@ from seal_datasets.estimate.linear import (
     condition_number,
     constant_columns,
     demean,
+    differing,
     fit_linear,
     variance_inflation,
 )
@@ -96,7 +97,10 @@ class FeatureImprint(Result):
 
 @dataclass(frozen=True, slots=True)
 class ShiftImprintRow(Result):
-    """The imprint of one feature of one side on the reward shift, in degrees; fields as in `ImprintRow`."""
+    """The imprint of one feature of one side on the reward shift, in degrees; fields as in `ImprintRow`.
+
+    Only `n_discordant` differs: it counts the pairs whose value is not the commonest one.
+    """
 
     feature: str
     side: str
@@ -105,6 +109,7 @@ class ShiftImprintRow(Result):
     p_value: float
     p_adjusted: float
     confidence_interval: Interval
+    n_discordant: int
     status: str
 
 
@@ -257,6 +262,7 @@ def shift_imprint(
     intercept: bool = True,
     adjust: Adjustment = "bonferroni",
     confidence: float = 0.95,
+    min_discordant: int = 2,
 ) -> ShiftImprint:
     """Estimate which features of which side go with a turn of the reward vector.
 
@@ -269,6 +275,8 @@ def shift_imprint(
         intercept (`bool`, defaults to `True`): Whether to include one; the paper's equation has none, its code has.
         adjust (`"bonferroni"`, `"holm"` or `"bh"`): How p-values are adjusted within the regression.
         confidence (`float`, defaults to 0.95): Level of the intervals.
+        min_discordant (`int`, defaults to 2): Pairs in which a feature must differ from its commonest value for its
+            numbers to be given; on one pair alone an estimate fits that pair and its error means nothing.
 
     Returns:
         `ShiftImprint`: Degrees per feature and side.
@@ -301,8 +309,9 @@ def shift_imprint(
     part = np.unique(codes[known], return_inverse=True)[1].reshape(-1).astype(np.int64)
     fit = fit_linear(design, y[known], part) if known.any() else _nothing(design.shape[1])
     constant = constant_columns(x if intercept else np.vstack([np.zeros_like(x[:1]), x]))
-    none = np.zeros(2 * len(names), dtype=bool)
-    inference = infer(fit, slice(-2 * len(names), None), constant, none, fit.n_clusters - 1, adjust, confidence)
+    discordant = differing(x)
+    few = (discordant > 0) & (discordant < min_discordant)
+    inference = infer(fit, slice(-2 * len(names), None), constant, few, fit.n_clusters - 1, adjust, confidence)
     rows = tuple(
         ShiftImprintRow(
             feature=name,
@@ -312,6 +321,7 @@ def shift_imprint(
             p_value=float(inference.p_values[i]),
             p_adjusted=float(inference.p_adjusted[i]),
             confidence_interval=(float(inference.low[i]), float(inference.high[i])),
+            n_discordant=int(discordant[i]),
             status=inference.statuses[i],
         )
         for i, (side, name) in enumerate((side, name) for side in ("chosen", "rejected") for name in names)

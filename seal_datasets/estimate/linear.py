@@ -83,6 +83,27 @@ def constant_columns(values: Floats) -> Bools:
     return ~np.asarray((values != values[:1]).any(axis=0), dtype=bool)
 
 
+def differing(values: Floats) -> Codes:
+    """How many entries of each column differ from the column's commonest value.
+
+    Args:
+        values (`ndarray` of shape (n, k)): Columns.
+
+    Returns:
+        `ndarray` of shape (k,): Counts; 0 for a constant column.
+
+    Example:
+
+    ```python
+    >>> differing(np.array([[0.0, 5.0], [0.0, 5.0], [1.0, 5.0]])).tolist()
+    [1, 0]
+
+    ```
+    """
+    commonest = [np.unique(column, return_counts=True)[1].max(initial=0) for column in values.T]
+    return len(values) - np.array(commonest, dtype=np.int64)
+
+
 def null_loadings(design: Floats) -> tuple[Bools, int]:
     """Which columns take part in an exact linear dependence.
 

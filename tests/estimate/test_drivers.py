@@ -150,8 +150,27 @@ def test_a_perfect_linear_fit_has_no_error_to_measure():
 
 
 def test_as_many_coefficients_as_pairs_have_no_error():
-    fit = misalignment_drivers([1, 0, 1], [[1], [0], [0]], [[0], [1], [0]], ["polite"], estimator="linear_probability")
+    fit = misalignment_drivers(
+        [1, 0, 1], [[1], [0], [0]], [[0], [1], [0]], ["polite"], estimator="linear_probability", min_discordant=1
+    )
     assert [row.status for row in fit.drivers] == ["no_residual_variation"] * 2
+
+
+def test_a_feature_of_too_few_pairs_stays_in_as_a_control_without_numbers():
+    rng = np.random.default_rng(5)
+    aligned, common = rng.integers(0, 2, size=200), rng.integers(0, 2, size=200)
+    rare = np.zeros(200)
+    rare[np.flatnonzero(aligned == 1)[:2]], rare[np.flatnonzero(aligned == 0)[0]] = 1, 1
+    features, none = np.column_stack([common, rare]), np.zeros((200, 2))
+    for estimator in ("logit", "linear_probability"):
+        arguments = (aligned, features, none, ["common", "rare"])
+        every = misalignment_drivers(*arguments, estimator=estimator)
+        strict = misalignment_drivers(*arguments, estimator=estimator, min_discordant=4)
+        assert strict.drivers[0].coefficient == every.drivers[0].coefficient
+        assert (every.drivers[1].n_discordant, every.drivers[1].status) == (3, "ok")
+        assert strict.drivers[1].status == "too_few_discordant"
+        assert np.isnan([strict.drivers[1].coefficient, strict.drivers[1].p_value, strict.drivers[1].std_error]).all()
+        assert (every.family_size, strict.family_size) == (2, 1)
 
 
 def test_planted_drivers_are_covered_95_times_in_100():

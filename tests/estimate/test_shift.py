@@ -136,6 +136,22 @@ def test_shift_imprint_leaves_pairs_without_an_angle_out():
     assert (found.n_pairs, found.n_undefined) == (60, 1)
 
 
+def test_one_odd_pair_makes_no_finding():
+    rng = np.random.default_rng(4)
+    angles, common = rng.normal(scale=10, size=100), rng.integers(0, 2, size=100)
+    odd = np.eye(1, 100)[0]
+    angles[0] = 120
+    fit = estimate.shift_imprint(angles, np.column_stack([common, odd]), np.zeros((100, 2)), ["common", "odd"])
+    assert (fit.imprint[0].status, fit.imprint[1].status) == ("ok", "too_few_discordant")
+    assert fit.imprint[1].n_discordant == 1
+    assert math.isnan(fit.imprint[1].coefficient)
+    shown = estimate.shift_imprint(
+        angles, np.column_stack([common, odd]), np.zeros((100, 2)), ["common", "odd"], min_discordant=1
+    )
+    assert shown.imprint[1].p_adjusted < 1e-6
+    assert shown.imprint[0].coefficient == fit.imprint[0].coefficient
+
+
 def test_shift_imprint_statuses():
     chosen = np.column_stack([FEATURES[:, 0], np.full(60, 0.1), FEATURES[:, 1], FEATURES[:, 1]])
     rejected = np.column_stack([FEATURES[:, 2], np.zeros(60), FEATURES[:, 3], 1 - FEATURES[:, 0]])
