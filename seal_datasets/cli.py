@@ -254,7 +254,12 @@ def _report(options: argparse.Namespace) -> int:
 
     if options.check:
         differing = check_report(options.folder)
-        sys.stdout.write("".join(f"differs: {name}\n" for name in differing) or "every number stands\n")
+        shown = [f"differs: {name}" for name in differing[:20]]
+        if len(differing) > len(shown):
+            shown.append(
+                f"and {len(differing) - len(shown):,} more; write the report again with: seal report {options.folder}"
+            )
+        sys.stdout.write("\n".join(shown or ["every number stands"]) + "\n")
         return 1 if differing else 0
     for line in headline(write_report(options.folder)):
         sys.stdout.write(f"{line}\n")

@@ -18,6 +18,7 @@ from seal_datasets.analyze import analyze
 from seal_datasets.cards import escape_markdown, render_card
 from seal_datasets.errors import DataError
 from seal_datasets.figures import REGIMES, draw_figures
+from seal_datasets.surface import SURFACE_FEATURES
 from seal_datasets.taxonomy import Feature
 
 PAIRS_FILE = "pairs.parquet"
@@ -113,7 +114,12 @@ def headline(report: Mapping[str, Any]) -> list[str]:
         changed = [row for row in imprint.get("difference", {}).get("imprint", ()) if _significant(row)]
         changed.sort(key=lambda row: -abs(row["coefficient"] / row["std_error"]))
         if changed:
-            named = ", ".join(f"{row['feature']} ({row['coefficient']:+.2f})" for row in changed[:4])
+            # A weak labeler's feature may be anything but what its name says.
+            sure = {each.name for each in SURFACE_FEATURES} if _is_weak(report) else {row["feature"] for row in changed}
+            named = ", ".join(
+                f"{row['feature']} ({row['coefficient']:+.2f}{'' if row['feature'] in sure else ', weak labels'})"
+                for row in changed[:4]
+            )
             lines.append(f"Training changed the imprint of: {named} (over {imprint['n_pairs']:,} pairs, adjusted).")
             break
     else:
@@ -209,7 +215,7 @@ def _differences(old: object, new: object, where: str) -> Iterator[str]:
 
 def _warnings(report: Mapping[str, Any]) -> Iterator[str]:
     run = report["run"]
-    if run["labeler"] and run["labeler"].get("weak"):
+    if _is_weak(report):
         checked = {name: entry["gold"] for name, entry in report["labels"].items() if entry["gold"]}
         against = ", ".join(
             f"{name} {_percent(gold['agreement'])} (always giving the commonest answer: {_percent(gold['majority_share'])})"
@@ -229,6 +235,10 @@ def _warnings(report: Mapping[str, Any]) -> Iterator[str]:
             "> **Seen or unseen?** Nothing is known of which pairs the post-training model was trained on. Resistance on "
             "training pairs measures fit, not generalisation."
         )
+
+
+def _is_weak(report: Mapping[str, Any]) -> bool:
+    return bool(report["run"]["labeler"] and report["run"]["labeler"].get("weak"))
 
 
 def _data(report: Mapping[str, Any]) -> Iterator[str]:
