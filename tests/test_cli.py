@@ -77,7 +77,7 @@ def test_bad_files_are_explained_by_the_command(tmp_path, capsys, reward_models)
     truncated.write_bytes(gzip.compress("\n".join(map(json.dumps, ROWS)).encode())[:-20])
     (tmp_path / "empty.jsonl").write_text("")
     (tmp_path / "other.jsonl").write_text(json.dumps({"text": "a", "label": 1}))
-    for name, words in (("cut.jsonl.gz", "cut.jsonl.gz"), ("empty.jsonl", "empty"), ("other.jsonl", "text, label")):
+    for name, words in (("cut.jsonl.gz", "cut.jsonl.gz"), ("empty.jsonl", "empty"), ("other.jsonl", "'text', 'label'")):
         out = tmp_path / "out.parquet"
         assert main(["score", str(tmp_path / name), "--model", f"rm={reward_models['pre']}", "--out", str(out)]) == 2
         assert words in capsys.readouterr().err

@@ -170,6 +170,9 @@ def test_wrong_paths_and_names_say_where_was_looked(tmp_path):
     with pytest.raises(ModelError, match="not in the local cache, and the Hub cannot be reached"):
         RewardModel("nobody/no-such-model")
     (tmp_path / "empty").mkdir()
+    with pytest.raises(ModelError, match=r"empty holds no model: there is no config\.json in it"):
+        RewardModel(tmp_path / "empty")
+    (tmp_path / "empty" / "config.json").write_text("{}")
     with pytest.raises(ModelError, match=r"cannot load .*empty"):
         RewardModel(tmp_path / "empty")
 
