@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
 from seal_datasets.errors import DataError
@@ -98,7 +99,7 @@ def indicator(values: ArrayLike, name: str) -> Bools:
 
 
 def group_codes(groups: Sequence[Any] | NDArray[Any], name: str) -> Codes:
-    """Number the groups 0, 1, ... in order of first appearance or value.
+    """Number the groups 0, 1, ... in order of first appearance.
 
     Args:
         groups (sequence of shape (n,)): Group of each row, e.g. prompt ids; strings or numbers.
@@ -113,18 +114,11 @@ def group_codes(groups: Sequence[Any] | NDArray[Any], name: str) -> Codes:
     array = groups if isinstance(groups, np.ndarray) else np.asarray(_rows(groups, name), dtype=object)
     if array.ndim != 1 or array.size == 0:
         raise DataError(f"{name} must be one value per row, got an array of shape {array.shape}")
-    if array.dtype == object:
-        found: dict[Any, int] = {}
-        codes = np.empty(len(array), dtype=np.int64)
-        for row, value in enumerate(array):
-            if _missing(value):
-                raise DataError(f"{name} row {row} is {value}; every row needs a group, such as its prompt's id")
-            codes[row] = found.setdefault(value, len(found))
-        return codes
-    if array.dtype.kind == "f" and np.isnan(array).any():
-        row = int(np.flatnonzero(np.isnan(array))[0])
-        raise DataError(f"{name} row {row} is nan; every row needs a group, such as its prompt's id")
-    return np.unique(array, return_inverse=True)[1].astype(np.int64).reshape(-1)
+    codes = pd.factorize(array)[0].astype(np.int64)
+    if (codes < 0).any():
+        row = int(np.flatnonzero(codes < 0)[0])
+        raise DataError(f"{name} row {row} is {array[row]}; every row needs a group, such as its prompt's id")
+    return codes
 
 
 def same_length(**arrays: Floats | Bools | Codes) -> int:
@@ -191,11 +185,3 @@ def _rows(values: object, name: str) -> list[Any]:
     if not isinstance(values, Iterable):
         raise DataError(f"{name} is {values!r} ({type(values).__name__}), needed is one entry per row")
     return list(values)
-
-
-def _missing(value: object) -> bool:
-    """Whether a group id is None, nan, NaT or pandas' NA, the only one whose comparisons are neither true nor false."""
-    try:
-        return value is None or bool(value != value)
-    except TypeError:
-        return True
