@@ -22,16 +22,25 @@ Args:
     feature_names (`list[str]`): The k names.
     effects (`str`, defaults to `"fixed"`): `"fixed"` for prompt effects, `"pooled"` for one intercept, as in the
         published figures.
+    errors (`str`, defaults to `"cluster"`): By prompt; `"hc1"` by text; `"cr2"` by prompt with bias reduction and
+        Satterthwaite degrees of freedom; `"wild"` for tests and intervals by wild cluster bootstrap.
+    clusters (`list`, *optional*): Coarser clusters than prompts for the errors, such as conversations.
+    blocks (`dict[str, list[str]]`, *optional*): Features to test jointly, by name of the block.
+    max_vif (`float`, *optional*): Leave out features with a larger variance inflation factor, the largest first.
     adjust (`str`, defaults to `"bonferroni"`): How p-values are adjusted: also `"holm"`, `"bh"`.
     confidence (`float`, defaults to 0.95): Level of the intervals.
     min_discordant (`int`, defaults to 2): Prompts in which a feature must differ for its numbers to be given.
+    n_bootstrap (`int`, defaults to 999): Draws of the wild bootstrap.
+    seed (`int`, defaults to 0): Of the wild bootstrap and the simultaneous intervals.
     dataset (`Dataset`, `DataFrame`, `pyarrow.Table` or mapping, *optional*): A whole table to take inputs from.
     columns (`dict`, *optional*): The table's column for each input; a list of columns for a matrix.
 
 Returns:
     `dict`: JSON-ready numbers; an undefined one is `None`, with a status that says why.
     `imprint`: for each feature `feature`, `coefficient`, `std_error`, `p_value`, `p_adjusted`, `confidence_interval`,
-    `n_discordant` (prompts in which it differs), `vif` and `status`; besides these the counts of texts and prompts.
+    `simultaneous_interval` (holds for all features at once), `degrees_of_freedom`, `standardised`,
+    `minimum_detectable_effect`, `n_discordant` (prompts in which it differs), `vif` and `status`; besides these the counts
+    of texts and prompts, the `family` of tests, `condition_number`, `dropped` features and the joint tests of `blocks`.
 
 Raises:
     DataError: Lengths or shapes differ, or a value is missing or not finite; it names the input and its first bad row.
@@ -47,7 +56,7 @@ Examples:
     ...     rewards=[3.0, 1.0, 7.0, 6.0, 2.0, 2.0], features=[[1], [0], [1], [0], [0], [0]],
     ...     groups=["p", "p", "q", "q", "s", "s"], feature_names=["polite"],
     ... )
-    >>> found["imprint"][0]["coefficient"], found["imprint"][0]["n_discordant"], found["imprint"][0]["status"]
+    >>> round(found["imprint"][0]["coefficient"], 6), found["imprint"][0]["n_discordant"], found["imprint"][0]["status"]
     (1.5, 2, 'ok')
 
     A table of pairs, each side's texts below the other's; a feature that never differs within a prompt has no number:
@@ -88,9 +97,15 @@ class FeatureImprint(TableInput, evaluate.Metric):
         groups,
         feature_names,
         effects="fixed",
+        errors="cluster",
+        clusters=None,
+        blocks=None,
+        max_vif=None,
         adjust="bonferroni",
         confidence=0.95,
         min_discordant=2,
+        n_bootstrap=999,
+        seed=0,
     ):
         return feature_imprint(
             rewards,
@@ -98,7 +113,13 @@ class FeatureImprint(TableInput, evaluate.Metric):
             groups,
             feature_names,
             effects=effects,
+            errors=errors,
+            clusters=clusters,
+            blocks=blocks,
+            max_vif=max_vif,
             adjust=adjust,
             confidence=confidence,
             min_discordant=min_discordant,
+            n_bootstrap=n_bootstrap,
+            seed=seed,
         ).to_dict()

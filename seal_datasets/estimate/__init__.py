@@ -4,7 +4,8 @@
 |----------|--------|----------|
 | alignment score, resistance, regimes | SEAL section 2.2, Table 1 | `alignment_resistance` |
 | reward shift | Definition 1 | `reward_shift` |
-| feature imprint on rewards, and on their change | Eq. (1) | `feature_imprint` |
+| feature imprint on rewards | Eq. (1) | `feature_imprint` |
+| imprints of several models, and their change | Eq. (1) | `imprint_trajectory`, `streamed_imprint` |
 | feature imprint on the reward shift | Eq. (2) | `shift_imprint` |
 | drivers of misalignment | Eq. (3) | `misalignment_drivers` |
 | alignment robustness | Eq. (4) | `alignment_robustness` |
@@ -24,12 +25,15 @@ from seal_datasets.estimate.agreement import (
 )
 from seal_datasets.estimate.drivers import BinaryRow, Driver, MisalignmentDrivers, misalignment_drivers
 from seal_datasets.estimate.imprint import (
+    BlockTest,
+    FeatureChange,
     FeatureImprint,
     ImprintRow,
-    ShiftImprint,
-    ShiftImprintRow,
+    ImprintTrajectory,
+    Texts,
     feature_imprint,
-    shift_imprint,
+    imprint_trajectory,
+    streamed_imprint,
 )
 from seal_datasets.estimate.resistance import (
     REGIMES,
@@ -41,8 +45,15 @@ from seal_datasets.estimate.resistance import (
 )
 from seal_datasets.estimate.robustness import AlignmentRobustness, RobustnessScore, alignment_robustness
 from seal_datasets.estimate.shift import RewardShift, reward_shift, reward_shift_angles
+from seal_datasets.estimate.shift_imprint import ShiftImprint, ShiftImprintRow, shift_imprint
 
 __all__ = [
+    "streamed_imprint",
+    "imprint_trajectory",
+    "Texts",
+    "ImprintTrajectory",
+    "FeatureChange",
+    "BlockTest",
     "REGIMES",
     "Agreement",
     "AlignmentResistance",

@@ -1,16 +1,26 @@
-"""Feature imprint (SEAL, Eqs. 1 and 2): what a reward model pays for a feature, prompt by prompt."""
+"""Feature imprint (SEAL, Eq. 1): what a reward model pays for a feature, prompt by prompt."""
 
 from __future__ import annotations
 
+import itertools
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, Literal, get_args
 
 import numpy as np
+import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
 from seal_datasets.errors import DataError
+from seal_datasets.estimate.covariance import (
+    WildBootstrap,
+    cr2,
+    simultaneous_critical_value,
+    wald_test,
+    wild_bootstrap,
+)
+from seal_datasets.estimate.inference import Inference, infer
 from seal_datasets.estimate.inputs import (
     Codes,
     Floats,
@@ -21,21 +31,31 @@ from seal_datasets.estimate.inputs import (
     same_length,
     unique_names,
 )
-from seal_datasets.estimate.intervals import Interval, critical_value, two_sided_p
+from seal_datasets.estimate.intervals import Interval
 from seal_datasets.estimate.linear import (
     PERFECT,
-    LinearFit,
+    cluster_factor,
+    cluster_scores,
     condition_number,
     constant_columns,
     demean,
-    differing,
-    fit_linear,
+    first_rows,
+    group_sums,
+    solve,
+    triangle,
     variance_inflation,
 )
 from seal_datasets.estimate.multiplicity import Adjustment, adjust_p
 from seal_datasets.estimate.result import Result
 
 Effects = Literal["fixed", "pooled"]
+Errors = Literal["cluster", "hc1", "cr2", "wild"]
+_ERRORS = {
+    "cluster": "clustered by prompt (CRV1)",
+    "hc1": "each text its own cluster (HC1)",
+    "cr2": "clustered by prompt, bias-reduced (CR2), Satterthwaite degrees of freedom",
+    "wild": "clustered by prompt (CRV1); tests and intervals by wild cluster bootstrap",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,14 +65,21 @@ class ImprintRow(Result):
     Attributes:
         feature (`str`): Name.
         coefficient (`float`): Reward points between a text with the feature and one without, the others held fixed.
-        std_error (`float`): Clustered by prompt.
+        std_error (`float`): As `FeatureImprint.covariance` says.
         p_value (`float`): Two-sided.
-        p_adjusted (`float`): Adjusted within this regression.
+        p_adjusted (`float`): Adjusted within the family of this regression.
         confidence_interval (`tuple[float, float]`): Around the coefficient, not adjusted.
+        simultaneous_interval (`tuple[float, float]`): Holds for all features of the regression at once (max-t).
+        degrees_of_freedom (`float`): Of the t reference.
+        standardised (`float`): Standard deviations of reward per standard deviation of the feature, both within prompts
+            under fixed effects: comparable between reward models.
+        minimum_detectable_effect (`float`): Smallest coefficient that a test at the Bonferroni level of the family finds
+            with a probability of 0.8 (Bloom, 1995).
         n_discordant (`int`): Prompts within which the feature differs: what the estimate rests on.
         vif (`float`): Variance inflation factor, within prompts under fixed effects.
         status (`str`): `ok`; `not_identified` (never differs within a prompt); `collinear` (an exact combination of other
-            features); `too_few_discordant`; `too_few_clusters`; `no_residual_variation` (no error to measure).
+            features); `dropped_vif` (left out by `max_vif`); `too_few_discordant`; `too_few_clusters`;
+            `no_residual_variation` (no error to measure).
     """
 
     feature: str
@@ -61,9 +88,36 @@ class ImprintRow(Result):
     p_value: float
     p_adjusted: float
     confidence_interval: Interval
+    simultaneous_interval: Interval
+    degrees_of_freedom: float
+    standardised: float
+    minimum_detectable_effect: float
     n_discordant: int
     vif: float
     status: str
+
+
+@dataclass(frozen=True, slots=True)
+class BlockTest(Result):
+    """A joint test that none of several features leaves an imprint.
+
+    Attributes:
+        block (`str`): Name.
+        features (`tuple[str, ...]`): Features tested: those of the block with a number.
+        n_withheld (`int`): Features of the block without one.
+        statistic (`float`): F statistic.
+        degrees_of_freedom (`tuple[float, float]`): Of numerator and denominator.
+        p_value (`float`): nan where there is nothing to test.
+        p_adjusted (`float`): Adjusted within the blocks.
+    """
+
+    block: str
+    features: tuple[str, ...]
+    n_withheld: int
+    statistic: float
+    degrees_of_freedom: tuple[float, float]
+    p_value: float
+    p_adjusted: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +134,10 @@ class FeatureImprint(Result):
         covariance (`str`): How errors are computed.
         adjust (`str`): How p-values are adjusted.
         family_size (`int`): Tests adjusted for.
+        family (`str`): Which tests these are.
         condition_number (`float`): Of the scaled design; above 30 the features are hard to tell apart.
+        dropped (`tuple[tuple[str, float], ...]`): Features left out by `max_vif`, in that order, with their factor then.
+        blocks (`tuple[BlockTest, ...]`): Joint tests.
     """
 
     imprint: tuple[ImprintRow, ...]
@@ -92,61 +149,64 @@ class FeatureImprint(Result):
     covariance: str
     adjust: str
     family_size: int
+    family: str
     condition_number: float
+    dropped: tuple[tuple[str, float], ...] = ()
+    blocks: tuple[BlockTest, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
-class ShiftImprintRow(Result):
-    """The imprint of one feature of one side on the reward shift, in degrees; fields as in `ImprintRow`.
+class FeatureChange(Result):
+    """Whether a feature's imprint differs between any of several models: a joint test on the same rows.
 
-    Only `n_discordant` differs: it counts the pairs whose value is not the commonest one.
+    Attributes:
+        feature (`str`): Name.
+        statistic (`float`): F statistic of no change.
+        degrees_of_freedom (`tuple[float, float]`): Of numerator and denominator.
+        p_value (`float`): nan where there is nothing to test.
+        p_adjusted (`float`): Adjusted over the features.
     """
 
     feature: str
-    side: str
-    coefficient: float
-    std_error: float
+    statistic: float
+    degrees_of_freedom: tuple[float, float]
     p_value: float
     p_adjusted: float
-    confidence_interval: Interval
-    n_discordant: int
-    status: str
 
 
 @dataclass(frozen=True, slots=True)
-class ShiftImprint(Result):
-    """A regression of reward shifts on the features of both sides.
+class ImprintTrajectory(Result):
+    """Imprints of several models or checkpoints on the same texts.
 
     Attributes:
-        imprint (`tuple[ShiftImprintRow, ...]`): One row per side and feature.
-        intercept (`float`): Shift in degrees with every feature 0; nan without an intercept.
-        n_pairs (`int`): Pairs with an angle.
-        n_undefined (`int`): Pairs without one, left out.
-        covariance (`str`): How errors are computed.
+        models (`dict[str, FeatureImprint]`): By model, in the order given.
+        changes (`dict[str, FeatureImprint]`): `later - earlier` for neighbours, and for the last and the first of more than
+            two: coefficients are differences, and errors allow for the covariance of the two models.
+        any_change (`tuple[FeatureChange, ...]`): For each feature a joint test of no change at all.
         adjust (`str`): How p-values are adjusted.
-        family_size (`int`): Tests adjusted for.
+        family (`str`): Which tests each adjustment is for.
     """
 
-    imprint: tuple[ShiftImprintRow, ...]
-    intercept: float
-    n_pairs: int
-    n_undefined: int
-    covariance: str
+    models: dict[str, FeatureImprint]
+    changes: dict[str, FeatureImprint]
+    any_change: tuple[FeatureChange, ...]
     adjust: str
-    family_size: int
+    family: str
 
 
 @dataclass(frozen=True, slots=True)
-class Inference:
-    """Numbers of a fit, ready to be laid out in rows; every array has shape (k,)."""
+class Texts:
+    """Texts of whole prompts: those of one prompt are all in one part.
 
-    coefficients: Floats
-    errors: Floats
-    p_values: Floats
-    p_adjusted: Floats
-    low: Floats
-    high: Floats
-    statuses: list[str]
+    Attributes:
+        rewards (`ndarray` of shape (n, m)): One column per model.
+        features (`ndarray` of shape (n, k)): Features.
+        groups (sequence of shape (n,)): Prompt ids.
+    """
+
+    rewards: Floats
+    features: Floats
+    groups: NDArray[Any]
 
 
 def feature_imprint(
@@ -156,15 +216,21 @@ def feature_imprint(
     feature_names: Sequence[str],
     *,
     effects: Effects = "fixed",
+    errors: Errors = "cluster",
+    clusters: Sequence[Any] | NDArray[Any] | None = None,
+    blocks: Mapping[str, Sequence[str]] | None = None,
+    max_vif: float | None = None,
     adjust: Adjustment = "bonferroni",
     confidence: float = 0.95,
     min_discordant: int = 2,
+    n_bootstrap: int = 999,
+    seed: int = 0,
 ) -> FeatureImprint:
     """Estimate how many reward points each feature is worth between responses to the same prompt.
 
     With prompt effects absorbed, only what differs between responses to one prompt counts: a prompt that draws high rewards
-    whatever the response does not pass for a feature's doing. The change that training made is this function on
-    `post_rewards - pre_rewards`: coefficients are differences and their errors allow for the two models' covariance.
+    whatever the response does not pass for a feature's doing. Several models on the same texts, and what training
+    changed, are `imprint_trajectory`'s.
 
     Args:
         rewards (array-like of shape (n,)): One reward per text.
@@ -172,15 +238,25 @@ def feature_imprint(
         groups (sequence of shape (n,)): Prompt id of each text, the fixed effect and the cluster.
         feature_names (`Sequence[str]`): The k names.
         effects (`"fixed"` or `"pooled"`): Prompt effects, or one intercept for all as in the published figures.
+        errors (`"cluster"`, `"hc1"`, `"cr2"` or `"wild"`): By prompt; by text, which takes the texts of a prompt as
+            independent; by prompt with bias reduction, for few clusters or uneven ones; tests and intervals by wild
+            cluster bootstrap, for few clusters.
+        clusters (sequence of shape (n,), *optional*): Coarser clusters than prompts, such as conversations or sources.
+        blocks (`Mapping[str, Sequence[str]]`, *optional*): Features to test jointly, by name of the block.
+        max_vif (`float`, *optional*): Leave out features with a larger variance inflation factor, the largest first, as the
+            paper does with 5. What is left out changes what the others mean.
         adjust (`"bonferroni"`, `"holm"` or `"bh"`): How p-values are adjusted within the regression.
         confidence (`float`, defaults to 0.95): Level of the intervals.
         min_discordant (`int`, defaults to 2): Prompts in which a feature must differ for its numbers to be given.
+        n_bootstrap (`int`, defaults to 999): Draws of the wild bootstrap.
+        seed (`int`, defaults to 0): Of the wild bootstrap and of the simultaneous intervals.
 
     Returns:
         `FeatureImprint`: One row per feature. A number that is not determined is nan, with a status.
 
     Raises:
-        DataError: Shapes differ, an entry is not a finite number, a group is missing or a name is repeated.
+        DataError: Shapes differ, an entry is not a finite number, a group is missing, a prompt is in two clusters, or a name
+            is repeated or unknown.
 
     Source: SEAL, Eq. (1). Errors are CRV1 by prompt with factor G/(G-1) * (n-1)/(n-k-1), k the rank of the features, as
     in reghdfe, fixest and pyfixest; n leaves out prompts with a single text.
@@ -192,207 +268,493 @@ def feature_imprint(
     ...     rewards=[3.0, 1.0, 7.0, 6.0, 2.0, 2.0], features=[[1], [0], [1], [0], [0], [0]],
     ...     groups=["p", "p", "q", "q", "s", "s"], feature_names=["polite"],
     ... )
-    >>> fit.imprint[0].coefficient, fit.imprint[0].n_discordant  # differences 2 and 1 where politeness differs
+    >>> round(fit.imprint[0].coefficient, 6), fit.imprint[0].n_discordant  # differences 2 and 1 where politeness differs
     (1.5, 2)
 
     ```
     """
-    if effects not in get_args(Effects):
-        raise DataError(f"effects must be one of {list(get_args(Effects))}, got {effects!r}")
-    confidence_level(confidence)
     names = unique_names(feature_names)
     y = finite(rewards, "rewards")
     codes = group_codes(groups, "groups")
     n = same_length(rewards=y, groups=codes)
     x = matrix(features, "features", n, len(names))
-    sizes = np.bincount(codes)
-    within = demean(x, codes)
-    discordant = _discordant(within, codes)
-    if effects == "fixed":
-        used = sizes[codes] > 1
-        part = np.unique(codes[used], return_inverse=True)[1].reshape(-1).astype(np.int64)
-        design, outcome = within[used], demean(y[used][:, None], part)[:, 0] if used.any() else y[used]
-        centred = design
-    else:
-        part = codes
-        design, outcome = np.column_stack([np.ones(n), x]), y
-        centred = demean(x, np.zeros(n, dtype=np.int64))
-    # Prompt effects are nested in the clusters and count as the one intercept they stand in for.
-    absorbed = 1 if effects == "fixed" else 0
-    fit = fit_linear(design, outcome, part, absorbed=absorbed) if len(outcome) else _nothing(len(names))
-    few = (discordant > 0) & (discordant < min_discordant) if effects == "fixed" else np.zeros(len(names), dtype=bool)
-    constant = discordant == 0 if effects == "fixed" else constant_columns(x)
-    inference = infer(fit, slice(-len(names), None), constant, few, fit.n_clusters - 1, adjust, confidence)
-    factors = variance_inflation(centred) if len(centred) else np.full(len(names), np.nan)
-    rows = tuple(
-        ImprintRow(
-            feature=name,
-            coefficient=float(inference.coefficients[i]),
-            std_error=float(inference.errors[i]),
-            p_value=float(inference.p_values[i]),
-            p_adjusted=float(inference.p_adjusted[i]),
-            confidence_interval=(float(inference.low[i]), float(inference.high[i])),
-            n_discordant=int(discordant[i]),
-            vif=float(factors[i]),
-            status=inference.statuses[i],
-        )
-        for i, name in enumerate(names)
+    settings = _Settings(
+        names, effects, errors, _blocks(blocks, names), max_vif, adjust, confidence, min_discordant, n_bootstrap, seed
     )
-    return FeatureImprint(
-        rows,
-        n,
-        len(sizes),
-        int((sizes == 1).sum()),
-        float(max(fit.n_clusters - 1, 0)),
-        effects,
-        "clustered by prompt (CRV1)",
-        adjust,
-        int((~np.isnan(inference.p_values)).sum()),
-        condition_number(centred) if len(centred) else math.nan,
-    )
+    texts = _Within(y[:, None], x, codes, _nested(clusters, codes), settings)
+    return _Regression([texts], settings).imprint(0)
 
 
-def shift_imprint(
-    angles: ArrayLike,
-    chosen_features: ArrayLike,
-    rejected_features: ArrayLike,
+def imprint_trajectory(
+    rewards: Mapping[str, ArrayLike],
+    features: ArrayLike,
+    groups: Sequence[Any] | NDArray[Any],
     feature_names: Sequence[str],
     *,
-    groups: Sequence[Any] | NDArray[Any] | None = None,
-    intercept: bool = True,
+    effects: Effects = "fixed",
+    errors: Errors = "cluster",
+    clusters: Sequence[Any] | NDArray[Any] | None = None,
+    blocks: Mapping[str, Sequence[str]] | None = None,
+    max_vif: float | None = None,
     adjust: Adjustment = "bonferroni",
     confidence: float = 0.95,
     min_discordant: int = 2,
-) -> ShiftImprint:
-    """Estimate which features of which side go with a turn of the reward vector.
+    n_bootstrap: int = 999,
+    seed: int = 0,
+) -> ImprintTrajectory:
+    """Estimate the imprints of several models or checkpoints on the same texts, and test what changed between them.
+
+    That a feature is significant in one model and not in the other is no test of change; the difference of the two
+    coefficients, with the covariance that shared texts give them, is.
 
     Args:
-        angles (array-like of shape (n,)): Signed reward shifts in degrees; nan (no direction) is left out and counted.
-        chosen_features (array-like of shape (n, k)): Features of the chosen responses.
-        rejected_features (array-like of shape (n, k)): Features of the rejected responses.
+        rewards (`Mapping[str, array-like of shape (n,)]`): Rewards by model, in the order of training: `pre` before `post`.
+        features (array-like of shape (n, k)): As for `feature_imprint`, like all that follows.
+        groups (sequence of shape (n,)): Prompt ids.
         feature_names (`Sequence[str]`): The k names.
-        groups (sequence of shape (n,), *optional*): Prompt ids to cluster by; each pair is its own cluster when omitted.
-        intercept (`bool`, defaults to `True`): Whether to include one; the paper's equation has none, its code has.
-        adjust (`"bonferroni"`, `"holm"` or `"bh"`): How p-values are adjusted within the regression.
+        effects (`"fixed"` or `"pooled"`): Prompt effects, or one intercept.
+        errors (`"cluster"`, `"hc1"`, `"cr2"` or `"wild"`): How errors are computed; the joint tests use `"cluster"`.
+        clusters (sequence of shape (n,), *optional*): Coarser clusters.
+        blocks (`Mapping[str, Sequence[str]]`, *optional*): Features to test jointly.
+        max_vif (`float`, *optional*): Largest variance inflation factor.
+        adjust (`"bonferroni"`, `"holm"` or `"bh"`): How p-values are adjusted.
         confidence (`float`, defaults to 0.95): Level of the intervals.
-        min_discordant (`int`, defaults to 2): Pairs in which a feature must differ from its commonest value for its
-            numbers to be given; on one pair alone an estimate fits that pair and its error means nothing.
+        min_discordant (`int`, defaults to 2): Prompts in which a feature must differ.
+        n_bootstrap (`int`, defaults to 999): Draws of the wild bootstrap.
+        seed (`int`, defaults to 0): Of the random numbers.
 
     Returns:
-        `ShiftImprint`: Degrees per feature and side.
+        `ImprintTrajectory`: Imprints by model, their changes, and a joint test for each feature.
 
     Raises:
-        DataError: Shapes differ, an entry is not a finite number, or a name is repeated.
+        DataError: As for `feature_imprint`, or fewer than two models.
 
-    Source: SEAL, Eq. (2).
+    Source: SEAL, Eq. (1) and section 3.2; the changes are seemingly unrelated regressions with the same regressors.
 
     Example:
 
     ```python
-    >>> fit = shift_imprint([10.0, 0.0, 15.0, 5.0], [[1], [0], [1], [0]], [[0], [0], [1], [1]], ["polite"])
-    >>> [(row.side, round(row.coefficient, 6)) for row in fit.imprint]
-    [('chosen', 10.0), ('rejected', 5.0)]
+    >>> found = imprint_trajectory(
+    ...     {"pre": [1.0, 1.0, 4.0, 2.0], "post": [3.0, 1.0, 7.0, 6.0]}, [[1], [0], [1], [0]], ["p", "p", "q", "q"], ["polite"]
+    ... )
+    >>> round(found.changes["post - pre"].imprint[0].coefficient, 6)  # 1.5 after, 1.0 before
+    0.5
 
     ```
     """
-    confidence_level(confidence)
     names = unique_names(feature_names)
-    y = finite(angles, "angles", allow_nan=True)
-    n = len(y)
-    chosen = matrix(chosen_features, "chosen_features", n, len(names))
-    rejected = matrix(rejected_features, "rejected_features", n, len(names))
-    codes = np.arange(n) if groups is None else group_codes(groups, "groups")
-    same_length(angles=y, groups=codes)
-    known = ~np.isnan(y)
-    x = np.hstack([chosen, rejected])[known]
-    design = np.column_stack([np.ones(len(x)), x]) if intercept else x
-    part = np.unique(codes[known], return_inverse=True)[1].reshape(-1).astype(np.int64)
-    fit = fit_linear(design, y[known], part) if known.any() else _nothing(design.shape[1])
-    constant = constant_columns(x if intercept else np.vstack([np.zeros_like(x[:1]), x]))
-    discordant = differing(x)
-    few = (discordant > 0) & (discordant < min_discordant)
-    inference = infer(fit, slice(-2 * len(names), None), constant, few, fit.n_clusters - 1, adjust, confidence)
-    rows = tuple(
-        ShiftImprintRow(
-            feature=name,
-            side=side,
-            coefficient=float(inference.coefficients[i]),
-            std_error=float(inference.errors[i]),
-            p_value=float(inference.p_values[i]),
-            p_adjusted=float(inference.p_adjusted[i]),
-            confidence_interval=(float(inference.low[i]), float(inference.high[i])),
-            n_discordant=int(discordant[i]),
-            status=inference.statuses[i],
-        )
-        for i, (side, name) in enumerate((side, name) for side in ("chosen", "rejected") for name in names)
+    if len(rewards) < 2:
+        raise DataError(f"rewards holds {len(rewards)} model(s); name at least two, such as pre and post")
+    columns = {name: finite(values, f"rewards[{name!r}]") for name, values in rewards.items()}
+    codes = group_codes(groups, "groups")
+    n = same_length(**columns, groups=codes)
+    x = matrix(features, "features", n, len(names))
+    settings = _Settings(
+        names, effects, errors, _blocks(blocks, names), max_vif, adjust, confidence, min_discordant, n_bootstrap, seed
     )
-    return ShiftImprint(
-        rows,
-        float(fit.coefficients[0]) if intercept else math.nan,
-        int(known.sum()),
-        int((~known).sum()),
-        "each pair its own cluster (HC1)" if groups is None else "clustered by prompt (CRV1)",
-        adjust,
-        int((~np.isnan(inference.p_values)).sum()),
-    )
+    y = np.column_stack(list(columns.values()))
+    texts = _Within(_with_changes(y), x, codes, _nested(clusters, codes), settings)
+    return _trajectory(_Regression([texts], settings), list(columns))
 
 
-def infer(
-    fit: LinearFit,
-    columns: slice,
-    constant: NDArray[np.bool_],
-    few: NDArray[np.bool_],
-    degrees_of_freedom: float,
-    adjust: Adjustment,
-    confidence: float,
-) -> Inference:
-    """Tests, intervals and a status for the columns of a linear fit.
+def streamed_imprint(
+    parts: Iterable[Texts],
+    models: Sequence[str],
+    feature_names: Sequence[str],
+    *,
+    max_vif: float | None = None,
+    adjust: Adjustment = "bonferroni",
+    confidence: float = 0.95,
+    min_discordant: int = 2,
+    seed: int = 0,
+) -> ImprintTrajectory:
+    """`imprint_trajectory` of texts that do not fit into memory, read part by part and twice over.
 
     Args:
-        fit (`LinearFit`): The fit.
-        columns (`slice`): The k columns to report, without the intercept.
-        constant (`ndarray` of shape (k,)): Features that do not vary.
-        few (`ndarray` of shape (k,)): Features that vary in too few prompts; they stay in as controls, without numbers.
-        degrees_of_freedom (`float`): Of the t reference.
-        adjust (`Adjustment`): How p-values are adjusted.
-        confidence (`float`): Level of the intervals.
+        parts (iterable of `Texts`): Parts of the table that can be gone through more than once, such as a list; all texts
+            of a prompt are in one part. `seal_datasets.stream` makes them from files.
+        models (`Sequence[str]`): Names of the columns of rewards, at least two.
+        feature_names (`Sequence[str]`): The k names.
+        max_vif (`float`, *optional*): As for `feature_imprint`, like all that follows.
+        adjust (`"bonferroni"`, `"holm"` or `"bh"`): How p-values are adjusted.
+        confidence (`float`, defaults to 0.95): Level of the intervals.
+        min_discordant (`int`, defaults to 2): Prompts in which a feature must differ.
+        seed (`int`, defaults to 0): Of the simultaneous intervals.
 
     Returns:
-        `Inference`: The numbers.
+        `ImprintTrajectory`: With prompt effects and errors clustered by prompt.
+
+    Raises:
+        DataError: As for `imprint_trajectory`, or `parts` can be gone through only once.
+
+    Example:
+
+    ```python
+    >>> part = Texts(np.array([[1.0, 3.0], [1.0, 1.0]]), np.array([[1.0], [0.0]]), np.array(["p", "p"]))
+    >>> more = Texts(np.array([[4.0, 7.0], [2.0, 6.0]]), np.array([[1.0], [0.0]]), np.array(["q", "q"]))
+    >>> found = streamed_imprint([part, more], ["pre", "post"], ["polite"])
+    >>> round(found.changes["post - pre"].imprint[0].coefficient, 6)
+    0.5
+
+    ```
     """
-    coefficients = np.where(few, np.nan, fit.coefficients[columns])
-    variances = np.where(few, np.nan, np.diag(fit.covariance)[columns])
-    perfect = fit.residual_size < PERFECT
-    errors = np.full(len(variances), np.nan) if perfect else np.sqrt(np.maximum(variances, 0.0))
-    errors = np.where(errors > 0, errors, np.nan)
-    statistics = coefficients / errors
-    p_values = two_sided_p(statistics, degrees_of_freedom)
-    half = critical_value(confidence, degrees_of_freedom) * errors if degrees_of_freedom > 0 else errors * np.nan
-    statuses = []
-    for i, value in enumerate(coefficients):
-        if constant[i]:
-            statuses.append("not_identified")
-        elif few[i]:
-            statuses.append("too_few_discordant")
-        elif np.isnan(value):
-            statuses.append("collinear")
-        elif not np.isnan(errors[i]):
-            statuses.append("ok")
+    names, listed = unique_names(feature_names), unique_names(models, "models")
+    if len(listed) < 2:
+        raise DataError("models holds one name; name at least two, such as pre and post")
+    if isinstance(parts, Iterator):
+        raise DataError(
+            "parts can be gone through only once, and two passes are needed; give a list, or an object with __iter__"
+        )
+    settings = _Settings(names, "fixed", "cluster", {}, max_vif, adjust, confidence, min_discordant, 0, seed)
+    return _trajectory(_Regression(_Streamed(parts, len(listed), settings), settings), list(listed))
+
+
+@dataclass(frozen=True, slots=True)
+class _Settings:
+    names: tuple[str, ...]
+    effects: Effects
+    errors: Errors
+    blocks: dict[str, tuple[str, ...]]
+    max_vif: float | None
+    adjust: Adjustment
+    confidence: float
+    min_discordant: int
+    n_bootstrap: int
+    seed: int
+
+    def __post_init__(self) -> None:
+        for name, value, known in (("effects", self.effects, Effects), ("errors", self.errors, Errors)):
+            if value not in get_args(known):
+                raise DataError(f"{name} must be one of {list(get_args(known))}, got {value!r}")
+        confidence_level(self.confidence)
+        if self.max_vif is not None and not self.max_vif > 1:
+            raise DataError(f"max_vif must be larger than 1, the factor of uncorrelated features, got {self.max_vif}")
+        if self.errors == "wild" and self.n_bootstrap < 99:
+            raise DataError(
+                f"n_bootstrap must be at least 99, got {self.n_bootstrap}; with fewer draws there are no p-values"
+            )
+
+
+class _Within:
+    """The rows a regression is run on: texts with prompt effects taken out, or with an intercept.
+
+    Where every prompt has two texts, a prompt is one row, their difference: the demeaned rows are plus and minus half of it.
+    """
+
+    def __init__(
+        self, rewards: Floats, features: Floats, codes: Codes, clusters: Codes | None, settings: _Settings
+    ) -> None:
+        sizes = np.bincount(codes)
+        self.n_texts, self.n_groups, self.n_singletons = len(codes), len(sizes), int((sizes == 1).sum())
+        if settings.effects == "pooled":
+            self.n = len(codes)
+            self.rows, self.outcomes = np.column_stack([np.ones(len(codes)), features]), rewards
+            self.clusters: Codes | None = codes if clusters is None else clusters
+            self.discordant = _discordant(demean(features, codes), codes)
+            self.varying = ~constant_columns(features)
         else:
-            statuses.append("no_residual_variation" if perfect and fit.n_clusters > 1 else "too_few_clusters")
-    adjusted = adjust_p(p_values, adjust)
-    return Inference(coefficients, errors, p_values, adjusted, coefficients - half, coefficients + half, statuses)
+            if self.n_singletons:
+                used = sizes[codes] > 1
+                rewards, features, codes = rewards[used], features[used], pd.factorize(codes[used])[0]
+                clusters = None if clusters is None else clusters[used]
+            self.n = len(codes)
+            n_groups = self.n_groups - self.n_singletons
+            if self.n == 2 * n_groups and settings.errors != "hc1":
+                first = first_rows(codes, n_groups)
+                last = np.empty(n_groups, dtype=np.int64)
+                last[codes] = np.arange(len(codes))
+                self.rows, self.outcomes = features[first] - features[last], rewards[first] - rewards[last]
+                self.discordant = _nonzero(self.rows)
+                self.clusters = None if clusters is None else clusters[first]
+            else:
+                self.rows, self.outcomes = (demean(each, codes) if len(each) else each for each in (features, rewards))
+                self.discordant = _discordant(self.rows, codes)
+                self.clusters = codes if clusters is None else clusters
+            self.varying = self.discordant > 0
+        if self.clusters is not None:
+            self.clusters = pd.factorize(self.clusters)[0]
+        if settings.errors == "hc1":
+            self.clusters = None
+        self.n_clusters = len(self.rows) if self.clusters is None else int(self.clusters.max(initial=-1)) + 1
+
+
+class _Streamed:
+    """Parts as rows of a regression, made anew in each pass."""
+
+    def __init__(self, parts: Iterable[Texts], n_models: int, settings: _Settings) -> None:
+        self.parts, self.n_models, self.settings = parts, n_models, settings
+
+    def __iter__(self) -> Iterator[_Within]:
+        for part in self.parts:
+            codes = group_codes(part.groups, "groups")
+            features = matrix(part.features, "features", len(codes), len(self.settings.names))
+            rewards = matrix(part.rewards, "rewards", len(codes), self.n_models)
+            yield _Within(_with_changes(rewards), features, codes, None, self.settings)
+
+
+class _Regression:
+    """Least squares of several outcomes on the same rows, in two passes over them."""
+
+    def __init__(self, parts: Iterable[_Within], settings: _Settings) -> None:
+        self.settings = settings
+        k, self.pooled = len(settings.names), settings.effects == "pooled"
+        r: Floats | None = None
+        self.n = self.n_texts = self.n_groups = self.n_singletons = self.n_clusters = 0
+        self.discordant, self.varying = np.zeros(k, dtype=np.int64), np.zeros(k, dtype=bool)
+        size: Floats | float = 0.0
+        for part in parts:
+            if len(part.rows):
+                r = triangle(part.rows, part.outcomes, above=r)
+                size = np.maximum(size, np.abs(part.outcomes).max(axis=0))
+            for count in ("n", "n_texts", "n_groups", "n_singletons", "n_clusters"):
+                setattr(self, count, getattr(self, count) + getattr(part, count))
+            self.discordant += part.discordant
+            self.varying |= part.varying
+            m = part.outcomes.shape[1]
+        if self.n_texts == 0:
+            raise DataError("there are no texts; at least one is needed")
+        self.r = np.zeros((1, k + self.pooled + m)) if r is None else r
+        self._drop_inflated()
+        self.columns = np.flatnonzero(np.r_[[True] * self.pooled, self.kept])
+        self.solution = solve(self.r[:, np.r_[self.columns, k + self.pooled : k + self.pooled + m]], len(self.columns))
+        self.freedom = float(max(self.n_clusters - 1, 0))
+        # Prompt effects are nested in the clusters and count as the one intercept they stand in for.
+        absorbed = {"pooled": 0, "fixed": 1}[settings.effects]
+        if settings.errors == "hc1" and not self.pooled:
+            absorbed = self.n_groups - self.n_singletons
+        self.absorbed = absorbed
+        self._measure_errors(parts, m)
+        with np.errstate(invalid="ignore", divide="ignore"):
+            self.perfect = np.where(size > 0, self.residual_size / size, 0.0) < PERFECT
+
+    def _drop_inflated(self) -> None:
+        """The paper's rule: the feature with the largest factor goes first, and factors are computed anew."""
+        k = len(self.settings.names)
+        # Without its first row and column the triangle of a design with intercept is that of the centred features.
+        self.centred = np.where(self.varying, self.r[self.pooled :, self.pooled : k + self.pooled], 0.0)
+        self.kept, self.dropped = np.ones(k, dtype=bool), []
+        self.vif = variance_inflation(self.centred)
+        while self.settings.max_vif is not None:
+            factors = np.zeros(k)
+            left = variance_inflation(self.centred[:, self.kept])
+            factors[self.kept] = np.where(np.isnan(left), np.where(self.varying[self.kept], np.inf, 0.0), left)
+            worst = k - 1 - int(factors[::-1].argmax())
+            if factors[worst] <= self.settings.max_vif:
+                break
+            self.kept[worst] = False
+            self.dropped.append((self.settings.names[worst], float(factors[worst])))
+
+    def _measure_errors(self, parts: Iterable[_Within], m: int) -> None:
+        width = len(self.columns)
+        self.covariances = np.zeros((m, width, width))
+        self.joint = np.zeros((width, m, m))
+        self.degrees = np.full((m, width), self.freedom)
+        self.wild: list[WildBootstrap | None] = [None] * m
+        self.residual_size = np.zeros(m)
+        known = self.n_clusters > 1 and self.n > self.solution.rank + self.absorbed
+        if not known:
+            self.covariances[:], self.joint[:] = np.nan, np.nan
+        factor = cluster_factor(self.n_clusters, self.n, self.solution.rank + self.absorbed) if known else math.nan
+        for part in parts:
+            if not len(part.rows):
+                continue
+            rows = part.rows if len(self.columns) == part.rows.shape[1] else part.rows[:, self.columns]
+            residuals = part.outcomes - rows @ self.solution.coefficients
+            self.residual_size = np.maximum(self.residual_size, np.abs(residuals).max(axis=0))
+            if not known:
+                continue
+            influence = [cluster_scores(rows, each, part.clusters) @ self.solution.bread for each in residuals.T]
+            for i, one in enumerate(influence):
+                self.covariances[i] += one.T @ one * factor
+                for j, other in enumerate(influence[: i + 1]):
+                    both = np.einsum("gk,gk->k", one, other) * factor
+                    self.joint[:, i, j] += both
+                    if j < i:
+                        self.joint[:, j, i] += both
+            for i, each in enumerate(residuals.T):
+                self._refine(i, rows, each, part.clusters)
+
+    def _refine(self, outcome: int, rows: Floats, residuals: Floats, clusters: Codes | None) -> None:
+        """Errors that need all rows at once; these regressions have a single part."""
+        settings = self.settings
+        if settings.errors == "cr2":
+            self.covariances[outcome], self.degrees[outcome] = cr2(rows, residuals, clusters, self.solution)
+        elif settings.errors == "wild":
+            self.wild[outcome] = wild_bootstrap(
+                rows,
+                residuals,
+                clusters,
+                self.solution,
+                np.where(self.solution.identified, self.solution.coefficients[:, outcome], np.nan),
+                np.sqrt(np.diag(self.covariances[outcome])),
+                n=self.n,
+                absorbed=self.absorbed,
+                n_draws=settings.n_bootstrap,
+                confidence=settings.confidence,
+                seed=settings.seed,
+            )
+
+    def imprint(self, outcome: int) -> FeatureImprint:
+        """The regression of one outcome."""
+        settings, k = self.settings, len(self.settings.names)
+        coefficients, errors, degrees = np.full(k, np.nan), np.full(k, np.nan), np.full(k, np.nan)
+        covariance = np.full((k, k), np.nan)
+        where, inner = np.flatnonzero(self.kept), slice(self.pooled, None)
+        solved = np.where(self.solution.identified, self.solution.coefficients[:, outcome], np.nan)[inner]
+        coefficients[where] = solved
+        covariance[np.ix_(where, where)] = self.covariances[outcome][inner, inner]
+        degrees[where] = self.degrees[outcome][inner]
+        if not self.perfect[outcome]:
+            errors[where] = np.sqrt(np.maximum(np.diag(covariance)[where], 0.0))
+        few = (self.discordant > 0) & (self.discordant < settings.min_discordant) & (not self.pooled)
+        found = infer(
+            coefficients,
+            errors,
+            degrees,
+            constant=~self.varying,
+            few=few,
+            why_no_error="no_residual_variation"
+            if self.perfect[outcome] and self.n_clusters > 1
+            else "too_few_clusters",
+            adjust=settings.adjust,
+            confidence=settings.confidence,
+        )
+        wild = self.wild[outcome]
+        if wild is not None:
+            found = _by_bootstrap(found, wild, where, inner, settings.adjust)
+        tested = np.flatnonzero(~np.isnan(found.errors))
+        part = covariance[np.ix_(tested, tested)]
+        largest = simultaneous_critical_value(part, self.freedom, settings.confidence, settings.seed)
+        lengths = np.sqrt((self.centred**2).sum(axis=0))
+        outcomes = self.r[self.pooled :, k + self.pooled + outcome]
+        size = math.sqrt(float((outcomes**2).sum()))
+        rows = tuple(
+            ImprintRow(
+                feature=name,
+                coefficient=float(found.coefficients[i]),
+                std_error=float(found.errors[i]),
+                p_value=float(found.p_values[i]),
+                p_adjusted=float(found.p_adjusted[i]),
+                confidence_interval=(float(found.low[i]), float(found.high[i])),
+                simultaneous_interval=(
+                    float(found.coefficients[i] - largest * found.errors[i]),
+                    float(found.coefficients[i] + largest * found.errors[i]),
+                ),
+                degrees_of_freedom=float(degrees[i]) if not np.isnan(found.errors[i]) else math.nan,
+                standardised=float(found.coefficients[i] * lengths[i] / size) if size > 0 else math.nan,
+                minimum_detectable_effect=float(found.detectable[i]),
+                n_discordant=int(self.discordant[i]),
+                vif=float(self.vif[i]),
+                status="dropped_vif" if not self.kept[i] else found.statuses[i],
+            )
+            for i, name in enumerate(settings.names)
+        )
+        size_of_family = found.family_size
+        return FeatureImprint(
+            rows,
+            self.n_texts,
+            self.n_groups,
+            self.n_singletons,
+            self.freedom,
+            settings.effects,
+            _ERRORS[settings.errors],
+            settings.adjust,
+            size_of_family,
+            f"the {size_of_family} feature(s) of this regression that have a test",
+            condition_number(self.centred[:, self.kept]),
+            tuple(self.dropped),
+            self._block_tests(found, covariance),
+        )
+
+    def _block_tests(self, found: Inference, covariance: Floats) -> tuple[BlockTest, ...]:
+        tests = []
+        for block, members in self.settings.blocks.items():
+            inside = np.array([self.settings.names.index(name) for name in members])
+            used = inside[~np.isnan(found.errors[inside])]
+            statistic, q, p = wald_test(found.coefficients[used], covariance[np.ix_(used, used)], self.freedom)
+            kept = tuple(self.settings.names[i] for i in used)
+            tests.append(
+                BlockTest(block, kept, len(inside) - len(used), statistic, (float(q), self.freedom), p, math.nan)
+            )
+        adjusted = adjust_p(np.array([each.p_value for each in tests]), self.settings.adjust)
+        return tuple(replace(each, p_adjusted=float(adjusted[i])) for i, each in enumerate(tests))
+
+    def any_change(self, n_models: int, reported: FeatureImprint) -> tuple[FeatureChange, ...]:
+        """For each feature, whether its coefficients differ between any of the first outcomes."""
+        tests = []
+        steps = slice(n_models, 2 * n_models - 1)
+        place = {self.settings.names[i]: position for position, i in enumerate(np.flatnonzero(self.kept))}
+        for row in reported.imprint:
+            statistic, q, p = math.nan, 0, math.nan
+            if row.status == "ok":
+                position = place[row.feature] + self.pooled
+                changes = self.solution.coefficients[position, steps]
+                statistic, q, p = wald_test(changes, self.joint[position, steps, steps], self.freedom)
+            tests.append(FeatureChange(row.feature, statistic, (float(q), self.freedom), p, math.nan))
+        adjusted = adjust_p(np.array([each.p_value for each in tests]), self.settings.adjust)
+        return tuple(replace(each, p_adjusted=float(adjusted[i])) for i, each in enumerate(tests))
+
+
+def _with_changes(rewards: Floats) -> Floats:
+    """Rewards, their changes from column to column, and from the first to the last of more than two."""
+    last = [rewards[:, -1] - rewards[:, 0]] if rewards.shape[1] > 2 else []
+    return np.column_stack([rewards, np.diff(rewards, axis=1), *last])
+
+
+def _trajectory(regression: _Regression, names: list[str]) -> ImprintTrajectory:
+    changes = [f"{later} - {earlier}" for earlier, later in itertools.pairwise(names)]
+    if len(names) > 2:
+        changes.append(f"{names[-1]} - {names[0]}")
+    models = {name: regression.imprint(i) for i, name in enumerate(names)}
+    changed = {name: regression.imprint(len(names) + i) for i, name in enumerate(changes)}
+    return ImprintTrajectory(
+        models,
+        changed,
+        regression.any_change(len(names), changed[changes[0]]),
+        regression.settings.adjust,
+        "each model's features, each change's features, and the joint tests, are families of their own",
+    )
+
+
+def _by_bootstrap(found: Inference, wild: WildBootstrap, where: Codes, inner: slice, adjust: Adjustment) -> Inference:
+    """The same numbers with the bootstrap's tests and intervals in place of those by t."""
+    p_values, low, high = (np.full(len(found.errors), np.nan) for _ in range(3))
+    for mine, theirs in ((p_values, wild.p_values), (low, wild.low), (high, wild.high)):
+        mine[where] = theirs[inner]
+        mine[np.isnan(found.errors)] = np.nan
+    return replace(found, p_values=p_values, p_adjusted=adjust_p(p_values, adjust), low=low, high=high)
+
+
+def _blocks(blocks: Mapping[str, Sequence[str]] | None, names: tuple[str, ...]) -> dict[str, tuple[str, ...]]:
+    listed = {block: unique_names(members, f"blocks[{block!r}]") for block, members in (blocks or {}).items()}
+    for block, members in listed.items():
+        if unknown := [name for name in members if name not in names]:
+            raise DataError(f"blocks[{block!r}] names {', '.join(unknown)}; the features are {', '.join(names)}")
+    return listed
+
+
+def _nested(clusters: Sequence[Any] | NDArray[Any] | None, codes: Codes) -> Codes | None:
+    """Cluster codes, each prompt's texts all in one."""
+    if clusters is None:
+        return None
+    given = group_codes(clusters, "clusters")
+    same_length(groups=codes, clusters=given)
+    split = np.flatnonzero(given != given[first_rows(codes, int(codes.max()) + 1)][codes])
+    if split.size:
+        raise DataError(
+            f"clusters must hold whole prompts, but row {split[0]} is in another cluster than the first text of its prompt; "
+            "use the coarser of the two as clusters"
+        )
+    return given
 
 
 def _discordant(within: Floats, codes: Codes) -> Codes:
     """In how many groups each feature varies."""
-    counts = []
-    for column in range(within.shape[1]):
-        varying = np.unique(codes[within[:, column] != 0])
-        counts.append(len(varying))
-    return np.array(counts, dtype=np.int64)
+    if not len(codes):
+        return np.zeros(within.shape[1], dtype=np.int64)
+    return _nonzero(group_sums((within != 0).astype(np.float64), codes, int(codes.max()) + 1))
 
 
-def _nothing(k: int) -> LinearFit:
-    """The fit of no rows."""
-    return LinearFit(np.full(k, np.nan), np.full((k, k), np.nan), np.zeros(k, dtype=bool), 0, 0, 0.0)
+def _nonzero(values: Floats) -> Codes:
+    counts: Codes = np.count_nonzero(values, axis=0).astype(np.int64)
+    return counts

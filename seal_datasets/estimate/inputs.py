@@ -35,6 +35,8 @@ def finite(values: ArrayLike, name: str, *, allow_nan: bool = False) -> Floats:
         raise DataError(f"{name} must be one number per row, got an array of shape {array.shape}; pass a flat list")
     if array.size == 0:
         raise DataError(f"{name} is empty; at least one row is needed")
+    if _all_finite(array):
+        return array
     bad = np.flatnonzero(~(np.isfinite(array) | (np.isnan(array) if allow_nan else False)))
     if bad.size:
         raise DataError(
@@ -68,6 +70,8 @@ def matrix(values: ArrayLike, name: str, n_rows: int, n_columns: int) -> Floats:
     array = _numbers(values, name)
     if array.shape != (n_rows, n_columns):
         raise DataError(f"{name} has shape {array.shape}, needed is ({n_rows}, {n_columns}): rows by feature names")
+    if _all_finite(array):
+        return array
     bad = np.argwhere(~np.isfinite(array))
     if len(bad):
         row, column = bad[0]
@@ -164,10 +168,16 @@ def confidence_level(confidence: float) -> float:
     return confidence
 
 
+def _all_finite(array: Floats) -> bool:
+    """Whether a sum, which is quick, proves that every entry is finite."""
+    with np.errstate(all="ignore"):
+        return bool(np.isfinite(array.sum()))
+
+
 def _numbers(values: ArrayLike, name: str) -> Floats:
     raw = np.asarray(values) if hasattr(values, "__array__") else None
     if raw is not None and raw.dtype.kind in "biuf":
-        return raw.astype(np.float64)
+        return raw.astype(np.float64, copy=False)
     if raw is not None and raw.dtype.kind in "mM":
         raise DataError(f"{name} holds dates or durations ({raw.dtype}), needed are numbers")
     flat = _rows(values if raw is None else raw.tolist(), name)

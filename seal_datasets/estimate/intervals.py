@@ -55,16 +55,16 @@ def critical_value(confidence: float, degrees_of_freedom: float) -> float:
     return float(special.stdtrit(degrees_of_freedom, 0.5 + confidence / 2))
 
 
-def two_sided_p(statistics: NDArray[np.float64], degrees_of_freedom: float) -> NDArray[np.float64]:
+def two_sided_p(
+    statistics: NDArray[np.float64], degrees_of_freedom: float | NDArray[np.float64]
+) -> NDArray[np.float64]:
     """Two-sided p-values of t or normal statistics.
 
     Args:
         statistics (`ndarray` of shape (k,)): Estimate over standard error; nan stays nan.
-        degrees_of_freedom (`float`): Of t; infinite for the normal distribution.
+        degrees_of_freedom (`float` or `ndarray` of shape (k,)): Of t; infinite for the normal distribution.
 
     Returns:
         `ndarray` of shape (k,): p-values.
     """
-    size = -np.abs(statistics)
-    one_sided = special.ndtr(size) if math.isinf(degrees_of_freedom) else special.stdtr(degrees_of_freedom, size)
-    return np.asarray(2.0 * one_sided, dtype=np.float64)
+    return np.asarray(2.0 * special.stdtr(degrees_of_freedom, -np.abs(statistics)), dtype=np.float64)

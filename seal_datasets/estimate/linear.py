@@ -50,15 +50,20 @@ class Solution:
 
     Attributes:
         coefficients (`ndarray` of shape (k, m)): Minimum-norm least squares, for residuals.
-        bread (`ndarray` of shape (k, k)): Pseudo-inverse of the Gram matrix.
+        root (`ndarray` of shape (k, rank)): A root of the Gram matrix' pseudo-inverse: the design times it is orthonormal.
         identified (`ndarray` of shape (k,)): Whether a coefficient is determined by the data.
         rank (`int`): Rank of the design.
     """
 
     coefficients: Floats
-    bread: Floats
+    root: Floats
     identified: Bools
     rank: int
+
+    @property
+    def bread(self) -> Floats:
+        """Pseudo-inverse of the Gram matrix, of shape (k, k)."""
+        return np.asarray(self.root @ self.root.T)
 
 
 def triangle(*columns: Floats, above: Floats | None = None) -> Floats:
@@ -96,14 +101,14 @@ def solve(r: Floats, k: int) -> Solution:
         k (`int`): Columns of the design.
 
     Returns:
-        `Solution`: Coefficients and the pseudo-inverse of the Gram matrix.
+        `Solution`: Coefficients, and what their covariance is made of.
     """
     left, singular, vectors, scale = _factor(r[:, :k])
     solid = _solid(singular)
     safe = np.where(scale > 0, scale, 1.0)
     inverse = vectors[solid].T / singular[solid] / safe[:, None]
     return Solution(
-        inverse @ (left[:, solid].T @ r[:, k:]), inverse @ inverse.T, ~_loaded(singular, vectors, scale), int(solid.sum())
+        inverse @ (left[:, solid].T @ r[:, k:]), inverse, ~_loaded(singular, vectors, scale), int(solid.sum())
     )
 
 

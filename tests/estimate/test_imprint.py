@@ -1,4 +1,5 @@
 import math
+import warnings
 
 import numpy as np
 import pandas as pd
@@ -7,9 +8,11 @@ import pytest
 import statsmodels.api as sm
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from linearmodels.panel import PanelOLS
+from statsmodels.stats.outliers_influence import variance_inflation_factor
 
 from seal_datasets.errors import DataError
-from seal_datasets.estimate import feature_imprint
+from seal_datasets.estimate import Texts, feature_imprint, imprint_trajectory, streamed_imprint
 from seal_datasets.synthetic import planted_pairs
 
 PAIRS = planted_pairs(120, imprint={"helpful": 1.5, "honest": -0.5, "long": 0.0}, n_prompts=40, seed=3)
@@ -210,3 +213,227 @@ def test_planted_pairs_without_noise_are_the_equation():
     assert set(pairs.prompts) == set(range(7))
     assert pairs.rewards[:30].tolist() == pairs.chosen_rewards.tolist()
     assert pairs.pre_rewards[30:].tolist() == pairs.pre_rejected_rewards.tolist()
+
+
+def _frame(pairs, names):
+    return pd.DataFrame(pairs.features, columns=names).assign(y=pairs.rewards, prompt=pairs.groups)
+
+
+def test_hc1_is_pyfixest():
+    pairs = planted_pairs(120, imprint={"x1": 1.5, "x2": -0.5}, n_prompts=40, seed=5)
+    reference = pyfixest.feols("y ~ x1 + x2 | prompt", data=_frame(pairs, ["x1", "x2"]), vcov="HC1")
+    fit = feature_imprint(pairs.rewards, pairs.features, pairs.groups, ["x1", "x2"], errors="hc1")
+    np.testing.assert_allclose(_column(fit, "coefficient"), reference.coef(), rtol=1e-8)
+    np.testing.assert_allclose(_column(fit, "std_error"), reference.se(), rtol=1e-6)
+
+
+def test_is_linearmodels():
+    # PanelOLS counts neither the absorbed effects nor the intercept they stand in for when effects are nested in clusters.
+    pairs = planted_pairs(90, imprint={"x1": 1.5, "x2": -0.5}, n_prompts=30, seed=8)
+    frame = _frame(pairs, ["x1", "x2"]).assign(time=np.arange(180)).set_index(["prompt", "time"])
+    reference = PanelOLS(frame["y"], frame[["x1", "x2"]], entity_effects=True).fit(
+        cov_type="clustered", cluster_entity=True, group_debias=True, count_effects=False
+    )
+    fit = feature_imprint(pairs.rewards, pairs.features, pairs.groups, ["x1", "x2"])
+    np.testing.assert_allclose(_column(fit, "coefficient"), reference.params, rtol=1e-8)
+    ratio = _column(fit, "std_error") / reference.std_errors.to_numpy()
+    np.testing.assert_allclose(ratio, ratio[0], rtol=1e-8)
+    assert abs(ratio[0] - 1) < 0.01
+
+
+def test_coarser_clusters_are_pyfixest():
+    pairs = planted_pairs(120, imprint={"x1": 1.5, "x2": -0.5}, n_prompts=60, seed=6)
+    frame = _frame(pairs, ["x1", "x2"]).assign(source=pairs.groups % 12)
+    reference = pyfixest.feols("y ~ x1 + x2 | prompt", data=frame, vcov={"CRV1": "source"})
+    fit = feature_imprint(pairs.rewards, pairs.features, pairs.groups, ["x1", "x2"], clusters=pairs.groups % 12)
+    np.testing.assert_allclose(_column(fit, "coefficient"), reference.coef(), rtol=1e-8)
+    assert fit.degrees_of_freedom == 11
+    # fixest counts the effects of prompts, which are not the clusters, unless told that they are nested in them.
+    ratio = _column(fit, "std_error") / reference.se().to_numpy()
+    np.testing.assert_allclose(ratio, ratio[0], rtol=1e-6)
+    with pytest.raises(DataError, match=r"clusters must hold whole prompts, but row 60 "):
+        feature_imprint(pairs.rewards, pairs.features, pairs.groups, ["x1", "x2"], clusters=np.arange(240) // 60)
+
+
+@pytest.mark.parametrize("errors", ["cr2", "wild"])
+def test_other_errors_change_errors_only(errors):
+    plain, fit = (feature_imprint(*ROWS, errors=each, n_bootstrap=199) for each in ("cluster", errors))
+    np.testing.assert_allclose(_column(fit, "coefficient"), _column(plain, "coefficient"), rtol=1e-12)
+    np.testing.assert_allclose(_column(fit, "confidence_interval"), _column(plain, "confidence_interval"), atol=0.15)
+    assert (_column(fit, "p_value") != _column(plain, "p_value")).all()
+    assert errors[:3] in fit.covariance.lower().replace("bias-reduced (cr2)", "cr2")
+    if errors == "cr2":
+        assert (_column(fit, "degrees_of_freedom") < 39).all()
+
+
+def test_simultaneous_intervals_hold_more_than_single_ones_and_less_than_bonferroni():
+    fit = feature_imprint(*ROWS)
+    bonferroni = feature_imprint(*ROWS, confidence=1 - 0.05 / 3)
+    width, one, three = (
+        np.ptp(_column(*each), axis=1)
+        for each in ((fit, "simultaneous_interval"), (fit, "confidence_interval"), (bonferroni, "confidence_interval"))
+    )
+    assert (one < width).all()
+    assert (width < three * 1.01).all()
+
+
+def test_standardised_imprints_do_not_depend_on_units():
+    fit = feature_imprint(*ROWS)
+    moved = feature_imprint(100 * PAIRS.rewards, PAIRS.features * [1, 10, 0.1], PAIRS.groups, PAIRS.feature_names)
+    np.testing.assert_allclose(_column(moved, "standardised"), _column(fit, "standardised"), rtol=1e-8)
+    frame = (
+        pd.DataFrame(np.column_stack([PAIRS.features, PAIRS.rewards]))
+        .groupby(PAIRS.groups)
+        .transform(lambda c: c - c.mean())
+    )
+    deviations = frame.std().to_numpy()
+    expected = _column(fit, "coefficient") * deviations[:3] / deviations[3]
+    np.testing.assert_allclose(_column(fit, "standardised"), expected, rtol=1e-8)
+
+
+def test_a_block_of_one_is_its_t_test_and_blocks_are_adjusted():
+    fit = feature_imprint(*ROWS, blocks={"kind": ["helpful"], "rest": ["honest", "long"]}, adjust="holm")
+    kind, rest = fit.blocks
+    assert kind.p_value == pytest.approx(fit.imprint[0].p_value)
+    assert rest.degrees_of_freedom == (2.0, 39.0)
+    assert rest.p_adjusted == pytest.approx(max(rest.p_value, 2 * kind.p_value))
+    pairs = planted_pairs(120, imprint={"helpful": 1.5, "honest": -0.5, "long": 0.0}, n_prompts=40, seed=3)
+    frame = _frame(pairs, list(pairs.feature_names))
+    reference = pyfixest.feols("y ~ helpful + honest + long | prompt", data=frame, vcov={"CRV1": "prompt"})
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        wald = reference.wald_test(R=np.array([[0.0, 1, 0], [0, 0, 1]]), distribution="chi2")
+    assert rest.statistic == pytest.approx(float(wald["statistic"]) / 2, rel=1e-6)
+    with pytest.raises(DataError, match=r"blocks\['kind'\] names short"):
+        feature_imprint(*ROWS, blocks={"kind": ["short"]})
+
+
+def test_the_papers_rule_drops_the_largest_factor_first_and_computes_anew():
+    rng = np.random.default_rng(2)
+    a, b, c, d = rng.normal(size=(4, 240))
+    x = np.column_stack([a, a + 0.1 * b, a + 0.3 * d, c])
+    fit = feature_imprint(PAIRS.rewards, x, PAIRS.groups, ["a", "b", "c", "d"], max_vif=5)
+    within = pd.DataFrame(x, columns=list("abcd")).groupby(PAIRS.groups).transform(lambda each: each - each.mean())
+    expected, left = [], within
+    while True:
+        factors = {name: variance_inflation_factor(left.to_numpy(), i) for i, name in enumerate(left)}
+        worst = max(factors, key=factors.get)
+        if factors[worst] <= 5:
+            break
+        expected.append(worst)
+        left = left.drop(columns=worst)
+    assert [name for name, _ in fit.dropped] == expected
+    assert {row.feature for row in fit.imprint if row.status == "dropped_vif"} == set(expected)
+    alone = feature_imprint(PAIRS.rewards, x[:, [list("abcd").index(n) for n in left]], PAIRS.groups, list(left))
+    kept = [row.coefficient for row in fit.imprint if row.status == "ok"]
+    np.testing.assert_allclose(kept, _column(alone, "coefficient"), rtol=1e-8)
+    with pytest.raises(DataError, match="max_vif must be larger than 1"):
+        feature_imprint(*ROWS, max_vif=0.5)
+
+
+def test_minimum_detectable_effects_are_found_four_times_in_five():
+    # The planted imprint is the detectable one; the test at the family's Bonferroni level should find it in 80 % of draws.
+    rng = np.random.default_rng(0)
+    x = rng.integers(0, 2, size=(400, 3)).astype(float)
+    groups, noise = np.tile(np.arange(200), 2), rng.normal(size=(400, 400))
+    detectable = feature_imprint(noise[0], x, groups, ["a", "b", "c"]).imprint[0].minimum_detectable_effect
+    effect = np.mean(
+        [feature_imprint(each, x, groups, ["a", "b", "c"]).imprint[0].minimum_detectable_effect for each in noise[:40]]
+    )
+    assert detectable == pytest.approx(effect, rel=0.3)
+    found = [
+        feature_imprint(each + effect * x[:, 0], x, groups, ["a", "b", "c"]).imprint[0].p_adjusted < 0.05
+        for each in noise
+    ]
+    assert 0.74 < np.mean(found) < 0.86
+
+
+CHECKPOINTS = {
+    "pre": PAIRS.pre_rewards,
+    "middle": 0.5 * (PAIRS.pre_rewards + PAIRS.rewards) + np.sin(PAIRS.rewards),
+    "post": PAIRS.rewards,
+}
+
+
+def test_trajectory_is_each_model_alone_and_changes_are_regressions_of_differences():
+    found = imprint_trajectory(CHECKPOINTS, *ROWS[1:])
+    assert list(found.models) == ["pre", "middle", "post"]
+    assert list(found.changes) == ["middle - pre", "post - middle", "post - pre"]
+    for name, rewards in CHECKPOINTS.items():
+        alone = feature_imprint(rewards, *ROWS[1:])
+        for field in ("coefficient", "std_error", "p_adjusted", "vif", "simultaneous_interval"):
+            np.testing.assert_allclose(_column(found.models[name], field), _column(alone, field), rtol=1e-8)
+    alone = feature_imprint(PAIRS.rewards - PAIRS.pre_rewards, *ROWS[1:])
+    np.testing.assert_allclose(
+        _column(found.changes["post - pre"], "std_error"), _column(alone, "std_error"), rtol=1e-8
+    )
+    pair = imprint_trajectory({name: CHECKPOINTS[name] for name in ("pre", "post")}, *ROWS[1:])
+    # With two models the joint test of any change is the test of the one change.
+    changes = [each.p_value for each in pair.any_change]
+    np.testing.assert_allclose(changes, _column(pair.changes["post - pre"], "p_value"), rtol=1e-8)
+    with pytest.raises(DataError, match="name at least two"):
+        imprint_trajectory({"post": PAIRS.rewards}, *ROWS[1:])
+
+
+def test_joint_tests_of_change_keep_their_level():
+    rejected = []
+    for seed in range(200):
+        rng = np.random.default_rng(seed)
+        x, groups = rng.integers(0, 2, size=(300, 2)).astype(float), np.arange(300) // 4
+        common = x[:, 0] + rng.normal(size=300)
+        rewards = {str(i): common + rng.normal(size=300) for i in range(4)}
+        found = imprint_trajectory(rewards, x, groups, ["a", "b"])
+        rejected += [each.p_value < 0.05 for each in found.any_change]
+        assert found.any_change[0].degrees_of_freedom == (3.0, 74.0)
+    assert 0.03 < np.mean(rejected) < 0.08
+
+
+@settings(max_examples=20)
+@given(st.integers(1, 9), st.integers(0, 99))
+def test_shards_and_the_whole_give_the_same_numbers(n_shards, seed):
+    shard = np.random.default_rng(seed).integers(0, n_shards, 41)[PAIRS.groups]
+    rewards = np.column_stack(list(CHECKPOINTS.values()))
+    parts = [
+        Texts(rewards[shard == i], PAIRS.features[shard == i], PAIRS.groups[shard == i]) for i in set(shard.tolist())
+    ]
+    whole = imprint_trajectory(CHECKPOINTS, *ROWS[1:])
+    found = streamed_imprint(parts, list(CHECKPOINTS), PAIRS.feature_names)
+    for name, fit in {**found.models, **found.changes}.items():
+        reference = (whole.models | whole.changes)[name]
+        for field in ("coefficient", "std_error", "p_value", "vif", "n_discordant", "minimum_detectable_effect"):
+            np.testing.assert_allclose(_column(fit, field), _column(reference, field), rtol=1e-8, atol=1e-14)
+        assert (fit.n_texts, fit.n_groups, fit.family_size) == (240, 40, 3)
+    np.testing.assert_allclose(
+        [each.statistic for each in found.any_change], [each.statistic for each in whole.any_change], rtol=1e-6
+    )
+
+
+def test_streams_say_what_they_need():
+    part = Texts(PAIRS.rewards[:, None].repeat(2, axis=1), PAIRS.features, PAIRS.groups)
+    with pytest.raises(DataError, match="parts can be gone through only once"):
+        streamed_imprint(iter([part]), ["pre", "post"], PAIRS.feature_names)
+    with pytest.raises(DataError, match="name at least two"):
+        streamed_imprint([part], ["post"], PAIRS.feature_names)
+    with pytest.raises(DataError, match="there are no texts"):
+        streamed_imprint([], ["pre", "post"], PAIRS.feature_names)
+
+
+def test_duplicated_rows_leave_clustered_errors_unchanged():
+    # Each prompt's scores double and the bread halves; only the factor (n - 1) / (n - k - 1) sees the doubled n.
+    fit = feature_imprint(*ROWS)
+    twice = feature_imprint(
+        np.tile(PAIRS.rewards, 2), np.tile(PAIRS.features, (2, 1)), np.tile(PAIRS.groups, 2), PAIRS.feature_names
+    )
+    factor = math.sqrt((479 / 476) / (239 / 236))
+    np.testing.assert_allclose(_column(twice, "coefficient"), _column(fit, "coefficient"), rtol=1e-8)
+    np.testing.assert_allclose(_column(twice, "std_error"), factor * _column(fit, "std_error"), rtol=1e-8)
+
+
+@settings(max_examples=20)
+@given(st.integers(0, 10_000))
+def test_swapping_chosen_and_rejected_changes_nothing_when_rewards_go_along(seed):
+    swap = np.random.default_rng(seed).random(120) < 0.5
+    order = np.where(np.concatenate([swap, swap]), (np.arange(240) + 120) % 240, np.arange(240))
+    fit, reference = feature_imprint(PAIRS.rewards[order], PAIRS.features[order], *ROWS[2:]), feature_imprint(*ROWS)
+    np.testing.assert_allclose(_column(fit, "coefficient"), _column(reference, "coefficient"), rtol=1e-8)
+    np.testing.assert_allclose(_column(fit, "std_error"), _column(reference, "std_error"), rtol=1e-8)

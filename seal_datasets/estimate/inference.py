@@ -1,0 +1,83 @@
+"""From the coefficients and errors of one regression to its tests, intervals and statuses."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import special
+
+from seal_datasets.estimate.inputs import Bools, Floats
+from seal_datasets.estimate.intervals import two_sided_p
+from seal_datasets.estimate.multiplicity import Adjustment, adjust_p
+
+POWER = 0.8
+
+
+@dataclass(frozen=True, slots=True)
+class Inference:
+    """Numbers of a fit, ready to be laid out in rows; every array has shape (k,)."""
+
+    coefficients: Floats
+    errors: Floats
+    p_values: Floats
+    p_adjusted: Floats
+    low: Floats
+    high: Floats
+    detectable: Floats
+    statuses: list[str]
+
+    @property
+    def family_size(self) -> int:
+        """Tests there are."""
+        return int((~np.isnan(self.p_values)).sum())
+
+
+def infer(
+    coefficients: Floats,
+    errors: Floats,
+    degrees_of_freedom: Floats | float,
+    *,
+    constant: Bools,
+    few: Bools,
+    why_no_error: str,
+    adjust: Adjustment,
+    confidence: float,
+) -> Inference:
+    """Tests, intervals and a status for each coefficient.
+
+    Args:
+        coefficients (`ndarray` of shape (k,)): Estimates, nan where an exact combination of others.
+        errors (`ndarray` of shape (k,)): Standard errors, nan or 0 where there is none.
+        degrees_of_freedom (`ndarray` of shape (k,) or `float`): Of the t reference.
+        constant (`ndarray` of shape (k,)): Features that do not vary.
+        few (`ndarray` of shape (k,)): Features that vary in too few places; they stay in as controls, without numbers.
+        why_no_error (`str`): Status of an estimate without an error.
+        adjust (`Adjustment`): How p-values are adjusted.
+        confidence (`float`): Level of the intervals.
+
+    Returns:
+        `Inference`: The numbers. The detectable effect is that of a test at the family's Bonferroni level with power 0.8.
+    """
+    coefficients = np.where(few | constant, np.nan, coefficients)
+    freedom = np.broadcast_to(np.asarray(degrees_of_freedom, dtype=np.float64), coefficients.shape)
+    errors = np.where((errors > 0) & (freedom > 0) & ~np.isnan(coefficients), errors, np.nan)
+    p_values = two_sided_p(coefficients / errors, freedom)
+    half = special.stdtrit(freedom, 0.5 + confidence / 2) * errors
+    tests = max(int((~np.isnan(p_values)).sum()), 1)
+    level = special.stdtrit(freedom, 1 - (1 - confidence) / (2 * tests))
+    statuses = np.select(
+        [constant, few, np.isnan(coefficients), np.isnan(errors)],
+        ["not_identified", "too_few_discordant", "collinear", why_no_error],
+        "ok",
+    )
+    return Inference(
+        coefficients,
+        errors,
+        p_values,
+        adjust_p(p_values, adjust),
+        coefficients - half,
+        coefficients + half,
+        (level + special.stdtrit(freedom, POWER)) * errors,
+        statuses.tolist(),
+    )

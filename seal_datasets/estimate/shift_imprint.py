@@ -1,0 +1,169 @@
+"""Imprint on the reward shift (SEAL, Eq. 2): which features of which side go with a turn of the reward vector."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import ArrayLike, NDArray
+
+from seal_datasets.estimate.inference import infer
+from seal_datasets.estimate.inputs import confidence_level, finite, group_codes, matrix, same_length, unique_names
+from seal_datasets.estimate.intervals import Interval
+from seal_datasets.estimate.linear import PERFECT, constant_columns, differing, fit_linear
+from seal_datasets.estimate.multiplicity import Adjustment
+from seal_datasets.estimate.result import Result
+
+
+@dataclass(frozen=True, slots=True)
+class ShiftImprintRow(Result):
+    """The imprint of one feature of one side on the reward shift, in degrees; fields as in `ImprintRow`.
+
+    Only `n_discordant` differs: it counts the pairs whose value is not the commonest one.
+    """
+
+    feature: str
+    side: str
+    coefficient: float
+    std_error: float
+    p_value: float
+    p_adjusted: float
+    confidence_interval: Interval
+    minimum_detectable_effect: float
+    n_discordant: int
+    status: str
+
+
+@dataclass(frozen=True, slots=True)
+class ShiftImprint(Result):
+    """A regression of reward shifts on the features of both sides.
+
+    Attributes:
+        imprint (`tuple[ShiftImprintRow, ...]`): One row per side and feature.
+        intercept (`float`): Shift in degrees with every feature 0; nan without an intercept.
+        n_pairs (`int`): Pairs with an angle.
+        n_undefined (`int`): Pairs without one, left out.
+        covariance (`str`): How errors are computed.
+        adjust (`str`): How p-values are adjusted.
+        family_size (`int`): Tests adjusted for.
+        family (`str`): Which tests these are.
+        status (`str`): `ok`, or why there are no numbers.
+    """
+
+    imprint: tuple[ShiftImprintRow, ...]
+    intercept: float
+    n_pairs: int
+    n_undefined: int
+    covariance: str
+    adjust: str
+    family_size: int
+    family: str
+    status: str
+
+
+def shift_imprint(
+    angles: ArrayLike,
+    chosen_features: ArrayLike,
+    rejected_features: ArrayLike,
+    feature_names: Sequence[str],
+    *,
+    groups: Sequence[Any] | NDArray[Any] | None = None,
+    intercept: bool = True,
+    adjust: Adjustment = "bonferroni",
+    confidence: float = 0.95,
+    min_discordant: int = 2,
+) -> ShiftImprint:
+    """Estimate which features of which side go with a turn of the reward vector.
+
+    Args:
+        angles (array-like of shape (n,)): Signed reward shifts in degrees; nan (no direction) is left out and counted.
+        chosen_features (array-like of shape (n, k)): Features of the chosen responses.
+        rejected_features (array-like of shape (n, k)): Features of the rejected responses.
+        feature_names (`Sequence[str]`): The k names.
+        groups (sequence of shape (n,), *optional*): Prompt ids to cluster by; each pair is its own cluster when omitted.
+        intercept (`bool`, defaults to `True`): Whether to include one; the paper's equation has none, its code has.
+        adjust (`"bonferroni"`, `"holm"` or `"bh"`): How p-values are adjusted within the regression.
+        confidence (`float`, defaults to 0.95): Level of the intervals.
+        min_discordant (`int`, defaults to 2): Pairs in which a feature must differ from its commonest value for its
+            numbers to be given; on one pair alone an estimate fits that pair and its error means nothing.
+
+    Returns:
+        `ShiftImprint`: Degrees per feature and side.
+
+    Raises:
+        DataError: Shapes differ, an entry is not a finite number, or a name is repeated.
+
+    Source: SEAL, Eq. (2).
+
+    Example:
+
+    ```python
+    >>> fit = shift_imprint([10.0, 0.0, 15.0, 5.0], [[1], [0], [1], [0]], [[0], [0], [1], [1]], ["polite"])
+    >>> [(row.side, round(row.coefficient, 6)) for row in fit.imprint]
+    [('chosen', 10.0), ('rejected', 5.0)]
+
+    ```
+    """
+    confidence_level(confidence)
+    names = unique_names(feature_names)
+    y = finite(angles, "angles", allow_nan=True)
+    n = len(y)
+    chosen = matrix(chosen_features, "chosen_features", n, len(names))
+    rejected = matrix(rejected_features, "rejected_features", n, len(names))
+    codes = np.arange(n) if groups is None else group_codes(groups, "groups")
+    same_length(angles=y, groups=codes)
+    known = ~np.isnan(y)
+    family = "the coefficients of both sides in this regression that have a test"
+    covariance = "each pair its own cluster (HC1)" if groups is None else "clustered by prompt (CRV1)"
+    if not known.any():
+        why, none = "every angle is undefined", math.nan
+        nothing = tuple(
+            ShiftImprintRow(name, side, none, none, none, none, (none, none), none, 0, "not_identified")
+            for side in ("chosen", "rejected")
+            for name in names
+        )
+        return ShiftImprint(nothing, math.nan, 0, n, covariance, adjust, 0, family, why)
+    x = np.hstack([chosen, rejected])[known]
+    design = np.column_stack([np.ones(len(x)), x]) if intercept else x
+    fit = fit_linear(design, y[known], pd.factorize(codes[known])[0])
+    perfect, discordant = fit.residual_size < PERFECT, differing(x)
+    inference = infer(
+        fit.coefficients[int(intercept) :],
+        np.full(x.shape[1], math.nan) if perfect else np.sqrt(np.diag(fit.covariance))[int(intercept) :],
+        fit.n_clusters - 1,
+        constant=constant_columns(x if intercept else np.vstack([np.zeros_like(x[:1]), x])),
+        few=(discordant > 0) & (discordant < min_discordant),
+        why_no_error="no_residual_variation" if perfect and fit.n_clusters > 1 else "too_few_clusters",
+        adjust=adjust,
+        confidence=confidence,
+    )
+    rows = tuple(
+        ShiftImprintRow(
+            feature=name,
+            side=side,
+            coefficient=float(inference.coefficients[i]),
+            std_error=float(inference.errors[i]),
+            p_value=float(inference.p_values[i]),
+            p_adjusted=float(inference.p_adjusted[i]),
+            confidence_interval=(float(inference.low[i]), float(inference.high[i])),
+            minimum_detectable_effect=float(inference.detectable[i]),
+            n_discordant=int(discordant[i]),
+            status=inference.statuses[i],
+        )
+        for i, (side, name) in enumerate((side, name) for side in ("chosen", "rejected") for name in names)
+    )
+    return ShiftImprint(
+        rows,
+        float(fit.coefficients[0]) if intercept else math.nan,
+        int(known.sum()),
+        int((~known).sum()),
+        covariance,
+        adjust,
+        inference.family_size,
+        family,
+        "ok",
+    )
