@@ -27,7 +27,7 @@ ORDER = [
         "cards",
         "modules",
     },
-    {"transform", "surface", "labeler", "formats", "table_input"},
+    {"transform", "surface", "labeler", "formats", "table_input", "stream"},
     {"pairs", "sources", "reward_model"},
     {"diagnosis", "space"},
     {"load"},
