@@ -1,0 +1,330 @@
+"""How fast the estimators are: ratios to peers in one run, and time and memory as rows grow.
+
+    python benchmarks/estimators.py                       # everything but the largest table, about five minutes
+    python benchmarks/estimators.py compare               # against pyfixest, linearmodels, statsmodels and a pandas loop
+    python benchmarks/estimators.py suite                 # every module of metrics/, by every way in
+    python benchmarks/estimators.py scale --pairs 10000 100000 1000000 10000000
+
+Every figure is the smallest of several runs of the second call on; peers get the same arrays and one untimed call. BLAS
+runs on one thread unless OPENBLAS_NUM_THREADS says otherwise.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+import warnings
+from collections.abc import Callable
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
+import numpy as np
+import pandas as pd
+
+PAIRS, FEATURES = 160_800, 19
+# Shares of texts with each feature, rare to common, as published for hh-rlhf: SEAL's labels of chosen responses.
+PREVALENCE = np.array(
+    [.782, .942, .963, .873, .324, .212, .048, .042, .041, .013, .007, .006, .004, .003, .5, .3, .2, .1, .65]
+)  # fmt: skip
+NAMES = [f"feature_{i}" for i in range(FEATURES)]
+
+
+def draw(n: int, seed: int, first: int = 0) -> dict[str, Any]:
+    """Pairs with correlated binary features of published prevalence, two models' rewards, and a prompt each."""
+    rng = np.random.default_rng([seed, first])
+    quality = rng.normal(size=(n, 1))
+    cut = np.quantile(rng.normal(size=20_000) * np.sqrt(1.5), 1 - PREVALENCE)
+    sides = {
+        side: (np.sqrt(0.5) * quality + rng.normal(size=(n, FEATURES)) > cut).astype(np.int8)
+        for side in ("chosen", "rejected")
+    }
+    beta = np.linspace(-1, 1, FEATURES)
+    columns: dict[str, Any] = {"prompt_id": np.arange(first, first + n)}
+    for model, weight in (("pre", 0.3), ("post", 1.0)):
+        for side, values in sides.items():
+            columns[f"{model}_{side}"] = weight * (values @ beta) + quality[:, 0] + rng.normal(size=n)
+    for side, values in sides.items():
+        for i, name in enumerate(NAMES):
+            columns[f"{name}_{side}"] = values[:, i]
+    return columns
+
+
+def best(call: Callable[[], Any], repeats: int = 5) -> tuple[float, Any]:
+    """Seconds of the fastest of several calls after a first one, and what it returned."""
+    call()
+    times, found = [], None
+    for _ in range(repeats):
+        start = time.perf_counter()
+        found = call()
+        times.append(time.perf_counter() - start)
+    return min(times), found
+
+
+def show(title: str, rows: list[tuple[str, ...]], header: tuple[str, ...]) -> None:
+    """Print a Markdown table."""
+    print(f"\n### {title}\n\n| {' | '.join(header)} |\n|{'---|' * len(header)}")
+    for row in rows:
+        print(f"| {' | '.join(row)} |")
+    sys.stdout.flush()
+
+
+def compare() -> None:
+    """Eqs. (1) and (3) against the libraries that people use, and a notebook's loop."""
+    import pyfixest
+    import statsmodels.api as sm
+    from linearmodels.panel import PanelOLS
+
+    from seal_datasets.estimate import feature_imprint, misalignment_drivers
+
+    warnings.simplefilter("ignore")
+    columns = draw(PAIRS, 0)
+    chosen, rejected = (
+        np.column_stack([columns[f"{name}_{side}"] for name in NAMES]) for side in ("chosen", "rejected")
+    )
+    features = np.concatenate([chosen, rejected]).astype(float)
+    rewards = np.concatenate([columns["post_chosen"], columns["post_rejected"]])
+    groups = np.tile(columns["prompt_id"], 2)
+    frame = pd.DataFrame(features, columns=NAMES).assign(reward=rewards, prompt=groups)
+
+    ours, fit = best(lambda: feature_imprint(rewards, features, groups, NAMES))
+    formula = f"reward ~ {' + '.join(NAMES)} | prompt"
+    rows = [("seal_datasets `feature_imprint`", f"{ours:.3f}", "1", "")]
+    mine = np.array([(row.coefficient, row.std_error) for row in fit.imprint])
+    seconds, reference = best(lambda: pyfixest.feols(formula, data=frame, vcov={"CRV1": "prompt"}), 3)
+    difference = np.abs(mine - np.column_stack([reference.coef(), reference.se()])).max()
+    rows.append(("pyfixest `feols`, CRV1", f"{seconds:.3f}", f"{seconds / ours:.1f}", f"{difference:.0e}"))
+
+    panel = frame.assign(time=np.repeat([0, 1], PAIRS)).set_index(["prompt", "time"])
+    seconds, reference = best(
+        lambda: PanelOLS(panel["reward"], panel[NAMES], entity_effects=True).fit(
+            cov_type="clustered", cluster_entity=True
+        ),
+        1,
+    )
+    difference = np.abs(mine[:, 0] - reference.params.to_numpy()).max()
+    rows.append(
+        (
+            "linearmodels `PanelOLS`, clustered",
+            f"{seconds:.3f}",
+            f"{seconds / ours:.1f}",
+            f"{difference:.0e} (coefficients)",
+        )
+    )
+    seconds = _pandas_loop(frame, 2000) * PAIRS / 2000
+    rows.append(
+        ("pandas loop over prompts (2,000 prompts, extrapolated)", f"{seconds:.1f}", f"{seconds / ours:.0f}", "")
+    )
+    show(
+        f"Eq. (1), {PAIRS:,} pairs x {FEATURES} features, clustered errors",
+        rows,
+        ("", "seconds", "ratio", "largest difference"),
+    )
+
+    aligned = columns["post_chosen"] > columns["post_rejected"]
+    prompts = columns["prompt_id"]
+    ours, found = best(lambda: misalignment_drivers(aligned, chosen, rejected, NAMES, groups=prompts), 3)
+    design = sm.add_constant(np.hstack([chosen, rejected]).astype(float))
+    options = {"disp": 0, "cov_type": "cluster", "cov_kwds": {"groups": prompts}}
+    rows = [("seal_datasets `misalignment_drivers`, with marginal effects", f"{ours:.3f}", "1", "")]
+    mine = np.array([(row.coefficient, row.std_error) for row in found.drivers])
+    for name, call in (
+        ("statsmodels `Logit`, clustered", lambda: sm.Logit(aligned.astype(float), design).fit(tol=1e-12, **options)),
+        (
+            "statsmodels `GLM` binomial, clustered",
+            lambda: sm.GLM(aligned.astype(float), design, family=sm.families.Binomial()).fit(**options),
+        ),
+    ):
+        seconds, reference = best(call, 1)
+        difference = np.abs(mine - np.column_stack([reference.params, reference.bse])[1:]).max()
+        rows.append((name, f"{seconds:.3f}", f"{seconds / ours:.1f}", f"{difference:.0e}"))
+    show(
+        f"Eq. (3), {PAIRS:,} pairs x {2 * FEATURES} features, clustered errors",
+        rows,
+        ("", "seconds", "ratio", "largest difference"),
+    )
+
+
+def _pandas_loop(frame: pd.DataFrame, n: int) -> float:
+    """Seconds a notebook takes to subtract the means of n prompts, one after the other, and to sum products."""
+    start = time.perf_counter()
+    gram = np.zeros((FEATURES + 1, FEATURES + 1))
+    for _, group in frame[frame["prompt"] < n].groupby("prompt"):
+        values = group[[*NAMES, "reward"]]
+        within = (values - values.mean()).to_numpy()
+        gram += within.T @ within
+    np.linalg.solve(gram[:-1, :-1], gram[:-1, -1])
+    return time.perf_counter() - start
+
+
+def suite() -> None:
+    """Every evaluate module on a table of pairs, and one module by every way in."""
+    import evaluate
+    from datasets import Dataset
+
+    from seal_datasets import metric_path
+    from seal_datasets.modules import METRICS
+
+    columns = draw(PAIRS, 0)
+    columns["aligned"] = columns["post_chosen"] > columns["post_rejected"]
+    columns["after"] = columns["aligned"] & (columns["feature_5_chosen"] == 1)
+    columns["flips_chosen"], columns["flips_rejected"] = (
+        (columns[f"feature_4_{side}"] - columns[f"feature_5_{side}"]) for side in ("chosen", "rejected")
+    )
+    columns["again"] = columns["feature_1_chosen"] ^ (np.random.default_rng(0).random(PAIRS) < 0.1)
+    dataset = Dataset.from_dict(columns)
+    sides = {f"{side}_features": [f"{name}_{side}" for name in NAMES] for side in ("chosen", "rejected")}
+    pre = {f"pre_{side}_rewards": f"pre_{side}" for side in ("chosen", "rejected")}
+    post = {f"{side}_rewards": f"post_{side}" for side in ("chosen", "rejected")}
+    inputs: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
+        "alignment_resistance": (pre | post, {}),
+        "reward_shift": (pre | post, {}),
+        "feature_imprint": (
+            {"rewards": "post_{side}", "features": [f"{name}_{{side}}" for name in NAMES], "groups": "prompt_id"},
+            {"feature_names": NAMES},
+        ),
+        "misalignment_drivers": ({"aligned": "aligned", **sides, "groups": "prompt_id"}, {"feature_names": NAMES}),
+        "alignment_robustness": (
+            {
+                "aligned": "aligned",
+                "rewritten_aligned": "after",
+                "chosen_flips": ["flips_chosen"],
+                "rejected_flips": ["flips_rejected"],
+                "groups": "prompt_id",
+            },
+            {"feature_names": ["flip"]},
+        ),
+        "labeler_agreement": (
+            {f"{side}_labels": [f"{name}_{side}" for name in NAMES[:2]] for side in ("chosen", "rejected")}
+            | {"aligned": "aligned"},
+            {"target_names": NAMES[:2]},
+        ),
+        "labeler_stability": ({"labels": ["feature_1_chosen", "again"]}, {"labelers": ["first", "second"]}),
+        "spoiler_balance": ({**sides, "groups": "prompt_id"}, {"feature_names": NAMES, "targets": NAMES[:2]}),
+    }
+    rows, total = [], 0.0
+    for name in METRICS:
+        mapping, options = inputs[name]
+        metric = evaluate.load(metric_path(name))
+        seconds, _ = best(lambda m=metric, c=mapping, o=options: m.compute(dataset=dataset, columns=c, **o), 2)
+        rows.append((name, f"{seconds:.3f}"))
+        total += seconds
+    rows.append(("all", f"{total:.3f}"))
+    show(f"Every module, {PAIRS:,} pairs from a Dataset", rows, ("", "seconds"))
+
+    metric = evaluate.load(metric_path("alignment_resistance"))
+    arrays = {name: columns[column] for name, column in post.items()}
+    lists = {name: values.tolist() for name, values in arrays.items()}
+
+    def batches() -> Any:  # noqa: ANN401 - as evaluate
+        for first in range(0, PAIRS, 10_000):
+            metric.add_batch(**{name: values[first : first + 10_000] for name, values in arrays.items()})
+        return metric.compute()
+
+    ways: list[tuple[str, Callable[[], Any]]] = [
+        ("`compute(dataset=, columns=)`", lambda: metric.compute(dataset=dataset, columns=post)),
+        ("numpy arrays", lambda: metric.compute(**arrays)),
+        ("lists", lambda: metric.compute(**lists)),
+        (
+            "lazy columns of a Dataset",
+            lambda: metric.compute(**{name: dataset[column] for name, column in post.items()}),
+        ),
+        ("`add_batch`, 10,000 at a time", batches),
+    ]
+    measured = [(name, *best(call, 2)) for name, call in ways]
+    assert all(found == measured[0][2] for *_, found in measured)
+    show("alignment_resistance by every way in", [(n, f"{s:.3f}") for n, s, _ in measured], ("", "seconds"))
+
+
+def scale(sizes: list[int]) -> None:
+    """Time and peak memory of Eq. (1) for two models and their change, resistance and shift, from parquet."""
+    rows, seconds = [], []
+    with tempfile.TemporaryDirectory() as folder:
+        for n in sizes:
+            path = Path(folder) / "pairs.parquet"
+            _write(path, n)
+            command = [sys.executable, __file__, "stream", "--path", str(path)]
+            found = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+            seconds.append(found["seconds"])
+            rows.append((f"{n:,}", f"{found['seconds']:.2f}", f"{found['start_mb']:.0f}", f"{found['peak_mb']:.0f}"))
+    show(
+        "Streamed from parquet: imprints of two models and of their change, resistance, reward shift",
+        rows,
+        ("pairs", "seconds", "MB after import", "MB at peak"),
+    )
+    if len(sizes) > 2:
+        slope = np.polyfit(np.log(sizes[1:]), np.log(seconds[1:]), 1)[0]
+        print(f"\nSlope of log time on log rows from {sizes[1]:,} pairs on: {slope:.2f}")
+
+
+def _write(path: Path, n: int) -> None:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    writer = None
+    for first in range(0, n, 250_000):
+        table = pa.table(draw(min(250_000, n - first), 1, first))
+        writer = writer or pq.ParquetWriter(path, table.schema)
+        writer.write_table(table)
+    assert writer is not None
+    writer.close()
+
+
+def stream(path: Path) -> None:
+    """One size in a process of its own, so that its peak is its own."""
+    import pyarrow.parquet as pq
+
+    from seal_datasets.estimate import alignment_resistance, reward_shift, streamed_imprint
+    from seal_datasets.stream import PromptParts
+
+    before = _peak()
+    start = time.perf_counter()
+    names = [f"{name}_{{side}}" for name in NAMES]
+    with PromptParts(path, ["pre_{side}", "post_{side}"], names, progress=False) as parts:
+        streamed_imprint(parts, ["pre", "post"], NAMES)
+    columns = [f"{model}_{side}" for model in ("pre", "post") for side in ("chosen", "rejected")]
+    rewards = {
+        name: values.to_numpy()
+        for name, values in zip(columns, pq.read_table(path, columns=columns).columns, strict=True)
+    }
+    alignment_resistance(rewards["post_chosen"], rewards["post_rejected"])
+    reward_shift(*rewards.values())
+    seconds = time.perf_counter() - start
+    print(json.dumps({"seconds": seconds, "start_mb": before, "peak_mb": _peak()}))
+
+
+def _peak() -> float:
+    """Most memory held so far, in MB, by Linux' account; that of getrusage begins with the parent's."""
+    for line in Path("/proc/self/status").read_text().splitlines():
+        if line.startswith("VmHWM"):
+            return int(line.split()[1]) / 1024
+    raise OSError("no VmHWM in /proc/self/status")
+
+
+def main() -> None:
+    """Run what the command line asks for."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("what", nargs="?", choices=["all", "compare", "suite", "scale", "stream"], default="all")
+    parser.add_argument("--pairs", type=int, nargs="+", default=[10_000, 100_000, 1_000_000])
+    parser.add_argument("--path", type=Path, help=argparse.SUPPRESS)
+    given = parser.parse_args()
+    if given.what == "stream":
+        stream(given.path)
+        return
+    names = ("numpy", "scipy", "pandas", "pyfixest", "linearmodels", "statsmodels", "evaluate", "datasets")
+    print(", ".join(f"{name} {version(name)}" for name in names), f"Python {sys.version.split()[0]}", sep="; ")
+    print(f"{os.cpu_count()} CPU cores, OPENBLAS_NUM_THREADS={os.environ['OPENBLAS_NUM_THREADS']}")
+    for name, call in (("compare", compare), ("suite", suite), ("scale", lambda: scale(given.pairs))):
+        if given.what in ("all", name):
+            call()
+
+
+if __name__ == "__main__":
+    main()
