@@ -234,12 +234,11 @@ def _imprint(frame: pd.DataFrame, design: Design, pre: str, post: str) -> dict[s
     features = np.concatenate([design.chosen[complete], design.rejected[complete]])
     prompts = np.tile(part[schema.PROMPT_ID].to_numpy(), 2)
     before, after = (np.concatenate(_rewards(part, model)) for model in (pre, post))
-    results: dict[str, Any] = {
-        name: estimate.feature_imprint(
-            rewards, features, prompts, design.names, min_discordant=MIN_DISCORDANT
-        ).to_dict()
-        for name, rewards in (("pre", before), ("post", after), ("difference", after - before))
-    }
+    found = estimate.imprint_trajectory(
+        {"pre": before, "post": after}, features, prompts, design.names, min_discordant=MIN_DISCORDANT
+    )
+    models = {**found.models, "difference": found.changes["post - pre"]}
+    results: dict[str, Any] = {name: fit.to_dict() for name, fit in models.items()}
     results["shift"] = estimate.shift_imprint(
         estimate.reward_shift_angles(*_rewards(part, pre), *_rewards(part, post)),
         design.chosen[complete],

@@ -326,17 +326,28 @@ def _imprint_section(report: Mapping[str, Any], figures: Mapping[str, str]) -> I
             continue
         yield (
             f"{imprint['n_pairs']:,} pairs; {imprint['n_pairs_with_missing_labels']:,} left out for a missing label. "
-            f"p is adjusted ({imprint['post']['adjust']}) within each column."
+            f"p is adjusted ({imprint['post']['adjust']}) within each column. The detectable change is the smallest that such a "
+            "test finds four times in five."
         )
         rows = [
             [before["feature"], _estimate(before), _estimate(after), _estimate(change), after["n_discordant"],
-             _number(after["vif"]), after["status"]]
+             _number(change["minimum_detectable_effect"]), _number(after["vif"]), after["status"]]
             for before, after, change in zip(
                 *(imprint[model]["imprint"] for model in ("pre", "post", "difference")), strict=True
             )
         ]  # fmt: skip
         yield _markdown_table(
-            ["feature", "before", "after", "after − before", "prompts where it differs", "VIF", "status"], rows
+            [
+                "feature",
+                "before",
+                "after",
+                "after − before",
+                "prompts where it differs",
+                "detectable change",
+                "VIF",
+                "status",
+            ],
+            rows,
         )
         rows = [
             [row["feature"], row["side"], _estimate(row, digits=1), row["n_discordant"], row["status"]]
