@@ -307,7 +307,7 @@ class _Fit:
 
 def _logit(design: Floats, outcome: Bools, codes: Codes | None) -> _Fit:
     fit = fit_logit(design, outcome, codes)
-    effects, effect_errors = _marginal_effects(design, fit)
+    effects, effect_errors = _marginal_effects(fit)
     return _Fit(
         coefficients=fit.coefficients,
         errors=np.sqrt(np.diag(fit.covariance))[1:],
@@ -351,19 +351,15 @@ def _status(constant: bool, separated: bool, coefficient: float, error: float, f
     return few if math.isnan(error) else "ok"
 
 
-def _marginal_effects(design: Floats, fit: LogitFit) -> tuple[Floats, Floats]:
+def _marginal_effects(fit: LogitFit) -> tuple[Floats, Floats]:
     """Average of p (1 - p) beta over the fitted rows, and its delta-method error."""
     used = fit.identified
-    k = design.shape[1]
-    effects, errors = np.full(k, np.nan), np.full(k, np.nan)
+    effects, errors = np.full(len(used), np.nan), np.full(len(used), np.nan)
     if used.any() and fit.kept.any():
-        p = fit.probabilities[fit.kept]
-        x = design[fit.kept][:, used]
         beta = fit.coefficients[used]
-        slope = p * (1 - p)
-        effects[used] = slope.mean() * beta
+        effects[used] = fit.slope * beta
         # d/d beta_j of mean(p (1 - p)) beta_i = mean(p (1 - p)) [i = j] + beta_i mean(p (1 - p)(1 - 2 p) x_j)
-        jacobian = slope.mean() * np.eye(len(beta)) + np.outer(beta, (slope * (1 - 2 * p)) @ x / len(p))
+        jacobian = fit.slope * np.eye(len(beta)) + np.outer(beta, fit.slope_gradient[used])
         variances = np.diag(jacobian @ fit.covariance[np.ix_(used, used)] @ jacobian.T)
         errors[used] = np.sqrt(np.maximum(variances, 0.0))
     return effects[1:], errors[1:]

@@ -10,6 +10,7 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
+import pandas as pd
 from scipy import sparse
 
 from seal_datasets.estimate.inputs import Bools, Codes, Floats
@@ -204,8 +205,13 @@ def differing(values: Floats) -> Codes:
 
     ```
     """
-    commonest = [np.unique(column, return_counts=True)[1].max(initial=0) for column in values.T]
-    return len(values) - np.array(commonest, dtype=np.int64)
+    if not len(values):
+        return np.zeros(values.shape[1], dtype=np.int64)
+    low, high = ((values == extreme).sum(axis=0) for extreme in (values.min(axis=0), values.max(axis=0)))
+    commonest = np.maximum(low, high)
+    for column in np.flatnonzero(low + high < len(values)):
+        commonest[column] = np.bincount(pd.factorize(values[:, column])[0]).max()
+    return np.asarray(len(values) - commonest, dtype=np.int64)
 
 
 def null_loadings(design: Floats) -> tuple[Bools, int]:

@@ -9,13 +9,18 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
+import pandas as pd
 from scipy.optimize import linprog
 
 from seal_datasets.estimate.inputs import Bools, Codes, Floats
-from seal_datasets.estimate.linear import group_sums, null_loadings
+from seal_datasets.estimate.linear import cluster_factor, cluster_scores, first_rows, null_loadings, triangle
 
 _MAX_STEPS = 60
 _SCORE_TOLERANCE = 1e-10
+# Were rows separated, the score would hold a term of at least exp(-15) for each with a linear predictor below 15: a fit that
+# converged with none above it proves that there are none, and the search for them can be left out.
+_SURELY_FINITE = 15.0
+_BLOCK = 4096
 # Above the solver's feasibility tolerance of 1e-7, on columns scaled to 1.
 _SEPARATION_TOLERANCE = 1e-6
 
@@ -31,6 +36,8 @@ class LogitFit:
         identified (`ndarray` of shape (k,)): Whether a coefficient is determined and finite.
         kept (`ndarray` of shape (n,)): Rows the fit rests on; the others are perfectly predicted.
         probabilities (`ndarray` of shape (n,)): Fitted, nan for rows set aside.
+        slope (`float`): Mean of p (1 - p) over the rows kept.
+        slope_gradient (`ndarray` of shape (k,)): Its derivative by the coefficients.
     """
 
     coefficients: Floats
@@ -39,6 +46,8 @@ class LogitFit:
     identified: Bools
     kept: Bools
     probabilities: Floats
+    slope: float
+    slope_gradient: Floats
 
 
 def fit_logit(design: Floats, outcome: Bools, clusters: Codes | None = None) -> LogitFit:
@@ -59,84 +68,128 @@ def fit_logit(design: Floats, outcome: Bools, clusters: Codes | None = None) -> 
     Source: Albert and Anderson (1984) on separation, Konis (2007) on its detection by linear programming, Correia,
     Guimaraes and Zylkin (2021) on the limit.
     """
-    patterns, inverse, counts = np.unique(
-        np.column_stack([design, outcome]), axis=0, return_inverse=True, return_counts=True
-    )
-    inverse = inverse.reshape(-1)
-    x, y, weight = patterns[:, :-1], patterns[:, -1], counts.astype(float)
-    separated, kept = _separation(x, y)
-    unidentified = (
-        null_loadings(x[kept] * np.sqrt(weight[kept])[:, None])[0] if kept.any() else np.ones(x.shape[1], bool)
-    )
-    columns = _independent(x[kept], weight[kept])
-    coefficients = np.full(x.shape[1], np.nan)
-    covariance = np.full((x.shape[1], x.shape[1]), np.nan)
-    probabilities = np.full(len(x), np.nan)
-    if columns.any():
-        beta, information = _newton(x[kept][:, columns], y[kept], weight[kept])
-        probabilities[kept] = _logistic(x[kept][:, columns] @ beta)
-        coefficients[columns] = beta
-        covariance[np.ix_(columns, columns)] = np.linalg.inv(information)
-    rows = kept[inverse]
-    fitted = probabilities[inverse]
-    if clusters is not None and columns.any():
-        covariance[np.ix_(columns, columns)] = _sandwich(
-            covariance[np.ix_(columns, columns)], design[rows][:, columns], (outcome - fitted)[rows], clusters[rows]
-        )
+    x, successes, totals, inverse = _patterns(design, outcome)
+    fit = _fit_patterns(x, successes, totals)
+    if fit is None or np.abs(x[:, fit.columns] @ fit.beta).max() > _SURELY_FINITE:
+        separated, kept = _separation(x, successes, totals)
+        fit = _fit_patterns(x[kept], successes[kept], totals[kept]) if kept.any() else None
+    else:
+        separated, kept = np.zeros(x.shape[1], dtype=bool), np.ones(len(x), dtype=bool)
+    k = x.shape[1]
+    coefficients, covariance, probabilities = np.full(k, np.nan), np.full((k, k), np.nan), np.full(len(x), np.nan)
+    rows, slope, gradient = kept[inverse], math.nan, np.full(k, np.nan)
+    unidentified = np.ones(k, dtype=bool)
+    if fit is not None:
+        columns, unidentified = fit.columns, fit.unidentified
+        p = _logistic(x[kept][:, columns] @ fit.beta)
+        probabilities[kept], coefficients[columns] = p, fit.beta
+        bread = np.linalg.inv(fit.information)
+        if clusters is not None:
+            bread = _sandwich(bread, design[:, columns], outcome - probabilities[inverse], clusters, rows)
+        covariance[np.ix_(columns, columns)] = bread
+        share = totals[kept] / totals[kept].sum()
+        slope = float(share @ (p * (1 - p)))
+        gradient = (share * p * (1 - p) * (1 - 2 * p)) @ x[kept]
     identified = ~(unidentified | separated)
     coefficients[~identified] = np.nan
     covariance[~identified, :] = np.nan
     covariance[:, ~identified] = np.nan
-    return LogitFit(coefficients, covariance, separated, identified, rows, fitted)
+    return LogitFit(coefficients, covariance, separated, identified, rows, probabilities[inverse], slope, gradient)
 
 
-def _newton(x: Floats, y: Floats, weight: Floats) -> tuple[Floats, Floats]:
-    """Newton's method with step halving, on a design of full rank and an outcome that is not separated."""
+@dataclass(frozen=True, slots=True)
+class _PatternFit:
+    beta: Floats
+    information: Floats
+    columns: Bools
+    unidentified: Bools
+
+
+def _patterns(design: Floats, outcome: Bools) -> tuple[Floats, Floats, Floats, Codes]:
+    """Distinct rows with their numbers of successes and of rows, and the pattern of each row."""
+    # Equal rows have equal sums but for the order of summation, which costs a merge and no more; other rows hardly ever do.
+    sums = design @ np.random.default_rng(0).normal(size=design.shape[1])
+    inverse = pd.factorize(sums)[0].astype(np.int64)
+    first = first_rows(inverse, int(inverse.max()) + 1)
+    x = design[first]
+    if any((column != representative[inverse]).any() for column, representative in zip(design.T, x.T, strict=True)):
+        x, inverse = design, np.arange(len(design))
+    successes, totals = np.bincount(inverse, weights=outcome), np.bincount(inverse).astype(float)
+    return x, successes, totals, inverse
+
+
+def _fit_patterns(x: Floats, successes: Floats, totals: Floats) -> _PatternFit | None:
+    """Maximum likelihood on the independent columns; `None` where Newton's steps find no maximum."""
+    r = triangle(x * np.sqrt(totals)[:, None])
+    columns = _independent(r)
+    if not columns.any():
+        return None
+    part = x if columns.all() else x[:, columns]
+    found = _newton(part, successes, totals)
+    return None if found is None else _PatternFit(*found, columns, null_loadings(r)[0])
+
+
+def _newton(x: Floats, successes: Floats, totals: Floats) -> tuple[Floats, Floats] | None:
+    """Newton's method with step halving, on a design of full rank."""
     beta = np.zeros(x.shape[1])
-    value = _log_likelihood(x, y, weight, beta)
-    information = np.zeros((x.shape[1], x.shape[1]))
+    linear = np.zeros(len(x))
+    value = _log_likelihood(linear, successes, totals)
     for _ in range(_MAX_STEPS):
-        fitted = _logistic(x @ beta)
-        score = x.T @ (weight * (y - fitted))
-        information = (x * (weight * fitted * (1 - fitted))[:, None]).T @ x
-        step = np.linalg.solve(information, score)
-        if float(score @ step) < _SCORE_TOLERANCE**2 * weight.sum():
-            break
+        fitted = _logistic(linear)
+        score = (successes - totals * fitted) @ x
+        information = _weighted_gram(x, totals * fitted * (1 - fitted))
+        try:
+            step = np.linalg.solve(information, score)
+        except np.linalg.LinAlgError:
+            return None
+        if float(score @ step) < _SCORE_TOLERANCE**2 * totals.sum():
+            return beta, information
         for halving in range(30):
             proposed = beta + step * 0.5**halving
-            reached = _log_likelihood(x, y, weight, proposed)
+            moved = x @ proposed
+            reached = _log_likelihood(moved, successes, totals)
             if reached >= value - 1e-12 * abs(value):
                 break
-        beta, value = proposed, reached
-    return beta, information
+        beta, linear, value = proposed, moved, reached
+    return None
+
+
+def _weighted_gram(x: Floats, weight: Floats) -> Floats:
+    """X'WX by blocks that stay in the cache."""
+    gram = np.zeros((x.shape[1], x.shape[1]))
+    for start in range(0, len(x), _BLOCK):
+        part = x[start : start + _BLOCK]
+        gram += (part * weight[start : start + _BLOCK, None]).T @ part
+    return gram
 
 
 def _logistic(linear: Floats) -> Floats:
-    return np.where(linear >= 0, 1 / (1 + np.exp(-np.abs(linear))), 1 - 1 / (1 + np.exp(-np.abs(linear))))
+    small = np.exp(-np.abs(linear))
+    return np.where(linear >= 0, 1 / (1 + small), small / (1 + small))
 
 
-def _log_likelihood(x: Floats, y: Floats, weight: Floats, beta: Floats) -> float:
-    linear = x @ beta
-    return float(weight @ (y * linear - np.logaddexp(0.0, linear)))
+def _log_likelihood(linear: Floats, successes: Floats, totals: Floats) -> float:
+    return float(successes @ linear - totals @ (np.maximum(linear, 0.0) + np.log1p(np.exp(-np.abs(linear)))))
 
 
-def _sandwich(bread: Floats, x: Floats, residuals: Floats, clusters: Codes) -> Floats:
-    codes = np.unique(clusters, return_inverse=True)[1].reshape(-1)
+def _sandwich(bread: Floats, x: Floats, residuals: Floats, clusters: Codes, rows: Bools) -> Floats:
+    """Clustered covariance of the rows that count; the others' clusters do not."""
+    if not rows.all():
+        x, residuals, clusters = x[rows], residuals[rows], clusters[rows]
+    codes = pd.factorize(clusters)[0]
     n_clusters, (n, k) = int(codes.max()) + 1, x.shape
     if n_clusters < 2 or n <= k:
         return np.full_like(bread, np.nan)
-    scores = group_sums(x * residuals[:, None], codes, n_clusters)
-    factor = n_clusters / (n_clusters - 1) * (n - 1) / (n - k)
-    return np.asarray(bread @ (scores.T @ scores) @ bread * factor)
+    scores = cluster_scores(x, residuals, None if n_clusters == n else codes)
+    return np.asarray(bread @ (scores.T @ scores) @ bread * cluster_factor(n_clusters, n, k))
 
 
-def _independent(x: Floats, weight: Floats) -> Bools:
+def _independent(r: Floats) -> Bools:
     """A largest set of linearly independent columns, earlier ones preferred."""
-    kept = np.zeros(x.shape[1], dtype=bool)
-    root = np.sqrt(weight)[:, None]
-    basis = np.empty((len(x), 0))
-    for column in range(x.shape[1]):
-        vector = x[:, [column]] * root
+    kept = np.zeros(r.shape[1], dtype=bool)
+    basis = np.empty((len(r), 0))
+    for column in range(r.shape[1]):
+        vector = r[:, [column]]
         size = math.sqrt(float((vector**2).sum()))
         rest = vector - basis @ (basis.T @ vector)
         rest -= basis @ (basis.T @ rest)
@@ -147,18 +200,20 @@ def _independent(x: Floats, weight: Floats) -> Bools:
     return kept
 
 
-def _separation(x: Floats, y: Floats) -> tuple[Bools, Bools]:
+def _separation(x: Floats, successes: Floats, totals: Floats) -> tuple[Bools, Bools]:
     """Columns with infinite coefficients, and the patterns that are not perfectly predicted."""
     separated = np.zeros(x.shape[1], dtype=bool)
     kept = np.ones(len(x), dtype=bool)
     while kept.any():
         scaled = _standardised(x[kept])
-        predicted, moved = _separating_direction(scaled * np.where(y[kept] == 1, 1.0, -1.0)[:, None])
+        won, lost = successes[kept] > 0, successes[kept] < totals[kept]
+        predicted, moved = _separating_direction(np.concatenate([scaled[won], -scaled[lost]]))
         if not predicted.any():
             break
         moved[0] &= bool(not moved[1:].any())
         separated |= moved
-        kept[np.flatnonzero(kept)[predicted]] = False
+        part = np.flatnonzero(kept)
+        kept[np.concatenate([part[won], part[lost]])[predicted]] = False
     return separated, kept
 
 
