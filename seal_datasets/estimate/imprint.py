@@ -35,12 +35,12 @@ from seal_datasets.estimate.intervals import Interval
 from seal_datasets.estimate.linear import (
     PERFECT,
     cluster_factor,
-    cluster_scores,
     condition_number,
     constant_columns,
     demean,
     first_rows,
     group_sums,
+    score_products,
     solve,
     triangle,
     variance_inflation,
@@ -448,7 +448,8 @@ class _Within:
         self.n_texts, self.n_groups, self.n_singletons = len(codes), len(sizes), int((sizes == 1).sum())
         if settings.effects == "pooled":
             self.n = len(codes)
-            self.rows, self.outcomes = np.column_stack([np.ones(len(codes)), features]), rewards
+            # The slopes do not depend on where the features have their zero; rounding does.
+            self.rows, self.outcomes = np.column_stack([np.ones(len(codes)), features - features.mean(axis=0)]), rewards
             self.clusters: Codes | None = codes if clusters is None else clusters
             self.discordant = _discordant(demean(features, codes), codes)
             self.varying = ~constant_columns(features)
@@ -460,9 +461,13 @@ class _Within:
             self.n = len(codes)
             n_groups = self.n_groups - self.n_singletons
             if self.n == 2 * n_groups and settings.errors != "hc1":
-                first = first_rows(codes, n_groups)
-                last = np.empty(n_groups, dtype=np.int64)
-                last[codes] = np.arange(len(codes))
+                first: Any
+                last: Any
+                if (codes[:n_groups] == codes[n_groups:]).all():
+                    # All chosen texts, then all rejected ones: no need to gather.
+                    first, last = slice(n_groups), slice(n_groups, None)
+                else:
+                    first, last = first_rows(codes, n_groups), len(codes) - 1 - first_rows(codes[::-1], n_groups)
                 self.rows, self.outcomes = features[first] - features[last], rewards[first] - rewards[last]
                 self.discordant = _nonzero(self.rows)
                 self.clusters = None if clusters is None else clusters[first]
@@ -546,15 +551,13 @@ class _Regression:
 
     def _measure_errors(self, parts: Iterable[_Within], m: int) -> None:
         width = len(self.columns)
-        self.covariances = np.zeros((m, width, width))
-        self.joint = np.zeros((width, m, m))
+        self.covariances = np.full((m, width, width), np.nan)
+        self.joint = np.full((width, m, m), np.nan)
+        meat = np.zeros((m, m, width, width))
         self.degrees = np.full((m, width), self.freedom)
         self.wild: list[WildBootstrap | None] = [None] * m
         self.residual_size = np.zeros(m)
         known = self.n_clusters > 1 and self.n > self.solution.rank + self.absorbed
-        if not known:
-            self.covariances[:], self.joint[:] = np.nan, np.nan
-        factor = cluster_factor(self.n_clusters, self.n, self.solution.rank + self.absorbed) if known else math.nan
         for part in parts:
             if not len(part.rows):
                 continue
@@ -563,19 +566,20 @@ class _Regression:
             self.residual_size = np.maximum(self.residual_size, np.abs(residuals).max(axis=0))
             if not known:
                 continue
-            influence = [cluster_scores(rows, each, part.clusters) @ self.solution.bread for each in residuals.T]
-            for i, one in enumerate(influence):
-                self.covariances[i] += one.T @ one * factor
-                for j, other in enumerate(influence[: i + 1]):
-                    both = np.einsum("gk,gk->k", one, other) * factor
-                    self.joint[:, i, j] += both
-                    if j < i:
-                        self.joint[:, j, i] += both
+            meat += score_products(rows, residuals, part.clusters)
+        if not known:
+            return
+        factor = cluster_factor(self.n_clusters, self.n, self.solution.rank + self.absorbed)
+        joint = factor * self.solution.bread @ meat @ self.solution.bread
+        self.covariances = joint[np.arange(m), np.arange(m)]
+        self.joint = np.moveaxis(np.diagonal(joint, axis1=2, axis2=3), -1, 0)
+        if self.settings.errors in ("cr2", "wild"):
+            # These regressions have a single part, the last.
             for i, each in enumerate(residuals.T):
                 self._refine(i, rows, each, part.clusters)
 
     def _refine(self, outcome: int, rows: Floats, residuals: Floats, clusters: Codes | None) -> None:
-        """Errors that need all rows at once; these regressions have a single part."""
+        """Errors that need all rows at once."""
         settings = self.settings
         if settings.errors == "cr2":
             self.covariances[outcome], self.degrees[outcome] = cr2(rows, residuals, clusters, self.solution)

@@ -7,6 +7,7 @@ whole, so that rows may stream, and unlike a Gram matrix they keep the design's 
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,6 +21,8 @@ _RANK_TOLERANCE = 1e-6
 _LOADING_TOLERANCE = 1e-9
 # Largest residual, over the outcome's scale, of a fit that leaves only rounding.
 PERFECT = 1e-12
+# Ratio of a scaled Gram matrix' eigenvalues above which its Cholesky factor is exact to about 1e-12.
+_WELL_CONDITIONED = 1e-4
 # Rows at a time: 40 columns of doubles fit the cache.
 _BLOCK = 4096
 
@@ -90,8 +93,24 @@ def triangle(*columns: Floats, above: Floats | None = None) -> Floats:
     ```
     """
     starts = range(0, len(columns[0]), _BLOCK)
-    parts = [np.linalg.qr(np.column_stack([each[i : i + _BLOCK] for each in columns]), mode="r") for i in starts]
+
+    def blocks() -> Iterator[Floats]:
+        return (np.column_stack([each[i : i + _BLOCK] for each in columns]) for i in starts)
+
+    factor = _cholesky(np.asarray(sum(block.T @ block for block in blocks()))) if len(starts) > 1 else None
+    parts = [np.linalg.qr(block, mode="r") for block in blocks()] if factor is None else [factor]
     return np.asarray(np.linalg.qr(np.vstack([*([] if above is None else [above]), *parts]), mode="r"))
+
+
+def _cholesky(gram: Floats) -> Floats | None:
+    """The triangle from the Gram matrix, four times as fast, where columns are so far from dependent that it is as exact."""
+    scale = np.sqrt(np.diag(gram))
+    if not (scale > 0).all():
+        return None
+    values = np.linalg.eigvalsh(gram / np.outer(scale, scale))
+    if values[0] < _WELL_CONDITIONED * values[-1]:
+        return None
+    return np.asarray(np.linalg.cholesky(gram / np.outer(scale, scale)).T * scale)
 
 
 def solve(r: Floats, k: int) -> Solution:
@@ -126,6 +145,32 @@ def cluster_scores(rows: Floats, residuals: Floats, clusters: Codes | None) -> F
     """
     products = rows * residuals[:, None]
     return products if clusters is None else group_sums(products, clusters, int(clusters.max(initial=-1)) + 1)
+
+
+def score_products(rows: Floats, residuals: Floats, clusters: Codes | None) -> Floats:
+    """Sums over clusters of the products of scores, within and between outcomes: the meat of sandwiches.
+
+    Args:
+        rows (`ndarray` of shape (n, k)): The design.
+        residuals (`ndarray` of shape (n, m)): Residuals of m outcomes.
+        clusters (`ndarray` of shape (n,), *optional*): Codes; each row is its own cluster when omitted.
+
+    Returns:
+        `ndarray` of shape (m, m, k, k): For outcomes i and j the sum of s_i s_j'.
+    """
+    (n, k), m = rows.shape, residuals.shape[1]
+    if clusters is not None:
+        scores = [cluster_scores(rows, each, clusters) for each in residuals.T]
+        return np.array([[one.T @ other for other in scores] for one in scores]).reshape(m, m, k, k)
+    meat = np.zeros((m, m, k, k))
+    for start in range(0, n, _BLOCK):
+        part = slice(start, start + _BLOCK)
+        for i in range(m):
+            for j in range(i + 1):
+                meat[i, j] += (rows[part] * (residuals[part, i] * residuals[part, j])[:, None]).T @ rows[part]
+    for i in range(m):
+        meat[:i, i] = meat[i, :i]
+    return meat
 
 
 def group_sums(values: Floats, codes: Codes, n_groups: int) -> Floats:
@@ -253,8 +298,8 @@ def fit_linear(
     n_clusters = int(clusters.max()) + 1
     covariance = np.full((k, k), np.nan)
     if n_clusters > 1 and n > solution.rank + absorbed:
-        influence = cluster_scores(design, residuals, clusters) @ solution.bread
         factor = cluster_factor(n_clusters, n, solution.rank + absorbed) if small_sample else 1.0
+        influence = cluster_scores(design, residuals, None if n_clusters == n else clusters) @ solution.bread
         covariance = influence.T @ influence * factor
     covariance[~solution.identified, :] = np.nan
     covariance[:, ~solution.identified] = np.nan
