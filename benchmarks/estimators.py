@@ -30,9 +30,9 @@ import numpy as np
 import pandas as pd
 
 PAIRS, FEATURES = 160_800, 19
-# Shares of texts with each feature, rare to common, as published for hh-rlhf: SEAL's labels of chosen responses.
+# Shares of texts with each feature: the fourteen published for hh-rlhf, then five in their range.
 PREVALENCE = np.array(
-    [.782, .942, .963, .873, .324, .212, .048, .042, .041, .013, .007, .006, .004, .003, .5, .3, .2, .1, .65]
+    [.782, .942, .963, .873, .324, .212, .048, .042, .041, .013, .007, .006, .004, .003, .9, .1, .05, .02, .01]
 )  # fmt: skip
 NAMES = [f"feature_{i}" for i in range(FEATURES)]
 

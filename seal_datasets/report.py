@@ -326,8 +326,8 @@ def _imprint_section(report: Mapping[str, Any], figures: Mapping[str, str]) -> I
             continue
         yield (
             f"{imprint['n_pairs']:,} pairs; {imprint['n_pairs_with_missing_labels']:,} left out for a missing label. "
-            f"p is adjusted ({imprint['post']['adjust']}) within each column. The detectable change is the smallest that such a "
-            "test finds four times in five."
+            f"p is adjusted ({imprint['post']['adjust']}) within each column. The detectable change is the smallest "
+            "that such a test finds four times in five."
         )
         rows = [
             [before["feature"], _estimate(before), _estimate(after), _estimate(change), after["n_discordant"],

@@ -22,9 +22,12 @@ Args:
     rejected_flips (`list[list[float]]`): The same for the rejected response.
     feature_names (`list[str]`): The k names.
     groups (`list`, *optional*): Prompt id of each pair, to cluster errors by.
-    estimator (`str`, defaults to `"logit"`): `"logit"`, or `"linear_probability"` as in the published figures.
+    estimator (`str`, defaults to `"logit"`): `"logit"`, with Firth's penalised fit where features separate the
+        outcome; `"firth"` throughout; or `"linear_probability"` as in the published figures.
+    targets_changed (`list[bool]`, *optional*): Whether rewriting changed a target label; such pairs are left out and counted.
     adjust (`str`, defaults to `"bonferroni"`): How p-values are adjusted: also `"holm"`, `"bh"`.
     confidence (`float`, defaults to 0.95): Level of the intervals.
+    min_flips (`int`, defaults to 2): Pairs with a flip, and without it, that are needed for its numbers to be given.
     dataset (`Dataset`, `DataFrame`, `pyarrow.Table` or mapping, *optional*): A whole table to take inputs from.
     columns (`dict`, *optional*): The table's column for each input; a list of columns for a matrix.
 
@@ -32,7 +35,8 @@ Returns:
     `dict`: JSON-ready numbers; an undefined one is `None`, with a status that says why.
     `scores`: for each side, feature and direction (`"+"` where rewriting lowered the feature, `"-"` where it raised
     it) `feature`, `side`, `direction`, `n_flips`, `coefficient` (log-odds of lost alignment), `odds_ratio`,
-    `average_marginal_effect`, `std_error`, `p_value`, `p_adjusted`, `confidence_interval` and `status`;
+    `average_marginal_effect`, `std_error`, `p_value`, `p_adjusted`, `confidence_interval`,
+    `minimum_detectable_effect`, `method` and `status`;
     `alignment_before` and `alignment_after`; counts.
 
 Raises:
@@ -85,9 +89,11 @@ class AlignmentRobustness(TableInput, evaluate.Metric):
         rejected_flips,
         feature_names,
         groups=None,
+        targets_changed=None,
         estimator="logit",
         adjust="bonferroni",
         confidence=0.95,
+        min_flips=2,
     ):
         return alignment_robustness(
             aligned,
@@ -96,7 +102,9 @@ class AlignmentRobustness(TableInput, evaluate.Metric):
             rejected_flips,
             feature_names,
             groups=groups,
+            targets_changed=targets_changed,
             estimator=estimator,
             adjust=adjust,
             confidence=confidence,
+            min_flips=min_flips,
         ).to_dict()

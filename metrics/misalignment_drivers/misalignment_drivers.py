@@ -20,7 +20,8 @@ Args:
     rejected_features (`list[list[float]]`): Values of the k features of the rejected response of each pair.
     feature_names (`list[str]`): The k names.
     groups (`list`, *optional*): Prompt id of each pair, to cluster errors by.
-    estimator (`str`, defaults to `"logit"`): `"logit"`, or `"linear_probability"` as in the published figures.
+    estimator (`str`, defaults to `"logit"`): `"logit"`, with Firth's penalised fit where features separate the
+        outcome; `"firth"` throughout; or `"linear_probability"` as in the published figures.
     adjust (`str`, defaults to `"bonferroni"`): How p-values are adjusted: also `"holm"`, `"bh"`.
     confidence (`float`, defaults to 0.95): Level of the intervals.
     min_discordant (`int`, defaults to 2): Pairs in which a feature must differ for its numbers to be given.
@@ -30,7 +31,8 @@ Args:
 Returns:
     `dict`: JSON-ready numbers; an undefined one is `None`, with a status that says why.
     `drivers`: for each side and feature `feature`, `side`, `coefficient` (log-odds of alignment), `odds_ratio`,
-    `average_marginal_effect`, `std_error`, `p_value`, `p_adjusted`, `confidence_interval` and `status`; besides these
+    `average_marginal_effect`, `std_error`, `p_value`, `p_adjusted`, `confidence_interval`,
+    `minimum_detectable_effect`, `method` and `status`; besides these
     counts.
 
 Raises:

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from seal_datasets.errors import DataError
+from seal_datasets.estimate.inference import POWER
 from seal_datasets.estimate.inputs import (
     Bools,
     Codes,
@@ -23,12 +24,23 @@ from seal_datasets.estimate.inputs import (
     unique_names,
 )
 from seal_datasets.estimate.intervals import Interval, critical_value, two_sided_p
-from seal_datasets.estimate.linear import PERFECT, constant_columns, differing, fit_linear
-from seal_datasets.estimate.logit import LogitFit, fit_logit
+from seal_datasets.estimate.linear import PERFECT, differing, fit_linear
+from seal_datasets.estimate.logit import LogitFit, Patterns, find_patterns, fit_logit
 from seal_datasets.estimate.multiplicity import Adjustment, adjust_p
 from seal_datasets.estimate.result import Result
 
-Estimator = Literal["logit", "linear_probability"]
+# The numbers of a row that are plain floats.
+_NUMBERS = (
+    "coefficient",
+    "odds_ratio",
+    "average_marginal_effect",
+    "average_marginal_effect_std_error",
+    "std_error",
+    "p_value",
+    "p_adjusted",
+    "minimum_detectable_effect",
+)
+Estimator = Literal["logit", "firth", "linear_probability"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +56,11 @@ class BinaryRow(Result):
         p_value (`float`): Two-sided, normal reference.
         p_adjusted (`float`): Adjusted within the regression.
         confidence_interval (`tuple[float, float]`): Of the coefficient, not adjusted.
-        status (`str`): `ok`; `separated` (the outcome follows from it: the estimate is infinite); `collinear`;
+        minimum_detectable_effect (`float`): Smallest coefficient that a test at the Bonferroni level of the family finds
+            with a probability of 0.8 (Bloom, 1995); nan under `firth`.
+        method (`str`): `maximum_likelihood`; `firth` (penalised likelihood, its ratio test and profile interval), which
+            answers separation; `least_squares`.
+        status (`str`): `ok`; `separated` (the outcome follows from it: the estimate by likelihood is infinite); `collinear`;
             `not_identified` (does not vary); `one_class` (every pair has the same outcome); `too_few_clusters` or
             `too_few_pairs` (an estimate without an error); `no_residual_variation` (a linear fit without any error).
     """
@@ -57,26 +73,22 @@ class BinaryRow(Result):
     p_value: float
     p_adjusted: float
     confidence_interval: Interval
+    minimum_detectable_effect: float
+    method: str
     status: str
 
 
 @dataclass(frozen=True, slots=True)
 class BinaryRegression:
-    """A binary regression; the arrays of shape (k,) are fields of `BinaryRow`, by regressor."""
+    """A binary regression; by regressor, `rows` hold the fields of `BinaryRow` and `discordant` counts what they rest on."""
 
-    coefficients: Floats
-    odds_ratios: Floats
-    effects: Floats
-    effect_errors: Floats
-    errors: Floats
-    p_values: Floats
-    p_adjusted: Floats
-    intervals: tuple[Interval, ...]
-    statuses: tuple[str, ...]
+    rows: tuple[dict[str, Any], ...]
+    discordant: Codes
     intercept: float
     n_separated: int
     covariance: str
     family_size: int
+    family: str
     status: str
 
 
@@ -111,6 +123,7 @@ class MisalignmentDrivers(Result):
         covariance (`str`): How errors are computed.
         adjust (`str`): How p-values are adjusted.
         family_size (`int`): Tests adjusted for.
+        family (`str`): Which tests these are.
         status (`str`): `ok`, or `one_class`.
     """
 
@@ -123,6 +136,7 @@ class MisalignmentDrivers(Result):
     covariance: str
     adjust: str
     family_size: int
+    family: str
     status: str
 
 
@@ -146,7 +160,9 @@ def misalignment_drivers(
         rejected_features (array-like of shape (n, k)): Features of the rejected responses.
         feature_names (`Sequence[str]`): The k names.
         groups (sequence of shape (n,), *optional*): Prompt ids to cluster by.
-        estimator (`"logit"` or `"linear_probability"`): The equation, or what the published figures used.
+        estimator (`"logit"`, `"firth"` or `"linear_probability"`): The equation, by maximum likelihood with Firth's
+            penalised fit where features separate the outcome, or penalised throughout (errors not clustered); or what the
+            published figures used.
         adjust (`"bonferroni"`, `"holm"` or `"bh"`): How p-values are adjusted within the regression.
         confidence (`float`, defaults to 0.95): Level of the intervals.
         min_discordant (`int`, defaults to 2): Pairs in which a feature must differ from its commonest value for its
@@ -178,27 +194,11 @@ def misalignment_drivers(
     n = len(outcome)
     chosen = matrix(chosen_features, "chosen_features", n, len(names))
     rejected = matrix(rejected_features, "rejected_features", n, len(names))
-    regressors = np.hstack([chosen, rejected])
-    discordant = differing(regressors)
-    few = (discordant > 0) & (discordant < min_discordant)
-    fit = binary_regression(outcome, regressors, groups, estimator, adjust, confidence, few=few)
+    fit = binary_regression(outcome, (chosen, rejected), groups, estimator, adjust, confidence, min_discordant)
     labels = [(name, side) for side in ("chosen", "rejected") for name in names]
     return MisalignmentDrivers(
         tuple(
-            Driver(
-                coefficient=float(fit.coefficients[i]),
-                odds_ratio=float(fit.odds_ratios[i]),
-                average_marginal_effect=float(fit.effects[i]),
-                average_marginal_effect_std_error=float(fit.effect_errors[i]),
-                std_error=float(fit.errors[i]),
-                p_value=float(fit.p_values[i]),
-                p_adjusted=float(fit.p_adjusted[i]),
-                confidence_interval=fit.intervals[i],
-                status=fit.statuses[i],
-                feature=name,
-                side=side,
-                n_discordant=int(discordant[i]),
-            )
+            Driver(**fit.rows[i], feature=name, side=side, n_discordant=int(fit.discordant[i]))
             for i, (name, side) in enumerate(labels)
         ),
         fit.intercept,
@@ -209,31 +209,31 @@ def misalignment_drivers(
         fit.covariance,
         adjust,
         fit.family_size,
+        fit.family,
         fit.status,
     )
 
 
 def binary_regression(
     outcome: Bools,
-    regressors: Floats,
+    regressors: Sequence[Floats],
     groups: Sequence[Any] | NDArray[Any] | None,
     estimator: Estimator,
     adjust: Adjustment,
     confidence: float,
-    *,
-    few: Bools | None = None,
+    min_discordant: int,
 ) -> BinaryRegression:
     """Regress a binary outcome on regressors and an intercept, by logit or as a linear probability.
 
     Args:
         outcome (`ndarray` of shape (n,)): Outcome.
-        regressors (`ndarray` of shape (n, k)): Regressors without the intercept.
+        regressors (sequence of `ndarray` of shape (n, j)): Regressors without the intercept, k in all.
         groups (sequence of shape (n,), *optional*): Clusters.
         estimator (`Estimator`): How to fit.
         adjust (`Adjustment`): How p-values are adjusted.
         confidence (`float`): Level of the intervals.
-        few (`ndarray` of shape (k,), *optional*): Regressors that vary too little for their numbers to be given; they
-            stay in as controls.
+        min_discordant (`int`): Rows in which a regressor must differ from its commonest value for its numbers to be given;
+            one that does not stays in as a control.
 
     Returns:
         `BinaryRegression`: One entry per regressor.
@@ -247,108 +247,155 @@ def binary_regression(
     codes = None if groups is None else group_codes(groups, "groups")
     if codes is not None:
         same_length(aligned=outcome, groups=codes)
-    k = regressors.shape[1]
+    design = np.empty((len(outcome), 1 + sum(each.shape[1] for each in regressors)))
+    design[:, 0] = 1.0
+    np.concatenate(regressors, axis=1, out=design[:, 1:])
+    patterns = find_patterns(design)
+    k, discordant = design.shape[1] - 1, differing(patterns.x[:, 1:], patterns.totals)
     if outcome.all() or not outcome.any():
         adjust_p(np.empty(0), adjust)
-        none, nowhere = np.full(k, np.nan), ((math.nan, math.nan),) * k
-        statuses = ("one_class",) * k
-        return BinaryRegression(
-            none, none, none, none, none, none, none, nowhere, statuses, math.nan, 0, "none", 0, "one_class"
-        )
-    design = np.column_stack([np.ones(len(outcome)), regressors])
-    fit = _logit(design, outcome, codes) if estimator == "logit" else _linear_probability(design, outcome, codes)
-    withheld = np.zeros(k, dtype=bool) if few is None else few
-    coefficients, odds_ratios, effects, effect_errors, errors = (
-        np.where(withheld, np.nan, each)
-        for each in (fit.coefficients[1:], fit.odds_ratios, fit.effects, fit.effect_errors, fit.errors)
+        none = dict.fromkeys(_NUMBERS, math.nan)
+        row = {**none, "confidence_interval": (math.nan, math.nan), "method": "none", "status": "one_class"}
+        return BinaryRegression((row,) * k, discordant, math.nan, 0, "none", 0, "no tests", "one_class")
+    if estimator == "linear_probability":
+        fit = _linear_probability(design, outcome, codes, confidence)
+    else:
+        fit = _logit(design, outcome, codes, patterns, estimator == "firth", confidence)
+    constant = discordant == 0
+    rare = ~constant & (discordant < min_discordant)
+    withheld = constant | rare
+    numbers = {name: np.where(withheld, np.nan, getattr(fit, name)) for name in _NUMBERS if hasattr(fit, name)}
+    p_values = numbers["p_value"]
+    size = int((~np.isnan(p_values)).sum())
+    numbers["p_adjusted"] = adjust_p(p_values, adjust)
+    level = critical_value(1 - (1 - confidence) / max(size, 1), math.inf) + critical_value(2 * POWER - 1, math.inf)
+    numbers["minimum_detectable_effect"] = np.where(fit.by_likelihood, level * numbers["std_error"], np.nan)
+    low, high = (np.where(withheld, np.nan, each) for each in (fit.low, fit.high))
+    rows = tuple(
+        {
+            **{name: float(values[i]) for name, values in numbers.items()},
+            "confidence_interval": (float(low[i]), float(high[i])),
+            "method": fit.method if fit.by_likelihood[i] else "firth",
+            "status": _status(fit, i, bool(constant[i]), bool(rare[i])),
+        }
+        for i in range(k)
     )
-    errors = np.where(errors > 0, errors, np.nan)
-    p_values = two_sided_p(coefficients / errors, math.inf)
-    half = critical_value(confidence, math.inf) * errors
-    low, high = coefficients - half, coefficients + half
-    constant = constant_columns(regressors)
     return BinaryRegression(
-        coefficients=coefficients,
-        odds_ratios=odds_ratios,
-        effects=effects,
-        effect_errors=effect_errors,
-        errors=errors,
-        p_values=p_values,
-        p_adjusted=adjust_p(p_values, adjust),
-        intervals=tuple((float(low[i]), float(high[i])) for i in range(k)),
-        statuses=tuple(
-            "too_few_discordant"
-            if withheld[i]
-            else _status(bool(constant[i]), bool(fit.separated[i]), float(coefficients[i]), float(errors[i]), fit.few)
-            for i in range(k)
-        ),
-        intercept=float(fit.coefficients[0]),
+        rows,
+        discordant,
+        intercept=fit.intercept,
         n_separated=fit.n_separated,
         covariance=fit.covariance,
-        family_size=int((~np.isnan(p_values)).sum()),
+        family_size=size,
+        family=f"the {size} coefficient(s) of this regression that have a test",
         status="ok",
     )
 
 
 @dataclass(frozen=True, slots=True)
 class _Fit:
-    """What the two estimators have in common; `coefficients` start with the intercept, the other arrays do not."""
+    """What the estimators have in common; arrays have shape (k,), without the intercept."""
 
-    coefficients: Floats
-    errors: Floats
-    odds_ratios: Floats
-    effects: Floats
-    effect_errors: Floats
+    coefficient: Floats
+    std_error: Floats
+    p_value: Floats
+    low: Floats
+    high: Floats
+    odds_ratio: Floats
+    average_marginal_effect: Floats
+    average_marginal_effect_std_error: Floats
     separated: Bools
+    by_likelihood: Bools
+    intercept: float
     n_separated: int
     covariance: str
+    method: str
     few: str
 
 
-def _logit(design: Floats, outcome: Bools, codes: Codes | None) -> _Fit:
-    fit = fit_logit(design, outcome, codes)
+def _logit(
+    design: Floats, outcome: Bools, codes: Codes | None, patterns: Patterns, penalised: bool, confidence: float
+) -> _Fit:
+    fit = fit_logit(design, outcome, codes, patterns=patterns, penalised=penalised, confidence=confidence)
     effects, effect_errors = _marginal_effects(fit)
+    coefficients, errors = fit.coefficients[1:].copy(), np.sqrt(np.diag(fit.covariance))[1:]
+    errors = np.where(errors > 0, errors, np.nan)
+    p_values = two_sided_p(coefficients / errors, math.inf)
+    half = critical_value(confidence, math.inf) * errors
+    low, high = coefficients - half, coefficients + half
+    answered = np.zeros(len(errors), dtype=bool)
+    if fit.firth is not None:
+        answered = ~np.isnan(fit.firth.coefficients[1:])
+        penalised_errors = np.sqrt(np.diag(fit.firth.covariance))[1:]
+        for mine, theirs in (
+            (coefficients, fit.firth.coefficients[1:]),
+            (errors, penalised_errors),
+            (p_values, fit.firth.p_values[1:]),
+            (low, fit.firth.low[1:]),
+            (high, fit.firth.high[1:]),
+        ):
+            mine[answered] = theirs[answered]
+        effects[answered], effect_errors[answered] = np.nan, np.nan
+    covariance = "inverse information" if codes is None else "clustered by prompt (sandwich)"
+    if penalised:
+        covariance = "penalised likelihood: inverse information, profile intervals and ratio tests; not clustered"
     return _Fit(
-        coefficients=fit.coefficients,
-        errors=np.sqrt(np.diag(fit.covariance))[1:],
-        odds_ratios=np.exp(fit.coefficients[1:]),
-        effects=effects,
-        effect_errors=effect_errors,
+        coefficient=coefficients,
+        std_error=errors,
+        p_value=p_values,
+        low=low,
+        high=high,
+        odds_ratio=np.exp(coefficients),
+        average_marginal_effect=effects,
+        average_marginal_effect_std_error=np.where(effect_errors > 0, effect_errors, np.nan),
         separated=fit.separated[1:],
+        by_likelihood=~answered,
+        intercept=float(fit.coefficients[0]),
         n_separated=int((~fit.kept).sum()),
-        covariance="inverse information" if codes is None else "clustered by prompt (sandwich)",
+        covariance=covariance,
+        method="maximum_likelihood",
         few="too_few_pairs" if codes is None else "too_few_clusters",
     )
 
 
-def _linear_probability(design: Floats, outcome: Bools, codes: Codes | None) -> _Fit:
+def _linear_probability(design: Floats, outcome: Bools, codes: Codes | None, confidence: float) -> _Fit:
     clusters: Codes = np.arange(len(outcome)) if codes is None else codes
     fit = fit_linear(design, outcome.astype(float), clusters)
     # A perfect fit leaves rounding where its errors should be; they would make every p-value 0.
     perfect = fit.residual_size < PERFECT
     errors = np.full(design.shape[1] - 1, np.nan) if perfect else np.sqrt(np.diag(fit.covariance))[1:]
+    errors = np.where(errors > 0, errors, np.nan)
+    coefficients, half = fit.coefficients[1:], critical_value(confidence, math.inf) * errors
     few = "too_few_pairs" if codes is None else "too_few_clusters"
     return _Fit(
-        coefficients=fit.coefficients,
-        errors=errors,
-        odds_ratios=np.full(len(errors), np.nan),
-        effects=fit.coefficients[1:],
-        effect_errors=errors,
+        coefficient=coefficients,
+        std_error=errors,
+        p_value=two_sided_p(coefficients / errors, math.inf),
+        low=coefficients - half,
+        high=coefficients + half,
+        odds_ratio=np.full(len(errors), np.nan),
+        average_marginal_effect=coefficients,
+        average_marginal_effect_std_error=errors,
         separated=np.zeros(len(errors), dtype=bool),
+        by_likelihood=np.ones(len(errors), dtype=bool),
+        intercept=float(fit.coefficients[0]),
         n_separated=0,
         covariance="each pair its own cluster (HC1)" if codes is None else "clustered by prompt (CRV1)",
+        method="least_squares",
         few="no_residual_variation" if perfect and fit.n_clusters > 1 else few,
     )
 
 
-def _status(constant: bool, separated: bool, coefficient: float, error: float, few: str) -> str:
+def _status(fit: _Fit, i: int, constant: bool, rare: bool) -> str:
     if constant:
         return "not_identified"
-    if separated:
+    if rare:
+        return "too_few_discordant"
+    if fit.separated[i]:
         return "separated"
-    if math.isnan(coefficient):
+    if math.isnan(fit.coefficient[i]):
         return "collinear"
-    return few if math.isnan(error) else "ok"
+    return fit.few if math.isnan(fit.std_error[i]) else "ok"
 
 
 def _marginal_effects(fit: LogitFit) -> tuple[Floats, Floats]:

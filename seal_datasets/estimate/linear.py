@@ -233,11 +233,12 @@ def constant_columns(values: Floats) -> Bools:
     return ~np.asarray((values != values[:1]).any(axis=0), dtype=bool)
 
 
-def differing(values: Floats) -> Codes:
+def differing(values: Floats, counts: Floats | None = None) -> Codes:
     """How many entries of each column differ from the column's commonest value.
 
     Args:
         values (`ndarray` of shape (n, k)): Columns.
+        counts (`ndarray` of shape (n,), *optional*): Rows that each row stands for; one when omitted.
 
     Returns:
         `ndarray` of shape (k,): Counts; 0 for a constant column.
@@ -252,11 +253,12 @@ def differing(values: Floats) -> Codes:
     """
     if not len(values):
         return np.zeros(values.shape[1], dtype=np.int64)
-    low, high = ((values == extreme).sum(axis=0) for extreme in (values.min(axis=0), values.max(axis=0)))
+    counts = np.ones(len(values)) if counts is None else counts
+    low, high = (counts @ (values == extreme) for extreme in (values.min(axis=0), values.max(axis=0)))
     commonest = np.maximum(low, high)
-    for column in np.flatnonzero(low + high < len(values)):
-        commonest[column] = np.bincount(pd.factorize(values[:, column])[0]).max()
-    return np.asarray(len(values) - commonest, dtype=np.int64)
+    for column in np.flatnonzero(low + high < counts.sum()):
+        commonest[column] = np.bincount(pd.factorize(values[:, column])[0], weights=counts).max()
+    return np.asarray(np.rint(counts.sum() - commonest), dtype=np.int64)
 
 
 def null_loadings(design: Floats) -> tuple[Bools, int]:

@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 from scipy.optimize import linprog
 
+from seal_datasets.estimate.firth import FirthFit, fit_firth
 from seal_datasets.estimate.inputs import Bools, Codes, Floats
 from seal_datasets.estimate.linear import cluster_factor, cluster_scores, first_rows, null_loadings, triangle
 
@@ -38,6 +39,7 @@ class LogitFit:
         probabilities (`ndarray` of shape (n,)): Fitted, nan for rows set aside.
         slope (`float`): Mean of p (1 - p) over the rows kept.
         slope_gradient (`ndarray` of shape (k,)): Its derivative by the coefficients.
+        firth (`FirthFit`, *optional*): The penalised fit, where it was asked for or needed; nan for dependent columns.
     """
 
     coefficients: Floats
@@ -48,19 +50,76 @@ class LogitFit:
     probabilities: Floats
     slope: float
     slope_gradient: Floats
+    firth: FirthFit | None
 
 
-def fit_logit(design: Floats, outcome: Bools, clusters: Codes | None = None) -> LogitFit:
+@dataclass(frozen=True, slots=True)
+class Patterns:
+    """The distinct rows of a design, hardly any of them twice.
+
+    Attributes:
+        x (`ndarray` of shape (p, k)): Rows.
+        totals (`ndarray` of shape (p,)): Rows of the design that each stands for.
+        inverse (`ndarray` of shape (n,)): Pattern of each row of the design.
+    """
+
+    x: Floats
+    totals: Floats
+    inverse: Codes
+
+
+def find_patterns(design: Floats) -> Patterns:
+    """The distinct rows of a design.
+
+    Args:
+        design (`ndarray` of shape (n, k)): The design.
+
+    Returns:
+        `Patterns`: Distinct rows, and where they are.
+
+    Example:
+
+    ```python
+    >>> found = find_patterns(np.array([[1.0, 0.0], [1.0, 1.0], [1.0, 0.0]]))
+    >>> found.totals.tolist(), found.inverse.tolist()
+    ([2.0, 1.0], [0, 1, 0])
+
+    ```
+    """
+    # Equal rows have equal sums but for the order of summation, which costs a merge and no more; other rows agree in both
+    # sums with a probability below 1e-20.
+    sums = design @ np.random.default_rng(0).normal(size=(design.shape[1], 2))
+    inverse = pd.factorize(sums[:, 0])[0].astype(np.int64)
+    first = first_rows(inverse, int(inverse.max()) + 1)
+    x = design[first]
+    if (np.abs(sums[:, 1] - sums[first, 1][inverse]) > 1e-9 * np.abs(sums[:, 1]).max()).any():
+        x, inverse = design, np.arange(len(design))
+    return Patterns(x, np.bincount(inverse).astype(np.float64), inverse)
+
+
+def fit_logit(
+    design: Floats,
+    outcome: Bools,
+    clusters: Codes | None = None,
+    *,
+    patterns: Patterns | None = None,
+    penalised: bool = False,
+    confidence: float = 0.95,
+) -> LogitFit:
     """Maximum likelihood for a binary outcome.
 
     Where features separate the outcome, their coefficients are infinite. They are reported as such, the rows they predict
-    perfectly are set aside, and the rest is fitted: the limit of the maximum-likelihood fit.
+    perfectly are set aside, and the rest is fitted: the limit of the maximum-likelihood fit. What can be said of the
+    separated ones is Firth's penalised fit of all rows, with profile intervals.
 
     Args:
         design (`ndarray` of shape (n, k)): Regressors; the first column is the intercept.
         outcome (`ndarray` of shape (n,)): Outcome.
         clusters (`ndarray` of shape (n,), *optional*): Cluster codes for a sandwich with factor
             G / (G - 1) * (n - 1) / (n - k); inverse information when omitted.
+        patterns (`Patterns`, *optional*): Those of the design, if they are known.
+        penalised (`bool`, defaults to `False`): Whether to give Firth's fit of every coefficient, not of separated ones only.
+        confidence (`float`, defaults to 0.95): Level of the profile intervals.
 
     Returns:
         `LogitFit`: The fit.
@@ -68,7 +127,9 @@ def fit_logit(design: Floats, outcome: Bools, clusters: Codes | None = None) -> 
     Source: Albert and Anderson (1984) on separation, Konis (2007) on its detection by linear programming, Correia,
     Guimaraes and Zylkin (2021) on the limit.
     """
-    x, successes, totals, inverse = _patterns(design, outcome)
+    patterns = find_patterns(design) if patterns is None else patterns
+    x, totals, inverse = patterns.x, patterns.totals, patterns.inverse
+    successes = np.bincount(inverse, weights=outcome).astype(np.float64)
     fit = _fit_patterns(x, successes, totals)
     if fit is None or np.abs(x[:, fit.columns] @ fit.beta).max() > _SURELY_FINITE:
         separated, kept = _separation(x, successes, totals)
@@ -83,9 +144,10 @@ def fit_logit(design: Floats, outcome: Bools, clusters: Codes | None = None) -> 
         columns, unidentified = fit.columns, fit.unidentified
         p = _logistic(x[kept][:, columns] @ fit.beta)
         probabilities[kept], coefficients[columns] = p, fit.beta
-        bread = np.linalg.inv(fit.information)
+        bread = np.asarray(np.linalg.inv(fit.information), dtype=np.float64)
         if clusters is not None:
-            bread = _sandwich(bread, design[:, columns], outcome - probabilities[inverse], clusters, rows)
+            residuals = outcome - probabilities[inverse]
+            bread = np.asarray(bread @ _meat(x, design, residuals, inverse, clusters, rows, columns) @ bread)
         covariance[np.ix_(columns, columns)] = bread
         share = totals[kept] / totals[kept].sum()
         slope = float(share @ (p * (1 - p)))
@@ -94,7 +156,26 @@ def fit_logit(design: Floats, outcome: Bools, clusters: Codes | None = None) -> 
     coefficients[~identified] = np.nan
     covariance[~identified, :] = np.nan
     covariance[:, ~identified] = np.nan
-    return LogitFit(coefficients, covariance, separated, identified, rows, probabilities[inverse], slope, gradient)
+    wanted = ~null_loadings(triangle(x * np.sqrt(totals)[:, None]))[0] if penalised else separated
+    firth = _firth(x, successes, totals, wanted, confidence) if wanted.any() else None
+    return LogitFit(
+        coefficients, covariance, separated, identified, rows, probabilities[inverse], slope, gradient, firth
+    )
+
+
+def _firth(x: Floats, successes: Floats, totals: Floats, wanted: Bools, confidence: float) -> FirthFit:
+    """The penalised fit of the independent columns, laid out over all."""
+    columns = _independent(triangle(x * np.sqrt(totals)[:, None]))
+    profiled = wanted[columns]
+    profiled[0] = False
+    fit = fit_firth(x[:, columns], successes, totals, profiled=profiled, confidence=confidence)
+    k = x.shape[1]
+    covariance = np.full((k, k), np.nan)
+    covariance[np.ix_(columns, columns)] = fit.covariance
+    one = np.full((4, k), np.nan)
+    one[:, columns] = fit.coefficients, fit.p_values, fit.low, fit.high
+    one[:, ~wanted] = np.nan
+    return FirthFit(one[0], covariance, one[1], one[2], one[3])
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,19 +184,6 @@ class _PatternFit:
     information: Floats
     columns: Bools
     unidentified: Bools
-
-
-def _patterns(design: Floats, outcome: Bools) -> tuple[Floats, Floats, Floats, Codes]:
-    """Distinct rows with their numbers of successes and of rows, and the pattern of each row."""
-    # Equal rows have equal sums but for the order of summation, which costs a merge and no more; other rows hardly ever do.
-    sums = design @ np.random.default_rng(0).normal(size=design.shape[1])
-    inverse = pd.factorize(sums)[0].astype(np.int64)
-    first = first_rows(inverse, int(inverse.max()) + 1)
-    x = design[first]
-    if any((column != representative[inverse]).any() for column, representative in zip(design.T, x.T, strict=True)):
-        x, inverse = design, np.arange(len(design))
-    successes, totals = np.bincount(inverse, weights=outcome), np.bincount(inverse).astype(float)
-    return x, successes, totals, inverse
 
 
 def _fit_patterns(x: Floats, successes: Floats, totals: Floats) -> _PatternFit | None:
@@ -172,16 +240,24 @@ def _log_likelihood(linear: Floats, successes: Floats, totals: Floats) -> float:
     return float(successes @ linear - totals @ (np.maximum(linear, 0.0) + np.log1p(np.exp(-np.abs(linear)))))
 
 
-def _sandwich(bread: Floats, x: Floats, residuals: Floats, clusters: Codes, rows: Bools) -> Floats:
-    """Clustered covariance of the rows that count; the others' clusters do not."""
-    if not rows.all():
-        x, residuals, clusters = x[rows], residuals[rows], clusters[rows]
-    codes = pd.factorize(clusters)[0]
-    n_clusters, (n, k) = int(codes.max()) + 1, x.shape
+def _meat(
+    x: Floats, design: Floats, residuals: Floats, inverse: Codes, clusters: Codes, rows: Bools, columns: Bools
+) -> Floats:
+    """Clustered products of scores of the rows that count; clusters of a single row go by pattern."""
+    codes = pd.factorize(clusters[rows])[0]
+    sizes = np.bincount(codes)
+    n_clusters, n, k = len(sizes), int(rows.sum()), int(columns.sum())
     if n_clusters < 2 or n <= k:
-        return np.full_like(bread, np.nan)
-    scores = cluster_scores(x, residuals, None if n_clusters == n else codes)
-    return np.asarray(bread @ (scores.T @ scores) @ bread * cluster_factor(n_clusters, n, k))
+        return np.full((k, k), np.nan)
+    alone = np.zeros(len(rows), dtype=bool)
+    alone[rows] = sizes[codes] == 1
+    squares = np.bincount(inverse[alone], weights=residuals[alone] ** 2, minlength=len(x)).astype(np.float64)
+    meat = _weighted_gram(x if columns.all() else x[:, columns], squares)
+    shared = rows & ~alone
+    if shared.any():
+        scores = cluster_scores(design[shared][:, columns], residuals[shared], pd.factorize(clusters[shared])[0])
+        meat += scores.T @ scores
+    return meat * cluster_factor(n_clusters, n, k)
 
 
 def _independent(r: Floats) -> Bools:

@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from seal_datasets.errors import DataError
 from seal_datasets.estimate.drivers import BinaryRow, Estimator, binary_regression
-from seal_datasets.estimate.inputs import indicator, matrix, same_length, unique_names
+from seal_datasets.estimate.inputs import group_codes, indicator, matrix, same_length, unique_names
 from seal_datasets.estimate.multiplicity import Adjustment
 from seal_datasets.estimate.result import Result
 
@@ -40,13 +41,15 @@ class AlignmentRobustness(Result):
         scores (`tuple[RobustnessScore, ...]`): Log-odds of misalignment by rewriting, per feature, side and direction.
         alignment_before (`float`): Alignment score on the original texts.
         alignment_after (`float`): Alignment score on the rewritten ones.
-        n_pairs (`int`): Pairs.
+        n_pairs (`int`): Pairs the scores and shares rest on.
+        n_left_out (`int`): Pairs left out because rewriting changed a target label.
         n_misaligned_by_rewriting (`int`): Aligned before and not after.
         n_separated (`int`): Pairs that separated flips predict perfectly.
         estimator (`str`): `logit` or `linear_probability`.
         covariance (`str`): How errors are computed.
         adjust (`str`): How p-values are adjusted.
         family_size (`int`): Tests adjusted for.
+        family (`str`): Which tests these are.
         status (`str`): `ok`, or `one_class`.
     """
 
@@ -54,12 +57,14 @@ class AlignmentRobustness(Result):
     alignment_before: float
     alignment_after: float
     n_pairs: int
+    n_left_out: int
     n_misaligned_by_rewriting: int
     n_separated: int
     estimator: str
     covariance: str
     adjust: str
     family_size: int
+    family: str
     status: str
 
 
@@ -71,9 +76,11 @@ def alignment_robustness(
     feature_names: Sequence[str],
     *,
     groups: Sequence[Any] | NDArray[Any] | None = None,
+    targets_changed: ArrayLike | None = None,
     estimator: Estimator = "logit",
     adjust: Adjustment = "bonferroni",
     confidence: float = 0.95,
+    min_flips: int = 2,
 ) -> AlignmentRobustness:
     """Estimate which changes of a text's features by rewriting cost alignment.
 
@@ -84,9 +91,12 @@ def alignment_robustness(
         rejected_flips (array-like of shape (n, k)): The same for the rejected text.
         feature_names (`Sequence[str]`): The k names.
         groups (sequence of shape (n,), *optional*): Prompt ids to cluster by.
-        estimator (`"logit"` or `"linear_probability"`): The equation, or what the published figures used.
+        targets_changed (array-like of shape (n,), *optional*): Whether rewriting changed a target label of the pair, as it
+            should not; such pairs are left out and counted, as in the paper.
+        estimator (`"logit"`, `"firth"` or `"linear_probability"`): As for `misalignment_drivers`.
         adjust (`"bonferroni"`, `"holm"` or `"bh"`): How p-values are adjusted within the regression.
         confidence (`float`, defaults to 0.95): Level of the intervals.
+        min_flips (`int`, defaults to 2): Pairs with a flip, and without it, that are needed for its numbers to be given.
 
     Returns:
         `AlignmentRobustness`: Scores per feature, side and direction; positive ones go with misalignment.
@@ -114,6 +124,17 @@ def alignment_robustness(
         "chosen": matrix(chosen_flips, "chosen_flips", n, len(names)),
         "rejected": matrix(rejected_flips, "rejected_flips", n, len(names)),
     }
+    codes = None if groups is None else group_codes(groups, "groups")
+    if codes is not None:
+        same_length(aligned=before, groups=codes)
+    if targets_changed is not None:
+        kept = ~indicator(targets_changed, "targets_changed")
+        same_length(aligned=before, targets_changed=kept)
+        if not kept.any():
+            raise DataError(f"targets_changed is true for all {n} pairs; none is left to compare")
+        before, after = before[kept], after[kept]
+        flips = {side: values[kept] for side, values in flips.items()}
+        codes = None if codes is None else codes[kept]
     labels = [(name, side, direction) for side in flips for name in names for direction in ("+", "-")]
     columns = np.column_stack(
         [
@@ -122,35 +143,23 @@ def alignment_robustness(
         ]
     ).astype(float)
     misaligned = before & ~after
-    fit = binary_regression(misaligned, columns, groups, estimator, adjust, confidence)
+    fit = binary_regression(misaligned, (columns,), codes, estimator, adjust, confidence, min_flips)
     counts = columns.sum(axis=0).astype(int)
     return AlignmentRobustness(
         tuple(
-            RobustnessScore(
-                coefficient=float(fit.coefficients[i]),
-                odds_ratio=float(fit.odds_ratios[i]),
-                average_marginal_effect=float(fit.effects[i]),
-                average_marginal_effect_std_error=float(fit.effect_errors[i]),
-                std_error=float(fit.errors[i]),
-                p_value=float(fit.p_values[i]),
-                p_adjusted=float(fit.p_adjusted[i]),
-                confidence_interval=fit.intervals[i],
-                status=fit.statuses[i],
-                feature=name,
-                side=side,
-                direction=direction,
-                n_flips=int(counts[i]),
-            )
+            RobustnessScore(**fit.rows[i], feature=name, side=side, direction=direction, n_flips=int(counts[i]))
             for i, (name, side, direction) in enumerate(labels)
         ),
         float(before.mean()),
         float(after.mean()),
-        n,
+        len(before),
+        n - len(before),
         int(misaligned.sum()),
         fit.n_separated,
         estimator,
         fit.covariance,
         adjust,
         fit.family_size,
+        fit.family,
         fit.status,
     )

@@ -132,7 +132,7 @@ def test_wild_bootstrap_is_wildboottest():
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         reference = wildboottest(sm.OLS(y, x), param="x1", B=1024, cluster=clusters, seed=1, show=False)
-    # It counts draws strictly beyond the statistic: patterns that give the statistic itself, ties by rounding, are not among them.
+    # It counts draws strictly beyond the statistic, so patterns that give the statistic itself are not among them.
     assert found.p_values[1] == pytest.approx(float(reference["p-value"].iloc[0]), abs=4.5 / 1024)
 
 

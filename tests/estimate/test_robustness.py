@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import statsmodels.api as sm
 
+from seal_datasets.errors import DataError
 from seal_datasets.estimate import alignment_robustness, misalignment_drivers
 
 NAMES = ["coherent", "sentiment"]
@@ -84,9 +85,29 @@ def test_statuses_are_never_a_number():
     fit = alignment_robustness([1] * 6, [0, 0, 0, 1, 1, 0], chosen, [[0]] * 6, ["polite"])
     assert [row.status for row in fit.scores] == ["separated", *["not_identified"] * 3]
     assert _column(fit, "n_flips").tolist() == [2, 0, 0, 0]
-    assert np.isnan(_column(fit, "coefficient")).all()
-    assert (fit.n_separated, fit.family_size) == (2, 0)
+    assert np.isnan(_column(fit, "coefficient")).tolist() == [False, True, True, True]
+    # Firth's: half a count to each cell, 2 of 2 lost with the flip and 2 of 4 without.
+    assert fit.scores[0].odds_ratio == pytest.approx((2.5 / 0.5) / (2.5 / 2.5))
+    assert (fit.scores[0].method, fit.n_separated, fit.family_size) == ("firth", 2, 1)
+    few = alignment_robustness([1] * 6, [0, 0, 0, 1, 1, 0], chosen, [[0]] * 6, ["polite"], min_flips=3)
+    assert few.scores[0].status == "too_few_discordant"
+    assert np.isnan(_column(few, "coefficient")).all()
     none = alignment_robustness([1] * 6, [1] * 6, chosen, [[0]] * 6, ["polite"])
     assert (none.status, {row.status for row in none.scores}) == ("one_class", {"one_class"})
     assert (none.n_misaligned_by_rewriting, none.scores[0].n_flips) == (0, 2)
     assert none.to_dict()["scores"][0]["coefficient"] is None
+
+
+def test_pairs_whose_targets_changed_are_left_out_and_counted():
+    before, after, flips, _ = _draw(3)
+    changed = np.arange(len(before)) % 5 == 0
+    groups = np.arange(len(before)) // 3
+    fit = alignment_robustness(before, after, flips[:, :2], flips[:, 2:], NAMES, groups=groups, targets_changed=changed)
+    part = alignment_robustness(
+        before[~changed], after[~changed], flips[~changed, :2], flips[~changed, 2:], NAMES, groups=groups[~changed]
+    )
+    assert fit.scores == part.scores
+    assert fit.alignment_before == part.alignment_before
+    assert (fit.n_pairs, fit.n_left_out, part.n_left_out) == (int((~changed).sum()), int(changed.sum()), 0)
+    with pytest.raises(DataError, match="targets_changed is true for all 6 pairs"):
+        alignment_robustness([1] * 6, [0, 1] * 3, [[0]] * 6, [[0]] * 6, ["polite"], targets_changed=[1] * 6)
