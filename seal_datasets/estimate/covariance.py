@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -185,14 +186,22 @@ def simultaneous_critical_value(covariance: Floats, degrees_of_freedom: float, c
         return one
     scale = np.sqrt(np.diag(covariance))
     values, vectors = np.linalg.eigh(covariance / np.outer(scale, scale))
-    rng = np.random.default_rng(seed)
     root = (vectors * np.sqrt(np.maximum(values, 0.0))).astype(np.float32)
     # Single precision and draws along rows: the error of the draws is far larger than that of rounding.
-    draws = root @ rng.standard_normal((len(values), _DRAWS_OF_MAXIMA), dtype=np.float32)
-    largest = np.abs(draws, out=draws).max(axis=0)
-    if math.isfinite(degrees_of_freedom):
-        largest = largest / np.sqrt(rng.chisquare(degrees_of_freedom, _DRAWS_OF_MAXIMA) / degrees_of_freedom)
-    return max(float(np.quantile(largest, confidence)), one)
+    normal, spread = _draws(len(values), degrees_of_freedom, seed)
+    drawn = root @ normal
+    largest = np.abs(drawn, out=drawn).max(axis=0)
+    return max(float(np.quantile(largest / spread, confidence)), one)
+
+
+@lru_cache(maxsize=4)
+def _draws(m: int, degrees_of_freedom: float, seed: int) -> tuple[NDArray[np.float32], Floats]:
+    """Standard normal draws and the t's denominators; they do not depend on the data, and an audit needs them many times."""
+    rng = np.random.default_rng(seed)
+    normal = rng.standard_normal((m, _DRAWS_OF_MAXIMA), dtype=np.float32)
+    if math.isinf(degrees_of_freedom):
+        return normal, np.ones(1)
+    return normal, np.sqrt(rng.chisquare(degrees_of_freedom, _DRAWS_OF_MAXIMA) / degrees_of_freedom)
 
 
 def wald_test(estimates: Floats, covariance: Floats, degrees_of_freedom: float) -> tuple[float, int, float]:

@@ -40,6 +40,7 @@ from seal_datasets.estimate.linear import (
     demean,
     first_rows,
     group_sums,
+    nonzero_counts,
     score_products,
     solve,
     triangle,
@@ -469,7 +470,7 @@ class _Within:
                 else:
                     first, last = first_rows(codes, n_groups), len(codes) - 1 - first_rows(codes[::-1], n_groups)
                 self.rows, self.outcomes = features[first] - features[last], rewards[first] - rewards[last]
-                self.discordant = _nonzero(self.rows)
+                self.discordant = nonzero_counts(self.rows)
                 self.clusters = None if clusters is None else clusters[first]
             else:
                 self.rows, self.outcomes = (demean(each, codes) if len(each) else each for each in (features, rewards))
@@ -756,9 +757,4 @@ def _discordant(within: Floats, codes: Codes) -> Codes:
     """In how many groups each feature varies."""
     if not len(codes):
         return np.zeros(within.shape[1], dtype=np.int64)
-    return _nonzero(group_sums((within != 0).astype(np.float64), codes, int(codes.max()) + 1))
-
-
-def _nonzero(values: Floats) -> Codes:
-    counts: Codes = np.count_nonzero(values, axis=0).astype(np.int64)
-    return counts
+    return nonzero_counts(group_sums((within != 0).astype(np.float64), codes, int(codes.max()) + 1))

@@ -224,10 +224,10 @@ def _newton(x: Floats, successes: Floats, totals: Floats) -> tuple[Floats, Float
 
 def _weighted_gram(x: Floats, weight: Floats) -> Floats:
     """X'WX by blocks that stay in the cache."""
-    gram = np.zeros((x.shape[1], x.shape[1]))
+    gram, root = np.zeros((x.shape[1], x.shape[1])), np.sqrt(weight)
     for start in range(0, len(x), _BLOCK):
-        part = x[start : start + _BLOCK]
-        gram += (part * weight[start : start + _BLOCK, None]).T @ part
+        part = x[start : start + _BLOCK] * root[start : start + _BLOCK, None]
+        gram += part.T @ part
     return gram
 
 
