@@ -20,15 +20,23 @@ Args:
     rejected_rewards (`list[float]`): Reward of the rejected response of each pair.
     pre_chosen_rewards (`list[float]`, *optional*): The same before training on the preferences.
     pre_rejected_rewards (`list[float]`, *optional*): The same before training on the preferences.
+    groups (`list`, *optional*): Prompt id of each pair, for intervals and tests clustered by prompt.
+    tie_band (`float`, defaults to 0): Rewards no further apart than this are a tie, which is not aligned.
+    label_noise (`float`, *optional*): Share of human choices taken to be slips, to see what resistance is left beyond them.
+    n_bins (`int`, defaults to 10): Bins of the margin's size.
+    n_bootstrap (`int`, defaults to 2000): Draws of the cluster bootstrap.
     confidence (`float`, defaults to 0.95): Level of the intervals.
+    seed (`int`, defaults to 0): Of the draws.
     dataset (`Dataset`, `DataFrame`, `pyarrow.Table` or mapping, *optional*): A whole table to take inputs from.
     columns (`dict`, *optional*): The table's column for each input; a list of columns for a matrix.
 
 Returns:
     `dict`: JSON-ready numbers; an undefined one is `None`, with a status that says why.
-    `alignment_score`, `alignment_resistance`, `confidence_interval` (Wilson, of the resistance), `n_pairs` and
-    `n_ties`; with the rewards before training also `pre_alignment_score` and `regimes`, the `count`, `share` and
-    `confidence_interval` of `stayed_aligned`, `became_aligned`, `stayed_misaligned` and `reversed_alignment`.
+    `alignment_score`, `alignment_resistance`, `confidence_interval` (Wilson, of the resistance), `n_pairs`, `n_ties`,
+    `tie_band` and `margins` (resistance by size of the margin); with the rewards before training also
+    `pre_alignment_score`, `regimes`, the `count`, `share` and `confidence_interval` of `stayed_aligned`, `became_aligned`,
+    `stayed_misaligned` and `reversed_alignment`, and `change` (McNemar's test); with `groups` each `cluster_interval`; with
+    `label_noise` `noise_aware`.
 
 Raises:
     DataError: Lengths or shapes differ, or a value is missing or not finite; it names the input and its first bad row.
@@ -81,12 +89,24 @@ class AlignmentResistance(TableInput, evaluate.Metric):
         rejected_rewards,
         pre_chosen_rewards=None,
         pre_rejected_rewards=None,
+        groups=None,
+        tie_band=0.0,
+        label_noise=None,
+        n_bins=10,
+        n_bootstrap=2000,
         confidence=0.95,
+        seed=0,
     ):
         return alignment_resistance(
             chosen_rewards,
             rejected_rewards,
             pre_chosen_rewards=pre_chosen_rewards,
             pre_rejected_rewards=pre_rejected_rewards,
+            groups=groups,
+            tie_band=tie_band,
+            label_noise=label_noise,
+            n_bins=n_bins,
+            n_bootstrap=n_bootstrap,
             confidence=confidence,
+            seed=seed,
         ).to_dict()

@@ -19,6 +19,10 @@ Args:
     pre_rejected_rewards (`list[float]`): Reward of the rejected response of each pair before training.
     chosen_rewards (`list[float]`): The same after training.
     rejected_rewards (`list[float]`): The same after training.
+    groups (`list`, *optional*): Prompt id of each pair, to cluster errors by.
+    by (`list`, *optional*): A label of each pair, such as its regime, to summarise by.
+    pre_reference_rewards (`list[float]`, *optional*): Pre-training rewards of a reference set; all texts when omitted.
+    reference_rewards (`list[float]`, *optional*): Post-training rewards of the same texts.
     return_angles (`bool`, defaults to `False`): Whether to return the angle of every pair as well.
     confidence (`float`, defaults to 0.95): Level of the interval.
     dataset (`Dataset`, `DataFrame`, `pyarrow.Table` or mapping, *optional*): A whole table to take inputs from.
@@ -27,8 +31,9 @@ Args:
 Returns:
     `dict`: JSON-ready numbers; an undefined one is `None`, with a status that says why.
     `mean_degrees` with `std_error` and `confidence_interval`, `median_degrees` (both signed),
-    `mean_absolute_degrees`, `n_pairs`, `n_undefined` (a zero vector has no direction), `status`, and with
-    `return_angles` the `angles`.
+    `mean_absolute_degrees`, `circular_mean_degrees`, `resultant_length`, `circular_std_degrees`, `n_pairs`, `n_undefined`
+    (a zero vector has no direction), `status`; the same under `centred`, and the `margin`'s change, neither of which depends
+    on the rewards' origin; `reference`, `warning`, the parts given as `by`; and with `return_angles` the `angles`.
 
 Raises:
     DataError: Lengths or shapes differ, or a value is missing or not finite; it names the input and its first bad row.
@@ -79,6 +84,10 @@ class RewardShift(TableInput, evaluate.Metric):
         pre_rejected_rewards,
         chosen_rewards,
         rejected_rewards,
+        groups=None,
+        by=None,
+        pre_reference_rewards=None,
+        reference_rewards=None,
         return_angles=False,
         confidence=0.95,
     ):
@@ -87,5 +96,9 @@ class RewardShift(TableInput, evaluate.Metric):
             pre_rejected_rewards,
             chosen_rewards,
             rejected_rewards,
+            groups=groups,
+            by=by,
+            pre_reference_rewards=pre_reference_rewards,
+            reference_rewards=reference_rewards,
             confidence=confidence,
         ).to_dict(angles=return_angles)

@@ -3,6 +3,7 @@
 | quantity | source | function |
 |----------|--------|----------|
 | alignment score, resistance, regimes | SEAL section 2.2, Table 1 | `alignment_resistance` |
+| resistance of several models, and its change | section 2.2 | `resistance_trajectory` |
 | reward shift | Definition 1 | `reward_shift` |
 | feature imprint on rewards | Eq. (1) | `feature_imprint` |
 | imprints of several models, and their change | Eq. (1) | `imprint_trajectory`, `streamed_imprint` |
@@ -10,6 +11,7 @@
 | drivers of misalignment | Eq. (3) | `misalignment_drivers` |
 | alignment robustness | Eq. (4) | `alignment_robustness` |
 | labeler preference and agreement | section 2.2, Table 1 | `labeler_agreement` |
+| balance of spoilers, consistency of preferences | Discussion | `spoiler_balance` |
 | a label's agreement with gold labels | | `label_accuracy` |
 """
 
@@ -22,6 +24,15 @@ from seal_datasets.estimate.agreement import (
     label_accuracy,
     labeler_agreement,
     labeler_preference,
+)
+from seal_datasets.estimate.balance import (
+    ChoicePrediction,
+    Consistency,
+    Contrast,
+    SpoilerBalance,
+    SpoilerContrast,
+    TargetContrast,
+    spoiler_balance,
 )
 from seal_datasets.estimate.drivers import BinaryRow, Driver, MisalignmentDrivers, misalignment_drivers
 from seal_datasets.estimate.imprint import (
@@ -38,16 +49,36 @@ from seal_datasets.estimate.imprint import (
 from seal_datasets.estimate.resistance import (
     REGIMES,
     AlignmentResistance,
+    MarginBin,
+    NoiseAwareResistance,
+    PairedTest,
     Regime,
+    ResistanceTrajectory,
     aligned_pairs,
     alignment_regimes,
     alignment_resistance,
+    resistance_trajectory,
 )
 from seal_datasets.estimate.robustness import AlignmentRobustness, RobustnessScore, alignment_robustness
-from seal_datasets.estimate.shift import RewardShift, reward_shift, reward_shift_angles
+from seal_datasets.estimate.shift import (
+    AngleSummary,
+    MarginShift,
+    RewardShift,
+    ShiftPart,
+    reward_shift,
+    reward_shift_angles,
+)
 from seal_datasets.estimate.shift_imprint import ShiftImprint, ShiftImprintRow, shift_imprint
 
 __all__ = [
+    "ShiftPart",
+    "MarginShift",
+    "AngleSummary",
+    "resistance_trajectory",
+    "ResistanceTrajectory",
+    "PairedTest",
+    "NoiseAwareResistance",
+    "MarginBin",
     "streamed_imprint",
     "imprint_trajectory",
     "Texts",
@@ -59,6 +90,9 @@ __all__ = [
     "AlignmentResistance",
     "AlignmentRobustness",
     "BinaryRow",
+    "ChoicePrediction",
+    "Consistency",
+    "Contrast",
     "Driver",
     "FeatureImprint",
     "ImprintRow",
@@ -70,6 +104,9 @@ __all__ = [
     "RobustnessScore",
     "ShiftImprint",
     "ShiftImprintRow",
+    "SpoilerBalance",
+    "SpoilerContrast",
+    "TargetContrast",
     "aligned_pairs",
     "alignment_regimes",
     "alignment_resistance",
@@ -82,4 +119,5 @@ __all__ = [
     "reward_shift",
     "reward_shift_angles",
     "shift_imprint",
+    "spoiler_balance",
 ]

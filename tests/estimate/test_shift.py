@@ -3,11 +3,14 @@ import math
 import numpy as np
 import pytest
 import statsmodels.api as sm
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy import stats
 from statsmodels.stats.weightstats import DescrStatsW
 
 from seal_datasets import estimate
+from seal_datasets.errors import DataError
+from seal_datasets.estimate import reward_shift
 
 AMOUNT = st.one_of(st.just(0.0), st.floats(0.01, 100), st.floats(-100, -0.01))
 REWARDS = st.lists(st.tuples(*[AMOUNT] * 4), min_size=1, max_size=20).map(lambda rows: np.array(rows).T)
@@ -87,7 +90,7 @@ def test_too_little_to_summarise_is_nan_with_a_status():
     assert one.mean_degrees == pytest.approx(90)
     assert math.isnan(one.std_error)
     assert all(math.isnan(bound) for bound in one.confidence_interval)
-    assert one.status == "one angle has no standard error"
+    assert one.status == "one angle, or one prompt, has no standard error"
 
 
 def test_json_has_the_angles_only_on_request():
@@ -168,3 +171,114 @@ def test_shift_imprint_statuses():
     nothing = estimate.shift_imprint([math.nan] * 60, chosen, rejected, list("abcd"))
     assert (nothing.n_pairs, nothing.family_size) == (0, 0)
     assert all(math.isnan(row.coefficient) and row.status != "ok" for row in nothing.imprint)
+
+
+def _rewards(seed=0, n=400):
+    rng = np.random.default_rng(seed)
+    return rng.normal(size=(4, n)) + np.array([[1.0], [0.5], [2.0], [-0.5]])
+
+
+def test_circular_statistics_are_scipys():
+    found = reward_shift(*_rewards())
+    radians = np.radians(found.angles)
+    expected = math.degrees(stats.circmean(radians, high=math.pi, low=-math.pi))
+    assert found.circular_mean_degrees == pytest.approx(expected)
+    assert found.circular_std_degrees == pytest.approx(math.degrees(stats.circstd(radians)))
+    assert found.resultant_length == pytest.approx(1 - stats.circvar(radians))
+    # -179 and 179 degrees are neighbours at 180, not at 0.
+    turn = np.radians([-179.0, 179.0])
+    near = reward_shift([1, 1], [0, 0], np.cos(turn), np.sin(turn))
+    assert near.mean_degrees == pytest.approx(0, abs=1e-9)
+    assert abs(near.circular_mean_degrees) == pytest.approx(180)
+    opposite = reward_shift([1, 1], [0, 0], [0, 0], [1, -1])
+    assert opposite.resultant_length == pytest.approx(0, abs=1e-12)
+    assert math.isnan(opposite.circular_mean_degrees)
+
+
+@settings(max_examples=30)
+@given(st.floats(-50, 50), st.floats(-50, 50), st.floats(0.1, 10))
+def test_origin_and_scale_move_what_they_may(pre_origin, origin, scale):
+    pre_chosen, pre_rejected, chosen, rejected = _rewards()
+    before = reward_shift(pre_chosen, pre_rejected, chosen, rejected)
+    moved = reward_shift(pre_chosen + pre_origin, pre_rejected + pre_origin, chosen + origin, rejected + origin)
+    np.testing.assert_allclose(moved.centred_angles, before.centred_angles, atol=1e-6)
+    assert moved.margin.mean == pytest.approx(before.margin.mean)
+    scaled = reward_shift(pre_chosen, pre_rejected, scale * chosen, scale * rejected)
+    np.testing.assert_allclose(scaled.angles, before.angles, atol=1e-9)
+    np.testing.assert_allclose(scaled.centred_angles, before.centred_angles, atol=1e-9)
+    assert scaled.margin.standardised_mean == pytest.approx(before.margin.standardised_mean)
+
+
+def test_the_notes_example_of_an_origin_that_changes_the_sign():
+    # Pre (1, 1/2), post (2, -1/2): -40.6 degrees; 10 points more after training: +11.8 degrees, the margin unchanged.
+    at = {add: reward_shift([1.0], [0.5], [2.0 + add], [-0.5 + add]) for add in (0, 1, 3, 10)}
+    assert [round(found.mean_degrees, 1) + 0.0 for found in at.values()] == [-40.6, -17.1, 0.0, 11.8]
+    assert {found.margin.mean for found in at.values()} == {2.0}
+    pre_chosen, pre_rejected, chosen, rejected = _rewards()
+    warned = 0
+    for add in (-1000, -3, 0, 3, 1000):
+        found = reward_shift(pre_chosen, pre_rejected, chosen + add, rejected + add)
+        assert (found.warning != "") == (found.mean_degrees * found.centred.mean_degrees < 0)
+        assert found.to_dict()["warning"] == found.warning
+        warned += found.warning.startswith("the mean shift is ")
+    assert 0 < warned < 5
+
+
+def test_centring_on_a_stated_reference_set():
+    rewards = _rewards()
+    pre, post = np.array([0.5, 1.5]), np.array([1.0, 5.0])
+    found = reward_shift(*rewards, pre_reference_rewards=pre, reference_rewards=post)
+    by_hand = reward_shift(*(rewards - np.array([[1.0], [1.0], [3.0], [3.0]])))
+    np.testing.assert_allclose(found.centred_angles, by_hand.angles)
+    assert "reference set of 2 texts" in found.reference
+    assert "800 texts of all pairs" in reward_shift(*rewards).reference
+    with pytest.raises(DataError, match="belong together"):
+        reward_shift(*rewards, reference_rewards=post)
+
+
+def test_clustered_errors_are_an_intercept_only_regression_by_prompt():
+    rewards, groups = _rewards(), np.arange(400) // 5
+    found = reward_shift(*rewards, groups=groups)
+    reference = sm.OLS(found.angles, np.ones(400)).fit(
+        cov_type="cluster", cov_kwds={"groups": groups, "use_correction": False}
+    )
+    # Stata's factor without its (n - 1) / (n - 1).
+    assert found.std_error == pytest.approx(reference.bse[0] * math.sqrt(80 / 79))
+    change = found.margin
+    reference = sm.OLS(rewards[2] - rewards[3] - rewards[0] + rewards[1], np.ones(400)).fit(
+        cov_type="cluster", cov_kwds={"groups": groups, "use_correction": False}
+    )
+    assert change.std_error == pytest.approx(reference.bse[0] * math.sqrt(80 / 79))
+
+
+def test_clustered_intervals_cover_where_plain_ones_do_not():
+    covered = {"plain": 0, "clustered": 0}
+    groups = np.repeat(np.arange(60), 6)
+    for seed in range(300):
+        rng = np.random.default_rng(seed)
+        common = rng.normal(size=60)[groups]
+        post = common + 0.3 * rng.normal(size=360)
+        arguments = (np.ones(360), np.zeros(360), post, np.zeros(360))
+        for name, prompts in (("plain", None), ("clustered", groups)):
+            low, high = reward_shift(*arguments, groups=prompts).margin.confidence_interval
+            covered[name] += low <= -1.0 <= high
+    assert 0.92 <= covered["clustered"] / 300 <= 0.98
+    assert covered["plain"] / 300 < 0.75
+
+
+def test_parts_are_the_pairs_with_each_label_centred_as_the_whole():
+    rewards, groups = _rewards(), np.arange(400) // 5
+    labels = np.where(np.arange(400) % 3 == 0, "stayed_aligned", "became_aligned")
+    found = reward_shift(*rewards, groups=groups, by=labels)
+    assert list(found.by) == ["became_aligned", "stayed_aligned"]
+    rows = labels == "stayed_aligned"
+    alone = reward_shift(*rewards[:, rows], groups=groups[rows])
+    part = found.by["stayed_aligned"]
+    assert part.raw.mean_degrees == pytest.approx(alone.mean_degrees)
+    assert part.raw.std_error == pytest.approx(alone.std_error)
+    assert part.centred.mean_degrees == pytest.approx(found.centred_angles[rows].mean())
+    assert sum(each.raw.n_pairs for each in found.by.values()) == 400
+    with pytest.raises(DataError, match="by row 2 has no label"):
+        reward_shift(*rewards[:, :4], by=["a", "b", None, "a"])
+    with pytest.raises(DataError, match="by has 3 labels for 4 pairs"):
+        reward_shift(*rewards[:, :4], by=["a", "b", "a"])
