@@ -12,7 +12,8 @@
 | alignment robustness | Eq. (4) | `alignment_robustness` |
 | labeler preference and agreement | section 2.2, Table 1 | `labeler_agreement` |
 | balance of spoilers, consistency of preferences | Discussion | `spoiler_balance` |
-| a label's agreement with gold labels | | `label_accuracy` |
+| a label's agreement with gold labels | | `label_accuracy`, `label_error_rates` |
+| imprints from labels with errors | DSL, MC-SIMEX | `corrected_imprint`, `simex_imprint`, `label_error_curve` |
 """
 
 from __future__ import annotations
@@ -46,6 +47,16 @@ from seal_datasets.estimate.imprint import (
     imprint_trajectory,
     streamed_imprint,
 )
+from seal_datasets.estimate.label_error import (
+    CorrectedImprint,
+    CorrectedRow,
+    ErrorCurve,
+    ErrorRates,
+    corrected_imprint,
+    label_error_curve,
+    label_error_rates,
+    simex_imprint,
+)
 from seal_datasets.estimate.resistance import (
     REGIMES,
     AlignmentResistance,
@@ -71,6 +82,14 @@ from seal_datasets.estimate.shift import (
 from seal_datasets.estimate.shift_imprint import ShiftImprint, ShiftImprintRow, shift_imprint
 
 __all__ = [
+    "simex_imprint",
+    "label_error_rates",
+    "label_error_curve",
+    "corrected_imprint",
+    "ErrorRates",
+    "ErrorCurve",
+    "CorrectedRow",
+    "CorrectedImprint",
     "ShiftPart",
     "MarginShift",
     "AngleSummary",
