@@ -1,0 +1,564 @@
+"""Balance and consistency of a preference dataset (SEAL, Discussion): what its choices could teach besides the targets."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence, Sized
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import ArrayLike, NDArray
+from scipy import sparse
+from scipy.sparse import csgraph
+from scipy.special import expit, log_expit
+
+from seal_datasets.errors import DataError
+from seal_datasets.estimate.inference import infer
+from seal_datasets.estimate.inputs import (
+    Bools,
+    Codes,
+    Floats,
+    confidence_level,
+    group_codes,
+    matrix,
+    same_length,
+    unique_names,
+)
+from seal_datasets.estimate.intervals import Interval, critical_value, wilson
+from seal_datasets.estimate.linear import PERFECT, cluster_factor, demean, differing, group_sums
+from seal_datasets.estimate.logit import find_patterns
+from seal_datasets.estimate.multiplicity import Adjustment
+from seal_datasets.estimate.result import Result
+
+_Ids = Sequence[Any] | NDArray[Any]
+
+_MAX_STEPS = 60
+_STEP_TOLERANCE = 1e-9
+# Log-odds below which a model prefers neither response: coefficients that cancel out leave rounding.
+_TIE = 1e-6
+
+
+@dataclass(frozen=True, slots=True)
+class Contrast(Result):
+    """A difference of means, and what it rests on.
+
+    Attributes:
+        difference (`float`): In the feature's units.
+        std_error (`float`): Clustered by prompt.
+        p_value (`float`): Two-sided, t reference with one degree of freedom less than there are clusters.
+        p_adjusted (`float`): Adjusted within its family.
+        confidence_interval (`tuple[float, float]`): Of the difference, not adjusted.
+        n (`int`): Pairs, or texts, the difference is taken over.
+        n_discordant (`int`): How many of them tell the two sides of the difference apart.
+        status (`str`): `ok`; or why there is no test: `no_rows` (there are no pairs to compare); `not_identified` (the
+            target does not vary); `no_discordant`; `too_few_discordant`; `too_few_clusters`; `no_residual_variation`.
+    """
+
+    difference: float
+    std_error: float
+    p_value: float
+    p_adjusted: float
+    confidence_interval: Interval
+    n: int
+    n_discordant: int
+    status: str
+
+
+@dataclass(frozen=True, slots=True)
+class SpoilerContrast(Contrast):
+    """How a spoiler differs between chosen and rejected responses; the other fields are as in `Contrast`.
+
+    Attributes:
+        spoiler (`str`): Name.
+        mean_chosen (`float`): Mean over chosen responses.
+        mean_rejected (`float`): Mean over rejected responses.
+        standardised_difference (`float`): The difference over the root of the mean of both sides' sample variances; nan
+            where neither varies.
+        share_more_in_chosen (`float`): Of the discordant pairs, those in which the chosen response has more of it; nan
+            where there are none.
+        share_interval (`tuple[float, float]`): Wilson's, which takes pairs as independent.
+        at_equal_targets (`Contrast`, *optional*): The difference over pairs whose responses agree in every target label.
+    """
+
+    spoiler: str
+    mean_chosen: float
+    mean_rejected: float
+    standardised_difference: float
+    share_more_in_chosen: float
+    share_interval: Interval
+    at_equal_targets: Contrast | None
+
+
+@dataclass(frozen=True, slots=True)
+class TargetContrast(Contrast):
+    """How a spoiler differs between texts of different target values; the other fields are as in `Contrast`.
+
+    The difference is that of the spoiler's mean per unit of the target: E[spoiler | 1] - E[spoiler | 0] where the target
+    is 0 or 1. It is taken over the texts of both sides; the discordant ones are those off the commonest value, of the
+    spoiler or of the target, whichever are fewer.
+
+    Attributes:
+        spoiler (`str`): Name.
+        target (`str`): Name.
+        correlation (`float`): Pearson's, over texts; nan where either does not vary.
+    """
+
+    spoiler: str
+    target: str
+    correlation: float
+
+
+@dataclass(frozen=True, slots=True)
+class ChoicePrediction(Result):
+    """How well features alone tell which response of a pair was chosen.
+
+    Attributes:
+        features (`str`): `spoilers`, `targets` or `both`.
+        n_features (`int`): How many.
+        accuracy (`float`): Share of pairs predicted rightly by folds that did not see their prompt; a tie counts half, so
+            that guessing gives 0.5.
+        std_error (`float`): Clustered by prompt, at the fitted folds.
+        confidence_interval (`tuple[float, float]`): Of the accuracy, within [0, 1].
+        n_ties (`int`): Pairs without a prediction, such as those whose responses do not differ in any of the features.
+        pseudo_r2 (`float`): McFadden's: 1 - log-likelihood / (-n log 2), in sample.
+        status (`str`): `ok`; or why numbers are missing: `too_few_clusters` (fewer prompts than folds);
+            `no_residual_variation` (every pair is predicted rightly, every one wrongly, or all are ties: there is no error).
+    """
+
+    features: str
+    n_features: int
+    accuracy: float
+    std_error: float
+    confidence_interval: Interval
+    n_ties: int
+    pseudo_r2: float
+    status: str
+
+
+@dataclass(frozen=True, slots=True)
+class Consistency(Result):
+    """Whether preferences between the responses to one prompt can all hold at once.
+
+    Attributes:
+        n_pairs (`int`): Pairs.
+        n_prompts (`int`): Prompts.
+        n_same_response (`int`): Pairs whose two responses are the same.
+        n_duplicate (`int`): Pairs that repeat an earlier one: the same prompt, chosen and rejected response.
+        n_contradictory (`int`): Pairs of two responses that another pair of the prompt has the other way round.
+        n_in_cycles (`int`): Pairs on a preference cycle, a > b > ... > a; contradictory ones are on a cycle of two.
+        n_prompts_with_cycle (`int`): Prompts that have a cycle.
+    """
+
+    n_pairs: int
+    n_prompts: int
+    n_same_response: int
+    n_duplicate: int
+    n_contradictory: int
+    n_in_cycles: int
+    n_prompts_with_cycle: int
+
+
+@dataclass(frozen=True, slots=True)
+class SpoilerBalance(Result):
+    """What a preference dataset's choices could teach besides its targets.
+
+    Attributes:
+        spoilers (`tuple[SpoilerContrast, ...]`): One row per spoiler: chosen minus rejected.
+        across_targets (`tuple[TargetContrast, ...]`): One row per spoiler and target: higher minus lower target value.
+        predictions (`tuple[ChoicePrediction, ...]`): Choices predicted from spoilers alone; with targets also from these
+            alone, and from both.
+        consistency (`Consistency`, *optional*): Counts of inconsistent preferences.
+        consistency_status (`str`): `ok`, or why there are none.
+        n_pairs (`int`): Pairs.
+        n_clusters (`int`): Prompts, or pairs where no prompts were given.
+        n_equal_targets (`int`, *optional*): Pairs whose responses agree in every target label.
+        n_folds (`int`): Folds of the predictions.
+        penalty (`str`): How the predictions' coefficients are kept finite.
+        covariance (`str`): How errors are computed.
+        adjust (`str`): How p-values are adjusted.
+        family_size (`int`): Tests of `spoilers` adjusted for.
+        target_family_size (`int`): Tests of `across_targets` adjusted for.
+        family (`str`): Which tests are adjusted together.
+    """
+
+    spoilers: tuple[SpoilerContrast, ...]
+    across_targets: tuple[TargetContrast, ...]
+    predictions: tuple[ChoicePrediction, ...]
+    consistency: Consistency | None
+    consistency_status: str
+    n_pairs: int
+    n_clusters: int
+    n_equal_targets: int | None
+    n_folds: int
+    penalty: str
+    covariance: str
+    adjust: str
+    family_size: int
+    target_family_size: int
+    family: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Options:
+    """How differences are tested."""
+
+    adjust: Adjustment
+    confidence: float
+    min_discordant: int
+
+
+def spoiler_balance(
+    chosen_features: ArrayLike,
+    rejected_features: ArrayLike,
+    feature_names: Sequence[str],
+    *,
+    spoilers: Sequence[str] | None = None,
+    targets: Sequence[str] = (),
+    groups: Sequence[Any] | NDArray[Any] | None = None,
+    chosen_ids: Sequence[Any] | NDArray[Any] | None = None,
+    rejected_ids: Sequence[Any] | NDArray[Any] | None = None,
+    adjust: Adjustment = "bonferroni",
+    confidence: float = 0.95,
+    min_discordant: int = 2,
+    n_folds: int = 5,
+    seed: int = 0,
+) -> SpoilerBalance:
+    """Measure, without any reward model, whether a dataset's spoilers are balanced and its preferences consistent.
+
+    Args:
+        chosen_features (array-like of shape (n, k)): Features of the chosen responses.
+        rejected_features (array-like of shape (n, k)): Features of the rejected responses.
+        feature_names (`Sequence[str]`): The k names.
+        spoilers (`Sequence[str]`, *optional*): Names of the features to hold against the choices; all that are no
+            targets when omitted.
+        targets (`Sequence[str]`, defaults to `()`): Names of the features that choices are meant to follow.
+        groups (sequence of shape (n,), *optional*): Prompt ids to cluster and fold by; each pair is its own cluster when
+            omitted.
+        chosen_ids (sequence of shape (n,), *optional*): Ids or hashes that are equal where chosen responses are the same
+            text. With `groups` and `rejected_ids` they allow to check consistency.
+        rejected_ids (sequence of shape (n,), *optional*): The same of the rejected responses, by the same rule.
+        adjust (`"bonferroni"`, `"holm"` or `"bh"`): How p-values are adjusted.
+        confidence (`float`, defaults to 0.95): Level of the intervals.
+        min_discordant (`int`, defaults to 2): Discordant pairs, or texts, needed for a test.
+        n_folds (`int`, defaults to 5): Folds of the predictions; all pairs of a prompt are in one.
+        seed (`int`, defaults to 0): Of the folds.
+
+    Returns:
+        `SpoilerBalance`: Differences of spoilers between chosen and rejected and between target values, the share of
+            choices that they predict, and counts of inconsistent preferences.
+
+    Raises:
+        DataError: Shapes differ, an entry is not a finite number, a name is unknown or repeated, or an option is not valid.
+
+    Source: SEAL, Discussion, asks for spoilers that are balanced and preferences that are consistent. Choices are
+        predicted by a conditional logit on the differences of features (McFadden, 1974).
+
+    Example:
+
+    ```python
+    >>> found = spoiler_balance([[1], [1], [1], [0]], [[0], [0], [1], [1]], ["long"])
+    >>> row = found.spoilers[0]
+    >>> row.mean_chosen, row.mean_rejected, row.difference, row.n_discordant
+    (0.75, 0.5, 0.25, 3)
+    >>> round(row.share_more_in_chosen, 3)
+    0.667
+
+    ```
+    """
+    names = unique_names(feature_names)
+    watched, wanted = _roles(names, spoilers, targets)
+    chosen, rejected = _features(chosen_features, rejected_features, [*watched, *wanted], names)
+    n, k = len(chosen), len(watched)
+    clusters = np.arange(n) if groups is None else group_codes(groups, "groups")
+    same_length(chosen_features=chosen, groups=clusters)
+    options = _Options(adjust, confidence_level(confidence), min_discordant)
+    folds = _folds(int(clusters.max()) + 1, n_folds, seed)
+    consistency, why_none = _consistency(groups, clusters, chosen_ids, rejected_ids)
+    differences = chosen - rejected
+    equal = (differences[:, k:] == 0).all(axis=1)
+    rows = _spoiler_rows(watched, chosen[:, :k], rejected[:, :k], equal if wanted else None, clusters, options)
+    across = _target_rows(watched, wanted, np.vstack([chosen, rejected]), np.tile(clusters, 2), options)
+    return SpoilerBalance(
+        spoilers=rows,
+        across_targets=across,
+        predictions=_predictions(differences, k, clusters, folds, n_folds, confidence),
+        consistency=consistency,
+        consistency_status=why_none,
+        n_pairs=n,
+        n_clusters=int(clusters.max()) + 1,
+        n_equal_targets=int(equal.sum()) if wanted else None,
+        n_folds=n_folds,
+        penalty="log-F(1, 1) priors: for each feature half a pair that favours a difference of one root mean square, half "
+        "a pair against",
+        covariance="each pair its own cluster (HC1)" if groups is None else "clustered by prompt (CRV1)",
+        adjust=adjust,
+        family_size=_tests(rows),
+        target_family_size=_tests(across),
+        family="the differences between chosen and rejected that have a test; those at equal targets and those across "
+        "target values are families of their own",
+    )
+
+
+def _roles(
+    names: tuple[str, ...], spoilers: Sequence[str] | None, targets: Sequence[str]
+) -> tuple[list[str], list[str]]:
+    """The names of spoilers and targets, checked."""
+    no_targets = not isinstance(targets, str) and len(targets) == 0
+    wanted = [] if no_targets else list(unique_names(targets, "targets"))
+    rest = [name for name in names if name not in wanted]
+    watched = rest if spoilers is None else list(unique_names(spoilers, "spoilers"))
+    for argument, given in (("targets", wanted), ("spoilers", watched)):
+        unknown = [name for name in given if name not in names]
+        if unknown:
+            raise DataError(f"{argument} names {', '.join(unknown)}; the features are {', '.join(names)}")
+    both = [name for name in watched if name in wanted]
+    if both:
+        raise DataError(f"{', '.join(both)} cannot be both a spoiler and a target; name it once")
+    if not watched:
+        raise DataError("every feature is a target; at least one spoiler is needed")
+    return watched, wanted
+
+
+def _features(chosen: ArrayLike, rejected: ArrayLike, used: list[str], names: tuple[str, ...]) -> tuple[Floats, Floats]:
+    """Both matrices with the columns in use, in their order."""
+    n = len(chosen) if isinstance(chosen, Sized) and getattr(chosen, "shape", True) else 0
+    if not n:
+        raise DataError("chosen_features must be one row of feature values per pair, e.g. [[1, 0], [1, 1]]")
+    columns = [names.index(name) for name in used]
+    sides = matrix(chosen, "chosen_features", n, len(names)), matrix(rejected, "rejected_features", n, len(names))
+    return sides[0][:, columns], sides[1][:, columns]
+
+
+def _folds(n_clusters: int, n_folds: int, seed: int) -> Codes:
+    """The fold of each cluster, in random order and of equal sizes."""
+    if n_folds < 2:
+        raise DataError(f"n_folds must be at least 2, got {n_folds}")
+    if seed < 0:
+        raise DataError(f"seed must not be negative, got {seed}")
+    return np.random.default_rng(seed).permutation(n_clusters) % n_folds
+
+
+def _tests(rows: Sequence[Contrast]) -> int:
+    return sum(not math.isnan(row.p_value) for row in rows)
+
+
+def _spoiler_rows(
+    names: list[str], chosen: Floats, rejected: Floats, equal: Bools | None, clusters: Codes, options: _Options
+) -> tuple[SpoilerContrast, ...]:
+    """Chosen minus rejected, of each spoiler."""
+    n, differences = len(chosen), chosen - rejected
+    overall = _mean_contrasts(differences, clusters, options)
+    more = (differences > 0).sum(axis=0)
+    means = chosen.mean(axis=0), rejected.mean(axis=0)
+    squares = ((chosen - means[0]) ** 2 + (rejected - means[1]) ** 2).sum(axis=0)
+    spread = np.sqrt(squares / (2 * (n - 1))) if n > 1 else np.zeros(len(names))
+    at_equal: list[Contrast | None] = [None] * len(names)
+    if equal is not None:
+        at_equal = [*_mean_contrasts(differences[equal], pd.factorize(clusters[equal])[0], options)]
+    return tuple(
+        SpoilerContrast(
+            **asdict(row),
+            spoiler=name,
+            mean_chosen=float(means[0][i]),
+            mean_rejected=float(means[1][i]),
+            standardised_difference=row.difference / float(spread[i]) if spread[i] > 0 else math.nan,
+            share_more_in_chosen=float(more[i]) / row.n_discordant if row.n_discordant else math.nan,
+            share_interval=wilson(int(more[i]), row.n_discordant, confidence=options.confidence),
+            at_equal_targets=at_equal[i],
+        )
+        for i, (name, row) in enumerate(zip(names, overall, strict=True))
+    )
+
+
+def _target_rows(
+    spoilers: list[str], targets: list[str], texts: Floats, clusters: Codes, options: _Options
+) -> tuple[TargetContrast, ...]:
+    """The slope of each spoiler on each target, over texts."""
+    if not targets:
+        return ()
+    k, n_clusters = len(spoilers), int(clusters.max()) + 1
+    # With both sides centred, slopes and errors are those of a regression with an intercept.
+    centred = demean(texts, np.zeros(len(texts), dtype=np.int64))
+    length = np.sqrt((centred**2).sum(axis=0))
+    fits = [_slopes(centred[:, j], centred[:, :k], clusters, 2) for j in range(k, texts.shape[1])]
+    slopes, errors = (np.column_stack(each) for each in zip(*fits, strict=True))
+    counts = differing(texts)
+    discordant = np.minimum(counts[:k, None], counts[k:])
+    rows = _contrasts(slopes.ravel(), errors.ravel(), len(texts), n_clusters, discordant.ravel(), options)
+    ratios = length[k:] / np.where(length[:k] > 0, length[:k], math.nan)[:, None]
+    labels = [(spoiler, target) for spoiler in spoilers for target in targets]
+    return tuple(
+        TargetContrast(**asdict(row), spoiler=spoiler, target=target, correlation=row.difference * float(ratio))
+        for row, (spoiler, target), ratio in zip(rows, labels, ratios.ravel(), strict=True)
+    )
+
+
+def _mean_contrasts(differences: Floats, clusters: Codes, options: _Options) -> list[Contrast]:
+    means, errors = _slopes(np.ones(len(differences)), differences, clusters, 1)
+    discordant = (differences != 0).sum(axis=0)
+    return _contrasts(means, errors, len(differences), int(clusters.max(initial=-1)) + 1, discordant, options)
+
+
+def _contrasts(
+    estimates: Floats, errors: Floats, n: int, n_clusters: int, discordant: Codes, options: _Options
+) -> list[Contrast]:
+    """Tests of one family, only where enough rows are discordant; what is observed is given in any case."""
+    few = discordant < options.min_discordant
+    nowhere = np.zeros(len(estimates), dtype=bool)
+    tests = infer(
+        estimates,
+        np.where(few, math.nan, errors),
+        n_clusters - 1,
+        constant=nowhere,
+        few=nowhere,
+        why_no_error="too_few_clusters" if n_clusters < 2 else "no_residual_variation",
+        adjust=options.adjust,
+        confidence=options.confidence,
+    )
+    reasons = np.select(
+        [np.full(len(few), n == 0), np.isnan(estimates), discordant == 0, few],
+        ["no_rows", "not_identified", "no_discordant", "too_few_discordant"],
+        np.array(tests.statuses),
+    )
+    return [
+        Contrast(
+            difference=float(estimates[i]),
+            std_error=float(tests.errors[i]),
+            p_value=float(tests.p_values[i]),
+            p_adjusted=float(tests.p_adjusted[i]),
+            confidence_interval=(float(tests.low[i]), float(tests.high[i])),
+            n=n,
+            n_discordant=int(discordant[i]),
+            status=str(reasons[i]),
+        )
+        for i in range(len(estimates))
+    ]
+
+
+def _slopes(x: Floats, y: Floats, clusters: Codes, n_parameters: int) -> tuple[Floats, Floats]:
+    """Least squares of each column of y on x alone, with clustered (CRV1) errors; nan where there are none."""
+    nowhere, size = np.full(y.shape[1], math.nan), float(x @ x)
+    n_clusters = int(clusters.max(initial=-1)) + 1
+    if size == 0:
+        return nowhere, nowhere
+    slopes = x @ y / size
+    if n_clusters < 2 or len(x) <= n_parameters:
+        return slopes, nowhere
+    scores = group_sums((y - x[:, None] * slopes) * x[:, None], clusters, n_clusters)
+    errors = np.sqrt(cluster_factor(n_clusters, len(x), n_parameters) * (scores**2).sum(axis=0)) / size
+    # Scores that cancel leave rounding, which would pass for a tiny error.
+    rounding = PERFECT * float(np.abs(x).max()) * np.abs(y).max(axis=0)
+    return slopes, np.where(np.abs(scores).max(axis=0) > rounding, errors, math.nan)
+
+
+def _predictions(
+    differences: Floats, n_spoilers: int, clusters: Codes, folds: Codes, n_folds: int, confidence: float
+) -> tuple[ChoicePrediction, ...]:
+    """Choices predicted from spoilers, from targets and from both, on the distinct rows of differences."""
+    patterns = find_patterns(differences)
+    n, k, n_clusters, fold = *differences.shape, len(folds), folds[clusters]
+    counts = np.bincount(patterns.inverse * n_folds + fold, minlength=len(patterns.x) * n_folds).reshape(-1, n_folds)
+    blocks = {"spoilers": slice(n_spoilers), "targets": slice(n_spoilers, k), "both": slice(k)}
+    predictions = []
+    for name in blocks if k > n_spoilers else ("spoilers",):
+        x = _scaled(patterns.x[:, blocks[name]], patterns.totals)
+        whole = _choice_logit(x, patterns.totals, np.zeros(x.shape[1]))
+        log_likelihood = float(patterns.totals @ log_expit(x @ whole))
+        accuracy, error, ties, status = math.nan, math.nan, 0, "too_few_clusters"
+        if n_clusters >= n_folds:
+            log_odds = np.column_stack([x @ _choice_logit(x, patterns.totals - held, whole) for held in counts.T])
+            hits = np.where(np.abs(log_odds) < _TIE, 0.5, log_odds > 0)
+            found, errors = _slopes(np.ones(n), hits[patterns.inverse, fold][:, None], clusters, 1)
+            accuracy, error, ties = float(found[0]), float(errors[0]), int(counts[hits == 0.5].sum())
+            status = "no_residual_variation" if math.isnan(error) else "ok"
+        half = critical_value(confidence, n_clusters - 1) * error
+        predictions.append(
+            ChoicePrediction(
+                features=name,
+                n_features=x.shape[1],
+                accuracy=accuracy,
+                std_error=error,
+                confidence_interval=(float(np.maximum(accuracy - half, 0)), float(np.minimum(accuracy + half, 1))),
+                n_ties=ties,
+                pseudo_r2=1 + log_likelihood / (n * math.log(2)),
+                status=status,
+            )
+        )
+    return tuple(predictions)
+
+
+def _scaled(x: Floats, weight: Floats) -> Floats:
+    """Columns over their root mean squares; columns of zeros stay."""
+    size = np.sqrt(weight @ x**2 / weight.sum())
+    return x / np.where(size > 0, size, 1.0)
+
+
+def _choice_logit(x: Floats, weight: Floats, start: Floats) -> Floats:
+    """Coefficients of P(chosen) = logistic(x b), by Newton's method with step halving.
+
+    Args:
+        x (`ndarray` of shape (p, k)): Chosen minus rejected features.
+        weight (`ndarray` of shape (p,)): Pairs each row stands for.
+        start (`ndarray` of shape (k,)): Where to start.
+
+    Returns:
+        `ndarray` of shape (k,): Coefficients; finite also where features separate or depend on each other.
+
+    Source: Greenland and Mansournia (2015) on log-F priors, which are pairs that are added to the data.
+    """
+    beta, log_odds = start, x @ start
+    value = _penalised(log_odds, weight, beta)
+    for _ in range(_MAX_STEPS):
+        against = expit(-log_odds)
+        score = x.T @ (weight * against) + 0.5 - expit(beta)
+        root = x * np.sqrt(weight * against * (1 - against))[:, None]
+        step = np.linalg.solve(root.T @ root + np.diag(expit(beta) * expit(-beta)), score)
+        for halving in range(30):
+            proposed = beta + step * 0.5**halving
+            log_odds = x @ proposed
+            reached = _penalised(log_odds, weight, proposed)
+            if reached >= value - 1e-12 * abs(value):
+                break
+        beta, value = proposed, reached
+        if float(score @ step) < _STEP_TOLERANCE * weight.sum():
+            break
+    return beta
+
+
+def _penalised(log_odds: Floats, weight: Floats, beta: Floats) -> float:
+    """The log-likelihood, with half a pair for and half a pair against each feature."""
+    return float(weight @ log_expit(log_odds) + 0.5 * (log_expit(beta) + log_expit(-beta)).sum())
+
+
+def _consistency(
+    groups: object, clusters: Codes, chosen_ids: _Ids | None, rejected_ids: _Ids | None
+) -> tuple[Consistency | None, str]:
+    """The counts, or None and the reason."""
+    if chosen_ids is None and rejected_ids is None:
+        return None, "no chosen_ids and rejected_ids, which say where responses are the same"
+    if chosen_ids is None or rejected_ids is None:
+        raise DataError("chosen_ids and rejected_ids belong together; give both or neither")
+    if groups is None:
+        return None, "no groups, which say where prompts are the same"
+    sides = group_codes(chosen_ids, "chosen_ids"), group_codes(rejected_ids, "rejected_ids")
+    n = same_length(groups=clusters, chosen_ids=sides[0], rejected_ids=sides[1])
+    ids = np.concatenate([np.asarray(each, dtype=object) for each in (chosen_ids, rejected_ids)])
+    responses = pd.factorize(ids)[0].astype(np.int64)
+    # A response to two prompts is two nodes.
+    nodes = pd.factorize(np.tile(clusters, 2) * n * 2 + responses)[0].astype(np.int64)
+    chosen, rejected, n_nodes = nodes[:n], nodes[n:], int(nodes.max()) + 1
+    edges, different = chosen * n_nodes + rejected, chosen != rejected
+    graph = sparse.coo_array((np.ones(n), (chosen, rejected)), shape=(n_nodes, n_nodes)).tocsr()
+    component = csgraph.connected_components(graph, connection="strong")[1]
+    cyclic = different & (component[chosen] == component[rejected])
+    return Consistency(
+        n_pairs=n,
+        n_prompts=int(clusters.max()) + 1,
+        n_same_response=int((~different).sum()),
+        n_duplicate=n - len(pd.unique(edges)),
+        n_contradictory=int((different & np.isin(rejected * n_nodes + chosen, edges)).sum()),
+        n_in_cycles=int(cyclic.sum()),
+        n_prompts_with_cycle=len(pd.unique(clusters[cyclic])),
+    ), "ok"
