@@ -206,7 +206,7 @@ def suite() -> None:
             | {"aligned": "aligned"},
             {"target_names": NAMES[:2]},
         ),
-        "labeler_stability": ({"labels": ["feature_1_chosen", "again"]}, {"labelers": ["first", "second"]}),
+        "labeler_stability": ({"labels": ["feature_1_chosen", "again"]}, {"labeler_names": ["first", "second"]}),
         "spoiler_balance": ({**sides, "groups": "prompt_id"}, {"feature_names": NAMES, "targets": NAMES[:2]}),
     }
     rows, total = [], 0.0

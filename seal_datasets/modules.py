@@ -17,6 +17,7 @@ METRICS = (
     "misalignment_drivers",
     "alignment_robustness",
     "labeler_agreement",
+    "labeler_stability",
 )
 
 NAMESPACE = "seal"

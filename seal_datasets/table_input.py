@@ -90,7 +90,7 @@ def _from_table(table: Table, columns: Columns, signature: inspect.Signature, gi
         parts = [[_column(table, each.replace(_SIDE, side)) for each in listed[name]] for side in sides]
         blocks = [part[0] if isinstance(column, str) else np.column_stack(part) for part in parts]
         inputs[name] = blocks[0] if len(blocks) == 1 else _stacked(blocks)
-    for option in ("feature_names", "target_names"):
+    for option in ("feature_names", "target_names", "labeler_names"):
         matrices = [names for name, names in listed.items() if not isinstance(wanted[name], str)]
         if option in signature.parameters and option not in given | set(inputs) and matrices:
             inputs[option] = [_feature_of(each) for each in matrices[0]]

@@ -33,6 +33,7 @@ ARRAYS = {
         "aligned": ALIGNED, "rewritten_aligned": AFTER, "chosen_flips": X, "rejected_flips": Y,
     },
     "labeler_agreement": {"chosen_labels": X, "rejected_labels": Y},
+    "labeler_stability": {"labels": X},
 }  # fmt: skip
 OPTIONS = {
     "alignment_resistance": {"pre_chosen_rewards": C, "pre_rejected_rewards": D},
@@ -40,6 +41,7 @@ OPTIONS = {
     "feature_imprint": {"groups": PROMPTS, **NAMES},
     "misalignment_drivers": {"groups": PROMPTS, **NAMES},
     "alignment_robustness": NAMES,
+    "labeler_stability": {"labeler_names": ["first", "second"], "groups": PROMPTS},
     "labeler_agreement": {"target_names": ["harmless", "helpful"], "aligned": ALIGNED, "pre_aligned": AFTER},
 }
 

@@ -21,6 +21,7 @@ Args:
     target_names (`list[str]`): Names of the targets, in order of priority.
     aligned (`list[bool]`, *optional*): Whether the model after training ranks each pair as humans did.
     pre_aligned (`list[bool]`, *optional*): The same before training; needs `aligned`.
+    groups (`list`, *optional*): Prompt id of each pair, to cluster intervals and tests by.
     confidence (`float`, defaults to 0.95): Level of the intervals.
     dataset (`Dataset`, `DataFrame`, `pyarrow.Table` or mapping, *optional*): A whole table to take inputs from.
     columns (`dict`, *optional*): The table's column for each input; a list of columns for a matrix.
@@ -76,6 +77,7 @@ class LabelerAgreement(TableInput, evaluate.Metric):
         target_names,
         aligned=None,
         pre_aligned=None,
+        groups=None,
         confidence=0.95,
     ):
         return labeler_agreement(
@@ -84,5 +86,6 @@ class LabelerAgreement(TableInput, evaluate.Metric):
             target_names,
             aligned=aligned,
             pre_aligned=pre_aligned,
+            groups=groups,
             confidence=confidence,
         ).to_dict()

@@ -13,6 +13,7 @@
 | labeler preference and agreement | section 2.2, Table 1 | `labeler_agreement` |
 | balance of spoilers, consistency of preferences | Discussion | `spoiler_balance` |
 | a label's agreement with gold labels | | `label_accuracy`, `label_error_rates` |
+| agreement between labelers | | `labeler_stability` |
 | imprints from labels with errors | DSL, MC-SIMEX | `corrected_imprint`, `simex_imprint`, `label_error_curve` |
 """
 
@@ -22,6 +23,7 @@ from seal_datasets.estimate.agreement import (
     Agreement,
     LabelAccuracy,
     LabelerAgreement,
+    RegimeTest,
     label_accuracy,
     labeler_agreement,
     labeler_preference,
@@ -80,8 +82,13 @@ from seal_datasets.estimate.shift import (
     reward_shift_angles,
 )
 from seal_datasets.estimate.shift_imprint import ShiftImprint, ShiftImprintRow, shift_imprint
+from seal_datasets.estimate.stability import LabelerStability, PairStability, labeler_stability
 
 __all__ = [
+    "RegimeTest",
+    "LabelerStability",
+    "PairStability",
+    "labeler_stability",
     "simex_imprint",
     "label_error_rates",
     "label_error_curve",

@@ -4,14 +4,31 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence, Sized
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import combinations
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from scipy import special
 
 from seal_datasets.errors import DataError
-from seal_datasets.estimate.inputs import Bools, confidence_level, finite, indicator, matrix, same_length, unique_names
-from seal_datasets.estimate.intervals import Interval, wilson
+from seal_datasets.estimate.covariance import wald_test
+from seal_datasets.estimate.inputs import (
+    Bools,
+    Codes,
+    Floats,
+    confidence_level,
+    finite,
+    group_codes,
+    indicator,
+    matrix,
+    same_length,
+    unique_names,
+)
+from seal_datasets.estimate.intervals import Interval, mean_interval, two_sided_p, wilson
+from seal_datasets.estimate.linear import group_sums
+from seal_datasets.estimate.multiplicity import adjust_p
 from seal_datasets.estimate.resistance import REGIMES
 from seal_datasets.estimate.result import Result
 
@@ -22,7 +39,7 @@ class Agreement(Result):
 
     Attributes:
         agreement_rate (`float`): Share of the labeler's preferences that are for the chosen response; nan if it has none.
-        confidence_interval (`tuple[float, float]`): Wilson.
+        confidence_interval (`tuple[float, float]`): Wilson, or clustered by prompt where prompts were given.
         n (`int`): Pairs on which the labeler has a preference: the denominator.
         n_indifferent (`int`): Pairs on which it has none, left out of the rate.
     """
@@ -34,6 +51,25 @@ class Agreement(Result):
 
 
 @dataclass(frozen=True, slots=True)
+class RegimeTest(Result):
+    """A test that agreement is the same in two regimes, or in all.
+
+    Attributes:
+        regimes (`tuple[str, ...]`): Those compared.
+        difference (`float`): Rate of the first less that of the second; nan for all.
+        statistic (`float`): z for two, chi-squared (F where prompts were given) for all.
+        p_value (`float`): Two-sided; nan where a rate is undefined or nothing varies.
+        p_adjusted (`float`): Holm's, over the comparisons of two.
+    """
+
+    regimes: tuple[str, ...]
+    difference: float
+    statistic: float
+    p_value: float
+    p_adjusted: float
+
+
+@dataclass(frozen=True, slots=True)
 class LabelerAgreement(Result):
     """The labeler's preferences and where they meet the humans'.
 
@@ -42,6 +78,8 @@ class LabelerAgreement(Result):
         overall (`Agreement`): Over all pairs.
         regimes (`dict[str, Agreement]`): By regime, or by `aligned` and `misaligned` without pre-training alignment; empty
             when no alignment was given.
+        tests (`tuple[RegimeTest, ...]`): Whether rates differ: over all regimes first, then each two.
+        family (`str`): Which tests are adjusted for together.
         targets (`tuple[str, ...]`): Target features in order of priority.
         n_pairs (`int`): Pairs.
     """
@@ -49,6 +87,8 @@ class LabelerAgreement(Result):
     preference: dict[str, int]
     overall: Agreement
     regimes: dict[str, Agreement]
+    tests: tuple[RegimeTest, ...]
+    family: str
     targets: tuple[str, ...]
     n_pairs: int
 
@@ -113,6 +153,7 @@ def labeler_agreement(
     *,
     aligned: ArrayLike | None = None,
     pre_aligned: ArrayLike | None = None,
+    groups: Sequence[Any] | NDArray[Any] | None = None,
     confidence: float = 0.95,
 ) -> LabelerAgreement:
     """Measure how often the labeler, where it has a preference, sides with the human choice, regime by regime.
@@ -123,6 +164,7 @@ def labeler_agreement(
         target_names (`Sequence[str]`): The t names, in order of priority.
         aligned (array-like of shape (n,), *optional*): Whether the post-training model is aligned on each pair.
         pre_aligned (array-like of shape (n,), *optional*): The same of the pre-training model; needs `aligned`.
+        groups (sequence of shape (n,), *optional*): Prompt ids, to cluster intervals and tests by.
         confidence (`float`, defaults to 0.95): Level of the intervals.
 
     Returns:
@@ -150,23 +192,32 @@ def labeler_agreement(
     if width != len(names):
         raise DataError(f"chosen_labels has {width} column(s), but {len(names)} target name(s) were given")
     preference = labeler_preference(chosen_labels, rejected_labels)
-    groups: dict[str, Bools] = {}
+    codes = None if groups is None else group_codes(groups, "groups")
+    if codes is not None:
+        same_length(chosen_labels=preference != "", groups=codes)
+    parts: dict[str, Bools] = {}
     if pre_aligned is not None and aligned is None:
         raise DataError("pre_aligned tells regimes apart only together with aligned; give aligned too")
     if aligned is not None:
         after = indicator(aligned, "aligned")
         same_length(chosen_labels=preference != "", aligned=after)
-        groups = {"aligned": after, "misaligned": ~after}
+        parts = {"aligned": after, "misaligned": ~after}
         if pre_aligned is not None:
             before = indicator(pre_aligned, "pre_aligned")
             same_length(aligned=after, pre_aligned=before)
-            groups = dict(
+            parts = dict(
                 zip(REGIMES, (before & after, ~before & after, ~before & ~after, before & ~after), strict=True)
             )
+    tests = _regime_tests(preference, parts, codes) if parts else ()
     return LabelerAgreement(
         {side: int((preference == side).sum()) for side in ("chosen", "rejected", "indifferent")},
-        _agreement(preference, confidence),
-        {name: _agreement(preference[group], confidence) for name, group in groups.items()},
+        _agreement(preference, codes, confidence),
+        {
+            name: _agreement(preference[rows], None if codes is None else codes[rows], confidence)
+            for name, rows in parts.items()
+        },
+        tests,
+        f"the {len(tests) - 1} comparisons of two regimes" if tests else "no tests",
         names,
         len(preference),
     )
@@ -211,10 +262,64 @@ def label_accuracy(labels: ArrayLike, gold: ArrayLike, *, confidence: float = 0.
     return LabelAccuracy(n, agreement, interval, float(shares[1].max()), kappa, status)
 
 
-def _agreement(preference: NDArray[np.str_], confidence: float) -> Agreement:
-    agreeing, n = int((preference == "chosen").sum()), int((preference != "indifferent").sum())
-    rate = agreeing / n if n else math.nan
-    return Agreement(rate, wilson(agreeing, n, confidence=confidence), n, len(preference) - n)
+def _agreement(preference: NDArray[np.str_], codes: Codes | None, confidence: float) -> Agreement:
+    decided = preference != "indifferent"
+    agreeing, n = int((preference == "chosen").sum()), int(decided.sum())
+    interval = wilson(agreeing, n, confidence=confidence)
+    if codes is not None:
+        _, _, interval = mean_interval((preference[decided] == "chosen").astype(float), codes[decided], confidence)
+    return Agreement(agreeing / n if n else math.nan, interval, n, len(preference) - n)
+
+
+def _regime_tests(preference: NDArray[np.str_], parts: dict[str, Bools], codes: Codes | None) -> tuple[RegimeTest, ...]:
+    """Homogeneity over all regimes, and each two: pooled z and chi-squared, or Wald tests clustered by prompt."""
+    decided = preference != "indifferent"
+    agrees = (preference == "chosen").astype(float)
+    members = np.column_stack([rows & decided for rows in parts.values()]).astype(float)
+    n = members.sum(axis=0)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        rates = agrees @ members / n
+        influence = (agrees[:, None] - np.where(n > 0, rates, 0.0)) * members / n
+    names, filled = list(parts), np.flatnonzero(n > 0)
+    n_prompts = len(agrees) if codes is None else int(codes.max()) + 1
+    covariance = np.full((len(names), len(names)), np.nan)
+    if codes is not None and n_prompts > 1:
+        sums = group_sums(np.nan_to_num(influence), codes, n_prompts)
+        covariance = sums.T @ sums * n_prompts / (n_prompts - 1)
+    tests = [
+        _over_all(
+            tuple(names), rates[filled], n[filled], covariance[np.ix_(filled, filled)], codes is not None, n_prompts
+        )
+    ]
+    for i, j in combinations(range(len(names)), 2):
+        difference = float(rates[i] - rates[j])
+        if codes is None:
+            pooled = (rates[i] * n[i] + rates[j] * n[j]) / (n[i] + n[j]) if n[i] and n[j] else math.nan
+            variance = pooled * (1 - pooled) * (1 / n[i] + 1 / n[j]) if n[i] and n[j] else math.nan
+        else:
+            variance = covariance[i, i] + covariance[j, j] - 2 * covariance[i, j]
+        z = difference / math.sqrt(variance) if variance > 0 else math.nan
+        freedom = math.inf if codes is None else n_prompts - 1
+        tests.append(
+            RegimeTest((names[i], names[j]), difference, z, float(two_sided_p(np.array([z]), freedom)[0]), math.nan)
+        )
+    adjusted = adjust_p(np.array([each.p_value for each in tests[1:]]), "holm")
+    return tests[0], *(replace(each, p_adjusted=float(p)) for each, p in zip(tests[1:], adjusted, strict=True))
+
+
+def _over_all(
+    names: tuple[str, ...], rates: Floats, n: Floats, covariance: Floats, clustered: bool, n_prompts: int
+) -> RegimeTest:
+    statistic = p = math.nan
+    if len(rates) > 1 and clustered:
+        contrast = np.diff(np.eye(len(rates)), axis=0)
+        statistic, _, p = wald_test(contrast @ rates, contrast @ covariance @ contrast.T, n_prompts - 1)
+    elif len(rates) > 1:
+        pooled = float(rates @ n / n.sum())
+        if 0 < pooled < 1:
+            statistic = float((n * (rates - pooled) ** 2).sum() / (pooled * (1 - pooled)))
+            p = float(special.chdtrc(len(rates) - 1, statistic))
+    return RegimeTest(names, math.nan, statistic, p, math.nan)
 
 
 def _shape(labels: ArrayLike, name: str) -> tuple[int, int]:

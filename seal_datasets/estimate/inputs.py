@@ -46,7 +46,7 @@ def finite(values: ArrayLike, name: str, *, allow_nan: bool = False) -> Floats:
     return array
 
 
-def matrix(values: ArrayLike, name: str, n_rows: int, n_columns: int) -> Floats:
+def matrix(values: ArrayLike, name: str, n_rows: int, n_columns: int, *, allow_nan: bool = False) -> Floats:
     """A two-dimensional array of finite numbers with the expected shape.
 
     Args:
@@ -54,6 +54,7 @@ def matrix(values: ArrayLike, name: str, n_rows: int, n_columns: int) -> Floats:
         name (`str`): Its name, for messages.
         n_rows (`int`): Rows needed.
         n_columns (`int`): Columns needed.
+        allow_nan (`bool`, defaults to `False`): Whether nan marks a value that is missing rather than a mistake.
 
     Returns:
         `ndarray` of shape (n, k): The numbers as float64.
@@ -72,7 +73,7 @@ def matrix(values: ArrayLike, name: str, n_rows: int, n_columns: int) -> Floats:
         raise DataError(f"{name} has shape {array.shape}, needed is ({n_rows}, {n_columns}): rows by feature names")
     if _all_finite(array):
         return array
-    bad = np.argwhere(~np.isfinite(array))
+    bad = np.argwhere(~(np.isfinite(array) | (np.isnan(array) if allow_nan else False)))
     if len(bad):
         row, column = bad[0]
         raise DataError(

@@ -2,10 +2,12 @@ import math
 
 import numpy as np
 import pytest
+import statsmodels.api as sm
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy import stats
 from statsmodels.stats.inter_rater import cohens_kappa
-from statsmodels.stats.proportion import proportion_confint
+from statsmodels.stats.proportion import proportion_confint, proportions_ztest
 
 from seal_datasets.estimate import label_accuracy, labeler_agreement, labeler_preference
 
@@ -87,3 +89,57 @@ def test_kappa_of_a_constant_and_of_nothing_is_undefined():
     assert math.isnan(nothing.agreement)
     # Always answering 1 agrees half the time, as chance does.
     assert label_accuracy([1, 1], [0, 1]).kappa == 0.0
+
+
+def _published():
+    """Table 1 as pairs: one target, labels 1 over 0 for c, 0 over 1 for r, equal for indifferent."""
+    table = {(1, 1): (58_350, 16_531, 2_765), (0, 1): (29_154, 9_065, 3_226),
+             (0, 0): (22_907, 1_623, 3_114), (1, 0): (11_106, 1_410, 1_549)}  # fmt: skip
+    chosen, rejected, before, after = [], [], [], []
+    for (pre, post), (indifferent, c, r) in table.items():
+        for n, (has_c, has_r) in ((c, (1, 0)), (r, (0, 1)), (indifferent, (1, 1))):
+            chosen += [has_c] * n
+            rejected += [has_r] * n
+            before += [pre] * n
+            after += [post] * n
+    return [np.array(each, float) for each in (chosen, rejected, before, after)]
+
+
+def test_published_regimes_differ_by_chi_squared_and_z():
+    chosen, rejected, before, after = _published()
+    found = labeler_agreement(chosen[:, None], rejected[:, None], ["harmless"], aligned=after, pre_aligned=before)
+    counts = np.array([[16_531, 9_065, 1_623, 1_410], [2_765, 3_226, 3_114, 1_549]])
+    over_all, *two = found.tests
+    reference = stats.chi2_contingency(counts, correction=False)
+    assert over_all.statistic == pytest.approx(reference.statistic)
+    assert over_all.p_value == reference.pvalue
+    z, p = proportions_ztest(counts[0, :2], counts.sum(axis=0)[:2])
+    assert two[0].regimes == ("stayed_aligned", "became_aligned")
+    assert (two[0].statistic, two[0].p_value) == (pytest.approx(z), pytest.approx(p))
+    assert len(two) == 6
+    assert two[0].p_adjusted >= two[0].p_value
+    rates = [each.agreement_rate for each in found.regimes.values()]
+    np.testing.assert_allclose(rates, counts[0] / counts.sum(axis=0))
+
+
+def test_clustered_tests_are_a_clustered_regression_on_regimes():
+    rng = np.random.default_rng(0)
+    groups, aligned = np.arange(400) // 4, rng.integers(0, 2, 400)
+    chosen = rng.integers(0, 2, 400)
+    found = labeler_agreement(chosen[:, None], 1 - chosen[:, None], ["harmless"], aligned=aligned, groups=groups)
+    fit = sm.OLS(chosen.astype(float), np.column_stack([aligned, 1 - aligned])).fit(
+        cov_type="cluster", cov_kwds={"groups": groups, "use_correction": False}
+    )
+    factor = 100 / 99
+    wald = fit.t_test([1, -1])
+    two = found.tests[1]
+    assert two.difference == pytest.approx(float(wald.effect[0]))
+    assert two.statistic == pytest.approx(float(wald.tvalue[0, 0]) / np.sqrt(factor))
+    assert found.tests[0].statistic == pytest.approx(two.statistic**2)
+    assert found.tests[0].p_value == pytest.approx(two.p_value)
+
+
+def test_tests_between_regimes_without_pairs_or_without_variation_are_undefined():
+    found = labeler_agreement([[1], [1]], [[0], [0]], ["harmless"], aligned=[1, 1])
+    assert np.isnan([each.p_value for each in found.tests]).all()
+    assert labeler_agreement([[1]], [[0]], ["harmless"]).tests == ()
