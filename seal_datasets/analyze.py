@@ -203,7 +203,11 @@ def _resistance(frame: pd.DataFrame, pre: str, post: str) -> dict[str, Any]:
     for name, part in _parts(frame).items():
         (chosen, rejected), (pre_chosen, pre_rejected) = (_rewards(frame[part], model) for model in (post, pre))
         results[name] = estimate.alignment_resistance(
-            chosen, rejected, pre_chosen_rewards=pre_chosen, pre_rejected_rewards=pre_rejected
+            chosen,
+            rejected,
+            pre_chosen_rewards=pre_chosen,
+            pre_rejected_rewards=pre_rejected,
+            groups=frame.loc[part, schema.PROMPT_ID].to_numpy(),
         ).to_dict()
     return results
 
@@ -212,15 +216,21 @@ def _shift(
     frame: pd.DataFrame, regimes: NDArray[np.str_], targets: Sequence[Feature], pre: str, post: str
 ) -> dict[str, Any]:
     preference = _preference(frame, targets)
-    groups = {"all": np.ones(len(frame), dtype=bool)}
-    for regime in ("became_aligned", "stayed_aligned", "stayed_misaligned", "reversed_alignment"):
-        groups[regime] = regimes == regime
-        for side in schema.SIDES:
-            groups[f"{regime}, labeler prefers {side}"] = (regimes == regime) & (preference == side)
-    return {
-        name: estimate.reward_shift(*_rewards(frame[group], pre), *_rewards(frame[group], post)).to_dict()
-        for name, group in groups.items()
-        if group.any()
+    by_regime, by_both = (
+        estimate.reward_shift(
+            *_rewards(frame, pre), *_rewards(frame, post), groups=frame[schema.PROMPT_ID].to_numpy(), by=labels
+        )
+        for labels in (
+            regimes,
+            [f"{regime}, labeler prefers {side}" for regime, side in zip(regimes, preference, strict=True)],
+        )
+    )
+    parts = {**by_regime.by, **{name: each for name, each in by_both.by.items() if name.endswith(schema.SIDES)}}
+    whole = by_regime.to_dict()
+    del whole["by"]
+    return {"all": whole} | {
+        name: {**part.raw.to_dict(), "centred": part.centred.to_dict(), "margin": part.margin.to_dict()}
+        for name, part in sorted(parts.items())
     }
 
 

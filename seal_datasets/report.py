@@ -270,11 +270,20 @@ def _data(report: Mapping[str, Any]) -> Iterator[str]:
 def _resistance_table(report: Mapping[str, Any]) -> str:
     rows = [
         [part, entry["n_pairs"], _percent(entry["pre_alignment_score"]), _percent(entry["alignment_score"]),
-         _rate(entry, "alignment_resistance"), entry["n_ties"]]
+         _rate(entry, "alignment_resistance"), _between(entry.get("cluster_interval")), entry["n_ties"]]
         for part, entry in report["resistance"].items()
     ]  # fmt: skip
     return _markdown_table(
-        ["pairs", "n", "alignment before", "alignment after", "resistance after (95 % interval)", "ties"], rows
+        [
+            "pairs",
+            "n",
+            "alignment before",
+            "alignment after",
+            "resistance after (95 % interval)",
+            "interval by prompt",
+            "ties",
+        ],
+        rows,
     )
 
 
@@ -304,11 +313,30 @@ def _regime_section(report: Mapping[str, Any]) -> Iterator[str]:
 def _shift_table(report: Mapping[str, Any]) -> str:
     rows = [
         [name.replace("_", " "), entry["n_pairs"], _number(entry["mean_degrees"]), _number(entry["median_degrees"]),
-         _number(entry["mean_absolute_degrees"]), entry["n_undefined"]]
+         _number(entry["mean_absolute_degrees"]), _number(entry["centred"]["mean_degrees"]),
+         _number(entry["resultant_length"]), _number(entry["margin"]["mean"]), entry["n_undefined"]]
         for name, entry in report["shift"].items()
     ]  # fmt: skip
-    return _markdown_table(
-        ["pairs", "n", "mean θ (signed °)", "median θ (signed °)", "mean size of θ (°)", "undefined"], rows
+    warning = report["shift"]["all"]["warning"]
+    return (
+        f"The angle depends on where each model's rewards have their zero. The centred one takes off "
+        f"{report['shift']['all']['reference']}; the margin's change depends on no zero."
+        + (f" **Take care:** {warning}." if warning else "")
+        + "\n\n"
+        + _markdown_table(
+            [
+                "pairs",
+                "n",
+                "mean θ (signed °)",
+                "median θ (signed °)",
+                "mean size of θ (°)",
+                "mean θ, centred",
+                "concentration (0–1)",
+                "change of margin",
+                "undefined",
+            ],
+            rows,
+        )
     )
 
 
@@ -453,6 +481,12 @@ def _rate(entry: Mapping[str, Any], key: str) -> str:
         return "–"
     low, high = entry["confidence_interval"]
     return f"{_percent(entry[key])} ({100 * low:.1f}–{100 * high:.1f})"
+
+
+def _between(interval: Sequence[float | None] | None) -> str:
+    if interval is None or interval[0] is None or interval[1] is None:
+        return "–"
+    return f"{100 * interval[0]:.1f}–{100 * interval[1]:.1f}"
 
 
 def _estimate(row: Mapping[str, Any], digits: int = 2) -> str:

@@ -43,7 +43,8 @@ def test_resistance_is_the_estimators_on_each_part(enriched, results):
                 ("pre_rejected_rewards", "pre", "rejected"),
             )
         }
-        assert results["resistance"][part] == estimate.alignment_resistance(**rewards).to_dict()
+        prompts = table.loc[mask, schema.PROMPT_ID]
+        assert results["resistance"][part] == estimate.alignment_resistance(**rewards, groups=prompts).to_dict()
     assert results["resistance"]["train"]["n_pairs"] + results["resistance"]["heldout"]["n_pairs"] == 117
 
 

@@ -1,0 +1,296 @@
+"""Coverage and false-positive rates of every interval and test on planted truth; writes docs/validation.md.
+
+python benchmarks/validation.py            # 1,000 draws each, some minutes
+python benchmarks/validation.py --draws 200 --out /tmp/validation.md
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
+import numpy as np
+from tqdm import tqdm
+
+from seal_datasets.estimate import (
+    alignment_resistance,
+    alignment_robustness,
+    corrected_imprint,
+    feature_imprint,
+    imprint_trajectory,
+    labeler_agreement,
+    labeler_stability,
+    misalignment_drivers,
+    resistance_trajectory,
+    reward_shift,
+    shift_imprint,
+    simex_imprint,
+)
+from seal_datasets.version import __version__
+
+# What a draw found: whether its interval holds the truth, and whether its test rejects a true null.
+Found = Iterator[tuple[bool | None, bool | None]]
+ROOT = Path(__file__).parents[1]
+
+
+def held(interval: tuple[float, float], truth: float) -> bool:
+    """Whether an interval holds the truth; an undefined one does not."""
+    return bool(interval[0] <= truth <= interval[1])
+
+
+def prompts(rng: np.random.Generator, n: int) -> np.ndarray:
+    """Prompt ids of n pairs, one to eight pairs a prompt."""
+    return np.repeat(np.arange(n), rng.integers(1, 9, n))[:n]
+
+
+def texts(rng: np.random.Generator, groups: np.ndarray, correlation: float = 0.0) -> tuple[np.ndarray, ...]:
+    """Rewards with imprint (1, 0), uneven noise and two texts a pair; features may be correlated."""
+    both = np.concatenate([groups, groups])
+    level = rng.normal(size=groups.max() + 1)[both]
+    quality = rng.normal(size=(len(both), 1))
+    latent = math.sqrt(correlation) * quality + math.sqrt(1 - correlation) * rng.normal(size=(len(both), 2))
+    x = (latent + 0.3 * level[:, None] > 0).astype(float)
+    # The worth of a feature differs from prompt to prompt: errors are clustered.
+    worth = 1 + rng.normal(size=groups.max() + 1)[both]
+    y = level + worth * x[:, 0] + (1 + x[:, 1]) * rng.normal(size=len(both))
+    return y, x, both
+
+
+def imprint(n: int, errors: str = "cluster", correlation: float = 0.0) -> Callable[[np.random.Generator], Found]:
+    """Eq. (1) with clusters of 1-8 pairs."""
+
+    def draw(rng: np.random.Generator) -> Found:
+        fit = feature_imprint(*texts(rng, prompts(rng, n), correlation), ["a", "b"], errors=errors, n_bootstrap=199)
+        one, none = fit.imprint
+        yield held(one.confidence_interval, 1.0), None
+        yield held(none.confidence_interval, 0.0), none.p_value < 0.05
+
+    return draw
+
+
+def simultaneous(rng: np.random.Generator) -> Found:
+    """All of ten intervals at once."""
+    x = (rng.random((400, 10)) < 0.5).astype(float)
+    fit = feature_imprint(rng.normal(size=400), x, np.arange(400) // 4, list("abcdefghij"))
+    whole = all(held(row.simultaneous_interval, 0.0) for row in fit.imprint)
+    yield whole, any(row.p_adjusted < 0.05 for row in fit.imprint)
+
+
+def change(rng: np.random.Generator) -> Found:
+    """The change between two models, and between any of three."""
+    y, x, groups = texts(rng, prompts(rng, 200))
+    later = y + x[:, 0] + rng.normal(size=len(y))
+    found = imprint_trajectory({"pre": y, "mid": y + rng.normal(size=len(y)), "post": later}, x, groups, ["a", "b"])
+    moved, still = found.changes["post - pre"].imprint
+    yield held(moved.confidence_interval, 1.0), None
+    yield held(still.confidence_interval, 0.0), still.p_value < 0.05
+    yield None, found.any_change[1].p_value < 0.05
+
+
+def second(rng: np.random.Generator) -> Found:
+    """Eq. (2)."""
+    groups = prompts(rng, 300)
+    x = (rng.random((2, 300, 1)) < 0.4).astype(float)
+    angles = 10 * x[0, :, 0] + 5 * rng.normal(size=groups.max() + 1)[groups] + 10 * rng.normal(size=300)
+    chosen, rejected = shift_imprint(angles, *x, ["a"], groups=groups).imprint
+    yield held(chosen.confidence_interval, 10.0), None
+    yield held(rejected.confidence_interval, 0.0), rejected.p_value < 0.05
+
+
+def margins(rng: np.random.Generator) -> Found:
+    """Mean change of the margin, clustered."""
+    groups = prompts(rng, 300)
+    level = rng.normal(size=groups.max() + 1)[groups]
+    zero = np.zeros(300)
+    found = reward_shift(zero + 1, zero, 1.5 + level + rng.normal(size=300), zero, groups=groups)
+    yield held(found.margin.confidence_interval, 0.5), None
+
+
+def resistance(rng: np.random.Generator) -> Found:
+    """Cluster bootstrap, McNemar by prompt."""
+    groups = prompts(rng, 400)
+    level = rng.normal(size=(2, groups.max() + 1))[:, groups]
+    post, pre = level + rng.normal(size=(2, 400))
+    found = alignment_resistance(
+        post, np.zeros(400), pre_chosen_rewards=pre, pre_rejected_rewards=np.zeros(400), groups=groups, n_bootstrap=500
+    )
+    assert found.cluster_interval is not None
+    assert found.change is not None
+    yield held(found.cluster_interval, 0.5), found.change.p_value < 0.05
+
+
+def wilson(rng: np.random.Generator) -> Found:
+    """Wilson and McNemar where pairs are independent."""
+    post, pre = rng.normal(size=(2, 150)) + 1.0
+    found = resistance_trajectory({"pre": pre, "post": post})
+    yield held(found.models["post"].confidence_interval, 0.15865525), found.changes["post - pre"].p_value < 0.05
+
+
+def binary(estimator: str, rare: bool = False) -> Callable[[np.random.Generator], Found]:
+    """Eq. (3): log-odds of 1 (or none, in the linear model) on the chosen side, 0 on the other."""
+
+    def draw(rng: np.random.Generator) -> Found:
+        groups = np.arange(400) if rare else prompts(rng, 400)
+        x = (rng.random((2, 400, 1)) < (0.02 if rare else 0.4)).astype(float)
+        linear = 0.2 + 1.0 * x[0, :, 0]
+        share = 1 / (1 + np.exp(-linear))
+        # Pairs of a prompt share their luck half of the time, which leaves each pair's probability as it is.
+        luck = np.where(rng.random(400) < 0.5, rng.random(groups.max() + 1)[groups], rng.random(400))
+        fit = misalignment_drivers(luck < share, *x, ["a"], groups=None if rare else groups, estimator=estimator)
+        chosen, rejected = fit.drivers
+        truth = 1.0 if estimator != "linear_probability" else 1 / (1 + math.exp(-1.2)) - 1 / (1 + math.exp(-0.2))
+        yield held(chosen.confidence_interval, truth), None
+        yield held(rejected.confidence_interval, 0.0), rejected.p_value < 0.05
+
+    return draw
+
+
+def robustness(rng: np.random.Generator) -> Found:
+    """Eq. (4)."""
+    groups = prompts(rng, 600)
+    flips = rng.integers(-1, 2, (2, 600, 1))
+    share = 1 / (1 + np.exp(1.0 - 1.0 * (flips[0, :, 0] > 0)))
+    luck = np.where(rng.random(600) < 0.5, rng.random(groups.max() + 1)[groups], rng.random(600))
+    fit = alignment_robustness(np.ones(600), luck >= share, *flips, ["a"], groups=groups)
+    yield held(fit.scores[0].confidence_interval, 1.0), None
+    yield held(fit.scores[2].confidence_interval, 0.0), fit.scores[2].p_value < 0.05
+
+
+def labels(kind: str) -> Callable[[np.random.Generator], Found]:
+    """Imprint 1 from labels that are wrong 10 % of the time."""
+
+    def draw(rng: np.random.Generator) -> Found:
+        n = 800
+        truth = (rng.random(2 * n) < 0.5).astype(float)
+        groups = np.tile(np.arange(n), 2)
+        noise = rng.normal(size=2 * n)
+        rate = 0.1 if kind != "gold, errors that go with rewards" else np.where(noise > 0, 0.2, 0.0)
+        given = np.where(rng.random(2 * n) < rate, 1 - truth, truth)[:, None]
+        y = truth + noise
+        if kind == "none":
+            row: Any = feature_imprint(y, given, groups, ["a"]).imprint[0]
+        elif kind == "MC-SIMEX":
+            rates = {"a": 0.9}
+            row = simex_imprint(
+                y,
+                given,
+                groups,
+                ["a"],
+                sensitivity=rates,
+                specificity=rates,
+                n_replicates=10,
+                seed=int(rng.integers(1 << 30)),
+            ).imprint[0]
+        else:
+            gold = np.where((rng.random(n) < 0.25)[groups][:, None], truth[:, None], np.nan)
+            row = corrected_imprint(y, given, gold, groups, ["a"]).imprint[0]
+        yield held(row.confidence_interval, 1.0), None
+
+    return draw
+
+
+def agreement(rng: np.random.Generator) -> Found:
+    """Rates and tests between regimes by prompt."""
+    groups = prompts(rng, 400)
+    aligned = rng.random(groups.max() + 1)[groups] < 0.5
+    luck = np.where(rng.random(400) < 0.5, rng.random(groups.max() + 1)[groups], rng.random(400))
+    chosen = (luck < 0.6).astype(float)[:, None]
+    found = labeler_agreement(chosen, 1 - chosen, ["harmless"], aligned=aligned, groups=groups)
+    yield held(found.overall.confidence_interval, 0.6), found.tests[0].p_value < 0.05
+
+
+def stability(rng: np.random.Generator) -> Found:
+    """Cohen's kappa, bootstrap by prompt: agreement 0.8 at even classes is a kappa of 0.6."""
+    groups = prompts(rng, 400)
+    first = rng.integers(0, 2, 400)
+    luck = np.where(rng.random(400) < 0.5, rng.random(groups.max() + 1)[groups], rng.random(400))
+    found = labeler_stability(
+        np.column_stack([first, np.where(luck < 0.8, first, 1 - first)]), ["a", "b"], groups=groups, n_bootstrap=300
+    )
+    yield held(found.pairs[0].kappa_interval, 0.6), None
+
+
+CASES: list[tuple[str, str, Callable[[np.random.Generator], Found]]] = [
+    ("Eq. (1), clustered (CRV1)", "200 pairs, prompts of 1-8", imprint(200)),
+    ("Eq. (1), clustered (CRV1)", "20 pairs, prompts of 1-8", imprint(20)),
+    ("Eq. (1), CR2 and Satterthwaite", "20 pairs, prompts of 1-8", imprint(20, "cr2")),
+    ("Eq. (1), wild cluster bootstrap", "20 pairs, prompts of 1-8", imprint(20, "wild")),
+    ("Eq. (1), HC1 (ignores prompts)", "200 pairs, prompts of 1-8", imprint(200, "hc1")),
+    ("Eq. (1), clustered, collinear", "200 pairs, latent correlation 0.9", imprint(200, correlation=0.9)),
+    ("Eq. (1), simultaneous; Bonferroni", "10 features at once", simultaneous),
+    ("change of imprint; any change", "3 models, 200 pairs, prompts of 1-8", change),
+    ("Eq. (2), clustered", "300 pairs, prompts of 1-8", second),
+    ("mean margin shift, clustered", "300 pairs, prompts of 1-8", margins),
+    ("resistance, cluster bootstrap; change", "400 pairs, prompts of 1-8", resistance),
+    ("resistance, Wilson; McNemar", "150 independent pairs", wilson),
+    ("Eq. (3), logit, clustered", "400 pairs, prompts of 1-8", binary("logit")),
+    ("Eq. (3), linear probability, clustered", "400 pairs, prompts of 1-8", binary("linear_probability")),
+    ("Eq. (3), logit with Firth at separation", "400 pairs, features in 2 %", binary("logit", rare=True)),
+    ("Eq. (3), Firth, profile intervals", "400 pairs, features in 2 %", binary("firth", rare=True)),
+    ("Eq. (4), logit, clustered", "600 pairs, prompts of 1-8", robustness),
+    ("imprint, 10 % wrong labels, uncorrected", "800 pairs", labels("none")),
+    ("imprint, 10 % wrong labels, gold for 25 %", "800 pairs", labels("gold")),
+    ("the same, errors that go with rewards", "800 pairs", labels("gold, errors that go with rewards")),
+    ("imprint, 10 % wrong labels, MC-SIMEX", "800 pairs", labels("MC-SIMEX")),
+    ("labeler agreement; tests of regimes", "400 pairs, prompts of 1-8", agreement),
+    ("Cohen's kappa, cluster bootstrap", "400 rows, prompts of 1-8", stability),
+]  # fmt: skip
+
+
+def main() -> None:
+    """Draw, count, write."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--draws", type=int, default=1000)
+    parser.add_argument("--out", type=Path, default=ROOT / "docs" / "validation.md")
+    given = parser.parse_args()
+    rows = []
+    for number, (name, setting, draw) in enumerate(tqdm(CASES, desc="Planted truths", unit="case")):
+        covered, rejected = [], []
+        for seed in range(given.draws):
+            for interval, test in draw(np.random.default_rng([number, seed])):
+                covered += [] if interval is None else [interval]
+                rejected += [] if test is None else [test]
+        rows.append((name, setting, _share(covered), _share(rejected)))
+    lines = [
+        "# Validation on planted truth",
+        "",
+        "Every number here is drawn: data are made with a stated truth, and counted is how often a 95 % interval holds it and",
+        "how often a 5 % test rejects a null that is true. Made by `python benchmarks/validation.py`",
+        f"(seal_datasets {__version__}, {given.draws:,} draws a row; the error of a share is its ± of one standard error).",
+        "Rows that fall short are here because they should: they show what an estimator does not allow for.",
+        "",
+        "| estimator | data | intervals that hold the truth | true nulls rejected |",
+        "|---|---|---|---|",
+        *("| " + " | ".join(row) + " |" for row in rows),
+        "",
+        _READING,
+    ]
+    given.out.write_text("\n".join(lines), encoding="utf-8")
+
+
+_READING = """## Reading it
+
+- Prompts of one to eight pairs make uneven clusters. With a handful of them CRV1 is too sure of itself; CR2 and the wild
+  bootstrap are what to ask for there. HC1 takes the texts of a prompt as independent, which they are not.
+- Wrong labels pull an imprint towards zero so far that an uncorrected interval hardly ever holds the truth. Gold labels for a
+  share of the prompts mend that whatever the errors go with. MC-SIMEX knows the rates, not the errors, and its quadratic takes
+  off most of the bias and not all: a second opinion.
+- Where a rare feature separates the outcome, likelihood has no finite estimate; Firth's profile interval answers instead.
+"""
+
+
+def _share(found: list[bool]) -> str:
+    if not found:
+        return "–"
+    share = float(np.mean(found))
+    return f"{100 * share:.1f} % ± {100 * math.sqrt(max(share * (1 - share), 1e-9) / len(found)):.1f}"
+
+
+if __name__ == "__main__":
+    main()
