@@ -290,10 +290,7 @@ def stream(path: Path) -> None:
     with PromptParts(path, ["pre_{side}", "post_{side}"], names, progress=False) as parts:
         streamed_imprint(parts, ["pre", "post"], NAMES)
     columns = [f"{model}_{side}" for model in ("pre", "post") for side in ("chosen", "rejected")]
-    rewards = {
-        name: values.to_numpy()
-        for name, values in zip(columns, pq.read_table(path, columns=columns).columns, strict=True)
-    }
+    rewards = {name: pq.read_table(path, columns=[name]).column(0).to_numpy() for name in columns}
     alignment_resistance(rewards["post_chosen"], rewards["post_rejected"])
     reward_shift(*rewards.values())
     seconds = time.perf_counter() - start

@@ -218,9 +218,9 @@ def stability(rng: np.random.Generator) -> Found:
 
 CASES: list[tuple[str, str, Callable[[np.random.Generator], Found]]] = [
     ("Eq. (1), clustered (CRV1)", "200 pairs, prompts of 1-8", imprint(200)),
-    ("Eq. (1), clustered (CRV1)", "20 pairs, prompts of 1-8", imprint(20)),
-    ("Eq. (1), CR2 and Satterthwaite", "20 pairs, prompts of 1-8", imprint(20, "cr2")),
-    ("Eq. (1), wild cluster bootstrap", "20 pairs, prompts of 1-8", imprint(20, "wild")),
+    ("Eq. (1), clustered (CRV1)", "40 pairs, prompts of 1-8", imprint(40)),
+    ("Eq. (1), CR2 and Satterthwaite", "40 pairs, prompts of 1-8", imprint(40, "cr2")),
+    ("Eq. (1), wild cluster bootstrap", "40 pairs, prompts of 1-8", imprint(40, "wild")),
     ("Eq. (1), HC1 (ignores prompts)", "200 pairs, prompts of 1-8", imprint(200, "hc1")),
     ("Eq. (1), clustered, collinear", "200 pairs, latent correlation 0.9", imprint(200, correlation=0.9)),
     ("Eq. (1), simultaneous; Bonferroni", "10 features at once", simultaneous),

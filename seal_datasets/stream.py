@@ -87,7 +87,9 @@ class PromptParts:
             self._paths = [
                 Path(self._folder.name) / f"{part}.npy" for part in range(min(-(-n // pairs_per_part), _MOST_PARTS))
             ]
-            batches = table.to_batches(columns=wanted, batch_size=_ROWS_AT_ONCE)
+            batches = table.to_batches(
+                columns=wanted, batch_size=_ROWS_AT_ONCE, batch_readahead=1, fragment_readahead=1
+            )
             with tqdm(total=n, desc="Dealing pairs to parts", unit="pair", disable=not progress) as bar:
                 self._deal(batches, prompt, names, bar)
         except BaseException:

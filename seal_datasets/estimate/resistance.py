@@ -386,7 +386,9 @@ def _margins(chosen: ArrayLike, rejected: ArrayLike, chosen_name: str, rejected_
     # A difference may vanish or overflow where a comparison does not.
     with np.errstate(over="ignore"):
         margins = a - b
-    return np.where((margins == 0) & (a != b), np.copysign(np.finfo(float).tiny, a - b), margins)
+    lost = np.flatnonzero((margins == 0) & (a != b))
+    margins[lost] = np.where(a[lost] > b[lost], 1.0, -1.0) * np.finfo(float).tiny
+    return margins
 
 
 def _share_intervals(
@@ -404,7 +406,7 @@ def _share_intervals(
 def _by_margin(margins: Floats, aligned: Bools, n_bins: int, confidence: float) -> tuple[MarginBin, ...]:
     sizes = np.abs(margins)
     edges = np.unique(np.quantile(sizes, np.linspace(0, 1, n_bins + 1)[1:]))
-    bins = np.searchsorted(edges, sizes)
+    bins = np.searchsorted(edges, sizes).astype(np.int32)
     n, wrong = np.bincount(bins), np.bincount(bins, weights=~aligned)
     found = []
     for i in np.flatnonzero(n):

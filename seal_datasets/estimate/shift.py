@@ -193,11 +193,13 @@ def reward_shift(
         pre_origin, origin = (float(each.mean()) for each in references)
         reference = f"the mean reward of a reference set of {len(references[0]):,} texts, by model"
     angles = _angles(pre_chosen, pre_rejected, chosen, rejected)
-    centred = _angles(pre_chosen - pre_origin, pre_rejected - pre_origin, chosen - origin, rejected - origin)
-    before, after = pre_chosen - pre_rejected, chosen - rejected
-    change = after - before
-    with np.errstate(invalid="ignore", divide="ignore"):
-        standardised = after / _spread(after) - before / _spread(before)
+    centred = _angles(pre_chosen, pre_rejected, chosen, rejected, pre_origin, origin)
+    before, standardised = pre_chosen - pre_rejected, chosen - rejected
+    change = standardised - before
+    standardised /= _spread(standardised)
+    before /= _spread(before)
+    standardised -= before
+    del before
 
     def part(rows: Any) -> ShiftPart:  # noqa: ANN401 - an index
         inside = None if codes is None else codes[rows]
@@ -267,12 +269,19 @@ def reward_shift_angles(
     return _angles(*arrays.values())
 
 
-def _angles(pre_chosen: Floats, pre_rejected: Floats, chosen: Floats, rejected: Floats) -> Floats:
+def _angles(
+    pre_chosen: Floats,
+    pre_rejected: Floats,
+    chosen: Floats,
+    rejected: Floats,
+    pre_origin: float = 0.0,
+    origin: float = 0.0,
+) -> Floats:
     angles = np.empty(len(chosen))
     for start in range(0, len(chosen), _BLOCK):
         part = slice(start, start + _BLOCK)
-        a, b = _unit(pre_chosen[part], pre_rejected[part])
-        c, d = _unit(chosen[part], rejected[part])
+        a, b = _unit(pre_chosen[part] - pre_origin, pre_rejected[part] - pre_origin)
+        c, d = _unit(chosen[part] - origin, rejected[part] - origin)
         # atan2 of cross and dot stays exact where arccos of a rounded 1.0000000002 is nan.
         turned = np.degrees(np.arctan2(a * d - b * c, a * c + b * d))
         turned[turned == -180.0] = 180.0
@@ -289,8 +298,8 @@ def _summary(angles: Floats, codes: Codes | None, confidence: float) -> AngleSum
         status = "every pair has a zero reward vector"
         return AngleSummary(nan, nan, nan, nan, (nan, nan), nan, nan, nan, len(angles), len(angles), status)
     mean, error, interval = mean_interval(known, None if codes is None else codes[defined], confidence)
-    radians = np.radians(known)
-    x, y = float(np.cos(radians).mean()), float(np.sin(radians).mean())
+    parts = [np.radians(known[start : start + _BLOCK]) for start in range(0, len(known), _BLOCK)]
+    x, y = (sum(float(turn(each).sum()) for each in parts) / len(known) for turn in (np.cos, np.sin))
     length = min(math.hypot(x, y), 1.0)
     # Directions that cancel out leave rounding, which points nowhere.
     cancelled = length < 1e-12
