@@ -18,6 +18,7 @@ METRICS = (
     "alignment_robustness",
     "labeler_agreement",
     "labeler_stability",
+    "spoiler_balance",
 )
 
 NAMESPACE = "seal"

@@ -34,6 +34,7 @@ ARRAYS = {
     },
     "labeler_agreement": {"chosen_labels": X, "rejected_labels": Y},
     "labeler_stability": {"labels": X},
+    "spoiler_balance": {"chosen_features": X, "rejected_features": Y},
 }  # fmt: skip
 OPTIONS = {
     "alignment_resistance": {"pre_chosen_rewards": C, "pre_rejected_rewards": D},
@@ -41,6 +42,7 @@ OPTIONS = {
     "feature_imprint": {"groups": PROMPTS, **NAMES},
     "misalignment_drivers": {"groups": PROMPTS, **NAMES},
     "alignment_robustness": NAMES,
+    "spoiler_balance": {"groups": PROMPTS, "targets": ["kind"], **NAMES},
     "labeler_stability": {"labeler_names": ["first", "second"], "groups": PROMPTS},
     "labeler_agreement": {"target_names": ["harmless", "helpful"], "aligned": ALIGNED, "pre_aligned": AFTER},
 }

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from seal_datasets.errors import DataError
 from seal_datasets.estimate import spoiler_balance
 from seal_datasets.estimate.multiplicity import adjust_p
+from tests.estimate.test_published import LABEL_PAIRS
 
 NAMES = ["long", "warm", "harmless"]
 
@@ -199,6 +200,24 @@ def test_an_expected_accuracy_is_reached():
     assert row.accuracy == pytest.approx(0.25 + p / 2, abs=0.01)
     entropy = -(p * math.log(p) + (1 - p) * math.log(1 - p))
     assert row.pseudo_r2 == pytest.approx((1 - entropy / math.log(2)) / 2, abs=0.01)
+
+
+def test_published_label_pairs():
+    # hh-rlhf train; the published means are .942/.895 and .782/.703, and 121,517 pairs leave the labeler indifferent.
+    counts = list(LABEL_PAIRS.values())
+    chosen, rejected = (
+        np.repeat([[int(label) for label in pair[side]] for pair in LABEL_PAIRS], counts, axis=0) for side in (0, 1)
+    )
+    found = spoiler_balance(chosen, rejected, ["harmless", "helpful"], targets=["harmless"])
+    (row,) = found.spoilers
+    assert (round(row.mean_chosen, 3), round(row.mean_rejected, 3)) == (0.782, 0.703)
+    assert row.n_discordant == 32_998
+    assert found.n_equal_targets == 149_866
+    assert row.at_equal_targets.n_discordant == 19_071 + 8_917 + 193 + 168
+    assert row.at_equal_targets.difference == pytest.approx((19_071 + 168 - 8_917 - 193) / 149_866)
+    both = found.predictions[2]
+    assert both.n_ties == 121_517
+    assert both.accuracy == pytest.approx(0.555, abs=5e-4)
 
 
 def test_imbalance_across_targets_is_found_where_choices_are_balanced():

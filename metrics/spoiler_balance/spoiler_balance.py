@@ -1,0 +1,122 @@
+"""Balance of spoilers as an `evaluate` module: a thin shim over `seal_datasets.estimate.spoiler_balance`."""
+
+import datasets
+import evaluate
+
+from seal_datasets.estimate import spoiler_balance
+from seal_datasets.modules import CITATION
+from seal_datasets.table_input import TableInput
+
+_DESCRIPTION = """\
+Spoiler balance measures a preference dataset without any reward model: how spoiler features differ between chosen and
+rejected responses and between values of the target features, how large a share of the choices can be predicted from
+spoilers alone, and how many preferences contradict each other. What is out of balance here, a reward model can learn.
+"""
+
+_KWARGS_DESCRIPTION = """
+Args:
+    chosen_features (`list[list[float]]`): Values of the k features of the chosen response of each pair.
+    rejected_features (`list[list[float]]`): Values of the k features of the rejected response of each pair.
+    feature_names (`list[str]`): The k names.
+    spoilers (`list[str]`, *optional*): Names of the features to hold against the choices; all that are no targets.
+    targets (`list[str]`, defaults to none): Names of the features that choices are meant to follow.
+    groups (`list`, *optional*): Prompt id of each pair, to cluster errors and fold predictions by.
+    chosen_ids (`list`, *optional*): Ids or hashes, equal where chosen responses are the same text.
+    rejected_ids (`list`, *optional*): The same of the rejected responses. Consistency needs both, and `groups`.
+    adjust (`str`, defaults to `"bonferroni"`): How p-values are adjusted: also `"holm"`, `"bh"`.
+    confidence (`float`, defaults to 0.95): Level of the intervals.
+    min_discordant (`int`, defaults to 2): Discordant pairs, or texts, needed for a test.
+    n_folds (`int`, defaults to 5): Folds of the predictions; all pairs of a prompt are in one.
+    seed (`int`, defaults to 0): Of the folds.
+    dataset (`Dataset`, `DataFrame`, `pyarrow.Table` or mapping, *optional*): A whole table to take inputs from.
+    columns (`dict`, *optional*): The table's column for each input; a list of columns for a matrix.
+
+Returns:
+    `dict`: JSON-ready numbers; an undefined one is `None`, with a status that says why.
+    `spoilers`: for each spoiler, chosen minus rejected: `difference`, `std_error`, `p_value`, `p_adjusted`,
+    `confidence_interval`, `n`, `n_discordant`, `status`, `mean_chosen`, `mean_rejected`, `standardised_difference`,
+    `share_more_in_chosen` with `share_interval`, and `at_equal_targets`, the same difference over pairs whose responses
+    agree in every target; `across_targets`: for each spoiler and target the difference per unit of the target, over
+    texts, and the `correlation`; `predictions`: for `spoilers`, `targets` and `both` the cross-validated `accuracy` with
+    `confidence_interval`, `n_ties` and `pseudo_r2`; `consistency`: `n_same_response`, `n_duplicate`,
+    `n_contradictory`, `n_in_cycles` and `n_prompts_with_cycle`, or `None` and a `consistency_status`; besides these
+    counts and what the numbers rest on.
+
+Raises:
+    DataError: Lengths or shapes differ, or a value is missing or not finite; it names the input and its first bad row.
+
+Examples:
+
+    The chosen response is the longer one in two of the three pairs that differ:
+
+    >>> import evaluate
+    >>> from seal_datasets import metric_path
+    >>> metric = evaluate.load(metric_path("spoiler_balance"))  # or "seal/spoiler_balance"
+    >>> chosen, rejected = [[1, 1], [1, 1], [1, 0], [0, 0]], [[0, 1], [0, 0], [1, 0], [1, 0]]
+    >>> found = metric.compute(
+    ...     chosen_features=chosen, rejected_features=rejected, feature_names=["long", "harmless"], targets=["harmless"]
+    ... )
+    >>> row = found["spoilers"][0]
+    >>> row["difference"], row["n_discordant"], round(row["share_more_in_chosen"], 3), row["at_equal_targets"]["n"]
+    (0.25, 3, 0.667, 3)
+
+    Preferences that cannot all hold: two pairs on "p" contradict each other, three on "q" make a circle:
+
+    >>> found = metric.compute(
+    ...     chosen_features=[[0]] * 5, rejected_features=[[0]] * 5, feature_names=["long"],
+    ...     groups=["p", "p", "q", "q", "q"], chosen_ids=["a", "b", "a", "b", "c"], rejected_ids=["b", "a", "b", "c", "a"],
+    ... )
+    >>> found["consistency"]["n_contradictory"], found["consistency"]["n_in_cycles"]
+    (2, 5)
+"""
+
+
+@evaluate.utils.file_utils.add_start_docstrings(_DESCRIPTION, _KWARGS_DESCRIPTION)
+class SpoilerBalance(TableInput, evaluate.Metric):
+    """Balance of spoilers; see the module's description."""
+
+    def _info(self):
+        return evaluate.MetricInfo(
+            description=_DESCRIPTION,
+            citation=CITATION,
+            inputs_description=_KWARGS_DESCRIPTION,
+            features=datasets.Features(
+                {
+                    "chosen_features": datasets.List(datasets.Value("float64")),
+                    "rejected_features": datasets.List(datasets.Value("float64")),
+                }
+            ),
+            license="MIT",
+        )
+
+    def _compute(
+        self,
+        chosen_features,
+        rejected_features,
+        feature_names,
+        spoilers=None,
+        targets=(),
+        groups=None,
+        chosen_ids=None,
+        rejected_ids=None,
+        adjust="bonferroni",
+        confidence=0.95,
+        min_discordant=2,
+        n_folds=5,
+        seed=0,
+    ):
+        return spoiler_balance(
+            chosen_features,
+            rejected_features,
+            feature_names,
+            spoilers=spoilers,
+            targets=targets,
+            groups=groups,
+            chosen_ids=chosen_ids,
+            rejected_ids=rejected_ids,
+            adjust=adjust,
+            confidence=confidence,
+            min_discordant=min_discordant,
+            n_folds=n_folds,
+            seed=seed,
+        ).to_dict()
