@@ -5,8 +5,8 @@
     python benchmarks/estimators.py suite                 # every module of metrics/, by every way in
     python benchmarks/estimators.py scale --pairs 10000 100000 1000000 10000000
 
-Every figure is the smallest of several runs of the second call on; peers get the same arrays and one untimed call. BLAS
-runs on one thread unless OPENBLAS_NUM_THREADS says otherwise.
+Our figures are the fastest of several calls after a first one; peers get the same arrays and one untimed call, and where
+nothing else is said their second call is timed. BLAS runs on one thread unless OPENBLAS_NUM_THREADS says otherwise.
 """
 
 from __future__ import annotations
@@ -98,9 +98,16 @@ def compare() -> None:
     formula = f"reward ~ {' + '.join(NAMES)} | prompt"
     rows = [("seal_datasets `feature_imprint`", f"{ours:.3f}", "1", "")]
     mine = np.array([(row.coefficient, row.std_error) for row in fit.imprint])
-    seconds, reference = best(lambda: pyfixest.feols(formula, data=frame, vcov={"CRV1": "prompt"}), 3)
-    difference = np.abs(mine - np.column_stack([reference.coef(), reference.se()])).max()
-    rows.append(("pyfixest `feols`, CRV1", f"{seconds:.3f}", f"{seconds / ours:.1f}", f"{difference:.0e}"))
+
+    def feols() -> Any:  # noqa: ANN401 - pyfixest's result
+        return pyfixest.feols(formula, data=frame, vcov={"CRV1": "prompt"})
+
+    for title, repeats in (("second call", 1), ("fastest of five later ones", 5)):
+        seconds, reference = best(feols, repeats)
+        difference = np.abs(mine - np.column_stack([reference.coef(), reference.se()])).max()
+        rows.append(
+            (f"pyfixest `feols`, CRV1, {title}", f"{seconds:.3f}", f"{seconds / ours:.1f}", f"{difference:.0e}")
+        )
 
     panel = frame.assign(time=np.repeat([0, 1], PAIRS)).set_index(["prompt", "time"])
     seconds, reference = best(
