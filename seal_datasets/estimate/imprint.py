@@ -563,11 +563,9 @@ class _Regression:
             if not len(part.rows):
                 continue
             rows = part.rows if len(self.columns) == part.rows.shape[1] else part.rows[:, self.columns]
-            residuals = part.outcomes - rows @ self.solution.coefficients
-            self.residual_size = np.maximum(self.residual_size, np.abs(residuals).max(axis=0))
-            if not known:
-                continue
-            meat += score_products(rows, residuals, part.clusters)
+            products, largest = score_products(rows, part.outcomes, self.solution.coefficients, part.clusters)
+            meat += products
+            self.residual_size = np.maximum(self.residual_size, largest)
         if not known:
             return
         factor = cluster_factor(self.n_clusters, self.n, self.solution.rank + self.absorbed)
@@ -576,6 +574,7 @@ class _Regression:
         self.joint = np.moveaxis(np.diagonal(joint, axis1=2, axis2=3), -1, 0)
         if self.settings.errors in ("cr2", "wild"):
             # These regressions have a single part, the last.
+            residuals = part.outcomes - rows @ self.solution.coefficients
             for i, each in enumerate(residuals.T):
                 self._refine(i, rows, each, part.clusters)
 

@@ -147,31 +147,40 @@ def cluster_scores(rows: Floats, residuals: Floats, clusters: Codes | None) -> F
     return products if clusters is None else group_sums(products, clusters, int(clusters.max(initial=-1)) + 1)
 
 
-def score_products(rows: Floats, residuals: Floats, clusters: Codes | None) -> Floats:
+def score_products(
+    rows: Floats, outcomes: Floats, coefficients: Floats, clusters: Codes | None
+) -> tuple[Floats, Floats]:
     """Sums over clusters of the products of scores, within and between outcomes: the meat of sandwiches.
 
     Args:
         rows (`ndarray` of shape (n, k)): The design.
-        residuals (`ndarray` of shape (n, m)): Residuals of m outcomes.
+        outcomes (`ndarray` of shape (n, m)): Outcomes.
+        coefficients (`ndarray` of shape (k, m)): Their coefficients.
         clusters (`ndarray` of shape (n,), *optional*): Codes; each row is its own cluster when omitted.
 
     Returns:
-        `ndarray` of shape (m, m, k, k): For outcomes i and j the sum of s_i s_j'.
+        `tuple[ndarray, ndarray]`: For outcomes i and j the sum of s_i s_j', of shape (m, m, k, k); and the size of each
+        outcome's largest residual.
     """
-    (n, k), m = rows.shape, residuals.shape[1]
+    (n, k), m = rows.shape, outcomes.shape[1]
+    meat, largest = np.zeros((m, m, k, k)), np.zeros(m)
     if clusters is not None:
+        residuals = outcomes - rows @ coefficients
         scores = [cluster_scores(rows, each, clusters) for each in residuals.T]
-        return np.array([[one.T @ other for other in scores] for one in scores]).reshape(m, m, k, k)
-    meat = np.zeros((m, m, k, k))
+        meat = np.array([[one.T @ other for other in scores] for one in scores]).reshape(m, m, k, k)
+        return meat, np.abs(residuals).max(axis=0, initial=0.0)
     for start in range(0, n, _BLOCK):
-        part = slice(start, start + _BLOCK)
-        scores = [rows[part] * each[part, None] for each in residuals.T]
+        # Residuals and scores of a block while it is in the cache.
+        block = rows[start : start + _BLOCK]
+        residuals = outcomes[start : start + _BLOCK] - block @ coefficients
+        largest = np.maximum(largest, np.abs(residuals).max(axis=0))
+        scores = [block * each[:, None] for each in residuals.T]
         for i, one in enumerate(scores):
             for j, other in enumerate(scores[: i + 1]):
                 meat[i, j] += one.T @ other
     for i in range(m):
         meat[:i, i] = meat[i, :i]
-    return meat
+    return meat, largest
 
 
 def group_sums(values: Floats, codes: Codes, n_groups: int) -> Floats:

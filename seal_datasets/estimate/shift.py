@@ -266,7 +266,8 @@ def reward_shift_angles(
     }
     arrays = {name: finite(values, name) for name, values in given.items()}
     same_length(**arrays)
-    return _angles(*arrays.values())
+    pre_chosen, pre_rejected, chosen, rejected = arrays.values()
+    return _angles(pre_chosen, pre_rejected, chosen, rejected)
 
 
 def _angles(
