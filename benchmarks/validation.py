@@ -16,6 +16,7 @@ from typing import Any
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 import numpy as np
+from scipy import stats
 from tqdm import tqdm
 
 from seal_datasets.estimate import (
@@ -32,6 +33,7 @@ from seal_datasets.estimate import (
     shift_imprint,
     simex_imprint,
 )
+from seal_datasets.synthetic import planted_pairs
 from seal_datasets.version import __version__
 
 # What a draw found: whether its interval holds the truth, and whether its test rejects a true null.
@@ -72,6 +74,27 @@ def imprint(n: int, errors: str = "cluster", correlation: float = 0.0) -> Callab
         yield held(none.confidence_interval, 0.0), none.p_value < 0.05
 
     return draw
+
+
+def planted(**options: Any) -> Callable[[np.random.Generator], Found]:  # noqa: ANN401 - as planted_pairs
+    """Eq. (1) on the package's own planted pairs."""
+
+    def draw(rng: np.random.Generator) -> Found:
+        pairs = planted_pairs(200, imprint={"a": 1.0, "b": 0.0}, seed=int(rng.integers(1 << 30)), **options)
+        one, none = feature_imprint(pairs.rewards, pairs.features, pairs.groups, pairs.feature_names).imprint
+        yield held(one.confidence_interval, 1.0), None
+        yield held(none.confidence_interval, 0.0), none.p_value < 0.05
+
+    return draw
+
+
+def ties(rng: np.random.Generator) -> Found:
+    """Resistance where rewards are whole numbers: P(D <= 0) of a difference of two rounded normals."""
+    pairs = planted_pairs(300, imprint={"none": 0.0}, prompt_effect=0.0, decimals=0, seed=int(rng.integers(1 << 30)))
+    found = alignment_resistance(pairs.chosen_rewards, pairs.rejected_rewards)
+    edges = np.arange(-12, 13)
+    shares = stats.norm.cdf(edges + 0.5) - stats.norm.cdf(edges - 0.5)
+    yield held(found.confidence_interval, (1 + float(shares @ shares)) / 2), None
 
 
 def simultaneous(rng: np.random.Generator) -> Found:
@@ -223,6 +246,9 @@ CASES: list[tuple[str, str, Callable[[np.random.Generator], Found]]] = [
     ("Eq. (1), wild cluster bootstrap", "40 pairs, prompts of 1-8", imprint(40, "wild")),
     ("Eq. (1), HC1 (ignores prompts)", "200 pairs, prompts of 1-8", imprint(200, "hc1")),
     ("Eq. (1), clustered, collinear", "200 pairs, latent correlation 0.9", imprint(200, correlation=0.9)),
+    ("Eq. (1), clustered, planted_pairs", "200 pairs, prompts of 1-8", planted(pairs_per_prompt=(1, 8))),
+    ("Eq. (1), clustered, planted_pairs", "200 pairs, correlation 0.9", planted(correlation=0.9)),
+    ("resistance, Wilson, ties", "300 pairs, rewards whole numbers", ties),
     ("Eq. (1), simultaneous; Bonferroni", "10 features at once", simultaneous),
     ("change of imprint; any change", "3 models, 200 pairs, prompts of 1-8", change),
     ("Eq. (2), clustered", "300 pairs, prompts of 1-8", second),

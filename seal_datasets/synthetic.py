@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import special
 
 from seal_datasets.errors import DataError
 
@@ -31,6 +32,7 @@ class PlantedPairs:
         rewards (`ndarray` of shape (2n,)): Post-training rewards of the chosen texts, then of the rejected ones.
         pre_rewards (`ndarray` of shape (2n,)): The same before training.
         features (`ndarray` of shape (2n, k)): Features in that order.
+        labels (`ndarray` of shape (2n, k)): The features as a labeler gives them, some of them wrong.
         groups (`ndarray` of shape (2n,)): Prompt ids in that order.
     """
 
@@ -47,6 +49,7 @@ class PlantedPairs:
     rewards: Floats
     pre_rewards: Floats
     features: Floats
+    labels: Floats
     groups: NDArray[np.int64]
 
 
@@ -56,8 +59,12 @@ def planted_pairs(
     imprint: Mapping[str, float],
     pre_imprint: Mapping[str, float] | None = None,
     n_prompts: int | None = None,
+    pairs_per_prompt: tuple[int, int] | None = None,
     prompt_effect: float = 1.0,
     noise: float = 1.0,
+    correlation: float = 0.0,
+    label_error: float = 0.0,
+    decimals: int | None = None,
     seed: int,
 ) -> PlantedPairs:
     """Draw pairs whose rewards follow Eq. (1) with the stated imprints.
@@ -70,15 +77,21 @@ def planted_pairs(
         imprint (`Mapping[str, float]`): True post-training imprint by feature name.
         pre_imprint (`Mapping[str, float]`, *optional*): True pre-training imprint; 0 for every name left out.
         n_prompts (`int`, *optional*): Prompts, over which the pairs are spread evenly; one per pair when omitted.
+        pairs_per_prompt (`tuple[int, int]`, *optional*): Fewest and most pairs of a prompt, drawn evenly between; in place of
+            `n_prompts`, for clusters of uneven sizes.
         prompt_effect (`float`, defaults to 1.0): Standard deviation of the prompts' intercepts.
         noise (`float`, defaults to 1.0): Standard deviation of a text's noise.
+        correlation (`float`, defaults to 0.0): Latent correlation of a text's features, from 0 to below 1.
+        label_error (`float`, defaults to 0.0): Share of labels that are wrong, independent of all else.
+        decimals (`int`, *optional*): Rewards are rounded to so many, which makes ties.
         seed (`int`): Of the random numbers.
 
     Returns:
         `PlantedPairs`: The arrays and their truth.
 
     Raises:
-        DataError: There is no pair or no feature, more prompts than pairs, or a name is only in `pre_imprint`.
+        DataError: There is no pair or no feature, more prompts than pairs, a name is only in `pre_imprint`, or an option is
+            out of range.
 
     Example:
 
@@ -98,19 +111,37 @@ def planted_pairs(
             f"needed are at least one feature and 1 to n_pairs prompts, got {len(imprint)} feature(s), "
             f"n_pairs = {n_pairs} and n_prompts = {prompts}"
         )
+    if not (0 <= correlation < 1 and 0 <= label_error < 0.5):
+        raise DataError(
+            f"correlation must lie from 0 to below 1 and label_error from 0 to below 0.5, got {correlation} and {label_error}"
+        )
+    if pairs_per_prompt is not None and (n_prompts is not None or not 1 <= pairs_per_prompt[0] <= pairs_per_prompt[1]):
+        raise DataError(f"pairs_per_prompt is the fewest and the most, without n_prompts, got {pairs_per_prompt}")
     if unknown := sorted(set(before) - set(imprint)):
         raise DataError(f"pre_imprint names {', '.join(unknown)}, which imprint does not; use the same names in both")
     names = tuple(imprint)
     post_beta = np.array([imprint[name] for name in names], dtype=np.float64)
     pre_beta = np.array([before.get(name, 0.0) for name in names], dtype=np.float64)
     rng = np.random.default_rng(seed)
+    # Options draw from a stream of their own, so that they leave the rest of the draw as it is.
+    extra = np.random.default_rng([seed, 1])
     ids = np.arange(n_pairs, dtype=np.int64) % prompts
+    if pairs_per_prompt is not None:
+        low, high = pairs_per_prompt
+        ids = np.repeat(np.arange(n_pairs, dtype=np.int64), extra.integers(low, high + 1, n_pairs))[:n_pairs]
     groups = np.concatenate([ids, ids])
-    standard = rng.normal(size=prompts)[groups]
-    features = (rng.random((2 * n_pairs, len(names))) < 1 / (1 + np.exp(-standard[:, None]))).astype(np.float64)
+    standard = rng.normal(size=int(ids.max()) + 1)[groups]
+    uniform = rng.random((2 * n_pairs, len(names)))
+    if correlation:
+        common = extra.normal(size=(2 * n_pairs, 1))
+        uniform = special.ndtr(np.sqrt(correlation) * common + np.sqrt(1 - correlation) * special.ndtri(uniform))
+    features = (uniform < 1 / (1 + np.exp(-standard[:, None]))).astype(np.float64)
+    labels = np.where(extra.random(features.shape) < label_error, 1 - features, features) if label_error else features
     level = prompt_effect * standard
     pre = level + features @ pre_beta + noise * rng.normal(size=2 * n_pairs)
     post = level + features @ post_beta + noise * rng.normal(size=2 * n_pairs)
+    if decimals is not None:
+        pre, post = np.round(pre, decimals), np.round(post, decimals)
     return PlantedPairs(
         feature_names=names,
         imprint=post_beta,
@@ -125,5 +156,6 @@ def planted_pairs(
         rewards=post,
         pre_rewards=pre,
         features=features,
+        labels=labels,
         groups=groups,
     )

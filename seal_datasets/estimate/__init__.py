@@ -12,7 +12,7 @@
 | alignment robustness | Eq. (4) | `alignment_robustness` |
 | labeler preference and agreement | section 2.2, Table 1 | `labeler_agreement` |
 | balance of spoilers, consistency of preferences | Discussion | `spoiler_balance` |
-| a label's agreement with gold labels | | `label_accuracy`, `label_error_rates` |
+| a label's agreement with gold labels | | `label_accuracy`, `label_error_rates`, `implied_error_rate` |
 | agreement between labelers | | `labeler_stability` |
 | imprints from labels with errors | DSL, MC-SIMEX | `corrected_imprint`, `simex_imprint`, `label_error_curve` |
 """
@@ -55,6 +55,7 @@ from seal_datasets.estimate.label_error import (
     ErrorCurve,
     ErrorRates,
     corrected_imprint,
+    implied_error_rate,
     label_error_curve,
     label_error_rates,
     simex_imprint,
@@ -138,6 +139,7 @@ __all__ = [
     "alignment_resistance",
     "alignment_robustness",
     "feature_imprint",
+    "implied_error_rate",
     "label_accuracy",
     "labeler_agreement",
     "labeler_preference",

@@ -169,6 +169,42 @@ def label_error_rates(labels: ArrayLike, gold: ArrayLike, *, confidence: float =
     )
 
 
+def implied_error_rate(labels: ArrayLike, other: ArrayLike, *, confidence: float = 0.95) -> tuple[float, Interval]:
+    """How often two labelers must be wrong to disagree as often as they do, were they equally good and wrong independently.
+
+    Without gold this is what two labelers, or one asked twice, can say. Labelers of one kind are wrong together: then it is too
+    low. It feeds `simex_imprint` and tells where on `label_error_curve` to look.
+
+    Args:
+        labels (array-like of shape (n,)): The labeler's labels, 0 or 1.
+        other (array-like of shape (n,)): Another labeler's of the same texts, 0 or 1.
+        confidence (`float`, defaults to 0.95): Level of the interval, Wilson's of the disagreement, transformed.
+
+    Returns:
+        `tuple[float, tuple[float, float]]`: Share of wrong labels e, with 2 e (1 - e) the share of disagreements, and its
+        interval; 1/2 where labelers disagree on half of the texts or more.
+
+    Raises:
+        DataError: Lengths differ or a label is neither 0 nor 1.
+
+    Example:
+
+    ```python
+    >>> rate, _ = implied_error_rate([1] * 50 + [0] * 50, [1] * 41 + [0] * 50 + [1] * 9)
+    >>> round(rate, 3), round(2 * rate * (1 - rate), 3)
+    (0.1, 0.18)
+
+    ```
+    """
+    confidence_level(confidence)
+    one, two = indicator(labels, "labels"), indicator(other, "other")
+    n = same_length(labels=one, other=two)
+    apart = int((one != two).sum())
+    low, high = wilson(apart, n, confidence=confidence)
+    rate, low, high = ((1 - math.sqrt(max(1 - 2 * share, 0.0))) / 2 for share in (apart / n, low, high))
+    return rate, (low, high)
+
+
 def corrected_imprint(
     rewards: ArrayLike,
     features: ArrayLike,

@@ -8,10 +8,12 @@ from seal_datasets.errors import DataError
 from seal_datasets.estimate import (
     corrected_imprint,
     feature_imprint,
+    implied_error_rate,
     label_error_curve,
     label_error_rates,
     simex_imprint,
 )
+from seal_datasets.synthetic import planted_pairs
 
 
 def _draw(seed, n=3000, error=0.1, beta=(1.0,), differential=0.0):
@@ -191,3 +193,42 @@ def test_an_imprint_that_only_a_confounded_label_shows_flips():
     assert curve.coefficients[15] > curve.coefficients[0] > 0
     covered = [low <= 0.95 + 0.0 <= high for low, high in curve.confidence_intervals]
     assert any(covered[10:20])
+
+
+def test_two_labelers_imply_the_rate_that_makes_simex_take_off_the_bias():
+    pairs = planted_pairs(20_000, imprint={"a": 1.0}, label_error=0.05, seed=0)
+    again = planted_pairs(20_000, imprint={"a": 1.0}, label_error=0.05, seed=0)
+    assert (pairs.labels == again.labels).all()
+    rng = np.random.default_rng(1)
+    second = np.where(rng.random(40_000) < 0.05, 1 - pairs.features[:, 0], pairs.features[:, 0])
+    rate, (low, high) = implied_error_rate(pairs.labels[:, 0], second)
+    assert low < 0.05 < high
+    assert rate == pytest.approx(0.05, abs=0.004)
+    assert implied_error_rate([1, 0], [0, 1])[0] == 0.5
+    assert implied_error_rate([1, 0], [1, 0])[0] == 0.0
+    rates = {"a": 1 - rate}
+    arguments = (pairs.rewards, pairs.labels, pairs.groups, ["a"])
+    row = simex_imprint(*arguments, sensitivity=rates, specificity=rates, n_replicates=10).imprint[0]
+    assert abs(row.coefficient - 1) < 0.4 * abs(row.naive_coefficient - 1)
+
+
+def test_planted_options_do_what_they_say_and_leave_the_rest_of_the_draw():
+    plain = planted_pairs(4000, imprint={"a": 1.0, "b": 0.0}, seed=3)
+    wrong = planted_pairs(4000, imprint={"a": 1.0, "b": 0.0}, label_error=0.1, seed=3)
+    assert (plain.labels == plain.features).all()
+    assert (wrong.features == plain.features).all()
+    assert (wrong.labels != wrong.features).mean() == pytest.approx(0.1, abs=0.01)
+    alike = planted_pairs(4000, imprint={"a": 1.0, "b": 0.0}, correlation=0.9, seed=3)
+    assert np.corrcoef(alike.features.T)[0, 1] > np.corrcoef(plain.features.T)[0, 1] + 0.3
+    uneven = planted_pairs(4000, imprint={"a": 1.0}, pairs_per_prompt=(1, 8), seed=3)
+    assert set(np.bincount(uneven.prompts)[:-1]) == set(range(1, 9))
+    tied = planted_pairs(4000, imprint={"a": 1.0}, decimals=0, seed=3)
+    assert (tied.chosen_rewards == tied.rejected_rewards).mean() > 0.1
+    for bad in (
+        {"correlation": 1.0},
+        {"label_error": 0.5},
+        {"pairs_per_prompt": (0, 3)},
+        {"pairs_per_prompt": (1, 2), "n_prompts": 5},
+    ):
+        with pytest.raises(DataError, match=r"must lie from 0|is the fewest and the most"):
+            planted_pairs(10, imprint={"a": 1.0}, seed=0, **bad)
