@@ -288,7 +288,7 @@ def main() -> None:
         "",
         "Every number here is drawn: data are made with a stated truth, and counted is how often a 95 % interval holds it and",
         "how often a 5 % test rejects a null that is true. Made by `python benchmarks/validation.py`",
-        f"(seal_datasets {__version__}, {given.draws:,} draws a row; ± is one standard error, intervals of a draw counted as independent).",
+        f"(seal_datasets {__version__}, {given.draws:,} draws a row; ± is one standard error).",
         "Rows that fall short are here because they should: they show what an estimator does not allow for.",
         "",
         "| estimator | data | intervals that hold the truth | true nulls rejected |",
