@@ -24,7 +24,7 @@ from seal_datasets.estimate.inputs import (
     unique_names,
 )
 from seal_datasets.estimate.intervals import Interval, critical_value, two_sided_p
-from seal_datasets.estimate.linear import PERFECT, differing, fit_linear
+from seal_datasets.estimate.linear import PERFECT, differing, fit_linear, one_blas_thread
 from seal_datasets.estimate.logit import LogitFit, Patterns, find_patterns, fit_logit
 from seal_datasets.estimate.multiplicity import Adjustment, adjust_p
 from seal_datasets.estimate.result import Result
@@ -257,10 +257,11 @@ def binary_regression(
         none = dict.fromkeys(_NUMBERS, math.nan)
         row = {**none, "confidence_interval": (math.nan, math.nan), "method": "none", "status": "one_class"}
         return BinaryRegression((row,) * k, discordant, math.nan, 0, "none", 0, "no tests", "one_class")
-    if estimator == "linear_probability":
-        fit = _linear_probability(design, outcome, codes, confidence)
-    else:
-        fit = _logit(design, outcome, codes, patterns, estimator == "firth", confidence)
+    with one_blas_thread():
+        if estimator == "linear_probability":
+            fit = _linear_probability(design, outcome, codes, confidence)
+        else:
+            fit = _logit(design, outcome, codes, patterns, estimator == "firth", confidence)
     constant = discordant == 0
     rare = ~constant & (discordant < min_discordant)
     withheld = constant | rare

@@ -41,6 +41,7 @@ from seal_datasets.estimate.linear import (
     first_rows,
     group_sums,
     nonzero_counts,
+    one_blas_thread,
     score_products,
     solve,
     triangle,
@@ -503,6 +504,10 @@ class _Regression:
 
     def __init__(self, parts: Iterable[_Within], settings: _Settings) -> None:
         self.settings = settings
+        with one_blas_thread():
+            self._fit(parts, settings)
+
+    def _fit(self, parts: Iterable[_Within], settings: _Settings) -> None:
         k, self.pooled = len(settings.names), settings.effects == "pooled"
         r: Floats | None = None
         self.n = self.n_texts = self.n_groups = self.n_singletons = self.n_clusters = 0

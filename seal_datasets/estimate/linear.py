@@ -8,11 +8,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 import pandas as pd
 from scipy import sparse
+from threadpoolctl import ThreadpoolController  # type: ignore[import-untyped]
 
 from seal_datasets.estimate.inputs import Bools, Codes, Floats
 
@@ -68,6 +71,20 @@ class Solution:
     def bread(self) -> Floats:
         """Pseudo-inverse of the Gram matrix, of shape (k, k)."""
         return np.asarray(self.root @ self.root.T)
+
+
+def one_blas_thread() -> AbstractContextManager[object]:
+    """Keep BLAS to one thread: blocks are too small to share, and threads that wait for each other spin away the gain.
+
+    Beside another process on the same cores, two threads took twenty to a hundred times as long as one.
+    """
+    limited: AbstractContextManager[object] = _blas().limit(limits=1, user_api="blas")
+    return limited
+
+
+@lru_cache(maxsize=1)
+def _blas() -> ThreadpoolController:
+    return ThreadpoolController()
 
 
 def triangle(*columns: Floats, above: Floats | None = None) -> Floats:
@@ -319,9 +336,10 @@ def fit_linear(
     Source: Liang and Zeger (1986); the factor is Stata's.
     """
     n, k = design.shape
-    solution = solve(triangle(design, outcome), k)
-    coefficients = solution.coefficients[:, 0]
-    residuals = outcome - design @ coefficients
+    with one_blas_thread():
+        solution = solve(triangle(design, outcome), k)
+        coefficients = solution.coefficients[:, 0]
+        residuals = outcome - design @ coefficients
     size = float(np.abs(outcome).max(initial=0.0))
     residual_size = float(np.abs(residuals).max(initial=0.0)) / size if size else 0.0
     n_clusters = int(clusters.max()) + 1
