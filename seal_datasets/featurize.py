@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Iterator
 
-from datasets import Features, List, Value
+from datasets import Dataset, Features, List, Value
+from datasets.utils import tqdm
 
 from seal_datasets import schema
 from seal_datasets.labeler import PROMPT_VERSION, Labeler, Labels, Text, no_labels
@@ -67,11 +68,13 @@ def add_features(
     taxonomy: Taxonomy,
     *,
     pair_ids: Collection[str] | None = None,
-    batch_size: int = 8,
+    batch_size: int = 256,
 ) -> Pairs:
     """Add the labels a language model gives to every response, each asked blind to its side.
 
-    Responses are kept in the labeler's store as they come in, so an interrupted run asks only for what is missing.
+    A table is asked about first, with as many requests under way as the endpoint bears, and then labelled from the
+    labeler's store; a stream is asked about batch by batch. Responses are in the store as soon as they come in, so an
+    interrupted run asks only for what is missing.
 
     Args:
         pairs (`Dataset` or `IterableDataset`): Canonical pairs from `load_pairs`.
@@ -79,30 +82,35 @@ def add_features(
         taxonomy (`Taxonomy`): What to ask; `taxonomy.select([...])` asks for less.
         pair_ids (`Collection[str]`, *optional*): Label these pairs only; the others' labels are missing with the
             reason `not_sampled`. All pairs when omitted.
-        batch_size (`int`, defaults to 8): Rows per call; progress is shown as often.
+        batch_size (`int`, defaults to 256): Rows per call; a stream asks about so many at a time.
 
     Returns:
         `Dataset` or `IterableDataset`: The pairs with one column per feature and side, null where a label is missing,
-        and `labeling_failures_<side>`: which are missing and why.
+        and `labeling_failures_<side>`: which are missing and why. A labeler that gives probabilities adds
+        `probability_<name>_<side>` for each yes/no feature.
 
     Raises:
-        LabelerError: The endpoint is down or refuses to work; what was answered so far is in the store.
+        LabelerError: Too many texts got no label, or the endpoint is down or refuses to work; what was answered so far is
+            in the store.
     """
+    soft = [name for name in taxonomy.names if labeler.probabilities and taxonomy[name].type == "bool"]
+    answer = labeler.label
+    if isinstance(pairs, Dataset):
+        n_rows = len(pairs) if pair_ids is None else len(set(pair_ids))
+        with tqdm(total=2 * n_rows, desc="Asking", unit="text") as bar:
+            labeler.ask(_texts(pairs, pair_ids), taxonomy, progress=bar.update)
+        answer = labeler.read
 
     def label_batch(batch: Batch) -> Batch:
-        asked: dict[schema.Side, list[Text | tuple[str, str]]] = {
-            side: [
-                _text(batch, row, side) if pair_ids is None or pair_id in pair_ids else _NOT_SAMPLED
-                for row, pair_id in enumerate(batch[schema.PAIR_ID])
-            ]
-            for side in schema.SIDES
-        }
-        texts = [text for side in schema.SIDES for text in asked[side] if isinstance(text, Text)]
-        answers = dict(zip(texts, labeler.label(texts, taxonomy), strict=True))
+        asked = {side: [_text(batch, row, side, pair_ids) for row in range(len(batch[side]))] for side in schema.SIDES}
+        texts = [text for row in zip(*asked.values(), strict=True) for text in row if isinstance(text, Text)]
+        answers = dict(zip(texts, answer(texts, taxonomy), strict=True))
         columns: Batch = {}
         for side in schema.SIDES:
             labels = [answers[text] if isinstance(text, Text) else no_labels(taxonomy, *text) for text in asked[side]]
             columns.update(_label_columns(labels, taxonomy, side))
+            for name in soft:
+                columns[schema.probability_column(name, side)] = [each.probabilities.get(name) for each in labels]
         return columns
 
     return map_batches(
@@ -111,6 +119,7 @@ def add_features(
         new_columns={
             **feature_columns(taxonomy.features),
             **{schema.failures_column(side): _FAILURE_TYPE for side in schema.SIDES},
+            **{schema.probability_column(name, side): Value("float64") for name in soft for side in schema.SIDES},
         },
         provenance={
             "prompt_version": PROMPT_VERSION,
@@ -134,8 +143,21 @@ def _surface_batch(batch: Batch) -> Batch:
     return columns
 
 
-def _text(batch: Batch, row: int, side: schema.Side) -> Text | tuple[str, str]:
+def _texts(pairs: Dataset, pair_ids: Collection[str] | None) -> Iterator[Text]:
+    """The texts to label, those of one pair next to each other, read a thousand rows at a time."""
+    columns = (schema.PAIR_ID, schema.PROMPT, schema.REJECTED_PROMPT, *schema.SIDES)
+    for batch in pairs.select_columns(list(columns)).iter(1000):
+        for row in range(len(batch[schema.PAIR_ID])):
+            for side in schema.SIDES:
+                text = _text(batch, row, side, pair_ids)
+                if isinstance(text, Text):
+                    yield text
+
+
+def _text(batch: Batch, row: int, side: schema.Side, pair_ids: Collection[str] | None) -> Text | tuple[str, str]:
     """The text to label, or the reason and detail why there is none."""
+    if pair_ids is not None and batch[schema.PAIR_ID][row] not in pair_ids:
+        return _NOT_SAMPLED
     prompt, response = batch[schema.PROMPT][row], batch[side][row]
     if side == "rejected" and batch[schema.REJECTED_PROMPT][row] is not None:
         prompt = batch[schema.REJECTED_PROMPT][row]

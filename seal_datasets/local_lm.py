@@ -139,6 +139,7 @@ def _serve(weights: str, slots: int, threads: int) -> None:
 
     params = xllamacpp.CommonParams()
     params.model.path = weights
+    params.model_alias = {MODEL_NAME}
     params.n_parallel = slots
     params.n_ctx = _CONTEXT_TOKENS * slots
     params.cpuparams.n_threads = threads

@@ -6,7 +6,7 @@ A table of preference pairs moves through the pipeline from left to right and on
 |-------------|-----------------|
 | `load`      | `pair_id`, `prompt_id`, `prompt`, `chosen`, `rejected`, `conversation`, `problems`,            |
 |             | `rejected_prompt` and `rejected_conversation` (null unless the two prompts differ)             |
-| `featurize` | `feature_<name>_<side>`, `labeling_failures_<side>` |
+| `featurize` | `feature_<name>_<side>`, `labeling_failures_<side>`, `probability_<name>_<side>` |
 | `score`     | `reward_<model>_<side>`, `reward_status_<model>_<side>`, `reward_tokens_<model>_<side>` |
 | `audit`     | `partition`, `margin_<model>`, `regime`, `reward_shift_degrees`, `labeler_preference` |
 
@@ -56,6 +56,11 @@ def source_column(name: str) -> str:
 def feature_column(feature: str, side: Side) -> str:
     """Column of one feature's value for one side."""
     return f"feature_{feature}_{side}"
+
+
+def probability_column(feature: str, side: Side) -> str:
+    """Column of the labeler's probability that a yes/no feature is true of one side."""
+    return f"probability_{feature}_{side}"
 
 
 def gold_column(feature: str, side: Side) -> str:

@@ -1,42 +1,105 @@
 """A content-addressed store of LM responses: what was paid for once is never asked again.
 
-The key is a hash of everything that decides a response (model, messages, schema, sampling), never of a dataset or its
-order. The value is the raw response, so that a changed parser re-reads old responses for free. It is one SQLite file in
-write-ahead mode: a crash at any moment leaves every finished response readable, and threads may share it.
+A response is kept under its *subject*, a hash of everything that decides it but the questions (model, instructions, the
+text, sampling), and under the *questions* that were asked of it. So a taxonomy that gains a feature asks only for that
+feature, and a changed parser or role reads old responses again for free. Never is a dataset or its order part of a key.
+
+It is one SQLite file in write-ahead mode: threads and processes share it, and a process that dies at any byte leaves every
+finished response readable. Before a process asks, it *claims* the subject, so that two on one store do not pay twice.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+import os
+import platform
 import sqlite3
 import threading
-from collections.abc import Mapping
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 
 from seal_datasets.errors import DataError
 
-_SCHEMA = "CREATE TABLE IF NOT EXISTS responses (key TEXT PRIMARY KEY, response TEXT NOT NULL) WITHOUT ROWID"
+_VERSION = 2
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS questions (id INTEGER PRIMARY KEY, model TEXT, kind TEXT, asked TEXT, UNIQUE (model, kind, asked));
+CREATE TABLE IF NOT EXISTS responses (
+    subject BLOB NOT NULL, questions INTEGER NOT NULL REFERENCES questions, response TEXT NOT NULL, created REAL NOT NULL,
+    UNIQUE (subject, questions)
+);
+CREATE TABLE IF NOT EXISTS claims (subject BLOB PRIMARY KEY, owner TEXT NOT NULL, since REAL NOT NULL) WITHOUT ROWID;
+"""
+_LEASE_SECONDS = 900.0
+_CHUNK = 500
 
 
-def request_key(request: Mapping[str, object]) -> str:
-    """Hash of a request's content.
+@dataclass(frozen=True, slots=True)
+class Questions:
+    """What was asked in one request.
+
+    Attributes:
+        model (`str`): The model that was asked.
+        kind (`str`): In which form, e.g. `json_schema`.
+        asked (`tuple[str, ...]`): The questions, as digests of their wording or as names.
+    """
+
+    model: str
+    kind: str
+    asked: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class StoredResponse:
+    """A raw response: what was asked, what came back (text, usage, finish reason) and when (seconds since 1970)."""
+
+    questions: Questions
+    response: dict[str, object]
+    created: float
+
+
+@dataclass(frozen=True, slots=True)
+class StoreSummary:
+    """How many responses a store holds of one model and form, from when to when (seconds since 1970)."""
+
+    model: str
+    kind: str
+    n_responses: int
+    n_subjects: int
+    oldest: float
+    newest: float
+
+
+def subject_key(parts: Sequence[object]) -> bytes:
+    """Hash of what a response depends on.
 
     Args:
-        request (`Mapping[str, object]`): Everything that decides the response; JSON-ready, without keys or addresses.
+        parts (`Sequence[object]`): Everything that decides the response except the questions; JSON-ready, without API keys.
 
     Returns:
-        `str`: 32 hexadecimal digits, the same on every machine.
+        `bytes`: 16 bytes, the same on every machine.
+
+    Example:
+
+    ```python
+    >>> subject_key(["my-model", "a text"]).hex()
+    '19e93004c1aeb2f9decd22e0c72ccc52'
+
+    ```
     """
-    return hashlib.blake2b(json.dumps(request, sort_keys=True).encode(), digest_size=16).hexdigest()
+    return hashlib.blake2b(json.dumps(parts, sort_keys=True).encode(), digest_size=16).digest()
 
 
 class ResponseStore:
-    """Raw LM responses by request key.
+    """Raw LM responses by subject and questions.
 
     Args:
-        path (`str` or `Path`): The SQLite file, made when missing; `":memory:"` keeps nothing.
+        path (`str` or `Path`): The SQLite file, made when missing; `":memory:"` keeps nothing. A file that may not be
+            written is opened for reading only.
 
     Raises:
         DataError: The file cannot be opened or is not a store.
@@ -44,47 +107,251 @@ class ResponseStore:
     Example:
 
     ```python
+    >>> key, questions = subject_key(["my-model", "a text"]), Questions("my-model", "json_schema", ("is_kind",))
     >>> with ResponseStore(":memory:") as store:
-    ...     store.put("a1", {"content": "{}"})
-    ...     store.get("a1"), store.get("b2")
-    ({'content': '{}'}, None)
+    ...     store.put(key, questions, {"content": "{}"})
+    ...     [each.response for each in store.get(key)], store.get(b"other")
+    ([{'content': '{}'}], [])
 
     ```
     """
 
     def __init__(self, path: str | Path) -> None:
         self.path = str(path)
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
+        self._ids: dict[Questions, int] = {}
+        self._owner = f"{platform.node()}:{os.getpid()}"
         try:
-            if self.path != ":memory:":
-                Path(self.path).parent.mkdir(parents=True, exist_ok=True)
-            self._connection = sqlite3.connect(self.path, check_same_thread=False, timeout=60.0)
-            self._connection.execute("PRAGMA journal_mode=WAL")
-            self._connection.execute(_SCHEMA)
-            self._connection.commit()
+            self._connection = self._connect()
         except (sqlite3.Error, OSError) as error:
             raise DataError(
                 f"cannot use {self.path} as a store of responses: {error}; "
                 "give a writable path to a new or existing store"
             ) from error
 
-    def get(self, key: str) -> dict[str, object] | None:
-        """The response stored under a key, or `None`."""
-        with self._lock:
-            row = self._connection.execute("SELECT response FROM responses WHERE key = ?", (key,)).fetchone()
-        return None if row is None else json.loads(row[0])
+    def _connect(self) -> sqlite3.Connection:
+        exists = self.path != ":memory:" and Path(self.path).exists()
+        self.read_only = exists and not (os.access(self.path, os.W_OK) and os.access(Path(self.path).parent, os.W_OK))
+        if self.path != ":memory:" and not self.read_only:
+            Path(self.path).parent.mkdir(parents=True, exist_ok=True)
+        # A file in write-ahead mode that may not be written can only be read when promised that nobody else writes it.
+        address = f"{Path(self.path).absolute().as_uri()}?immutable=1" if self.read_only else self.path
+        connection = sqlite3.connect(
+            address, check_same_thread=False, timeout=60.0, isolation_level=None, uri=self.read_only
+        )
+        tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+        if "responses" in tables and connection.execute("PRAGMA user_version").fetchone()[0] != _VERSION:
+            raise sqlite3.DatabaseError("it was made by another version of seal_datasets, whose keys differ")
+        if not self.read_only:
+            connection.execute("PRAGMA journal_mode=WAL")
+            # In write-ahead mode NORMAL survives a process that dies; only a power cut can cost the last moments.
+            connection.execute("PRAGMA synchronous=NORMAL")
+            connection.executescript(f"BEGIN IMMEDIATE;{_SCHEMA}PRAGMA user_version={_VERSION};COMMIT;")
+        elif "responses" not in tables:
+            raise sqlite3.DatabaseError("it holds no responses")
+        return connection
 
-    def put(self, key: str, response: Mapping[str, object]) -> None:
-        """Keep a response; it is on disk when this returns."""
-        with self._lock:
-            self._connection.execute(
-                "INSERT OR REPLACE INTO responses VALUES (?, ?)", (key, json.dumps(dict(response)))
+    @contextmanager
+    def _writing(self) -> Iterator[sqlite3.Connection]:
+        if self.read_only:
+            raise DataError(
+                f"the store {self.path} may only be read, and there are responses to keep; make it writable"
             )
-            self._connection.commit()
+        with self._lock:
+            try:
+                self._connection.execute("BEGIN IMMEDIATE")
+                yield self._connection
+                self._connection.execute("COMMIT")
+            except BaseException as error:
+                if self._connection.in_transaction:
+                    self._connection.execute("ROLLBACK")
+                self._ids.clear()
+                if isinstance(error, sqlite3.Error):
+                    raise DataError(
+                        f"cannot write to the store {self.path}: {error}; what it held before is kept. "
+                        "Free space or mend the disk, then run the same command again"
+                    ) from error
+                raise
+
+    def get(self, subject: bytes) -> list[StoredResponse]:
+        """The responses about one subject, oldest first."""
+        return self.get_many([subject]).get(subject, [])
+
+    def get_many(self, subjects: Sequence[bytes]) -> dict[bytes, list[StoredResponse]]:
+        """The responses about each of several subjects, oldest first; subjects without any are left out."""
+        found: dict[bytes, list[StoredResponse]] = {}
+        with self._lock:
+            for start in range(0, len(subjects), _CHUNK):
+                chunk = subjects[start : start + _CHUNK]
+                rows = self._connection.execute(
+                    "SELECT subject, questions, response, created FROM responses "
+                    f"WHERE subject IN ({','.join('?' * len(chunk))}) ORDER BY created, rowid",
+                    chunk,
+                )
+                for subject, questions, response, created in rows.fetchall():
+                    stored = StoredResponse(self._questions(questions), json.loads(response), created)
+                    found.setdefault(subject, []).append(stored)
+        return found
+
+    def put(
+        self, subject: bytes, questions: Questions, response: Mapping[str, object], *, finished: bool = True
+    ) -> None:
+        """Keep a response; it is in the file when this returns.
+
+        Args:
+            subject (`bytes`): Of `subject_key`.
+            questions (`Questions`): What was asked.
+            response (`Mapping[str, object]`): What came back; JSON-ready.
+            finished (`bool`, defaults to `True`): Nothing more will be asked about the subject: give back the claim on it.
+
+        Raises:
+            DataError: The store cannot be written: the disk is full, or the file is for reading only.
+        """
+        text = json.dumps(dict(response), ensure_ascii=False)
+        with self._writing() as connection:
+            connection.execute(
+                "INSERT OR REPLACE INTO responses VALUES (?, ?, ?, ?)",
+                (subject, self._questions_id(questions), text, time.time()),
+            )
+            if finished:
+                connection.execute("DELETE FROM claims WHERE subject = ?", (subject,))
+
+    def claim(self, subjects: Sequence[bytes]) -> set[bytes]:
+        """Announce that this process is about to ask about some subjects.
+
+        Args:
+            subjects (`Sequence[bytes]`): Subjects without a response.
+
+        Returns:
+            `set[bytes]`: Those that are ours to ask; the others a living process on this machine, or another machine within
+            the last 15 minutes, has claimed before.
+        """
+        mine = set()
+        with self._writing() as connection:
+            for subject in subjects:
+                row = connection.execute("SELECT owner, since FROM claims WHERE subject = ?", (subject,)).fetchone()
+                if row is None or row[0] == self._owner or not _still_at_work(*row):
+                    connection.execute(
+                        "INSERT OR REPLACE INTO claims VALUES (?, ?, ?)", (subject, self._owner, time.time())
+                    )
+                    mine.add(subject)
+        return mine
+
+    def release(self, subjects: Iterable[bytes]) -> None:
+        """Give back claims on subjects that will not be asked after all."""
+        with self._writing() as connection:
+            connection.executemany(
+                "DELETE FROM claims WHERE subject = ? AND owner = ?", [(each, self._owner) for each in subjects]
+            )
 
     def __len__(self) -> int:
         with self._lock:
             return int(self._connection.execute("SELECT count(*) FROM responses").fetchone()[0])
+
+    def responses(self) -> Iterator[tuple[bytes, StoredResponse]]:
+        """Every response with its subject, oldest first; memory stays flat."""
+        last = 0
+        while True:
+            with self._lock:
+                rows = self._connection.execute(
+                    "SELECT rowid, subject, questions, response, created FROM responses "
+                    f"WHERE rowid > ? ORDER BY rowid LIMIT {_CHUNK}",
+                    (last,),
+                ).fetchall()
+                read = [(row[1], StoredResponse(self._questions(row[2]), json.loads(row[3]), row[4])) for row in rows]
+            if not rows:
+                return
+            yield from read
+            last = rows[-1][0]
+
+    def summary(self) -> list[StoreSummary]:
+        """What the store holds, one entry per model and form."""
+        with self._lock:
+            rows = self._connection.execute(
+                "SELECT model, kind, count(*), count(DISTINCT subject), min(created), max(created) "
+                "FROM responses JOIN questions ON questions.id = responses.questions GROUP BY model, kind ORDER BY 1, 2"
+            ).fetchall()
+        return [StoreSummary(*row) for row in rows]
+
+    def merge(self, other: ResponseStore) -> int:
+        """Take over responses that this store lacks.
+
+        Args:
+            other (`ResponseStore`): Where from; it is not changed.
+
+        Returns:
+            `int`: How many were new. Where both hold an answer to the same request, this store's stays.
+        """
+        before = len(self)
+        batch: list[tuple[bytes, StoredResponse]] = []
+        for entry in other.responses():
+            batch.append(entry)
+            if len(batch) == _CHUNK:
+                self._add(batch)
+                batch = []
+        self._add(batch)
+        return len(self) - before
+
+    def _add(self, batch: Iterable[tuple[bytes, StoredResponse]]) -> None:
+        with self._writing() as connection:
+            connection.executemany(
+                "INSERT OR IGNORE INTO responses VALUES (?, ?, ?, ?)",
+                [
+                    (subject, self._questions_id(each.questions), json.dumps(each.response), each.created)
+                    for subject, each in batch
+                ],
+            )
+
+    def prune(self, *, model: str | None = None, before: float | None = None, finish_reason: str | None = None) -> int:
+        """Delete responses; those that meet every condition given go.
+
+        Args:
+            model (`str`, *optional*): Only of this model.
+            before (`float`, *optional*): Only those older than this, in seconds since 1970.
+            finish_reason (`str`, *optional*): Only those that ended so, e.g. `"length"` for answers that were cut off.
+
+        Returns:
+            `int`: How many were deleted; their room in the file is given back.
+
+        Raises:
+            DataError: No condition was given.
+        """
+        conditions: list[tuple[str, object]] = []
+        if model is not None:
+            conditions.append(("questions IN (SELECT id FROM questions WHERE model = ?)", model))
+        if before is not None:
+            conditions.append(("created < ?", before))
+        if finish_reason is not None:
+            conditions.append(("json_extract(response, '$.finish_reason') = ?", finish_reason))
+        if not conditions:
+            raise DataError("prune needs a condition (model, before or finish_reason); to drop all, delete the file")
+        where = " AND ".join(condition for condition, _ in conditions)
+        with self._writing() as connection:
+            gone = connection.execute(f"DELETE FROM responses WHERE {where}", [value for _, value in conditions])
+        with self._lock:
+            self._connection.execute("VACUUM")
+        return gone.rowcount
+
+    def _questions_id(self, questions: Questions) -> int:
+        if questions not in self._ids:
+            row = (questions.model, questions.kind, json.dumps(questions.asked))
+            self._connection.execute("INSERT OR IGNORE INTO questions (model, kind, asked) VALUES (?, ?, ?)", row)
+            found = self._connection.execute(
+                "SELECT id FROM questions WHERE model = ? AND kind = ? AND asked = ?", row
+            ).fetchone()
+            self._ids[questions] = int(found[0])
+        return self._ids[questions]
+
+    def _questions(self, number: int) -> Questions:
+        for questions, known in self._ids.items():
+            if known == number:
+                return questions
+        model, kind, asked = self._connection.execute(
+            "SELECT model, kind, asked FROM questions WHERE id = ?", (number,)
+        ).fetchone()
+        questions = Questions(model, kind, tuple(json.loads(asked)))
+        self._ids[questions] = number
+        return questions
 
     def close(self) -> None:
         """Close the file."""
@@ -98,3 +365,18 @@ class ResponseStore:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self.close()
+
+
+def _still_at_work(owner: str, since: float) -> bool:
+    if time.time() - since > _LEASE_SECONDS:
+        return False
+    host, _, process = owner.rpartition(":")
+    if host != platform.node():
+        return True
+    try:
+        os.kill(int(process), 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:  # alive, and another user's
+        return True
+    return True

@@ -20,6 +20,7 @@ ORDER = [
         "files",
         "taxonomy",
         "store",
+        "client",
         "estimate",
         "synthetic",
         "demo",

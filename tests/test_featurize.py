@@ -3,6 +3,7 @@ import json
 import pytest
 from datasets import Dataset
 
+from seal_datasets import client
 from seal_datasets.errors import LabelerError
 from seal_datasets.featurize import add_features, add_surface_features
 from seal_datasets.labeler import Labeler
@@ -32,7 +33,7 @@ def test_labels_are_typed_columns_and_failures_are_rows_of_reasons(tiny_pairs):
     assert [failure["reason"] for failure in pairs["labeling_failures_chosen"][0]] == ["unknown_value"]
     assert {failure["reason"] for failure in pairs["labeling_failures_rejected"][3]} == {"no_text"}
     assert pairs["feature_last_response_is_helpful_rejected"][3] is None
-    assert len(endpoint.requests) == 7  # 8 texts, one of which is missing
+    assert len(endpoint.requests) == 14  # 8 texts, one of which is missing, and a repair each
 
 
 def test_an_empty_response_is_not_sent(tiny_pairs):
@@ -50,34 +51,54 @@ def test_only_the_named_pairs_are_sent(tiny_pairs):
         pairs = add_features(
             tiny_pairs, Labeler("m", base_url=endpoint.url), TAXONOMY, pair_ids={tiny_pairs["pair_id"][1]}
         )
-        assert len(endpoint.requests) == 2
+        assert len(endpoint.requests) == 4
     assert pairs["feature_last_response_is_helpful_chosen"][:] == [None, False, None, None]
     assert {failure["reason"] for failure in pairs["labeling_failures_chosen"][0]} == {"not_sampled"}
 
 
-def test_an_edited_taxonomy_asks_again_and_a_finished_run_asks_nothing(tiny_pairs, tmp_path):
+def test_an_added_feature_is_all_that_is_asked_and_a_finished_run_asks_nothing(tiny_pairs, tmp_path):
     from seal_datasets.store import ResponseStore
 
     tiny_pairs.save_to_disk(tmp_path / "pairs")
     pairs = Dataset.load_from_disk(tmp_path / "pairs")
     with Endpoint((200, ANSWER, "stop")) as endpoint, ResponseStore(tmp_path / "s.sqlite") as store:
-        for taxonomy, asked in ((TAXONOMY, 7), (TAXONOMY, 7), (TAXONOMY.select(["topics"]), 14)):
+        fewer = TAXONOMY.select(["last_response_is_helpful", "topics"])
+        for taxonomy, asked in ((fewer, 7), (fewer, 7), (TAXONOMY, 21), (TAXONOMY.select(["topics"]), 21)):
             add_features(pairs, Labeler("m", base_url=endpoint.url, store=store), taxonomy)
             assert len(endpoint.requests) == asked
 
 
-def test_a_crash_resumes_without_asking_twice(tiny_pairs, tmp_path):
+def test_a_crash_resumes_without_asking_twice(tiny_pairs, tmp_path, monkeypatch):
     from seal_datasets.store import ResponseStore
 
-    script = [(200, ANSWER, "stop")] * 3 + [(500, "down", None)] * 4 + [(200, ANSWER, "stop")]
+    monkeypatch.setattr(client, "_BACKOFF_SECONDS", 0.001)
+    monkeypatch.setattr(client, "_ATTEMPTS", 2)
+    taxonomy = TAXONOMY.select(["last_response_is_helpful", "topics"])
+    script = [(200, ANSWER, "stop")] * 3 + [(500, "down", None)] * 6 + [(200, ANSWER, "stop")]
     with Endpoint(*script) as endpoint, ResponseStore(tmp_path / "s.sqlite") as store:
         labeler = Labeler("m", base_url=endpoint.url, store=store, concurrency=1)
         with pytest.raises(LabelerError, match="refused to work"):
-            add_features(tiny_pairs, labeler, TAXONOMY)
+            add_features(tiny_pairs, labeler, taxonomy)
         kept = len(store)
-        add_features(tiny_pairs, labeler, TAXONOMY)
+        add_features(tiny_pairs, labeler, taxonomy)
         assert kept == 3
         assert labeler.n_requests == 7
+
+
+@pytest.mark.real_lm
+def test_probabilities_are_columns_beside_the_labels(tiny_pairs, embedded_lm):
+    labeler = Labeler(MODEL_NAME, base_url=embedded_lm.url, concurrency=4, probabilities=True)
+    pairs = add_features(tiny_pairs, labeler, TAXONOMY.select(["last_response_is_helpful"]))
+    probabilities = pairs["probability_last_response_is_helpful_chosen"][:]
+    assert [each >= 0.5 for each in probabilities] == pairs["feature_last_response_is_helpful_chosen"][:]
+    assert pairs["probability_last_response_is_helpful_rejected"][3] is None
+
+
+def test_a_stream_is_labelled_batch_by_batch(tiny_pairs):
+    with Endpoint((200, ANSWER, "stop")) as endpoint:
+        stream = tiny_pairs.to_iterable_dataset()
+        rows = list(add_features(stream, Labeler("m", base_url=endpoint.url), TAXONOMY, batch_size=2))
+    assert [row["feature_last_response_is_helpful_chosen"] for row in rows] == [False] * 4
 
 
 @pytest.mark.real_lm

@@ -4,16 +4,23 @@ The scripted endpoint is a double: it exists because a healthy server cannot be 
 """
 
 import json
+import random
+import subprocess
+import sys
 import threading
+import time
+from collections import Counter
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
+from seal_datasets import client
 from seal_datasets.errors import LabelerError
-from seal_datasets.labeler import Labeler, Text, parse_labels, render_messages
+from seal_datasets.labeler import Labeler, Labels, Text, parse_labels, render_messages
 from seal_datasets.local_lm import MODEL_NAME, EmbeddedLM
 from seal_datasets.store import ResponseStore
-from seal_datasets.taxonomy import load_taxonomy
+from seal_datasets.taxonomy import Taxonomy, load_taxonomy
 
 TAXONOMY = load_taxonomy().select(["last_response_is_harmless", "last_response_sentiment"])
 GOOD = json.dumps({"last_response_is_harmless": True, "last_response_sentiment": "neutral"})
@@ -64,6 +71,13 @@ class Handler(BaseHTTPRequestHandler):
         ("", "stop", ["not_json", "not_json"]),
         ("[true]", "stop", ["not_json", "not_json"]),
         (GOOD[:20], "length", ["cut_off", "cut_off"]),
+        ('{"last_response_is_harmless":' + " \n" * 200, "length", ["whitespace_flood", "whitespace_flood"]),
+        (None, "content_filter", ["refused", "refused"]),
+        (
+            '{"last_response_is_harmless": true, "last_response_is_harmless": false}',
+            "stop",
+            ["duplicate_key", "missing_key"],
+        ),
         ('{"last_response_is_harmless": "yes"}', "stop", ["wrong_type", "missing_key"]),
         (
             '{"last_response_is_harmless": null, "last_response_sentiment": "glum"}',
@@ -83,6 +97,17 @@ def test_refusal_and_partial_answers():
     partial = parse_labels('{"last_response_is_harmless": false, "last_response_sentiment": 3}', "stop", None, TAXONOMY)
     assert partial.values == {"last_response_is_harmless": False}
     assert [(each.feature, each.reason) for each in partial.failures] == [("last_response_sentiment", "wrong_type")]
+
+
+@pytest.mark.parametrize("around", ["```json\n{}\n```", "Here you are:\n{}\nAnything else?", "{}"])
+def test_words_around_the_object_are_passed_over(around):
+    assert parse_labels(around.replace("{}", GOOD), "stop", None, TAXONOMY).failures == ()
+
+
+def test_a_key_that_was_not_asked_for_is_noted_and_costs_no_label():
+    labels = parse_labels(GOOD.replace("{", '{"is_safe": true, '), "stop", None, TAXONOMY)
+    assert len(labels.values) == 2
+    assert [(each.feature, each.reason) for each in labels.failures] == [("*", "extra_key")]
 
 
 def test_dialogue_cannot_close_its_delimiter():
@@ -138,7 +163,6 @@ def test_a_server_that_is_down_is_named_with_its_address():
     with Endpoint((200, GOOD, "stop")) as endpoint:
         url = endpoint.url
     labeler = Labeler("m", base_url=url)
-    labeler._client = labeler._client.with_options(max_retries=0)
     with pytest.raises(LabelerError, match=f"cannot reach the labeler at {url}"):
         labeler.label([Text("p", "r")], TAXONOMY)
 
@@ -163,6 +187,137 @@ def test_no_key_and_no_address_is_an_error(monkeypatch):
     monkeypatch.delenv("OPENAI_API_KEY", raising=False)
     with pytest.raises(LabelerError, match="needs a key or the URL"):
         Labeler("gpt-4o-mini")
+
+
+def test_an_answer_that_cannot_be_read_is_shown_to_the_model_once(tmp_path):
+    half = '{"last_response_is_harmless": true, "last_response_sentiment": "glad"}'
+    rest = '{"last_response_sentiment": "positive"}'
+    with Endpoint((200, half, "stop"), (200, rest, "stop")) as endpoint, ResponseStore(tmp_path / "s") as store:
+        labeler = Labeler("m", base_url=endpoint.url, store=store)
+        assert labeler.label([Text("p", "r")], TAXONOMY)[0] == Labels(
+            {"last_response_is_harmless": True, "last_response_sentiment": 1}
+        )
+        labeler.label([Text("p", "r")], TAXONOMY)
+        _, repair = endpoint.requests
+    assert "got 'glad'" in repair["messages"][-1]["content"]
+    assert repair["response_format"]["json_schema"]["schema"]["required"] == ["last_response_sentiment"]
+
+
+def test_a_repair_that_fails_leaves_the_reason_and_is_not_tried_again():
+    with Endpoint((200, "no", "stop")) as endpoint:
+        labeler = Labeler("m", base_url=endpoint.url)
+        for _ in range(2):
+            (labels,) = labeler.label([Text("p", "r")], TAXONOMY)
+        assert len(endpoint.requests) == 2
+    assert {each.reason for each in labels.failures} == {"not_json"}
+
+
+def test_a_feature_that_is_added_is_asked_alone_and_roles_and_parsers_ask_nothing():
+    with Endpoint((200, GOOD, "stop")) as endpoint:
+        labeler = Labeler("m", base_url=endpoint.url)
+        labeler.label([Text("p", "r")], TAXONOMY.select(["last_response_is_harmless"]))
+        (labels,) = labeler.label([Text("p", "r")], TAXONOMY)
+        spoilers = Taxonomy("t", "2", tuple(replace(each, role="spoiler", priority=None) for each in TAXONOMY.features))
+        labeler.label([Text("p", "r")], spoilers)
+        schemas = [each["response_format"]["json_schema"]["schema"]["required"] for each in endpoint.requests]
+    assert schemas == [["last_response_is_harmless"], ["last_response_sentiment"]]
+    assert labels.values == {"last_response_is_harmless": True, "last_response_sentiment": 0}
+
+
+def test_an_endpoint_without_schemas_is_asked_in_plainer_forms():
+    refusals = [(400, f"response_format {kind} is not supported", None) for kind in ("json_schema", "json_object")]
+    with Endpoint(*refusals, (200, GOOD, "stop")) as endpoint:
+        labeler = Labeler("m", base_url=endpoint.url, concurrency=1)
+        assert [each.failures for each in labeler.label([Text("p", "a"), Text("p", "b")], TAXONOMY)] == [(), ()]
+        formats = [each.get("response_format", {}).get("type") for each in endpoint.requests]
+    assert formats == ["json_schema", "json_object", None, None]
+
+
+def test_overload_and_passing_failures_are_waited_out(monkeypatch):
+    monkeypatch.setattr(client, "_BACKOFF_SECONDS", 0.01)
+    with Endpoint((429, "slow down", None), (503, "busy", None), (500, "oops", None), (200, GOOD, "stop")) as endpoint:
+        labeler = Labeler("m", base_url=endpoint.url, concurrency=1)
+        assert labeler.label([Text("p", "a")], TAXONOMY)[0].failures == ()
+        assert (len(endpoint.requests), labeler.n_requests) == (4, 1)
+
+
+def test_an_answer_by_another_model_is_not_taken(monkeypatch):
+    monkeypatch.setattr(client, "_BACKOFF_SECONDS", 0.001)
+    with Endpoint((200, GOOD, "stop")) as endpoint:
+        (labels,) = Labeler("gpt-x", base_url=endpoint.url).label([Text("p", "a")], TAXONOMY)
+        assert {each.reason for each in labels.failures} == {"wrong_model"}
+        (labels,) = Labeler("gpt-x", base_url=endpoint.url, served_model="m").label([Text("p", "a")], TAXONOMY)
+        assert labels.failures == ()
+
+
+def test_too_many_failures_stop_the_run_with_the_last_reason():
+    with Endpoint((400, "no, thank you", None)) as endpoint:
+        labeler = Labeler("m", base_url=endpoint.url, max_failure_rate=0.2)
+        with pytest.raises(LabelerError, match=r"50 of 50 texts got no label.*20%.*request_rejected: .*no, thank you"):
+            labeler.label([Text("p", str(number)) for number in range(200)], TAXONOMY)
+        assert len(endpoint.requests) < 100
+
+
+KILLED = """
+import sys
+from seal_datasets.labeler import Labeler, Text
+from seal_datasets.store import ResponseStore
+from seal_datasets.taxonomy import load_taxonomy
+taxonomy = load_taxonomy().select(["last_response_is_harmless", "last_response_sentiment"])
+with ResponseStore(sys.argv[2]) as store:
+    labeler = Labeler("m", base_url=sys.argv[1], store=store, concurrency=4)
+    labeler.ask((Text("p", str(n)) for n in range(300)), taxonomy)
+"""
+
+
+def test_killed_at_random_moments_a_run_ends_as_if_undisturbed_and_pays_once(tmp_path):
+    """`Endpoint` is a double; what is under test is what a `kill -9` leaves behind, not the model."""
+    kills, concurrency = 6, 4
+    rng = random.Random(0)
+    with Endpoint((200, GOOD, "stop")) as endpoint:
+        command = [sys.executable, "-c", KILLED, endpoint.url, str(tmp_path / "s.sqlite")]
+        for _ in range(kills):
+            goal = len(endpoint.requests) + rng.randint(1, 45)
+            child = subprocess.Popen(command)
+            while len(endpoint.requests) < goal and child.poll() is None:
+                time.sleep(0.001)
+            child.kill()
+            child.wait()
+        assert subprocess.run(command, check=False).returncode == 0
+        sent = Counter(json.dumps(each) for each in endpoint.requests)
+        with ResponseStore(tmp_path / "s.sqlite") as store:
+            assert len(store) == 300
+            texts = [Text("p", str(number)) for number in range(300)]
+            labels = Labeler("m", base_url=endpoint.url, store=store).label(texts, TAXONOMY)
+        assert len(endpoint.requests) == sum(sent.values())
+    assert {tuple(each.values.items()) for each in labels} == {tuple(labels[0].values.items())}
+    assert all(each.failures == () for each in labels)
+    assert len(sent) == 300
+    assert sum(sent.values()) - 300 <= kills * concurrency
+
+
+def test_two_processes_on_one_store_share_the_work(tmp_path):
+    with Endpoint((200, GOOD, "stop")) as endpoint:
+        command = [sys.executable, "-c", KILLED, endpoint.url, str(tmp_path / "s.sqlite")]
+        children = [subprocess.Popen(command) for _ in range(2)]
+        assert [child.wait(60) for child in children] == [0, 0]
+        assert len(endpoint.requests) == 300
+
+
+@pytest.mark.real_lm
+def test_the_embedded_model_gives_probabilities_that_agree_with_its_labels(embedded_lm):
+    taxonomy = load_taxonomy().select(
+        ["last_response_is_refusal", "last_response_sentiment", "last_response_is_harmless"]
+    )
+    labeler = Labeler(MODEL_NAME, base_url=embedded_lm.url, concurrency=4, probabilities=True)
+    texts = [Text("\n\nHuman: Hi", " Hello! How can I help?"), Text("\n\nHuman: Hi", " Go away, fool.")]
+    for labels in labeler.label(texts, taxonomy):
+        assert labels.failures == ()
+        assert set(labels.probabilities) == {"last_response_is_refusal", "last_response_is_harmless"}
+        for name, probability in labels.probabilities.items():
+            assert 0.0 <= probability <= 1.0
+            assert labels.values[name] == (probability >= 0.5)
+    assert labeler.n_requests == 6
 
 
 @pytest.mark.real_lm
