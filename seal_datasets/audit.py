@@ -60,6 +60,9 @@ class AuditSettings:
         labeler (`str`): `"local"` (the embedded model), `"none"`, or the URL of an OpenAI-compatible endpoint.
         labeler_model (`str`, *optional*): Name of the model at that endpoint.
         label_limit (`int`, *optional*): Pairs to label, a seeded random sample; all when omitted.
+        probabilities (`bool`): Whether each yes/no feature is asked for alone, for its probability.
+        concurrency (`int`): Most requests at once to a labeler given by URL.
+        max_failure_rate (`float`): Share of texts without any label beyond which labeling stops.
         features (`tuple[str, ...]`): Features to ask the labeler for; the whole taxonomy when empty, or for the
             embedded labeler `EMBEDDED_FEATURES`.
         taxonomy (`str`): `"seal"` or the path of a YAML file.
@@ -75,6 +78,9 @@ class AuditSettings:
     labeler: str = "local"
     labeler_model: str | None = None
     label_limit: int | None = None
+    probabilities: bool = False
+    concurrency: int = 16
+    max_failure_rate: float = 0.5
     features: tuple[str, ...] = ()
     taxonomy: str = "seal"
     over_length: OverLength = "truncate"
@@ -88,7 +94,9 @@ class AuditSettings:
             raise DataError(f"the labeler must be 'local', 'none' or a URL, got {self.labeler!r}")
         if self.labeler.startswith("http") and not self.labeler_model:
             raise DataError("a labeler given by URL needs the name of its model (labeler_model)")
-        for name in ("limit", "label_limit"):
+        if not 0.0 <= self.max_failure_rate <= 1.0:
+            raise DataError(f"max_failure_rate must lie between 0 and 1, got {self.max_failure_rate}")
+        for name in ("limit", "label_limit", "concurrency"):
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise DataError(f"{name} must be at least 1, got {value}")
@@ -198,7 +206,15 @@ def label_pairs(
         found = len(store)
         pairs = add_features(pairs, labeler, taxonomy, pair_ids=sample)
         counts = {"n_asked": labeler.n_requests, "n_from_store": found}
-    _say(f"    asked {counts['n_asked']:,} texts; the store held {found:,} responses before")
+    failures = Counter(
+        failure["reason"]
+        for side in schema.SIDES
+        for row in pairs[schema.failures_column(side)]
+        for failure in row
+        if failure["reason"] != "not_sampled"
+    )
+    missing = ", ".join(f"{reason} {count:,}" for reason, count in failures.most_common()) or "none"
+    _say(f"    {counts['n_asked']:,} requests; the store held {found:,} responses before; labels missing: {missing}")
     return pairs, {
         **about,
         "prompt_version": PROMPT_VERSION,
@@ -219,11 +235,30 @@ def _endpoint(
                 "weak": True,
                 "weights": weights.name,
             }
-            yield Labeler(MODEL_NAME, base_url=server.url, concurrency=server.slots, store=store), about
+            yield (
+                Labeler(
+                    MODEL_NAME,
+                    base_url=server.url,
+                    concurrency=server.slots,
+                    store=store,
+                    probabilities=settings.probabilities,
+                    max_failure_rate=settings.max_failure_rate,
+                ),
+                about,
+            )
         return
     model = settings.labeler_model or ""
     about = {"model": model, "endpoint": settings.labeler, "weak": False}
-    yield Labeler(model, base_url=settings.labeler, api_key=api_key, store=store), about
+    labeler = Labeler(
+        model,
+        base_url=settings.labeler,
+        api_key=api_key,
+        concurrency=settings.concurrency,
+        store=store,
+        probabilities=settings.probabilities,
+        max_failure_rate=settings.max_failure_rate,
+    )
+    yield labeler, about
 
 
 def _sample(pair_ids: Sequence[str], size: int | None, seed: int) -> frozenset[str] | None:

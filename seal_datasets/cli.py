@@ -7,6 +7,7 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from datetime import date, datetime, time, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -110,6 +111,20 @@ def _parser() -> argparse.ArgumentParser:
     report.add_argument("folder", type=Path, help="folder of a finished audit")
     report.add_argument("--check", action="store_true", help="change nothing; exit 1 if any number differs")
 
+    store = _verb(verbs, "store", _store, "look into, export, merge or prune a store of LM responses",
+                  "seal store inspect labels.sqlite", "seal store export labels.sqlite --out labels.parquet",
+                  "seal store merge labels.sqlite colleague.sqlite",
+                  "seal store prune labels.sqlite --finish-reason length   # cut-off answers are asked for again")  # fmt: skip
+    store.add_argument("action", choices=["inspect", "export", "merge", "prune"], help="what to do")
+    store.add_argument("file", type=Path, help="the store")
+    store.add_argument("others", nargs="*", type=Path, help="merge: stores whose responses are taken over")
+    store.add_argument("--out", type=_parquet, help="export: Parquet file to write")
+    store.add_argument("--model", help="prune: only responses of this model")
+    store.add_argument(
+        "--before", type=date.fromisoformat, metavar="YYYY-MM-DD", help="prune: only older responses (UTC)"
+    )
+    store.add_argument("--finish-reason", help="prune: only responses that ended so, e.g. length")
+
     install = _verb(verbs, "install-metrics", _install_metrics,
                     'make evaluate.load("seal/alignment_resistance") work offline',
                     "seal install-metrics", "seal install-metrics reward_shift")  # fmt: skip
@@ -148,6 +163,12 @@ def _labeler_options(parser: argparse.ArgumentParser) -> None:
                         "is read from SEAL_LABELER_API_KEY")  # fmt: skip
     parser.add_argument("--labeler-model", help="name of the model at that endpoint")
     parser.add_argument("--label-limit", type=int, help="label only this many pairs, drawn with the seed")
+    parser.add_argument("--probabilities", action="store_true", help="ask each yes/no feature alone and keep P(true); "
+                        "needs an endpoint that returns log-probabilities")  # fmt: skip
+    parser.add_argument("--concurrency", type=int, default=16, help="most requests at once; fewer while the endpoint is "
+                        "overloaded (default: %(default)s)")  # fmt: skip
+    parser.add_argument("--max-failure-rate", type=float, default=0.5, help="stop when more than this share of texts, of "
+                        "50 or more, got no label (default: %(default)s)")  # fmt: skip
     parser.add_argument("--features", default="", help="features to label, comma-separated (default: the taxonomy's)")
     parser.add_argument("--taxonomy", default="seal", help="'seal' or a YAML file (default: %(default)s)")
 
@@ -179,6 +200,9 @@ def _audit(options: argparse.Namespace) -> int:
         labeler=options.labeler,
         labeler_model=options.labeler_model,
         label_limit=options.label_limit,
+        probabilities=options.probabilities,
+        concurrency=options.concurrency,
+        max_failure_rate=options.max_failure_rate,
         features=_names(options.features),
         taxonomy=options.taxonomy,
         over_length=options.over_length,
@@ -202,6 +226,9 @@ def _featurize(options: argparse.Namespace) -> int:
         labeler=options.labeler,
         labeler_model=options.labeler_model,
         label_limit=options.label_limit,
+        probabilities=options.probabilities,
+        concurrency=options.concurrency,
+        max_failure_rate=options.max_failure_rate,
         features=_names(options.features),
         taxonomy=options.taxonomy,
         seed=options.seed,
@@ -263,6 +290,36 @@ def _report(options: argparse.Namespace) -> int:
         return 1 if differing else 0
     for line in headline(write_report(options.folder)):
         sys.stdout.write(f"{line}\n")
+    return 0
+
+
+def _store(options: argparse.Namespace) -> int:
+    from seal_datasets.store import ResponseStore
+
+    for path in (options.file, *options.others):
+        if not path.is_file():
+            raise DataError(f"there is no store at {path}")
+    if (options.action == "merge") != bool(options.others) or (options.action == "export") != bool(options.out):
+        raise DataError("merge takes one or more other stores, export takes --out, and the other actions take neither")
+    with ResponseStore(options.file) as store:
+        if options.action == "inspect":
+            for each in store.summary():
+                oldest, newest = (datetime.fromtimestamp(moment, timezone.utc) for moment in (each.oldest, each.newest))
+                sys.stdout.write(
+                    f"{each.model}  {each.kind}  {each.n_responses:,} responses about {each.n_subjects:,} texts, "
+                    f"{oldest:%Y-%m-%d %H:%M} to {newest:%Y-%m-%d %H:%M} UTC\n"
+                )
+            sys.stdout.write(f"{len(store):,} responses\n")
+        elif options.action == "export":
+            sys.stdout.write(f"{store.export(options.out):,} responses written to {options.out}\n")
+        elif options.action == "merge":
+            for path in options.others:
+                with ResponseStore(path) as other:
+                    sys.stdout.write(f"{store.merge(other):,} new responses from {path}\n")
+        else:
+            before = options.before and datetime.combine(options.before, time(), timezone.utc).timestamp()
+            gone = store.prune(model=options.model, before=before, finish_reason=options.finish_reason)
+            sys.stdout.write(f"{gone:,} responses deleted, {len(store):,} are left\n")
     return 0
 
 

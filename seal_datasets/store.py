@@ -20,6 +20,7 @@ import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from types import TracebackType
 
@@ -332,6 +333,41 @@ class ResponseStore:
             self._connection.execute("VACUUM")
         return gone.rowcount
 
+    def export(self, path: str | Path) -> int:
+        """Write every response as a row of a Parquet file: subject, model, form, questions, raw response, tokens and time.
+
+        Args:
+            path (`str` or `Path`): File to write; it appears when it is whole.
+
+        Returns:
+            `int`: Rows written.
+        """
+        import pyarrow as pa  # type: ignore[import-untyped]
+        import pyarrow.parquet as pq  # type: ignore[import-untyped]
+
+        fields = pa.schema(
+            [
+                ("subject", pa.string()),
+                ("model", pa.string()),
+                ("kind", pa.string()),
+                ("asked", pa.list_(pa.string())),
+                ("content", pa.string()),
+                ("finish_reason", pa.string()),
+                ("prompt_tokens", pa.int64()),
+                ("completion_tokens", pa.int64()),
+                ("response", pa.string()),
+                ("created", pa.timestamp("us", tz="UTC")),
+            ]
+        )
+        partial, n_rows = Path(f"{path}.partial"), 0
+        entries = self.responses()
+        with pq.ParquetWriter(partial, fields) as writer:
+            while rows := [_as_row(*entry) for entry in islice(entries, 10_000)]:
+                writer.write_table(pa.Table.from_pylist(rows, schema=fields))
+                n_rows += len(rows)
+        partial.replace(path)
+        return n_rows
+
     def _questions_id(self, questions: Questions) -> int:
         if questions not in self._ids:
             row = (questions.model, questions.kind, json.dumps(questions.asked))
@@ -365,6 +401,23 @@ class ResponseStore:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self.close()
+
+
+def _as_row(subject: bytes, stored: StoredResponse) -> dict[str, object]:
+    response, usage = stored.response, stored.response.get("usage")
+    usage = usage if isinstance(usage, dict) else {}
+    return {
+        "subject": subject.hex(),
+        "model": stored.questions.model,
+        "kind": stored.questions.kind,
+        "asked": stored.questions.asked,
+        "content": response.get("content"),
+        "finish_reason": response.get("finish_reason"),
+        "prompt_tokens": usage.get("prompt_tokens"),
+        "completion_tokens": usage.get("completion_tokens"),
+        "response": json.dumps(response, ensure_ascii=False),
+        "created": int(stored.created * 1e6),
+    }
 
 
 def _still_at_work(owner: str, since: float) -> bool:

@@ -127,3 +127,27 @@ def test_a_key_is_read_from_the_environment_and_written_nowhere(data, tmp_path, 
 def test_the_module_runs_as_a_program():
     finished = subprocess.run([*SEAL, "--version"], capture_output=True, text=True, check=True)
     assert finished.stdout.startswith("seal_datasets ")
+
+
+def test_store_is_inspected_exported_merged_and_pruned(tmp_path, capsys):
+    from seal_datasets.store import Questions, ResponseStore, subject_key
+
+    ours, theirs = tmp_path / "ours.sqlite", tmp_path / "theirs.sqlite"
+    for path, numbers in ((ours, (1, 2)), (theirs, (2, 3))):
+        with ResponseStore(path) as store:
+            for number in numbers:
+                reason = "length" if number == 2 else "stop"
+                store.put(subject_key([number]), Questions("m", "json_schema", ("a",)), {"finish_reason": reason})
+    assert main(["store", "merge", str(ours), str(theirs)]) == 0
+    assert main(["store", "inspect", str(ours)]) == 0
+    assert main(["store", "export", str(ours), "--out", str(tmp_path / "x.parquet")]) == 0
+    assert main(["store", "prune", str(ours), "--finish-reason", "length"]) == 0
+    assert main(["store", "prune", str(ours), "--before", "2020-01-01"]) == 0
+    said = capsys.readouterr().out.splitlines()
+    assert said[0] == f"1 new responses from {theirs}"
+    assert said[1].startswith("m  json_schema  3 responses about 3 texts, 20")
+    assert said[2:4] == ["3 responses", f"3 responses written to {tmp_path / 'x.parquet'}"]
+    assert said[4:] == ["1 responses deleted, 2 are left", "0 responses deleted, 2 are left"]
+    assert main(["store", "inspect", str(tmp_path / "none.sqlite")]) == 2
+    assert main(["store", "export", str(ours)]) == 2
+    assert "there is no store at" in capsys.readouterr().err

@@ -193,3 +193,17 @@ def test_a_store_for_reading_only_can_be_read_and_says_so_when_written():
         done = subprocess.run([sys.executable, "-c", READER, path], capture_output=True, text=True, check=False)
     assert done.stdout.startswith("kept\n"), done.stderr
     assert "may only be read" in done.stdout
+
+
+def test_export_writes_every_response_as_a_row(tmp_path):
+    import pyarrow.parquet as pq
+
+    with ResponseStore(tmp_path / "s.sqlite") as store:
+        store.put(key(1), ASKED, {"content": "é", "finish_reason": "stop", "usage": {"prompt_tokens": 7}})
+        store.put(key(2), MORE, {"content": None})
+        assert store.export(tmp_path / "out.parquet") == 2
+    first, second = pq.read_table(tmp_path / "out.parquet").to_pylist()
+    assert (first["subject"], first["asked"], first["content"]) == (key(1).hex(), ["a", "b"], "é")
+    assert (first["prompt_tokens"], first["completion_tokens"], second["content"]) == (7, None, None)
+    assert abs(first["created"].timestamp() - time.time()) < 60
+    assert [path.name for path in tmp_path.glob("out*")] == ["out.parquet"]
