@@ -49,7 +49,7 @@ def test_the_parquet_holds_originals_features_rewards_and_results(audited):
 def test_running_again_asks_for_nothing_and_changes_nothing(audited, settings, capsys):
     out, report = audited
     again = run_audit(str(demo_path()), out, settings)
-    assert "asked 0 texts" in capsys.readouterr().err
+    assert "    0 requests;" in capsys.readouterr().err
     assert again == report
 
 

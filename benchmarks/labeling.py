@@ -1,0 +1,195 @@
+"""What labeling costs beside the model: throughput on an instant endpoint, memory, and a rerun over a full store.
+
+    python -m benchmarks.labeling            # an instant double of an endpoint, on the loopback interface
+    python -m benchmarks.labeling --real     # and the embedded model against a bare load generator
+
+The bare generator is the `openai` client in a loop of asyncio tasks: no store, no schema, no parsing, no retries.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import multiprocessing
+import resource
+import socket
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import openai
+from datasets import Dataset
+
+from seal_datasets import load_pairs
+from seal_datasets.featurize import add_features
+from seal_datasets.labeler import Labeler, Text, render_messages
+from seal_datasets.local_lm import MODEL_NAME, EmbeddedLM
+from seal_datasets.store import ResponseStore
+from seal_datasets.taxonomy import Taxonomy, load_taxonomy
+
+FEATURES = (
+    "last_response_is_harmless",
+    "last_response_is_helpful",
+    "last_response_is_honest",
+    "last_response_is_refusal",
+    "last_response_is_eloquent",
+    "last_response_sentiment",
+)
+
+
+def main() -> None:
+    """Run the benchmark and print its table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--texts", type=int, default=20_000)
+    parser.add_argument("--memory-texts", type=int, default=200_000)
+    parser.add_argument("--real", action="store_true", help="also measure on the embedded model (minutes)")
+    options = parser.parse_args()
+    taxonomy = load_taxonomy().select(FEATURES)
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    server = multiprocessing.get_context("spawn").Process(target=_serve, args=(port,), daemon=True)
+    server.start()
+    url = f"http://127.0.0.1:{port}/v1"
+    _await(port)
+    _instant(url, taxonomy, options.texts)
+    _memory(url, taxonomy, options.memory_texts)
+    server.kill()
+    if options.real:
+        with EmbeddedLM() as lm:
+            _against_a_bare_generator(lm.url, taxonomy)
+
+
+def _texts(n: int, start: int = 0) -> Iterator[Text]:
+    for number in range(start, start + n):
+        yield Text(
+            f"\n\nHuman: {'How do I boil an egg, and for how long? ' * 10}", f" Reply {number}. " + "Well. " * 60
+        )
+
+
+def _instant(url: str, taxonomy: Taxonomy, n: int) -> None:
+    seconds = _bare("m", url, taxonomy, list(_texts(n // 4, start=10**7)), 32)
+    _say("bare generator, instant endpoint", f"{n // 4 / seconds:,.0f} requests/s")
+    with tempfile.TemporaryDirectory() as folder, ResponseStore(Path(folder) / "s.sqlite") as store:
+        labeler = Labeler("m", base_url=url, store=store, concurrency=32)
+        wall, cpu = time.perf_counter(), time.process_time()
+        labeler.ask(_texts(n), taxonomy)
+        wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
+        _say(
+            "labeler, instant endpoint",
+            f"{n / wall:,.0f} requests/s, {n * len(FEATURES) / wall:,.0f} labels/s; {cpu / wall:.2f} cores",
+        )
+        start = time.perf_counter()
+        labeler.ask(_texts(n), taxonomy)
+        labeler.read(list(_texts(n)), taxonomy)
+        _say("the same again over the full store", f"{n / (time.perf_counter() - start):,.0f} texts/s")
+        texts = list(_texts(n))
+        rows = {
+            "prompt": [each.prompt for each in texts[::2]],
+            "chosen": [each.response for each in texts[::2]],
+            "rejected": [each.response for each in texts[1::2]],
+        }
+        pairs, _ = load_pairs(Dataset.from_dict(rows))
+        start = time.perf_counter()
+        labelled = add_features(pairs, labeler, taxonomy)
+        seconds = time.perf_counter() - start
+        _say("add_features over the full store", f"{len(labelled) / seconds:,.0f} pairs/s (two texts a pair)")
+
+
+def _memory(url: str, taxonomy: Taxonomy, n: int) -> None:
+    with tempfile.TemporaryDirectory() as folder, ResponseStore(Path(folder) / "s.sqlite") as store:
+        labeler = Labeler("m", base_url=url, store=store, concurrency=32)
+        labeler.ask(_texts(n // 10), taxonomy)
+        early = _peak()
+        start = time.perf_counter()
+        labeler.ask(_texts(n - n // 10, start=n // 10), taxonomy)
+        seconds = time.perf_counter() - start
+        _say(
+            f"{n:,} texts",
+            f"peak memory {early:.0f} MB after a tenth, {_peak():.0f} MB at the end; {n * 0.9 / seconds:,.0f} requests/s",
+        )
+
+
+def _against_a_bare_generator(url: str, taxonomy: Taxonomy) -> None:
+    number = 0
+    for concurrency in (1, 4, 16, 64):
+        n = max(16, concurrency)
+        bare = _bare(MODEL_NAME, url, taxonomy, list(_texts(n, start=number)), concurrency)
+        number += n
+        start = time.perf_counter()
+        Labeler(MODEL_NAME, base_url=url, concurrency=concurrency).ask(_texts(n, start=number), taxonomy)
+        ours = time.perf_counter() - start
+        number += n
+        _say(
+            f"embedded model, concurrency {concurrency}, {n} texts",
+            f"bare {bare:.1f} s, labeler {ours:.1f} s, {ours / bare:.2f}x",
+        )
+
+
+def _bare(model: str, url: str, taxonomy: Taxonomy, texts: list[Text], concurrency: int) -> float:
+    labeler = Labeler(model, base_url=url)
+
+    async def run() -> None:
+        async with openai.AsyncOpenAI(base_url=url, api_key="none", http_client=openai.DefaultAioHttpClient()) as api:
+            waiting = iter(texts)
+
+            async def work() -> None:
+                for text in waiting:
+                    body: dict[str, Any] = labeler._all_questions(text, taxonomy).body
+                    await api.chat.completions.create(model=model, **body)
+
+            await asyncio.gather(*(work() for _ in range(concurrency)))
+
+    start = time.perf_counter()
+    asyncio.run(run())
+    return time.perf_counter() - start
+
+
+def _serve(port: int) -> None:
+    from aiohttp import web
+
+    answer = dict.fromkeys(FEATURES, True) | {"last_response_sentiment": "neutral"}
+    message = {"role": "assistant", "content": json.dumps(answer)}
+    completion = {
+        "id": "1",
+        "object": "chat.completion",
+        "created": 0,
+        "model": "m",
+        "choices": [{"index": 0, "finish_reason": "stop", "message": message}],
+        "usage": {"prompt_tokens": 300, "completion_tokens": 60, "total_tokens": 360},
+    }
+    body = json.dumps(completion).encode()
+
+    async def reply(request: web.Request) -> web.Response:
+        await request.read()
+        return web.Response(body=body, content_type="application/json")
+
+    app = web.Application()
+    app.router.add_post("/v1/chat/completions", reply)
+    web.run_app(app, host="127.0.0.1", port=port, print=None)
+
+
+def _await(port: int) -> None:
+    for _ in range(100):
+        try:
+            socket.create_connection(("127.0.0.1", port)).close()
+        except OSError:
+            time.sleep(0.1)
+        else:
+            return
+
+
+def _peak() -> float:
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+def _say(what: str, figure: str) -> None:
+    sys.stdout.write(f"{what:<45} {figure}\n")
+    sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    main()
