@@ -26,7 +26,7 @@ from datasets import Dataset
 
 from seal_datasets import load_pairs
 from seal_datasets.featurize import add_features
-from seal_datasets.labeler import Labeler, Text, render_messages
+from seal_datasets.labeler import Labeler, Text
 from seal_datasets.local_lm import MODEL_NAME, EmbeddedLM
 from seal_datasets.store import ResponseStore
 from seal_datasets.taxonomy import Taxonomy, load_taxonomy

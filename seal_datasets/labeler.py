@@ -17,7 +17,7 @@ import hashlib
 import json
 import math
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any
@@ -330,24 +330,25 @@ class Labeler:
         """
         self._failed.clear()
         self._n_done = self._n_failed = 0
+        parser = _parser(taxonomy, self.probabilities)
         under_way: set[bytes] = set()
 
         async def handle(job: tuple[bytes, Text, bool]) -> None:
             subject, text, ours = job
-            while not ours and self._next_request(text, taxonomy, self.store.get(subject)):
+            while not ours and self._next_request(text, parser, self.store.get(subject)):
                 ours = bool(self.store.claim([subject]))
                 if not ours:  # another process is asking about this text
                     await asyncio.sleep(0.2)
             try:
-                await self._ask_one(subject, text, taxonomy)
+                await self._ask_one(subject, text, parser)
             finally:
                 under_way.discard(subject)
             progress(1)
 
-        self._client.for_each(self._open_jobs(iter(texts), taxonomy, under_way, progress), handle)
+        self._client.for_each(self._open_jobs(iter(texts), parser, under_way, progress), handle)
 
     def _open_jobs(
-        self, texts: Iterator[Text], taxonomy: Taxonomy, under_way: set[bytes], progress: Callable[[int], object]
+        self, texts: Iterator[Text], parser: _Parser, under_way: set[bytes], progress: Callable[[int], object]
     ) -> Iterator[tuple[bytes, Text, bool]]:
         """Texts about which something is to be asked, each with its subject and whether we could claim it."""
         while chunk := list(islice(texts, max(64, 4 * self._client.concurrency))):
@@ -356,7 +357,7 @@ class Labeler:
             open_ = {
                 subject: text
                 for subject, text in subjects.items()
-                if subject not in under_way and self._next_request(text, taxonomy, stored.get(subject, []))
+                if subject not in under_way and self._next_request(text, parser, stored.get(subject, []))
             }
             progress(len(chunk) - len(open_))
             under_way.update(open_)
@@ -364,9 +365,9 @@ class Labeler:
             for subject in sorted(open_, key=lambda each: each not in ours):  # those of other processes last
                 yield subject, open_[subject], subject in ours
 
-    async def _ask_one(self, subject: bytes, text: Text, taxonomy: Taxonomy) -> None:
+    async def _ask_one(self, subject: bytes, text: Text, parser: _Parser) -> None:
         stored = self.store.get(subject)
-        request = self._next_request(text, taxonomy, stored)
+        request = self._next_request(text, parser, stored)
         try:
             while request is not None:
                 try:
@@ -374,17 +375,17 @@ class Labeler:
                 except RequestFailed as failure:
                     if not self._lower_format(request.kind, failure):
                         raise
-                    request = self._next_request(text, taxonomy, stored)
+                    request = self._next_request(text, parser, stored)
                     continue
                 questions = Questions(self.model, request.kind, _digests(request.taxonomy))
                 stored.append(StoredResponse(questions, response, 0.0))
-                request = self._next_request(text, taxonomy, stored)
+                request = self._next_request(text, parser, stored)
                 self.store.put(subject, questions, response, finished=request is None)
         except RequestFailed as failure:
             self._failed[subject] = failure
             self.store.release([subject])
         self._n_done += 1
-        self._n_failed += not self._merge(stored, taxonomy, None).values
+        self._n_failed += not parser.merge(stored, None).values
         if self._n_done >= _FEWEST_TO_JUDGE and self._n_failed > self.max_failure_rate * self._n_done:
             last = next(reversed(self._failed.values()), None)
             raise LabelerError(
@@ -415,26 +416,20 @@ class Labeler:
         """
         subjects = [self._subject(text) for text in texts]
         stored = self.store.get_many(list(dict.fromkeys(subjects)))
-        return [self._merge(stored.get(each, []), taxonomy, self._failed.get(each)) for each in subjects]
+        parser = _parser(taxonomy, self.probabilities)
+        return [parser.merge(stored.get(each, []), self._failed.get(each)) for each in subjects]
 
     def _subject(self, text: Text) -> bytes:
         return subject_key([self.model, _INSTRUCTIONS, _SAMPLING, render_text(text)])
 
-    def _next_request(self, text: Text, taxonomy: Taxonomy, stored: Sequence[StoredResponse]) -> _Request | None:
+    def _next_request(self, text: Text, parser: _Parser, stored: Sequence[StoredResponse]) -> _Request | None:
         """What is still to be asked about a text, given what is stored of it; `None` when nothing is."""
-        asked: dict[bool, set[str]] = {True: set(), False: set()}
-        for each in stored:
-            asked[each.questions.kind == _YES_NO].update(each.questions.asked)
-        together = []
-        for feature in taxonomy.features:
-            alone = self.probabilities and feature.type == "bool"
-            if _digest(feature) not in asked[alone]:
-                if alone:
-                    return self._one_question(text, taxonomy.select([feature.name]))
-                together.append(feature.name)
+        alone, together = parser.missing(stored)
+        if alone:
+            return self._one_question(text, parser.taxonomy.select(alone[:1]))
         if together:
-            return self._all_questions(text, taxonomy.select(together))
-        return self._repair(text, taxonomy, stored)
+            return self._all_questions(text, parser.taxonomy.select(together))
+        return self._repair(text, parser, stored)
 
     def _one_question(self, text: Text, taxonomy: Taxonomy) -> _Request:
         question = f"{render_text(text)}\nQuestion: {taxonomy.features[0].question}\nAnswer Yes or No."
@@ -451,18 +446,17 @@ class Labeler:
         }
         return _Request(self._format, taxonomy, body)
 
-    def _repair(self, text: Text, taxonomy: Taxonomy, stored: Sequence[StoredResponse]) -> _Request | None:
+    def _repair(self, text: Text, parser: _Parser, stored: Sequence[StoredResponse]) -> _Request | None:
         """One more try at an answer that could not be read, showing the model what was wrong with it."""
-        by_digest = {_digest(feature): feature.name for feature in taxonomy.features}
         repaired = {each for one in stored if one.questions.kind == "repair" for each in one.questions.asked}
         for each in stored:
             if each.questions.kind not in _FORMATS:
                 continue
-            names = [by_digest[digest] for digest in each.questions.asked if digest in by_digest]
-            labels = _parse(each, taxonomy.select(names))
-            failed = [one for one in labels.failures if one.reason in _REPAIRABLE]
-            wanted = taxonomy.select([one.feature for one in failed])
-            if not failed or repaired.intersection(_digests(wanted)):
+            failed = [one for one in parser.parse(each).failures if one.reason in _REPAIRABLE]
+            if not failed:
+                continue
+            wanted = parser.taxonomy.select([one.feature for one in failed])
+            if repaired.intersection(_digests(wanted)):
                 continue
             errors = "; ".join(f"{one.feature}: {one.reason}, {one.detail}" for one in failed[:5])
             request = self._all_questions(text, wanted)
@@ -473,49 +467,106 @@ class Labeler:
             return _Request("repair", wanted, request.body)
         return None
 
-    def _merge(self, stored: Sequence[StoredResponse], taxonomy: Taxonomy, failure: RequestFailed | None) -> Labels:
-        """The labels that several responses about one text amount to; the first valid answer to a question counts."""
+
+class _Parser:
+    """Reads stored responses for one taxonomy; answers that are equal letter by letter are parsed once.
+
+    Args:
+        taxonomy (`Taxonomy`): The features wanted.
+        probabilities (`bool`): Whether yes/no features count only where they were asked for alone.
+    """
+
+    def __init__(self, taxonomy: Taxonomy, probabilities: bool) -> None:
+        self.taxonomy = taxonomy
+        self._names = taxonomy.names
+        self._by_digest = {_digest(feature): feature for feature in taxonomy.features}
+        self._alone = {key for key, each in self._by_digest.items() if probabilities and each.type == "bool"}
+        self._together = self._by_digest.keys() - self._alone
+        self._parse_answer = functools.lru_cache(maxsize=10_000)(self._parse_answer_once)
+
+    def missing(self, stored: Sequence[StoredResponse]) -> tuple[list[str], list[str]]:
+        """Names of the features that were never asked for: those to ask alone, and those to ask together."""
+        alone, together = self._alone, self._together
+        for each in stored:
+            if each.questions.kind == _YES_NO:
+                alone = alone.difference(each.questions.asked)
+            else:
+                together = together.difference(each.questions.asked)
+        if not alone and not together:
+            return [], []
+        return (
+            [each.name for key, each in self._by_digest.items() if key in alone],
+            [each.name for key, each in self._by_digest.items() if key in together],
+        )
+
+    def parse(self, stored: StoredResponse) -> Labels:
+        """The labels of this taxonomy that one response gives."""
+        response = stored.response
+        content, finish_reason, refusal = (
+            _text(response.get(name)) for name in ("content", "finish_reason", "refusal")
+        )
+        if stored.questions.kind != _YES_NO:
+            return self._parse_answer(stored.questions, content, finish_reason, refusal)
+        wanted = [key for key in stored.questions.asked if key in self._alone]
+        if not wanted:
+            return Labels()
+        return _parse_yes_no(self._by_digest[wanted[0]].name, response, refusal)
+
+    def _parse_answer_once(
+        self, questions: Questions, content: str | None, finish_reason: str | None, refusal: str | None
+    ) -> Labels:
+        names = [self._by_digest[key].name for key in questions.asked if key in self._together]
+        labels = parse_labels(content, finish_reason, refusal, self.taxonomy.select(names))
+        # What else was asked, or is repeated beside a mended answer, is not extra.
+        if len(names) < len(questions.asked) or questions.kind == "repair":
+            labels = Labels(labels.values, tuple(each for each in labels.failures if each.feature != "*"))
+        return labels
+
+    def merge(self, stored: Sequence[StoredResponse], failure: RequestFailed | None) -> Labels:
+        """The labels that several responses about one text amount to; the first valid answer to a question counts.
+
+        Args:
+            stored (`Sequence[StoredResponse]`): Oldest first.
+            failure (`RequestFailed`, *optional*): Why the last request about the text has no answer.
+
+        Returns:
+            `Labels`: Each feature in `values` or `failures`.
+        """
+        if len(stored) == 1 and not self._alone and stored[0].questions.asked == tuple(self._by_digest):
+            return self.parse(stored[0])
         values: dict[str, Label] = {}
         failures: dict[str, Failure] = {}
         probabilities: dict[str, float] = {}
-        by_digest = {_digest(feature): feature for feature in taxonomy.features}
         for each in stored:
-            alone = each.questions.kind == _YES_NO
-            features = [by_digest[digest] for digest in each.questions.asked if digest in by_digest]
-            features = [one for one in features if alone == (self.probabilities and one.type == "bool")]
-            if not features:
-                continue
-            labels = _parse(each, taxonomy.select([feature.name for feature in features]))
+            labels = self.parse(each)
             values = labels.values | values
             probabilities |= labels.probabilities
             failures |= {one.feature: one for one in labels.failures}
-        for name in taxonomy.names:
+        for name in self._names:
             if name not in values and name not in failures:
                 reason, detail = (failure.reason, failure.detail) if failure else ("not_asked", "no answer is stored")
                 failures[name] = Failure(name, reason, detail)
-        ordered = {name: values[name] for name in taxonomy.names if name in values}
-        missing = (failures[name] for name in (*taxonomy.names, "*") if name in failures and name not in values)
+        ordered = {name: values[name] for name in self._names if name in values}
+        missing = (failures[name] for name in (*self._names, "*") if name in failures and name not in values)
         return Labels(ordered, tuple(missing), probabilities)
 
 
-def _parse(stored: StoredResponse, taxonomy: Taxonomy) -> Labels:
-    response = stored.response
-    content, finish_reason, refusal = (response.get(name) for name in ("content", "finish_reason", "refusal"))
-    if stored.questions.kind != _YES_NO:
-        # What else was asked, or is repeated beside a mended answer, is not extra.
-        if stored.questions.asked != _digests(taxonomy) or stored.questions.kind == "repair":
-            whole = parse_labels(_text(content), _text(finish_reason), _text(refusal), taxonomy)
-            return Labels(whole.values, tuple(each for each in whole.failures if each.feature != "*"))
-        return parse_labels(_text(content), _text(finish_reason), _text(refusal), taxonomy)
-    (name,) = taxonomy.names
+@functools.lru_cache(maxsize=8)
+def _parser(taxonomy: Taxonomy, probabilities: bool) -> _Parser:
+    return _Parser(taxonomy, probabilities)
+
+
+def _parse_yes_no(name: str, response: Mapping[str, object], refusal: str | None) -> Labels:
     top_logprobs = response.get("top_logprobs")
     if refusal:
-        return no_labels(taxonomy, "refused", str(refusal)[:200])
+        return Labels({}, (Failure(name, "refused", refusal[:200]),))
     if not isinstance(top_logprobs, list):
-        return no_labels(taxonomy, "no_logprobs", "the endpoint returned no log-probabilities; label without them")
+        detail = "the endpoint returned no log-probabilities; label without them"
+        return Labels({}, (Failure(name, "no_logprobs", detail),))
     probability = read_probability(top_logprobs)
     if math.isnan(probability):
-        return no_labels(taxonomy, "no_answer_word", f"neither yes nor no is likely; the answer began {content!r}")
+        detail = f"neither yes nor no is likely; the answer began {response.get('content')!r}"
+        return Labels({}, (Failure(name, "no_answer_word", detail[:200]),))
     return Labels({name: probability >= 0.5}, (), {name: probability})
 
 
