@@ -130,15 +130,14 @@ def _against_a_bare_generator(url: str, taxonomy: Taxonomy) -> None:
 
 
 def _bare(model: str, url: str, taxonomy: Taxonomy, texts: list[Text], concurrency: int) -> float:
-    labeler = Labeler(model, base_url=url)
+    jobs = Labeler(model, base_url=url)._jobs(texts, taxonomy)
 
     async def run() -> None:
         async with openai.AsyncOpenAI(base_url=url, api_key="none", http_client=openai.DefaultAioHttpClient()) as api:
-            waiting = iter(texts)
 
             async def work() -> None:
-                for text in waiting:
-                    body: dict[str, Any] = labeler._all_questions(text, taxonomy).body
+                for job in jobs:
+                    body: dict[str, Any] = next(job.requests([], "json_schema")).body
                     await api.chat.completions.create(model=model, **body)
 
             await asyncio.gather(*(work() for _ in range(concurrency)))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import json
+import math
 import platform
 import sys
 from collections import Counter
@@ -18,9 +19,10 @@ from datasets import Dataset, Features, Value, concatenate_datasets
 
 from seal_datasets import report, schema
 from seal_datasets.analyze import derived_columns
+from seal_datasets.cost import Budget, Usage, load_prices
 from seal_datasets.demo import demo_path
 from seal_datasets.errors import DataError, import_extra
-from seal_datasets.featurize import add_features, add_surface_features
+from seal_datasets.featurize import add_features, add_surface_features, plan_features
 from seal_datasets.labeler import PROMPT_VERSION, Labeler
 from seal_datasets.load import load_pairs
 from seal_datasets.local_lm import MODEL_NAME, EmbeddedLM, embedded_weights
@@ -63,6 +65,8 @@ class AuditSettings:
         probabilities (`bool`): Whether each yes/no feature is asked for alone, for its probability.
         concurrency (`int`): Most requests at once to a labeler given by URL.
         max_failure_rate (`float`): Share of texts without any label beyond which labeling stops.
+        budget (`float`, *optional*): Dollars that labeling may cost; texts beyond it have no labels.
+        prices (`str`, *optional*): YAML file of models' prices; the packaged one when omitted.
         features (`tuple[str, ...]`): Features to ask the labeler for; the whole taxonomy when empty, or for the
             embedded labeler `EMBEDDED_FEATURES`.
         taxonomy (`str`): `"seal"` or the path of a YAML file.
@@ -81,6 +85,8 @@ class AuditSettings:
     probabilities: bool = False
     concurrency: int = 16
     max_failure_rate: float = 0.5
+    budget: float | None = None
+    prices: str | None = None
     features: tuple[str, ...] = ()
     taxonomy: str = "seal"
     over_length: OverLength = "truncate"
@@ -205,7 +211,7 @@ def label_pairs(
     with ResponseStore(store_path) as store, _endpoint(settings, store, api_key) as (labeler, about):
         found = len(store)
         pairs = add_features(pairs, labeler, taxonomy, pair_ids=sample)
-        counts = {"n_asked": labeler.n_requests, "n_from_store": found}
+        spent = _spent(store, settings)
     failures = Counter(
         failure["reason"]
         for side in schema.SIDES
@@ -214,12 +220,50 @@ def label_pairs(
         if failure["reason"] != "not_sampled"
     )
     missing = ", ".join(f"{reason} {count:,}" for reason, count in failures.most_common()) or "none"
-    _say(f"    {counts['n_asked']:,} requests; the store held {found:,} responses before; labels missing: {missing}")
+    _say(f"    {labeler.n_requests:,} requests; the store held {found:,} responses before; labels missing: {missing}")
+    _say(
+        f"    {labeler.budget.usage}, {_dollars(labeler.budget.spent)}; with all the store holds: {spent['responses']}"
+    )
     return pairs, {
         **about,
+        "spent": spent,
         "prompt_version": PROMPT_VERSION,
         "n_pairs_sampled": None if sample is None else len(sample),
     }
+
+
+def plan_labels(
+    pairs: Dataset, taxonomy: Taxonomy, settings: AuditSettings, store_path: Path, *, api_key: str | None = None
+) -> str:
+    """Say what `label_pairs` would ask and cost, asking nothing; the arguments are the same.
+
+    Returns:
+        `str`: Texts, requests, tokens and dollars, and the date of the prices.
+    """
+    if settings.labeler == "none":
+        return "no labeler, nothing to ask"
+    sample = _sample(pairs[schema.PAIR_ID][:], settings.label_limit, settings.seed)
+    with ResponseStore(store_path if store_path.exists() else ":memory:") as store:
+        labeler = _labeler(settings, store, "http://127.0.0.1/v1" if settings.labeler == "local" else None, api_key)
+        plan = plan_features(pairs, labeler, taxonomy, pair_ids=sample)
+    return f"{plan} (prices of {load_prices(settings.prices).as_of})"
+
+
+def _spent(store: ResponseStore, settings: AuditSettings) -> dict[str, str]:
+    """What all responses in the store were billed, in words."""
+    prices = load_prices(settings.prices)
+    whole, dollars = Usage(), 0.0
+    for (model, batch), usage in store.usage().items():
+        whole += usage
+        dollars += prices.price(model, batch=batch).cost(usage)
+    return {
+        "responses": f"{whole}, {_dollars(dollars)}",
+        "prices": f"{prices.as_of}, {prices.source}",
+    }
+
+
+def _dollars(amount: float) -> str:
+    return "cost unknown" if math.isnan(amount) else f"${amount:,.4f}"
 
 
 @contextmanager
@@ -235,30 +279,27 @@ def _endpoint(
                 "weak": True,
                 "weights": weights.name,
             }
-            yield (
-                Labeler(
-                    MODEL_NAME,
-                    base_url=server.url,
-                    concurrency=server.slots,
-                    store=store,
-                    probabilities=settings.probabilities,
-                    max_failure_rate=settings.max_failure_rate,
-                ),
-                about,
-            )
+            yield _labeler(settings, store, server.url, None, server.slots), about
         return
-    model = settings.labeler_model or ""
-    about = {"model": model, "endpoint": settings.labeler, "weak": False}
-    labeler = Labeler(
+    about = {"model": settings.labeler_model or "", "endpoint": settings.labeler, "weak": False}
+    yield _labeler(settings, store, None, api_key), about
+
+
+def _labeler(
+    settings: AuditSettings, store: ResponseStore, local_url: str | None, api_key: str | None, slots: int = 1
+) -> Labeler:
+    model = MODEL_NAME if local_url else settings.labeler_model or ""
+    limit = math.inf if settings.budget is None else settings.budget
+    return Labeler(
         model,
-        base_url=settings.labeler,
-        api_key=api_key,
-        concurrency=settings.concurrency,
+        base_url=local_url or settings.labeler,
+        api_key=None if local_url else api_key,
+        concurrency=slots if local_url else settings.concurrency,
         store=store,
         probabilities=settings.probabilities,
         max_failure_rate=settings.max_failure_rate,
+        budget=Budget(limit, load_prices(settings.prices).price(model)),
     )
-    yield labeler, about
 
 
 def _sample(pair_ids: Sequence[str], size: int | None, seed: int) -> frozenset[str] | None:

@@ -17,6 +17,7 @@ from seal_datasets.version import __version__
 if TYPE_CHECKING:
     from datasets import Dataset
 
+    from seal_datasets.audit import AuditSettings
     from seal_datasets.train import TrainingSettings
 
 _EXAMPLES = """\
@@ -169,6 +170,10 @@ def _labeler_options(parser: argparse.ArgumentParser) -> None:
                         "overloaded (default: %(default)s)")  # fmt: skip
     parser.add_argument("--max-failure-rate", type=float, default=0.5, help="stop when more than this share of texts, of "
                         "50 or more, got no label (default: %(default)s)")  # fmt: skip
+    parser.add_argument("--dry-run", action="store_true", help="say what labeling would ask and cost, and ask nothing")
+    parser.add_argument("--budget", type=float, metavar="DOLLARS", help="spend no more; texts beyond it have no labels, and "
+                        "the same command with more goes on")  # fmt: skip
+    parser.add_argument("--prices", metavar="FILE", help="YAML table of models' prices (default: the packaged one)")
     parser.add_argument("--features", default="", help="features to label, comma-separated (default: the taxonomy's)")
     parser.add_argument("--taxonomy", default="seal", help="'seal' or a YAML file (default: %(default)s)")
 
@@ -187,6 +192,7 @@ def _training_options(parser: argparse.ArgumentParser) -> None:
 
 def _audit(options: argparse.Namespace) -> int:
     from seal_datasets.audit import DEMO_TRAINING, AuditSettings, run_audit
+    from seal_datasets.demo import demo_path
     from seal_datasets.report import headline
     from seal_datasets.train import TrainingSettings
 
@@ -203,6 +209,8 @@ def _audit(options: argparse.Namespace) -> int:
         probabilities=options.probabilities,
         concurrency=options.concurrency,
         max_failure_rate=options.max_failure_rate,
+        budget=options.budget,
+        prices=options.prices,
         features=_names(options.features),
         taxonomy=options.taxonomy,
         over_length=options.over_length,
@@ -210,6 +218,9 @@ def _audit(options: argparse.Namespace) -> int:
         training=_training(options, DEMO_TRAINING if options.demo else TrainingSettings()),
     )
     source = "demo" if options.demo else options.data
+    if options.dry_run:
+        data = str(demo_path()) if options.demo else options.data
+        return _dry_run(data, settings, options.out / "labels.sqlite")
     report = run_audit(source, options.out, settings, api_key=os.environ.get("SEAL_LABELER_API_KEY"))
     for line in headline(report):
         sys.stdout.write(f"{line}\n")
@@ -229,17 +240,32 @@ def _featurize(options: argparse.Namespace) -> int:
         probabilities=options.probabilities,
         concurrency=options.concurrency,
         max_failure_rate=options.max_failure_rate,
+        budget=options.budget,
+        prices=options.prices,
         features=_names(options.features),
         taxonomy=options.taxonomy,
         seed=options.seed,
     )
     taxonomy = asked_features(settings)
+    store = options.store or options.out.with_suffix(".labels.sqlite")
+    if options.dry_run:
+        return _dry_run(options.data, replace(settings, split=options.split, limit=options.limit), store)
     pairs, diagnosis = load_pairs(options.data, split=options.split, limit=options.limit)
     sys.stderr.write(f"{diagnosis}\n")
-    store = options.store or options.out.with_suffix(".labels.sqlite")
     key = os.environ.get("SEAL_LABELER_API_KEY")
     pairs, _ = label_pairs(add_surface_features(pairs), taxonomy, settings, store, api_key=key)
     return _write(pairs, options.out)
+
+
+def _dry_run(data: str, settings: AuditSettings, store: Path) -> int:
+    from seal_datasets.audit import asked_features, plan_labels
+    from seal_datasets.load import load_pairs
+
+    pairs, diagnosis = load_pairs(data, split=settings.split, limit=settings.limit, seed=settings.seed)
+    sys.stderr.write(f"{diagnosis}\n")
+    key = os.environ.get("SEAL_LABELER_API_KEY")
+    sys.stdout.write(f"{plan_labels(pairs, asked_features(settings), settings, store, api_key=key)}\n")
+    return 0
 
 
 def _score(options: argparse.Namespace) -> int:
@@ -294,6 +320,7 @@ def _report(options: argparse.Namespace) -> int:
 
 
 def _store(options: argparse.Namespace) -> int:
+    from seal_datasets.cost import load_prices
     from seal_datasets.store import ResponseStore
 
     for path in (options.file, *options.others):
@@ -310,6 +337,11 @@ def _store(options: argparse.Namespace) -> int:
                     f"{oldest:%Y-%m-%d %H:%M} to {newest:%Y-%m-%d %H:%M} UTC\n"
                 )
             sys.stdout.write(f"{len(store):,} responses\n")
+            prices = load_prices()
+            for (model, batch), usage in store.usage().items():
+                price = prices.price(model, batch=batch)
+                cost = f"${price.cost(usage):,.4f} at prices of {prices.as_of}" if not price.reason else price.reason
+                sys.stdout.write(f"{model}{' (batch)' if batch else ''}  {usage}; {cost}\n")
         elif options.action == "export":
             sys.stdout.write(f"{store.export(options.out):,} responses written to {options.out}\n")
         elif options.action == "merge":

@@ -8,6 +8,7 @@ from datasets import Dataset, Features, List, Value
 from datasets.utils import tqdm
 
 from seal_datasets import schema
+from seal_datasets.asking import Plan
 from seal_datasets.labeler import PROMPT_VERSION, Labeler, Labels, Text, no_labels
 from seal_datasets.surface import SURFACE_FEATURES, SURFACE_VERSION, surface_features
 from seal_datasets.taxonomy import Feature, Taxonomy
@@ -131,6 +132,23 @@ def add_features(
         desc="Labels",
         reuse_cache=False,
     )
+
+
+def plan_features(
+    pairs: Dataset, labeler: Labeler, taxonomy: Taxonomy, *, pair_ids: Collection[str] | None = None
+) -> Plan:
+    """Say what `add_features` would ask and what it would cost, asking nothing.
+
+    Args:
+        pairs (`Dataset`): As for `add_features`.
+        labeler (`Labeler`): With the store that may hold some answers already.
+        taxonomy (`Taxonomy`): What to ask.
+        pair_ids (`Collection[str]`, *optional*): Label these pairs only.
+
+    Returns:
+        `Plan`: Texts, requests, tokens and cost.
+    """
+    return labeler.plan(_texts(pairs, pair_ids), taxonomy)
 
 
 def _surface_batch(batch: Batch) -> Batch:

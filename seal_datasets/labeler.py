@@ -4,14 +4,11 @@ Any OpenAI-compatible endpoint works (OpenAI, vLLM, Ollama, llama.cpp, the embed
 together, as JSON by schema where the endpoint can, in JSON mode or plain words where it cannot; or, where it returns
 log-probabilities, each yes/no feature alone, read from the probability of the answer's first token.
 
-Which request comes next for a text is a function of what the store holds about it and of nothing else: so a run that
-was killed goes on as if it had not been, and an answer that was paid for is never asked for again. Whatever cannot be
-parsed and validated becomes a missing value with its reason; it never becomes False.
+Whatever cannot be parsed and validated becomes a missing value with its reason; it never becomes False.
 """
 
 from __future__ import annotations
 
-import asyncio
 import functools
 import hashlib
 import json
@@ -19,11 +16,11 @@ import math
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import islice
 from typing import Any
 
+from seal_datasets.asking import FORMATS, Asker, Plan, Request, decode_object, response_format
 from seal_datasets.client import ChatClient, RequestFailed
-from seal_datasets.errors import LabelerError
+from seal_datasets.cost import Budget
 from seal_datasets.store import Questions, ResponseStore, StoredResponse, subject_key
 from seal_datasets.taxonomy import Feature, InvalidLabel, Label, Taxonomy
 
@@ -41,13 +38,11 @@ Answer the question that follows them with one word: Yes or No."""
 _REPAIR = "That answer cannot be used: {errors}. Answer again with one JSON object that has exactly the keys {keys}."
 _DELIMITER = re.compile(r"<(/?)(dialogue|response)>", re.IGNORECASE)
 _TOKENS_PER_FEATURE = 48
-_FORMATS = ("json_schema", "json_object", "text")
 _YES_NO = "yes_no"
 _REPAIRABLE = ("not_json", "missing_key", "wrong_type", "unknown_value", "duplicate_key")
 _WORDS = {"yes": True, "true": True, "no": False, "false": False}
 _LEAST_ANSWER_MASS = 0.01
-_FEWEST_TO_JUDGE = 50
-_SAMPLING = {"temperature": 0.0, "seed": 0}
+_ANSWER_TOKENS_PER_FEATURE = 14
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,7 +161,7 @@ def parse_labels(content: str | None, finish_reason: str | None, refusal: str | 
         return no_labels(taxonomy, "cut_off", f"the answer ran into the token limit: {content[-60:]!r}")
     repeated: list[str] = []
     try:
-        answers = _decode_object(content, repeated)
+        answers = decode_object(content, repeated)
     except (ValueError, TypeError, RecursionError) as error:
         return no_labels(taxonomy, "not_json", f"{str(error)[:80]}: {content[:60]!r}")
     values: dict[str, Label] = {}
@@ -186,20 +181,6 @@ def parse_labels(content: str | None, finish_reason: str | None, refusal: str | 
     if extra:
         failures.append(Failure("*", "extra_key", f"the answer holds {extra[0][:60]!r}, which was not asked for"))
     return Labels(values, tuple(failures))
-
-
-def _decode_object(content: str, repeated: list[str]) -> dict[str, object]:
-    """Decode the first JSON object in a text, and note in `repeated` which keys it holds more than once."""
-
-    def distinct_keys(items: list[tuple[str, object]]) -> dict[str, object]:
-        keys = [key for key, _ in items]
-        repeated.extend(key for key in keys if keys.count(key) > 1)
-        return dict(items)
-
-    answers, _ = json.JSONDecoder(object_pairs_hook=distinct_keys).raw_decode(content, max(content.find("{"), 0))
-    if not isinstance(answers, dict):
-        raise TypeError(f"expected an object, got {type(answers).__name__}")
-    return answers
 
 
 def read_probability(top_logprobs: Sequence[Sequence[Any]]) -> float:
@@ -230,17 +211,8 @@ def read_probability(top_logprobs: Sequence[Sequence[Any]]) -> float:
     return mass[True] / total if total >= _LEAST_ANSWER_MASS else math.nan
 
 
-@dataclass(frozen=True, slots=True)
-class _Request:
-    """The next thing to ask of a text: the form, the features, and the chat request itself."""
-
-    kind: str
-    taxonomy: Taxonomy
-    body: dict[str, Any]
-
-
 class Labeler:
-    """A language model behind an OpenAI-compatible endpoint, asked with temperature 0.
+    """A language model behind an OpenAI-compatible endpoint.
 
     Args:
         model (`str`): Name the endpoint knows the model by.
@@ -253,6 +225,9 @@ class Labeler:
             an endpoint that returns log-probabilities.
         max_failure_rate (`float`, defaults to 0.5): Stop when more than this share of texts, of 50 or more, got no label.
         served_model (`str`, *optional*): Name the endpoint gives in its answers, where it differs (see `ChatClient`).
+        budget (`Budget`, *optional*): What may be spent; texts beyond it are missing with the reason `over_budget`.
+        temperature (`float`, defaults to 0.0): Of sampling. With 0 a model is as constant as it can be.
+        seed (`int`, defaults to 0): Of sampling; with a temperature, another seed is another opinion of the same model.
 
     Raises:
         LabelerError: No key was given and the default endpoint needs one, or the URL holds more than an address.
@@ -270,11 +245,14 @@ class Labeler:
         probabilities: bool = False,
         max_failure_rate: float = 0.5,
         served_model: str | None = None,
+        budget: Budget | None = None,
+        temperature: float = 0.0,
+        seed: int = 0,
     ) -> None:
         self.model = model
         self.store = store if store is not None else ResponseStore(":memory:")
         self.probabilities = probabilities
-        self.max_failure_rate = max_failure_rate
+        self.sampling = {"temperature": temperature, "seed": seed}
         self._client = ChatClient(
             model,
             base_url=base_url,
@@ -283,9 +261,7 @@ class Labeler:
             timeout=timeout,
             served_model=served_model,
         )
-        self._format = _FORMATS[0]
-        self._failed: dict[bytes, RequestFailed] = {}
-        self._n_done = self._n_failed = 0
+        self._asker = Asker(self._client, self.store, max_failure_rate=max_failure_rate, budget=budget)
 
     @property
     def url(self) -> str:
@@ -296,6 +272,11 @@ class Labeler:
     def n_requests(self) -> int:
         """Requests answered so far."""
         return self._client.n_requests
+
+    @property
+    def budget(self) -> Budget:
+        """What was spent so far, and the limit."""
+        return self._asker.budget
 
     def __repr__(self) -> str:
         return f"Labeler({self.model!r}, base_url={self.url!r})"
@@ -328,80 +309,15 @@ class Labeler:
         Raises:
             LabelerError: As for `label`.
         """
-        self._failed.clear()
-        self._n_done = self._n_failed = 0
+        self._asker.ask(self._jobs(texts, taxonomy), progress=progress)
+
+    def plan(self, texts: Iterable[Text], taxonomy: Taxonomy) -> Plan:
+        """Say what `ask` would send and what it would cost, sending nothing."""
+        return self._asker.plan(self._jobs(texts, taxonomy))
+
+    def _jobs(self, texts: Iterable[Text], taxonomy: Taxonomy) -> Iterator[_LabelingJob]:
         parser = _parser(taxonomy, self.probabilities)
-        under_way: set[bytes] = set()
-
-        async def handle(job: tuple[bytes, Text, bool]) -> None:
-            subject, text, ours = job
-            while not ours and self._next_request(text, parser, self.store.get(subject)):
-                ours = bool(self.store.claim([subject]))
-                if not ours:  # another process is asking about this text
-                    await asyncio.sleep(0.2)
-            try:
-                await self._ask_one(subject, text, parser)
-            finally:
-                under_way.discard(subject)
-            progress(1)
-
-        self._client.for_each(self._open_jobs(iter(texts), parser, under_way, progress), handle)
-
-    def _open_jobs(
-        self, texts: Iterator[Text], parser: _Parser, under_way: set[bytes], progress: Callable[[int], object]
-    ) -> Iterator[tuple[bytes, Text, bool]]:
-        """Texts about which something is to be asked, each with its subject and whether we could claim it."""
-        while chunk := list(islice(texts, max(64, 4 * self._client.concurrency))):
-            subjects = {self._subject(text): text for text in chunk}
-            stored = self.store.get_many(list(subjects))
-            open_ = {
-                subject: text
-                for subject, text in subjects.items()
-                if subject not in under_way and self._next_request(text, parser, stored.get(subject, []))
-            }
-            progress(len(chunk) - len(open_))
-            under_way.update(open_)
-            ours = self.store.claim(list(open_)) if open_ else set()
-            for subject in sorted(open_, key=lambda each: each not in ours):  # those of other processes last
-                yield subject, open_[subject], subject in ours
-
-    async def _ask_one(self, subject: bytes, text: Text, parser: _Parser) -> None:
-        stored = self.store.get(subject)
-        request = self._next_request(text, parser, stored)
-        try:
-            while request is not None:
-                try:
-                    response = await self._client.ask(request.body)
-                except RequestFailed as failure:
-                    if not self._lower_format(request.kind, failure):
-                        raise
-                    request = self._next_request(text, parser, stored)
-                    continue
-                questions = Questions(self.model, request.kind, _digests(request.taxonomy))
-                stored.append(StoredResponse(questions, response, 0.0))
-                request = self._next_request(text, parser, stored)
-                self.store.put(subject, questions, response, finished=request is None)
-        except RequestFailed as failure:
-            self._failed[subject] = failure
-            self.store.release([subject])
-        self._n_done += 1
-        self._n_failed += not parser.merge(stored, None).values
-        if self._n_done >= _FEWEST_TO_JUDGE and self._n_failed > self.max_failure_rate * self._n_done:
-            last = next(reversed(self._failed.values()), None)
-            raise LabelerError(
-                f"{self._n_failed:,} of {self._n_done:,} texts got no label, more than the {self.max_failure_rate:.0%} "
-                f"allowed; the last {f'failed with {last}' if last else 'answer cannot be read'}. What was answered is kept"
-            )
-
-    def _lower_format(self, kind: str, failure: RequestFailed) -> bool:
-        """Ask in a plainer form from now on, where the endpoint does not know the one it was asked in."""
-        if failure.reason != "request_rejected" or kind not in _FORMATS[:-1]:
-            return False
-        if not re.search(r"response_format|json_schema|json_object|structured|grammar", failure.detail, re.IGNORECASE):
-            return False
-        if kind == self._format:
-            self._format = _FORMATS[_FORMATS.index(kind) + 1]
-        return True
+        return (_LabelingJob(self._subject(text), text, parser, self.sampling) for text in texts)
 
     def read(self, texts: Sequence[Text], taxonomy: Taxonomy) -> list[Labels]:
         """Read the labels of texts from the store, asking nothing.
@@ -417,55 +333,68 @@ class Labeler:
         subjects = [self._subject(text) for text in texts]
         stored = self.store.get_many(list(dict.fromkeys(subjects)))
         parser = _parser(taxonomy, self.probabilities)
-        return [parser.merge(stored.get(each, []), self._failed.get(each)) for each in subjects]
+        return [parser.merge(stored.get(each, []), self._asker.failed.get(each)) for each in subjects]
 
     def _subject(self, text: Text) -> bytes:
-        return subject_key([self.model, _INSTRUCTIONS, _SAMPLING, render_text(text)])
+        return subject_key([self.model, _INSTRUCTIONS, self.sampling, render_text(text)])
 
-    def _next_request(self, text: Text, parser: _Parser, stored: Sequence[StoredResponse]) -> _Request | None:
-        """What is still to be asked about a text, given what is stored of it; `None` when nothing is."""
-        alone, together = parser.missing(stored)
-        if alone:
-            return self._one_question(text, parser.taxonomy.select(alone[:1]))
+
+@dataclass(frozen=True, slots=True)
+class _LabelingJob:
+    """One text to label."""
+
+    subject: bytes
+    text: Text
+    parser: _Parser
+    sampling: dict[str, float]
+
+    def requests(self, stored: Sequence[StoredResponse], form: str) -> Iterator[Request]:
+        alone, together = self.parser.missing(stored)
+        for name in alone:
+            yield self._one_question(self.parser.taxonomy.select([name]))
         if together:
-            return self._all_questions(text, parser.taxonomy.select(together))
-        return self._repair(text, parser, stored)
+            yield self._all_questions(self.parser.taxonomy.select(together), form)
+        if not alone and not together:
+            yield from self._repair(stored, form)
 
-    def _one_question(self, text: Text, taxonomy: Taxonomy) -> _Request:
-        question = f"{render_text(text)}\nQuestion: {taxonomy.features[0].question}\nAnswer Yes or No."
+    def has_result(self, stored: Sequence[StoredResponse]) -> bool:
+        return bool(self.parser.merge(stored, None).values)
+
+    def _one_question(self, taxonomy: Taxonomy) -> Request:
+        question = f"{render_text(self.text)}\nQuestion: {taxonomy.features[0].question}\nAnswer Yes or No."
         messages = [{"role": "system", "content": _ONE_QUESTION}, {"role": "user", "content": question}]
-        sampling = {"max_tokens": 1, "logprobs": True, "top_logprobs": 20}
-        return _Request(_YES_NO, taxonomy, {"messages": messages, **_SAMPLING, **sampling})
+        body = {"messages": messages, **self.sampling, "max_tokens": 1, "logprobs": True, "top_logprobs": 20}
+        return Request(_YES_NO, _digests(taxonomy), body, 1)
 
-    def _all_questions(self, text: Text, taxonomy: Taxonomy) -> _Request:
+    def _all_questions(self, taxonomy: Taxonomy, form: str) -> Request:
+        n_features = len(taxonomy.features)
         body = {
-            "messages": render_messages(text, taxonomy),
-            **_SAMPLING,
-            "max_tokens": 32 + _TOKENS_PER_FEATURE * len(taxonomy.features),
-            **_response_format(taxonomy, self._format),
+            "messages": render_messages(self.text, taxonomy),
+            **self.sampling,
+            "max_tokens": 32 + _TOKENS_PER_FEATURE * n_features,
+            **response_format(_schema(taxonomy), "labels", form),
         }
-        return _Request(self._format, taxonomy, body)
+        return Request(form, _digests(taxonomy), body, 4 + _ANSWER_TOKENS_PER_FEATURE * n_features)
 
-    def _repair(self, text: Text, parser: _Parser, stored: Sequence[StoredResponse]) -> _Request | None:
+    def _repair(self, stored: Sequence[StoredResponse], form: str) -> Iterator[Request]:
         """One more try at an answer that could not be read, showing the model what was wrong with it."""
         repaired = {each for one in stored if one.questions.kind == "repair" for each in one.questions.asked}
         for each in stored:
-            if each.questions.kind not in _FORMATS:
+            if each.questions.kind not in FORMATS:
                 continue
-            failed = [one for one in parser.parse(each).failures if one.reason in _REPAIRABLE]
+            failed = [one for one in self.parser.parse(each).failures if one.reason in _REPAIRABLE]
             if not failed:
                 continue
-            wanted = parser.taxonomy.select([one.feature for one in failed])
+            wanted = self.parser.taxonomy.select([one.feature for one in failed])
             if repaired.intersection(_digests(wanted)):
                 continue
             errors = "; ".join(f"{one.feature}: {one.reason}, {one.detail}" for one in failed[:5])
-            request = self._all_questions(text, wanted)
+            request = self._all_questions(wanted, form)
             request.body["messages"] += [
                 {"role": "assistant", "content": str(each.response.get("content"))[:2000]},
                 {"role": "user", "content": _REPAIR.format(errors=errors, keys=", ".join(wanted.names))},
             ]
-            return _Request("repair", wanted, request.body)
-        return None
+            yield Request("repair", request.asked, request.body, request.answer_tokens)
 
 
 class _Parser:
@@ -581,22 +510,12 @@ def _digest(feature: Feature) -> str:
     return hashlib.blake2b(shown.encode(), digest_size=8).hexdigest()
 
 
-def _response_format(taxonomy: Taxonomy, kind: str) -> dict[str, Any]:
-    if kind == "text":
-        return {}
-    if kind == "json_object":
-        return {"response_format": {"type": "json_object"}}
-    schema = {
+def _schema(taxonomy: Taxonomy) -> dict[str, Any]:
+    return {
         "type": "object",
         "properties": {feature.name: feature.json_schema() for feature in taxonomy.features},
         "required": list(taxonomy.names),
         "additionalProperties": False,
-    }
-    return {
-        "response_format": {
-            "type": "json_schema",
-            "json_schema": {"name": "labels", "strict": True, "schema": schema},
-        }
     }
 
 

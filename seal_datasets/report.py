@@ -434,6 +434,9 @@ def _provenance(run: Mapping[str, Any]) -> Iterator[str]:
             f"{escape_markdown(labeler['model'])} at {escape_markdown(labeler['endpoint'])}" if labeler else "none",
         ]
     )
+    if labeler:
+        spent = labeler["spent"]
+        rows.append(["labels cost", f"{spent['responses']} (prices of {escape_markdown(spent['prices'])})"])
     taxonomy = run["taxonomy"]
     rows.append(
         [

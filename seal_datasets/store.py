@@ -24,6 +24,7 @@ from itertools import islice
 from pathlib import Path
 from types import TracebackType
 
+from seal_datasets.cost import Usage
 from seal_datasets.errors import DataError
 
 _VERSION = 2
@@ -273,6 +274,19 @@ class ResponseStore:
                 "FROM responses JOIN questions ON questions.id = responses.questions GROUP BY model, kind ORDER BY 1, 2"
             ).fetchall()
         return [StoreSummary(*row) for row in rows]
+
+    def usage(self) -> dict[tuple[str, bool], Usage]:
+        """Tokens of all responses, by model and whether they came through the Batch API, as the endpoints counted them."""
+        with self._lock:
+            rows = self._connection.execute(
+                "SELECT model, coalesce(json_extract(response, '$.batch'), 0), count(*), "
+                "sum(json_extract(response, '$.usage.prompt_tokens')), "
+                "sum(json_extract(response, '$.usage.prompt_tokens_details.cached_tokens')), "
+                "sum(json_extract(response, '$.usage.completion_tokens')), "
+                "sum(json_type(response, '$.usage') IS NOT 'object') "
+                "FROM responses JOIN questions ON questions.id = responses.questions GROUP BY 1, 2 ORDER BY 1, 2"
+            ).fetchall()
+        return {(model, bool(batch)): Usage(*(int(each or 0) for each in counts)) for model, batch, *counts in rows}
 
     def merge(self, other: ResponseStore) -> int:
         """Take over responses that this store lacks.

@@ -14,6 +14,7 @@ ROOT = Path(seal_datasets.__file__).parent
 # Left to right; a room imports only from rooms before it. Rooms on one line do not import each other.
 ORDER = [
     {"version", "errors", "py"},
+    {"cost"},
     {
         "schema",
         "dialogue",
@@ -28,6 +29,7 @@ ORDER = [
         "cards",
         "modules",
     },
+    {"asking"},
     {"transform", "surface", "labeler", "formats", "table_input", "stream"},
     {"pairs", "sources", "reward_model"},
     {"diagnosis", "space"},

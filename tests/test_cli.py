@@ -10,6 +10,7 @@ import pytest
 from datasets import Dataset
 
 from seal_datasets.cli import main
+from seal_datasets.demo import demo_path
 
 SEAL = [sys.executable, "-m", "seal_datasets.cli"]
 ROWS = [{"prompt": f"Question {n}?", "chosen": f"yes {n}", "rejected": f"no {n}"} for n in range(12)]
@@ -129,6 +130,21 @@ def test_the_module_runs_as_a_program():
     assert finished.stdout.startswith("seal_datasets ")
 
 
+def test_a_dry_run_says_what_labeling_would_cost_and_asks_nothing(tmp_path, capsys):
+    out = tmp_path / "labelled.parquet"
+    remote = ["--labeler", "http://127.0.0.1:9/v1", "--labeler-model", "gpt-4o-mini", "--dry-run"]
+    assert main(["featurize", str(demo_path()), "--out", str(out), *remote]) == 0
+    said = capsys.readouterr().out
+    assert said.startswith("gpt-4o-mini: ")
+    assert "about $0." in said
+    assert main(["audit", "--demo", "--out", str(tmp_path / "audit"), "--dry-run"]) == 0
+    assert "about $0.00" in capsys.readouterr().out
+    assert not list(tmp_path.iterdir())
+    assert main(["featurize", str(demo_path()), "--out", str(out), "--labeler", "http://127.0.0.1:9/v1",
+                 "--labeler-model", "unknown", "--budget", "1"]) == 2  # fmt: skip
+    assert "a budget needs the model's price" in capsys.readouterr().err
+
+
 def test_store_is_inspected_exported_merged_and_pruned(tmp_path, capsys):
     from seal_datasets.store import Questions, ResponseStore, subject_key
 
@@ -146,8 +162,10 @@ def test_store_is_inspected_exported_merged_and_pruned(tmp_path, capsys):
     said = capsys.readouterr().out.splitlines()
     assert said[0] == f"1 new responses from {theirs}"
     assert said[1].startswith("m  json_schema  3 responses about 3 texts, 20")
-    assert said[2:4] == ["3 responses", f"3 responses written to {tmp_path / 'x.parquet'}"]
-    assert said[4:] == ["1 responses deleted, 2 are left", "0 responses deleted, 2 are left"]
+    assert said[2] == "3 responses"
+    assert said[3].startswith("m  3 requests, 0 tokens sent, 0 written; 3 requests without a count; the price table of")
+    assert said[4] == f"3 responses written to {tmp_path / 'x.parquet'}"
+    assert said[5:] == ["1 responses deleted, 2 are left", "0 responses deleted, 2 are left"]
     assert main(["store", "inspect", str(tmp_path / "none.sqlite")]) == 2
     assert main(["store", "export", str(ours)]) == 2
     assert "there is no store at" in capsys.readouterr().err

@@ -27,11 +27,11 @@ GOOD = json.dumps({"last_response_is_harmless": True, "last_response_sentiment":
 
 
 class Endpoint(ThreadingHTTPServer):
-    """Answers every chat request with the next scripted (status, content, finish_reason)."""
+    """Answers every chat request with the next scripted (status, content, finish_reason), and says what it used."""
 
-    def __init__(self, *script):
+    def __init__(self, *script, usage=None):
         super().__init__(("127.0.0.1", 0), Handler)
-        self.script, self.requests, self.keys = list(script), [], []
+        self.script, self.requests, self.keys, self.usage = list(script), [], [], usage
         self.url = f"http://127.0.0.1:{self.server_port}/v1"
 
     def __enter__(self):
@@ -50,7 +50,14 @@ class Handler(BaseHTTPRequestHandler):
         script = self.server.script
         status, content, finish = script.pop(0) if len(script) > 1 else script[0]
         choice = {"index": 0, "finish_reason": finish, "message": {"role": "assistant", "content": content}}
-        body = {"id": "1", "object": "chat.completion", "created": 0, "model": "m", "choices": [choice]}
+        body = {
+            "id": "1",
+            "object": "chat.completion",
+            "created": 0,
+            "model": "m",
+            "choices": [choice],
+            "usage": self.server.usage,
+        }
         if status != 200:
             body = {"error": {"message": content, "type": "error", "code": status}}
         payload = json.dumps(body).encode()
@@ -253,7 +260,9 @@ def test_an_answer_by_another_model_is_not_taken(monkeypatch):
 def test_too_many_failures_stop_the_run_with_the_last_reason():
     with Endpoint((400, "no, thank you", None)) as endpoint:
         labeler = Labeler("m", base_url=endpoint.url, max_failure_rate=0.2)
-        with pytest.raises(LabelerError, match=r"50 of 50 texts got no label.*20%.*request_rejected: .*no, thank you"):
+        with pytest.raises(
+            LabelerError, match=r"50 of 50 texts came to nothing.*20%.*request_rejected: .*no, thank you"
+        ):
             labeler.label([Text("p", str(number)) for number in range(200)], TAXONOMY)
         assert len(endpoint.requests) < 100
 

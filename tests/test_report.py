@@ -18,7 +18,12 @@ RUN = {
         for name in ("pre", "post")
     },
     "training": None,
-    "labeler": {"model": "tiny", "endpoint": "embedded", "weak": True},
+    "labeler": {
+        "model": "tiny",
+        "endpoint": "embedded",
+        "weak": True,
+        "spent": {"responses": "3 requests, $0.01", "prices": "2026-01-01, here"},
+    },
     "taxonomy": {"name": "t", "version": "1", "digest": "d"},
     "scoring": {"pre": {"ok": 238, "no_text": 2}, "post": {"ok": 237, "truncated": 1, "no_text": 2}},
     "settings": {"seed": 0},

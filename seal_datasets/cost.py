@@ -1,0 +1,272 @@
+"""What requests cost: tokens, prices from a dated table, and a limit that is not passed."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from seal_datasets.errors import DataError
+
+_PACKAGED = Path(__file__).with_name("prices.yaml")
+_MILLION = 1e6
+_BYTES_PER_TOKEN = 4.0
+_LEAST_BYTES_PER_TOKEN = 2.0
+_SNAPSHOT = re.compile(r"-\d{4}-?\d{2}-?\d{2}|-\d{4}|-latest")
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """Tokens of some requests, as the endpoint counts them.
+
+    Attributes:
+        n_requests (`int`): Requests that were answered.
+        prompt_tokens (`int`): Tokens sent, those read from the endpoint's prefix cache included.
+        cached_tokens (`int`): Of these, tokens read from its cache.
+        completion_tokens (`int`): Tokens written.
+        n_unreported (`int`): Requests for which the endpoint gave no usage; their tokens are counted nowhere.
+
+    Example:
+
+    ```python
+    >>> Usage.of({"usage": {"prompt_tokens": 90, "completion_tokens": 10}}) + Usage.of({})
+    Usage(n_requests=2, prompt_tokens=90, cached_tokens=0, completion_tokens=10, n_unreported=1)
+
+    ```
+    """
+
+    n_requests: int = 0
+    prompt_tokens: int = 0
+    cached_tokens: int = 0
+    completion_tokens: int = 0
+    n_unreported: int = 0
+
+    @classmethod
+    def of(cls, response: Mapping[str, object]) -> Usage:
+        """Usage of one response."""
+        usage = response.get("usage")
+        if not isinstance(usage, dict):
+            return cls(1, n_unreported=1)
+        details = usage.get("prompt_tokens_details")
+        cached = details.get("cached_tokens") if isinstance(details, dict) else 0
+        return cls(1, _count(usage.get("prompt_tokens")), _count(cached), _count(usage.get("completion_tokens")))
+
+    def __add__(self, other: Usage) -> Usage:
+        return Usage(
+            self.n_requests + other.n_requests,
+            self.prompt_tokens + other.prompt_tokens,
+            self.cached_tokens + other.cached_tokens,
+            self.completion_tokens + other.completion_tokens,
+            self.n_unreported + other.n_unreported,
+        )
+
+    def __str__(self) -> str:
+        cached = f" ({self.cached_tokens:,} from its cache)" if self.cached_tokens else ""
+        unknown = f"; {self.n_unreported:,} requests without a count" if self.n_unreported else ""
+        return (
+            f"{self.n_requests:,} requests, {self.prompt_tokens:,} tokens sent{cached}, "
+            f"{self.completion_tokens:,} written{unknown}"
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Price:
+    """What a model costs, in US dollars per million tokens; nan where it is not known.
+
+    Attributes:
+        model (`str`): Name in the table, or the name that is not in it.
+        input (`float`): Tokens sent.
+        cached_input (`float`): Tokens sent that the endpoint had in its cache.
+        output (`float`): Tokens written.
+        reason (`str`): Why the price is not known; empty where it is.
+    """
+
+    model: str
+    input: float
+    cached_input: float
+    output: float
+    reason: str = ""
+
+    @classmethod
+    def unknown(cls, model: str, reason: str) -> Price:
+        """No price, and why."""
+        return cls(model, math.nan, math.nan, math.nan, reason)
+
+    def cost(self, usage: Usage) -> float:
+        """US dollars for a usage; nan where the price is not known.
+
+        Example:
+
+        ```python
+        >>> Price("m", 2.0, 0.5, 8.0).cost(Usage(1, 1_000_000, 400_000, 100_000))  # 0.6*2 + 0.4*0.5 + 0.1*8
+        2.2
+
+        ```
+        """
+        fresh = usage.prompt_tokens - usage.cached_tokens
+        tokens = fresh * self.input + usage.cached_tokens * self.cached_input + usage.completion_tokens * self.output
+        return round(tokens / _MILLION, 12)
+
+
+@dataclass(frozen=True, slots=True)
+class PriceTable:
+    """Prices of models on a date.
+
+    Attributes:
+        as_of (`str`): The date.
+        source (`str`): Where they were read.
+        batch_share (`float`): What a request through the Batch API costs of the price.
+        models (`dict[str, Price]`): By model.
+    """
+
+    as_of: str
+    source: str
+    batch_share: float
+    models: dict[str, Price]
+
+    def price(self, model: str, *, batch: bool = False) -> Price:
+        """What a model costs; a dated snapshot costs what its model does.
+
+        Args:
+            model (`str`): The name that requests give.
+            batch (`bool`, defaults to `False`): Through the Batch API.
+
+        Example:
+
+        ```python
+        >>> load_prices().price("gpt-4o-mini-2024-07-18").output
+        0.6
+        >>> load_prices().price("my-model").reason
+        "the price table of 2026-05-07 does not hold 'my-model'"
+
+        ```
+        """
+        name = next((each for each in self.models if each == model), None) or next(
+            (
+                each
+                for each in self.models
+                if model.startswith(each) and _SNAPSHOT.fullmatch(model.removeprefix(each)) is not None
+            ),
+            None,
+        )
+        if name is None:
+            return Price.unknown(model, f"the price table of {self.as_of} does not hold {model!r}")
+        found, share = self.models[name], self.batch_share if batch else 1.0
+        return Price(name, found.input * share, found.cached_input * share, found.output * share)
+
+
+def load_prices(path: str | Path | None = None) -> PriceTable:
+    """Read a price table.
+
+    Args:
+        path (`str` or `Path`, *optional*): YAML in the form of the packaged `prices.yaml`, which is read when omitted.
+
+    Returns:
+        `PriceTable`: The prices.
+
+    Raises:
+        DataError: The file cannot be read, or an entry is not a price.
+    """
+    path = Path(path) if path is not None else _PACKAGED
+    try:
+        content = yaml.safe_load(path.read_text("utf-8"))
+        as_of, models = str(content["as_of"]), dict(content["models"])
+    except (OSError, yaml.YAMLError, LookupError, TypeError, ValueError, UnicodeDecodeError) as error:
+        raise DataError(
+            f"cannot read the price table {path}: {error}; it needs as_of: DATE and models: {{NAME: {{input, output}}}}"
+        ) from error
+    prices = {str(name): _price(str(name), entry, path) for name, entry in models.items()}
+    share = _dollars(content.get("batch_share", 1.0), "batch_share", path)
+    return PriceTable(as_of, str(content.get("source", path)), share, prices)
+
+
+def _price(name: str, entry: object, path: Path) -> Price:
+    if not isinstance(entry, dict) or not {"input", "output"} <= entry.keys() <= {"input", "cached_input", "output"}:
+        raise DataError(f"{path}: {name} needs input and output, and may have cached_input, but is {entry!r}")
+    cost, output = (_dollars(entry[key], f"{name}.{key}", path) for key in ("input", "output"))
+    return Price(name, cost, _dollars(entry.get("cached_input", cost), f"{name}.cached_input", path), output)
+
+
+def _dollars(value: object, what: str, path: Path) -> float:
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0.0 <= value < math.inf:
+        raise DataError(f"{path}: {what} must be a number, 0 or more, got {value!r}")
+    return float(value)
+
+
+def estimate_tokens(request: Mapping[str, Any], *, at_most: bool = False) -> int:
+    """Tokens a chat request will send, guessed from its length before it is sent.
+
+    English prose has about four bytes to a token, other scripts and code fewer. What is guessed is not what is billed:
+    after a request the endpoint's own count is taken.
+
+    Args:
+        request (`Mapping[str, Any]`): The request.
+        at_most (`bool`, defaults to `False`): A guess on the high side, one token for every two bytes.
+
+    Example:
+
+    ```python
+    >>> estimate_tokens({"messages": [{"role": "user", "content": "abcd" * 100}]})
+    108
+
+    ```
+    """
+    schema = request.get("response_format")
+    n_bytes = len(json.dumps(schema)) if schema else 0
+    n_bytes += sum(len(str(message["content"]).encode("utf-8", "replace")) + 32 for message in request["messages"])
+    return math.ceil(n_bytes / (_LEAST_BYTES_PER_TOKEN if at_most else _BYTES_PER_TOKEN))
+
+
+class Budget:
+    """A limit on what requests may cost, the ones under way included.
+
+    Before a request its highest likely cost is set aside; after it the endpoint's own count takes that place. So the limit
+    holds as long as no text has more than one token for every two bytes and the endpoint keeps to `max_tokens`.
+
+    Args:
+        dollars (`float`): The limit; infinite for none.
+        price (`Price`): Of the model that is asked.
+
+    Raises:
+        DataError: There is a limit and the price is not known, or the limit is below 0.
+    """
+
+    def __init__(self, dollars: float, price: Price) -> None:
+        if not dollars >= 0.0:
+            raise DataError(f"a budget must be 0 or more dollars, got {dollars}")
+        if math.isfinite(dollars) and price.reason:
+            raise DataError(f"a budget needs the model's price: {price.reason}; give a table that holds it (--prices)")
+        self.dollars = dollars
+        self.price = price
+        self.usage = Usage()
+        self._set_aside = 0.0
+
+    @property
+    def spent(self) -> float:
+        """US dollars spent so far; nan where the price is not known."""
+        return self.price.cost(self.usage)
+
+    def set_aside(self, request: Mapping[str, Any]) -> float | None:
+        """Set aside what a request may cost at most; `None` when that would pass the limit."""
+        if not math.isfinite(self.dollars):
+            return 0.0
+        most = self.price.cost(Usage(1, estimate_tokens(request, at_most=True), 0, int(request.get("max_tokens", 0))))
+        if self.spent + self._set_aside + most > self.dollars:
+            return None
+        self._set_aside += most
+        return most
+
+    def settle(self, set_aside: float, usage: Usage) -> None:
+        """Count what a request really used, in place of what was set aside for it."""
+        self._set_aside -= set_aside
+        self.usage += usage
+
+
+def _count(value: object) -> int:
+    return value if isinstance(value, int) and not isinstance(value, bool) else 0
