@@ -20,7 +20,10 @@ if TYPE_CHECKING:
     from seal_datasets.modules import install_metrics, metric_path
     from seal_datasets.report import write_report
     from seal_datasets.reward_model import RewardModel
+    from seal_datasets.rewrite import add_rewrites, add_round_trips, on_rewrites, rewritten_pairs
+    from seal_datasets.rewriter import Rewriter
     from seal_datasets.score import add_rewards
+    from seal_datasets.similarity import SimilarityModel
     from seal_datasets.taxonomy import Feature, Taxonomy, load_taxonomy
     from seal_datasets.train import train_pair
 
@@ -33,17 +36,23 @@ __all__ = [
     "MissingExtraError",
     "ModelError",
     "RewardModel",
+    "Rewriter",
     "SealError",
+    "SimilarityModel",
     "Taxonomy",
     "__version__",
     "add_features",
     "add_rewards",
+    "add_rewrites",
+    "add_round_trips",
     "add_surface_features",
     "diagnose",
     "install_metrics",
     "load_pairs",
     "load_taxonomy",
     "metric_path",
+    "on_rewrites",
+    "rewritten_pairs",
     "run_audit",
     "train_pair",
     "write_report",
@@ -59,7 +68,10 @@ _HOMES = {
     "modules": ("install_metrics", "metric_path"),
     "report": ("write_report",),
     "reward_model": ("RewardModel",),
+    "rewrite": ("add_rewrites", "add_round_trips", "on_rewrites", "rewritten_pairs"),
+    "rewriter": ("Rewriter",),
     "score": ("add_rewards",),
+    "similarity": ("SimilarityModel",),
     "taxonomy": ("Feature", "Taxonomy", "load_taxonomy"),
     "train": ("train_pair",),
 }

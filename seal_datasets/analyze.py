@@ -158,6 +158,11 @@ def _population(frame: pd.DataFrame, pre: str, post: str) -> tuple[dict[str, Any
     return counts, used
 
 
+def unusable_pairs(frame: pd.DataFrame) -> NDArray[np.bool_]:
+    """Pairs with a problem that keeps them out of every estimate."""
+    return np.array([bool(UNUSABLE.intersection(problems)) for problems in frame[schema.PROBLEMS]], dtype=bool)
+
+
 def _rewards(frame: pd.DataFrame, model: str) -> tuple[Floats, Floats]:
     chosen, rejected = (frame[schema.reward_column(model, side)].to_numpy(float) for side in schema.SIDES)
     return chosen, rejected
@@ -171,14 +176,15 @@ def _design(frame: pd.DataFrame, features: Sequence[Feature]) -> Design:
         names += expanded or [feature.name]
         for side in schema.SIDES:
             values = frame[schema.feature_column(feature.name, side)]
-            sides[side].append(_indicators(values, feature) if expanded else _numbers(values)[:, None])
+            sides[side].append(_indicators(values, feature) if expanded else numbers(values)[:, None])
     empty = np.empty((len(frame), 0))
     return Design(tuple(names), *(np.hstack([empty, *sides[side]]) for side in schema.SIDES))
 
 
-def _numbers(values: pd.Series[Any]) -> Floats:
-    numbers: Floats = pd.to_numeric(values.astype(object), errors="raise").to_numpy(dtype=float, na_value=np.nan)
-    return numbers
+def numbers(values: pd.Series[Any]) -> Floats:
+    """Values of a column as float64, nan where one is missing."""
+    found: Floats = pd.to_numeric(values.astype(object), errors="raise").to_numpy(dtype=float, na_value=np.nan)
+    return found
 
 
 def _indicators(values: pd.Series[Any], feature: Feature) -> Floats:
@@ -277,7 +283,7 @@ def _drivers(frame: pd.DataFrame, design: Design, post: str) -> dict[str, Any]:
 
 def _target_labels(frame: pd.DataFrame, targets: Sequence[Feature]) -> tuple[Floats, Floats]:
     chosen, rejected = (
-        np.column_stack([_numbers(frame[schema.feature_column(each.name, side)]) for each in targets])
+        np.column_stack([numbers(frame[schema.feature_column(each.name, side)]) for each in targets])
         for side in schema.SIDES
     )
     return chosen, rejected
@@ -337,7 +343,7 @@ def _labels(frame: pd.DataFrame, features: Sequence[Feature]) -> dict[str, Any]:
 def _means(frame: pd.DataFrame, feature: Feature) -> Mapping[str, float | None]:
     if feature.type == "labels":
         return {}
-    means = {side: _numbers(frame[schema.feature_column(feature.name, side)].dropna()) for side in schema.SIDES}
+    means = {side: numbers(frame[schema.feature_column(feature.name, side)].dropna()) for side in schema.SIDES}
     return {f"mean_{side}": float(values.mean()) if len(values) else None for side, values in means.items()}
 
 
@@ -345,7 +351,7 @@ def _against_gold(frame: pd.DataFrame, feature: Feature, values: pd.Series[Any])
     columns = [schema.gold_column(feature.name, side) for side in schema.SIDES]
     if feature.type not in ("bool", "ordinal") or not all(column in frame for column in columns):
         return None
-    gold = _numbers(pd.concat([frame[column] for column in columns]))
-    labels = _numbers(values)
+    gold = numbers(pd.concat([frame[column] for column in columns]))
+    labels = numbers(values)
     both = ~(np.isnan(gold) | np.isnan(labels))
     return estimate.label_accuracy(labels[both], gold[both]).to_dict()

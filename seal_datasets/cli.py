@@ -17,7 +17,7 @@ from seal_datasets.version import __version__
 if TYPE_CHECKING:
     from datasets import Dataset
 
-    from seal_datasets.audit import AuditSettings
+    from seal_datasets.settings import AuditSettings, RewriteSettings
     from seal_datasets.train import TrainingSettings
 
 _EXAMPLES = """\
@@ -74,10 +74,15 @@ def _parser() -> argparse.ArgumentParser:
     audit.add_argument("--pre", help="pre-training reward model: Hub id or folder (default: train one)")
     audit.add_argument("--post", help="post-training reward model: Hub id or folder (default: train one)")
     _labeler_options(audit)
+    _asking_options(audit)
     _training_options(audit)
     audit.add_argument("--over-length", choices=["error", "truncate", "skip"], default="truncate",
                        help="texts longer than the model takes: stop, drop the start of the prompt, or leave unscored "
                        "(default: %(default)s; counted in the report)")  # fmt: skip
+
+    audit.add_argument("--rewrite-share", type=float, metavar="SHARE", help="rewrite this share of the pairs, label and score "
+                       "the rewrites and estimate robustness (the paper's: 0.01)")  # fmt: skip
+    _rewriting_options(audit)
 
     featurize = _verb(verbs, "featurize", _featurize, "add surface features and LM labels to a dataset",
                       "seal featurize pairs.jsonl --out labelled.parquet --labeler none",
@@ -85,6 +90,7 @@ def _parser() -> argparse.ArgumentParser:
                       "--labeler-model my-model")  # fmt: skip
     _table_options(featurize)
     _labeler_options(featurize)
+    _asking_options(featurize)
     featurize.add_argument("--store", type=Path, help="SQLite file of LM responses (default: beside the output)")
     featurize.add_argument("--seed", type=int, default=0, help="seed of every random draw (default: %(default)s)")
 
@@ -98,6 +104,19 @@ def _parser() -> argparse.ArgumentParser:
                        help="texts longer than the model takes (default: %(default)s)")  # fmt: skip
     score.add_argument("--batch-size", type=int, default=16, help="texts per forward pass (default: %(default)s)")
     score.add_argument("--allow-pickle", action="store_true", help="read weights from pickle files, which can run code")
+
+    rewrite = _verb(verbs, "rewrite", _rewrite, "add an LM's rewrites of a share of the pairs",
+                    "seal rewrite labelled.parquet --out rewritten.parquet --share 0.01",
+                    "seal rewrite labelled.parquet --out rewritten.parquet --presets style,identity --axes positive "
+                    "--rewriter http://localhost:8000/v1 --rewriter-model my-model")  # fmt: skip
+    _table_options(rewrite)
+    rewrite.add_argument(
+        "--share", type=float, default=0.01, help="share of the pairs to rewrite (default: %(default)s)"
+    )
+    _rewriting_options(rewrite)
+    rewrite.add_argument("--store", type=Path, help="SQLite file of LM responses (default: beside the output)")
+    rewrite.add_argument("--seed", type=int, default=0, help="seed of every random draw (default: %(default)s)")
+    _asking_options(rewrite)
 
     train = _verb(verbs, "train-pair", _train_pair, "train a pre- and a post-training reward model on a dataset",
                   "seal train-pair pairs.jsonl --out models")  # fmt: skip
@@ -166,16 +185,39 @@ def _labeler_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--label-limit", type=int, help="label only this many pairs, drawn with the seed")
     parser.add_argument("--probabilities", action="store_true", help="ask each yes/no feature alone and keep P(true); "
                         "needs an endpoint that returns log-probabilities")  # fmt: skip
+    parser.add_argument("--dry-run", action="store_true", help="say what labeling would ask and cost, and ask nothing")
+    parser.add_argument("--features", default="", help="features to label, comma-separated (default: the taxonomy's)")
+    parser.add_argument("--taxonomy", default="seal", help="'seal' or a YAML file (default: %(default)s)")
+
+
+def _asking_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--concurrency", type=int, default=16, help="most requests at once; fewer while the endpoint is "
                         "overloaded (default: %(default)s)")  # fmt: skip
     parser.add_argument("--max-failure-rate", type=float, default=0.5, help="stop when more than this share of texts, of "
                         "50 or more, got no label (default: %(default)s)")  # fmt: skip
-    parser.add_argument("--dry-run", action="store_true", help="say what labeling would ask and cost, and ask nothing")
-    parser.add_argument("--budget", type=float, metavar="DOLLARS", help="spend no more; texts beyond it have no labels, and "
-                        "the same command with more goes on")  # fmt: skip
+    parser.add_argument("--budget", type=float, metavar="DOLLARS", help="most that all responses in the store may cost; "
+                        "texts beyond it have no labels, and the same command with more goes on")  # fmt: skip
     parser.add_argument("--prices", metavar="FILE", help="YAML table of models' prices (default: the packaged one)")
-    parser.add_argument("--features", default="", help="features to label, comma-separated (default: the taxonomy's)")
-    parser.add_argument("--taxonomy", default="seal", help="'seal' or a YAML file (default: %(default)s)")
+
+
+def _rewriting_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--rewriter", metavar="URL|local", help="OpenAI-compatible endpoint or the embedded model (default: "
+                        "the labeler's, or local)")  # fmt: skip
+    parser.add_argument("--rewriter-model", help="name of the model at that endpoint")
+    parser.add_argument("--presets", default="style", help="rewrites to make, comma-separated: style (the paper's), identity "
+                        "(a sham), more_positive, less_positive, more_eloquent, less_eloquent, longer, shorter (default: "
+                        "%(default)s)")  # fmt: skip
+    parser.add_argument("--axes", default="", help="attributes to rewrite there and back, comma-separated: positive, eloquent, "
+                        "long (default: none)")  # fmt: skip
+    parser.add_argument("--whole-dialogue", action="store_true", help="rewrite the prompt too, as in the paper (default: the "
+                        "response only)")  # fmt: skip
+    parser.add_argument("--min-similarity", type=float, default=0.8, help="refuse rewrites whose cosine with the original is "
+                        "below this (default: %(default)s)")  # fmt: skip
+    parser.add_argument("--similarity-model", help="sentence encoder: Hub id, folder, or 'embedded' (MiniLM, offline); "
+                        "default: BAAI/bge-m3 where the Hub can be reached, else 'embedded'")  # fmt: skip
+    parser.add_argument(
+        "--stratify-by", metavar="COLUMN", help="draw the pairs so that this column's values keep their shares"
+    )
 
 
 def _training_options(parser: argparse.ArgumentParser) -> None:
@@ -191,9 +233,10 @@ def _training_options(parser: argparse.ArgumentParser) -> None:
 
 
 def _audit(options: argparse.Namespace) -> int:
-    from seal_datasets.audit import DEMO_TRAINING, AuditSettings, run_audit
+    from seal_datasets.audit import DEMO_TRAINING, run_audit
     from seal_datasets.demo import demo_path
     from seal_datasets.report import headline
+    from seal_datasets.settings import AuditSettings
     from seal_datasets.train import TrainingSettings
 
     if options.demo == (options.data is not None):
@@ -216,6 +259,7 @@ def _audit(options: argparse.Namespace) -> int:
         over_length=options.over_length,
         seed=options.seed,
         training=_training(options, DEMO_TRAINING if options.demo else TrainingSettings()),
+        rewrites=_rewrite_settings(options, options.rewrite_share) if options.rewrite_share is not None else None,
     )
     source = "demo" if options.demo else options.data
     if options.dry_run:
@@ -229,9 +273,10 @@ def _audit(options: argparse.Namespace) -> int:
 
 
 def _featurize(options: argparse.Namespace) -> int:
-    from seal_datasets.audit import AuditSettings, asked_features, label_pairs
     from seal_datasets.featurize import add_surface_features
+    from seal_datasets.lm import asked_features, label_pairs
     from seal_datasets.load import load_pairs
+    from seal_datasets.settings import AuditSettings
 
     settings = AuditSettings(
         labeler=options.labeler,
@@ -258,7 +303,7 @@ def _featurize(options: argparse.Namespace) -> int:
 
 
 def _dry_run(data: str, settings: AuditSettings, store: Path) -> int:
-    from seal_datasets.audit import asked_features, plan_labels
+    from seal_datasets.lm import asked_features, plan_labels
     from seal_datasets.load import load_pairs
 
     pairs, diagnosis = load_pairs(data, split=settings.split, limit=settings.limit, seed=settings.seed)
@@ -289,6 +334,42 @@ def _score(options: argparse.Namespace) -> int:
         )
         pairs = add_rewards(pairs, model, name=name)
     return _write(pairs, options.out) if state.is_main_process else 0
+
+
+def _rewrite(options: argparse.Namespace) -> int:
+    from seal_datasets.lm import rewrite_pairs
+    from seal_datasets.load import load_pairs
+    from seal_datasets.settings import AuditSettings
+
+    settings = AuditSettings(
+        concurrency=options.concurrency,
+        max_failure_rate=options.max_failure_rate,
+        budget=options.budget,
+        prices=options.prices,
+        seed=options.seed,
+        rewrites=_rewrite_settings(options, options.share),
+    )
+    pairs, diagnosis = load_pairs(options.data, split=options.split, limit=options.limit)
+    sys.stderr.write(f"{diagnosis}\n")
+    store = options.store or options.out.with_suffix(".rewrites.sqlite")
+    pairs, _ = rewrite_pairs(pairs, settings, store, api_key=os.environ.get("SEAL_LABELER_API_KEY"))
+    return _write(pairs, options.out)
+
+
+def _rewrite_settings(options: argparse.Namespace, share: float) -> RewriteSettings:
+    from seal_datasets.settings import RewriteSettings
+
+    return RewriteSettings(
+        share=share,
+        presets=_names(options.presets),
+        axes=_names(options.axes),
+        rewriter=options.rewriter,
+        rewriter_model=options.rewriter_model,
+        whole_dialogue=options.whole_dialogue,
+        min_similarity=options.min_similarity,
+        similarity_model=options.similarity_model,
+        stratify_by=options.stratify_by,
+    )
 
 
 def _train_pair(options: argparse.Namespace) -> int:

@@ -176,6 +176,11 @@ def _text(batch: Batch, row: int, side: schema.Side, pair_ids: Collection[str] |
     """The text to label, or the reason and detail why there is none."""
     if pair_ids is not None and batch[schema.PAIR_ID][row] not in pair_ids:
         return _NOT_SAMPLED
+    return pair_text(batch, row, side)
+
+
+def pair_text(batch: Batch, row: int, side: schema.Side) -> Text | tuple[str, str]:
+    """What a language model is shown of one side of a pair, or the reason and detail why there is nothing to show."""
     prompt, response = batch[schema.PROMPT][row], batch[side][row]
     if side == "rejected" and batch[schema.REJECTED_PROMPT][row] is not None:
         prompt = batch[schema.REJECTED_PROMPT][row]

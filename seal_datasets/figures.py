@@ -73,6 +73,11 @@ def draw_figures(results: Mapping[str, Any], table: pd.DataFrame, folder: Path) 
             lambda: _shift_by_regime(table, pyplot),
             "Reward shift by alignment regime and labeler preference (after Figure 4).",
         ),
+        "rewrites_thresholds.png": (
+            lambda: _thresholds(results, table, pyplot),
+            "Similarity of rewrites to their originals, and alignment of the post-training model before and after rewriting "
+            "at each threshold of similarity. The dotted line is the threshold in force.",
+        ),
     }
     drawn = {}
     with pyplot.rc_context(_STYLE):
@@ -83,6 +88,39 @@ def draw_figures(results: Mapping[str, Any], table: pd.DataFrame, folder: Path) 
                 pyplot.close(figure)
                 drawn[name] = caption
     return drawn
+
+
+def _thresholds(results: Mapping[str, Any], table: pd.DataFrame, pyplot: Any) -> Figure | None:  # noqa: ANN401
+    presets = results.get("rewrites", {}).get("presets", {})
+    if not presets:
+        return None
+    least = results["run"]["rewrites"]["min_similarity"]
+    figure, panels = pyplot.subplots(len(presets), 2, figsize=(9.2, 2.9 * len(presets)), squeeze=False)
+    for (left, right), (name, preset) in zip(panels, presets.items(), strict=True):
+        for side, colour in zip(schema.SIDES, (CHOSEN, REJECTED), strict=True):
+            alike = table[schema.rewrite_similarity_column(name, side)].dropna().to_numpy(float)
+            left.hist(alike, np.linspace(0, 1, 41), color=colour, alpha=0.65, label=side)
+        left.set(title=f"Similarity, {name}", xlabel="cosine with the original", ylabel="rewrites")
+        left.legend()
+        rows = [row for row in preset["thresholds"] if row["n_pairs"]]
+        for when, colour in (("before", PRE), ("after", POST)):
+            right.plot(
+                [row["threshold"] for row in rows],
+                [row["alignment"]["post"][when] for row in rows],
+                "o-",
+                color=colour,
+                label=f"{when} rewriting",
+            )
+        for row in rows:
+            at = (row["threshold"], row["alignment"]["post"]["before"])
+            right.annotate(f"n {row['n_pairs']}", at, xytext=(0, 6), textcoords="offset points", fontsize=7)
+        right.yaxis.set_major_formatter(lambda value, _: f"{value:.0%}")
+        right.set(title="Alignment at each threshold", xlabel="least similarity", ylabel="alignment score")
+        right.legend()
+        for axes in (left, right):
+            axes.axvline(least, color="black", lw=0.8, ls=":")
+    figure.tight_layout()
+    return figure  # type: ignore[no-any-return]
 
 
 def _regimes(results: Mapping[str, Any], pyplot: Any) -> Figure:  # noqa: ANN401 - pyplot is imported at run time

@@ -15,6 +15,7 @@ import pandas as pd
 from datasets import Dataset
 
 from seal_datasets.analyze import analyze
+from seal_datasets.analyze_rewrites import analyze_rewrites
 from seal_datasets.cards import escape_markdown, render_card
 from seal_datasets.errors import DataError
 from seal_datasets.figures import REGIMES, draw_figures
@@ -43,7 +44,7 @@ def write_report(folder: str | Path) -> Json:
     """
     folder = Path(folder)
     pairs, run = _read(folder)
-    report = {"run": run, **analyze(pairs, features_of(run))}
+    report = _compute(pairs, run)
     (folder / REPORT_FILE).write_text(_dump(report), "utf-8")
     figures = draw_figures(report, _table(pairs), folder / "figures")
     (folder / "report.md").write_text(render_markdown(report, figures), "utf-8")
@@ -72,8 +73,23 @@ def check_report(folder: str | Path) -> list[str]:
     """
     folder = Path(folder)
     pairs, run = _read(folder)
-    again = json.loads(_dump({"run": run, **analyze(pairs, features_of(run))}))
+    again = json.loads(_dump(_compute(pairs, run)))
     return sorted(_differences(_read_json(folder / REPORT_FILE), again, ""))
+
+
+def _compute(pairs: Dataset, run: Json) -> Json:
+    features = features_of(run)
+    report = {"run": run, **analyze(pairs, features)}
+    if rewrites := run.get("rewrites"):
+        labelled = [each for each in features if each not in SURFACE_FEATURES]
+        report["rewrites"] = analyze_rewrites(
+            pairs,
+            labelled,
+            presets=rewrites["presets"],
+            axes=rewrites["axes"],
+            min_similarity=rewrites["min_similarity"],
+        )
+    return report
 
 
 def features_of(run: Mapping[str, Any]) -> list[Feature]:
@@ -157,6 +173,7 @@ def render_markdown(report: Mapping[str, Any], figures: Mapping[str, str]) -> st
         *_imprint_section(report, figures),
         "## Drivers of misalignment (Eq. 3)",
         *_drivers_section(report),
+        *_rewrites_section(report, figures),
         "## Labels",
         *_labels_section(report),
         "## How this was made",
@@ -404,6 +421,151 @@ def _drivers_section(report: Mapping[str, Any]) -> Iterator[str]:
     )
 
 
+def _rewrites_section(report: Mapping[str, Any], figures: Mapping[str, str]) -> Iterator[str]:
+    if "rewrites" not in report:
+        return
+    about, found = report["run"]["rewrites"], report["rewrites"]
+    yield "## Rewriting: alignment robustness (Eq. 4) and effects of attributes"
+    yield (
+        f"Texts were rewritten by {escape_markdown(about['model'])} at {escape_markdown(about['endpoint'])}, temperature "
+        f"{about['temperature']:g}, {'prompt and response' if about['whole_dialogue'] else 'the response only'}; a rewrite is "
+        f"accepted when its cosine with the original is at least {about['min_similarity']:g} "
+        f"({escape_markdown(about['similarity_model'])}) and every other check passes. Results hold for accepted rewrites; the "
+        "last lines of each part say how the others differ. A rewriter changes more than it is told to."
+    )
+    if about["weak"]:
+        yield "> **Weak rewriter.** A very small embedded model wrote these; give `--rewriter URL` for real work."
+    yield _figure(figures, "rewrites_thresholds.png")
+    for name, preset in found["presets"].items():
+        yield f"### Rewrites: {name}"
+        yield from _preset_part(preset)
+    for name, axis in found["axes"].items():
+        yield f"### There and back: {name}"
+        yield from _axis_part(axis)
+
+
+def _preset_part(preset: Mapping[str, Any]) -> Iterator[str]:
+    texts = preset["texts"]
+    reasons = list(dict.fromkeys([*texts["chosen"], *texts["rejected"]]))
+    yield f"{preset['n_sampled_pairs']:,} pairs were drawn; {preset['n_pairs']:,} have two accepted rewrites and every reward."
+    yield _markdown_table(
+        ["what became of a rewrite", "chosen", "rejected"],
+        [[reason, texts["chosen"].get(reason, 0), texts["rejected"].get(reason, 0)] for reason in reasons],
+    )
+    rows = [
+        [model, entry["n_pairs"], _percent(entry["before"]), _percent(entry["after"]),
+         f"{_points(entry['change'])} ({_points(entry['confidence_interval'][0])} to "
+         f"{_points(entry['confidence_interval'][1])})", entry["n_lost"], entry["n_gained"], _number(entry["p_value"], 3)]
+        for model, entry in preset["alignment"].items()
+        if entry["status"] == "ok"
+    ]  # fmt: skip
+    if rows:
+        yield _markdown_table(
+            ["model", "pairs", "alignment before", "after", "change (95 % interval)", "lost", "gained", "p"], rows
+        )
+    rows = [
+        [f"{row['threshold']:g}", row["n_pairs"], *(_percent(row["alignment"][model][when])
+         for model in row["alignment"] for when in ("before", "after"))]
+        for row in preset["thresholds"]
+    ]  # fmt: skip
+    models = list(preset["thresholds"][0]["alignment"])
+    header = [f"{model}, {when}" for model in models for when in ("before", "after")]
+    yield "Alignment at other thresholds of similarity:\n\n" + _markdown_table(
+        ["similarity from", "pairs", *header], rows
+    )
+    if preset["labels"]:
+        yield "Labels that differ between original and rewrite:\n\n" + _markdown_table(
+            ["feature", "texts with both", "changed (95 % interval)", "raised", "lowered"],
+            [
+                [name, entry["n_texts"], _rate(entry, "share"), entry["n_raised"], entry["n_lowered"]]
+                for name, entry in preset["labels"].items()
+            ],
+        )
+    yield from _robustness_part(preset["robustness"])
+    yield _selection_line(preset["selection"])
+
+
+def _robustness_part(robustness: Mapping[str, Any]) -> Iterator[str]:
+    if "scores" not in robustness:
+        yield f"Robustness scores (Eq. 4): {robustness['status']}."
+        return
+    yield (
+        f"Robustness scores (Eq. 4): log-odds that a pair aligned before is not after, by flip of a feature; "
+        f"{robustness['n_pairs']:,} pairs, {robustness['n_misaligned_by_rewriting']:,} of them misaligned by rewriting; "
+        f"{robustness['n_left_out']:,} left out because a target label changed, "
+        f"{robustness['n_pairs_with_missing_labels']:,} for a missing label."
+    )
+    yield _markdown_table(
+        ["feature", "side", "rewriting", "flips", "log-odds", "odds ratio", "average marginal effect", "status"],
+        [
+            [row["feature"], row["side"], "lowered it" if row["direction"] == "+" else "raised it", row["n_flips"],
+             _estimate(row), _number(row["odds_ratio"]), _number(row["average_marginal_effect"], 3), row["status"]]
+            for row in robustness["scores"]
+        ],
+    )  # fmt: skip
+
+
+def _selection_line(selection: Mapping[str, Any]) -> str:
+    if "share_rejected" not in selection:
+        return f"Selection: {selection['status']}."
+    low, high = selection["share_interval"]
+    line = (
+        f"**Selection.** {_percent(selection['share_rejected'])} ({100 * low:.1f}–{100 * high:.1f}) of "
+        f"{selection['n']:,} texts have no accepted rewrite"
+    )
+    if selection["difference"] is None:
+        return f"{line}."
+    return (
+        f"{line}; the originals of accepted ones have a reward {selection['difference']:+.2f} ± "
+        f"{_number(selection['standard_error'])} above the others' (p {_number(selection['p_value'], 3)})."
+    )
+
+
+_EFFECTS = {
+    "att": "on texts with the attribute (ATT)",
+    "atu": "on texts without it (ATU)",
+    "ate": "on all (ATE)",
+    "single_rewrite": "by one rewrite only, for comparison",
+    "naive": "difference of original rewards, for comparison",
+}
+
+
+def _axis_part(axis: Mapping[str, Any]) -> Iterator[str]:
+    if axis["status"] != "ok":
+        yield f"No estimate: {axis['status']}."
+        return
+    there, back = (
+        ", ".join(f"{reason} {count:,}" for reason, count in axis["texts"][step].items()) for step in ("there", "back")
+    )
+    yield (
+        f"{axis['n_texts']:,} texts, with the attribute or without it by `{axis['feature']}`, were rewritten to the other "
+        f"value ({there}) and back ({back}). Effects are points of reward, from the rewards of the two rewrites of the same "
+        "text (RATE), with errors clustered by prompt."
+    )
+    rows = []
+    for model, entry in axis["models"].items():
+        for effect in entry["effects"]:
+            value = "–" if effect["estimate"] is None else f"{effect['estimate']:+.2f}"
+            error = "" if effect["standard_error"] is None else f" ± {effect['standard_error']:.2f}"
+            rows.append(
+                [
+                    model,
+                    _EFFECTS[effect["estimand"]],
+                    f"{value}{error}",
+                    effect["n"],
+                    _number(effect["p_value"], 3),
+                    effect["status"],
+                ]
+            )
+    yield _markdown_table(["model", "effect", "points of reward", "texts", "p", "status"], rows)
+    for model, entry in axis["models"].items():
+        for each in entry["rejections"]:
+            line = _selection_line(each).replace("**Selection.**", f"**Selection**, {model}, texts "
+                                                 f"{'with' if each['attribute'] else 'without'} the attribute:")  # fmt: skip
+            if each["n"]:
+                yield line
+
+
 def _labels_section(report: Mapping[str, Any]) -> Iterator[str]:
     rows = []
     for name, entry in report["labels"].items():
@@ -473,6 +635,10 @@ def _cell(value: object) -> str:
 
 def _percent(value: float | None) -> str:
     return "–" if value is None else f"{100 * value:.1f} %"
+
+
+def _points(value: float | None) -> str:
+    return "–" if value is None else f"{100 * value:+.1f} points"
 
 
 def _number(value: float | None, digits: int = 2) -> str:

@@ -8,6 +8,9 @@ A table of preference pairs moves through the pipeline from left to right and on
 |             | `rejected_prompt` and `rejected_conversation` (null unless the two prompts differ)             |
 | `featurize` | `feature_<name>_<side>`, `labeling_failures_<side>`, `probability_<name>_<side>` |
 | `score`     | `reward_<model>_<side>`, `reward_status_<model>_<side>`, `reward_tokens_<model>_<side>` |
+| `rewrite`   | `rewrite_<name>_<side>`, `rewrite_prompt_...`, `rewrite_status_...`, `rewrite_detail_...`,      |
+|             | `rewrite_similarity_...`, `rewrite_attribute_...`, and `rewritten_<name>_<column>` for each     |
+|             | column that another room adds about the rewrites                                                |
 | `audit`     | `partition`, `margin_<model>`, `regime`, `reward_shift_degrees`, `labeler_preference` |
 
 A *side* is `chosen` or `rejected`. Names are built here and never taken apart again.
@@ -91,3 +94,43 @@ def reward_tokens_column(model: str, side: Side) -> str:
 def margin_column(model: str) -> str:
     """Column of the reward margin, chosen minus rejected."""
     return f"margin_{model}"
+
+
+def back(axis: str) -> str:
+    """Name of the rewrites that undo the rewrites of an axis."""
+    return f"{axis}_back"
+
+
+def rewrite_column(name: str, side: Side) -> str:
+    """Column of a rewritten response, the refused ones included."""
+    return f"rewrite_{name}_{side}"
+
+
+def rewrite_prompt_column(name: str, side: Side) -> str:
+    """Column of a rewritten prompt; null where the prompt was left as it was."""
+    return f"rewrite_prompt_{name}_{side}"
+
+
+def rewrite_status_column(name: str, side: Side) -> str:
+    """Column that says what became of a rewrite: `ok`, or why there is none or it was refused."""
+    return f"rewrite_status_{name}_{side}"
+
+
+def rewrite_detail_column(name: str, side: Side) -> str:
+    """Column of what was found where a rewrite is missing or was refused."""
+    return f"rewrite_detail_{name}_{side}"
+
+
+def rewrite_similarity_column(name: str, side: Side) -> str:
+    """Column of the cosine of a rewrite's and its original's embeddings."""
+    return f"rewrite_similarity_{name}_{side}"
+
+
+def attribute_column(axis: str, side: Side) -> str:
+    """Column that says whether an original has the attribute of an axis."""
+    return f"rewrite_attribute_{axis}_{side}"
+
+
+def rewritten_column(name: str, column: str) -> str:
+    """Column that holds of the rewrites what `column` holds of the originals."""
+    return f"rewritten_{name}_{column}"

@@ -66,6 +66,8 @@ def map_batches(
     features = Features({**pairs.features, **new_columns}) if pairs.features else None
     if isinstance(pairs, IterableDataset):
         return pairs.map(function, batched=True, batch_size=batch_size, features=features)
+    if not len(pairs) and features is not None:  # `map` adds no columns to a table without rows
+        return Dataset.from_dict({name: [] for name in features}, features=features)
     key = json.dumps([pairs._fingerprint, sorted(new_columns), dict(provenance)], sort_keys=True)
     fingerprint = hashlib.blake2b(key.encode(), digest_size=16).hexdigest()
     return pairs.map(

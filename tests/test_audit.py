@@ -5,10 +5,12 @@ import json
 import pytest
 from datasets import Dataset
 
-from seal_datasets.audit import EMBEDDED_FEATURES, AuditSettings, run_audit
+from seal_datasets.audit import run_audit
 from seal_datasets.demo import demo_path
 from seal_datasets.errors import DataError, ModelError
+from seal_datasets.lm import EMBEDDED_FEATURES
 from seal_datasets.report import check_report
+from seal_datasets.settings import AuditSettings, RewriteSettings
 from seal_datasets.taxonomy import load_taxonomy
 
 
@@ -90,3 +92,37 @@ def test_real_pairs_are_scored_and_described_without_losing_one(hh_rlhf, reward_
     for counts in report["run"]["scoring"].values():
         assert sum(counts.values()) == 600
     json.dumps(report, allow_nan=False)
+
+
+def test_settings_of_rewriting_name_what_is_not_known():
+    with pytest.raises(DataError, match=r"no preset 'funny'.*style"):
+        RewriteSettings(presets=("funny",))
+    with pytest.raises(DataError, match=r"no axis 'short'.*long"):
+        RewriteSettings(axes=("short",))
+    with pytest.raises(DataError, match="above 0"):
+        RewriteSettings(share=0.0)
+    with pytest.raises(DataError, match="rewriter_model"):
+        RewriteSettings(rewriter="http://localhost:1/v1")
+
+
+@pytest.mark.real_lm
+@pytest.mark.slow
+def test_an_audit_with_rewrites_reports_robustness_and_effects(audited, settings, tmp_path):
+    import shutil
+    from dataclasses import replace
+
+    shutil.copy(audited[0] / "labels.sqlite", tmp_path / "labels.sqlite")
+    wanted = RewriteSettings(
+        share=0.5, presets=("style",), axes=("long",), min_similarity=0.5, similarity_model="embedded"
+    )
+    report = run_audit(str(demo_path()), tmp_path, replace(settings, rewrites=wanted))
+    style, axis = report["rewrites"]["presets"]["style"], report["rewrites"]["axes"]["long"]
+    assert style["n_sampled_pairs"] == 3  # half of the six that were drawn for labeling
+    assert sum(style["texts"]["chosen"].values()) == 3
+    assert {row["threshold"] for row in style["thresholds"]} >= {0.5, 0.8, 0.95}
+    assert axis["n_texts"] == 6
+    assert sum(axis["texts"]["there"].values()) == 6
+    text = (tmp_path / "report.md").read_text()
+    assert "Rewriting: alignment robustness (Eq. 4)" in text
+    assert "Weak rewriter" in text
+    assert check_report(tmp_path) == []

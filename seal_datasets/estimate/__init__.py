@@ -50,6 +50,7 @@ from seal_datasets.estimate.imprint import (
     imprint_trajectory,
     streamed_imprint,
 )
+from seal_datasets.estimate.intervals import wilson
 from seal_datasets.estimate.label_error import (
     CorrectedImprint,
     CorrectedRow,
@@ -85,7 +86,13 @@ from seal_datasets.estimate.shift import (
 )
 from seal_datasets.estimate.shift_imprint import ShiftImprint, ShiftImprintRow, shift_imprint
 from seal_datasets.estimate.stability import LabelerStability, PairStability, labeler_stability
-from seal_datasets.estimate.treatment import RewriteRejection, TreatmentEffect, TreatmentEffects, treatment_effect
+from seal_datasets.estimate.treatment import (
+    RewriteRejection,
+    TreatmentEffect,
+    TreatmentEffects,
+    rewrite_selection,
+    treatment_effect,
+)
 
 __all__ = [
     "Agreement",
@@ -153,5 +160,7 @@ __all__ = [
     "simex_imprint",
     "spoiler_balance",
     "streamed_imprint",
+    "rewrite_selection",
     "treatment_effect",
+    "wilson",
 ]

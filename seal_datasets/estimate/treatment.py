@@ -195,6 +195,44 @@ def treatment_effect(
     )
 
 
+def rewrite_selection(
+    rewards: ArrayLike,
+    kept: ArrayLike,
+    *,
+    groups: Sequence[Any] | NDArray[Any] | None = None,
+    confidence: float = 0.95,
+) -> RewriteRejection:
+    """Compare texts whose rewrite was accepted with those whose rewrite was not: whom do results on rewrites speak for?
+
+    Args:
+        rewards (array-like of shape (n,)): Reward of each original text.
+        kept (array-like of shape (n,)): Whether its rewrite was accepted and scored.
+        groups (sequence of shape (n,), *optional*): Prompt ids to cluster by.
+        confidence (`float`, defaults to 0.95): Level of the intervals.
+
+    Returns:
+        `RewriteRejection`: The share left out, and how far mean original rewards differ. `attribute` is true: of all texts.
+
+    Raises:
+        DataError: Lengths differ, a reward is not a finite number, an entry is not true or false, or the level is not valid.
+
+    Example:
+
+    ```python
+    >>> found = rewrite_selection([1.0, 2.0, 3.0, 6.0], [True, True, True, False])
+    >>> found.share_rejected, found.difference
+    (0.25, -4.0)
+
+    ```
+    """
+    original, whether = finite(rewards, "rewards"), indicator(kept, "kept")
+    same_length(rewards=original, kept=whether)
+    codes = None if groups is None else group_codes(groups, "groups")
+    if codes is not None:
+        same_length(rewards=original, groups=codes)
+    return _rejection(True, original, whether, codes, confidence_level(confidence))
+
+
 def _effects(
     original: Floats, once: Floats, twice: Floats, has: Bools, codes: Codes | None, confidence: float
 ) -> tuple[TreatmentEffect, ...]:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from seal_datasets.errors import DataError
-from seal_datasets.estimate.treatment import treatment_effect
+from seal_datasets.estimate.treatment import rewrite_selection, treatment_effect
 
 NAN = math.nan
 
@@ -335,3 +335,17 @@ def test_bad_input_is_named():
         treatment_effect(*good, groups=["a", None])
     with pytest.raises(DataError, match="confidence must lie between 0 and 1"):
         treatment_effect(*good, confidence=95)
+
+
+def test_selection_is_what_the_treatment_estimator_says_of_texts_left_out():
+    rng = np.random.default_rng(3)
+    rewards, kept, groups = rng.normal(size=80), rng.random(80) < 0.7, np.arange(80) // 2
+    alone = rewrite_selection(rewards, kept, groups=groups)
+    rewritten = np.where(kept, 0.0, np.nan)
+    within = treatment_effect(rewards, rewritten, rewritten, np.ones(80, dtype=bool), groups=groups).rejections[0]
+    assert alone == within
+    plain = rewrite_selection(rewards, kept)
+    expected = stats.ttest_ind(rewards[kept], rewards[~kept], equal_var=False)
+    assert plain.p_value == pytest.approx(expected.pvalue)
+    with pytest.raises(DataError, match="kept"):
+        rewrite_selection(rewards, kept[:-1])

@@ -1,0 +1,312 @@
+"""The steps of an audit that ask language models: labels and rewrites, from settings, with what they cost."""
+
+from __future__ import annotations
+
+import math
+import sys
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from datasets import Dataset
+
+from seal_datasets import schema
+from seal_datasets.cost import Budget, Usage, load_prices
+from seal_datasets.errors import ModelError
+from seal_datasets.featurize import add_features, plan_features
+from seal_datasets.labeler import PROMPT_VERSION, Labeler
+from seal_datasets.local_lm import MODEL_NAME, EmbeddedLM, embedded_weights
+from seal_datasets.reward_model import RewardModel
+from seal_datasets.rewrite import NOT_SAMPLED, add_rewrites, add_round_trips, on_rewrites, sample_pairs
+from seal_datasets.rewriter import REWRITE_VERSION, Rewriter
+from seal_datasets.score import add_rewards
+from seal_datasets.settings import AuditSettings, RewriteSettings
+from seal_datasets.similarity import DEFAULT_MODEL, EMBEDDED_MODEL, SimilarityModel
+from seal_datasets.store import ResponseStore
+from seal_datasets.taxonomy import Taxonomy, load_taxonomy
+
+EMBEDDED_FEATURES = (
+    "last_response_is_harmless",
+    "last_response_is_helpful",
+    "last_response_is_honest",
+    "last_response_is_refusal",
+    "last_response_is_eloquent",
+    "last_response_sentiment",
+)
+"""What the embedded labeler is asked unless features are named: the targets, and as many more as minutes allow."""
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """A language model to ask.
+
+    Attributes:
+        model (`str`): Its name.
+        url (`str`): Its address.
+        slots (`int`, *optional*): Requests it serves at once, where that is known.
+        about (`dict[str, object]`): What is recorded of it.
+    """
+
+    model: str
+    url: str
+    slots: int | None
+    about: dict[str, object]
+
+
+@contextmanager
+def open_endpoint(server: str, model: str | None) -> Iterator[Endpoint]:
+    """Have an endpoint for the length of a `with` block; `"local"` starts the embedded model and stops it."""
+    if server != "local":
+        yield Endpoint(model or "", server, None, {"model": model, "endpoint": server, "weak": False})
+        return
+    weights = embedded_weights()
+    with EmbeddedLM() as running:
+        about = {"endpoint": f"embedded, {running.version}", "weak": True, "weights": weights.name}
+        yield Endpoint(MODEL_NAME, running.url, running.slots, {"model": MODEL_NAME, **about})
+
+
+def asked_features(settings: AuditSettings) -> Taxonomy:
+    """The part of the taxonomy that the labeler will be asked for."""
+    taxonomy = load_taxonomy(settings.taxonomy)
+    if settings.features:
+        return taxonomy.select(settings.features)
+    if settings.labeler == "local" and settings.taxonomy == "seal":
+        return taxonomy.select(EMBEDDED_FEATURES)
+    return taxonomy
+
+
+def label_pairs(
+    pairs: Dataset, taxonomy: Taxonomy, settings: AuditSettings, store_path: Path, *, api_key: str | None = None
+) -> tuple[Dataset, dict[str, object] | None]:
+    """Label pairs as the settings say, starting and stopping the embedded model where it is the labeler.
+
+    Args:
+        pairs (`Dataset`): Canonical pairs.
+        taxonomy (`Taxonomy`): What to ask.
+        settings (`AuditSettings`): The labeler, its sample and the seed.
+        store_path (`Path`): SQLite file of responses.
+        api_key (`str`, *optional*): Key for the endpoint; written nowhere.
+
+    Returns:
+        `tuple[Dataset, dict | None]`: The labelled pairs, and what is to be recorded of the labeler (`None` for none).
+
+    Raises:
+        LabelerError: The endpoint is down or refuses to work; what was answered so far is in the store.
+    """
+    if settings.labeler == "none":
+        return pairs, None
+    sample = _sample(pairs[schema.PAIR_ID][:], settings.label_limit, settings.seed)
+    with ResponseStore(store_path) as store, open_endpoint(settings.labeler, settings.labeler_model) as endpoint:
+        found = len(store)
+        labeler = _labeler(settings, store, endpoint, api_key)
+        pairs = add_features(pairs, labeler, taxonomy, pair_ids=sample)
+        spent = _spent(store, settings)
+    failures = Counter(
+        failure["reason"]
+        for side in schema.SIDES
+        for row in pairs[schema.failures_column(side)]
+        for failure in row
+        if failure["reason"] != "not_sampled"
+    )
+    missing = ", ".join(f"{reason} {count:,}" for reason, count in failures.most_common()) or "none"
+    _say(f"    {labeler.n_requests:,} requests; the store held {found:,} responses before; labels missing: {missing}")
+    _say(
+        f"    {labeler.budget.usage}, {_dollars(labeler.budget.spent)}; with all the store holds: {spent['responses']}"
+    )
+    return pairs, {
+        **endpoint.about,
+        "spent": spent,
+        "prompt_version": PROMPT_VERSION,
+        "n_pairs_sampled": None if sample is None else len(sample),
+    }
+
+
+def plan_labels(
+    pairs: Dataset, taxonomy: Taxonomy, settings: AuditSettings, store_path: Path, *, api_key: str | None = None
+) -> str:
+    """Say what `label_pairs` would ask and cost, asking nothing; the arguments are the same.
+
+    Returns:
+        `str`: Texts, requests, tokens and dollars, and the date of the prices.
+    """
+    if settings.labeler == "none":
+        return "no labeler, nothing to ask"
+    sample = _sample(pairs[schema.PAIR_ID][:], settings.label_limit, settings.seed)
+    with ResponseStore(store_path if store_path.exists() else ":memory:") as store:
+        local = settings.labeler == "local"
+        nowhere = Endpoint(MODEL_NAME, "http://127.0.0.1/v1", 1, {})
+        given = Endpoint(settings.labeler_model or "", settings.labeler, None, {})
+        labeler = _labeler(settings, store, nowhere if local else given, api_key)
+        plan = plan_features(pairs, labeler, taxonomy, pair_ids=sample)
+    return f"{plan} (prices of {load_prices(settings.prices).as_of})"
+
+
+def _spent(store: ResponseStore, settings: AuditSettings) -> dict[str, str]:
+    """What all responses in the store were billed, in words."""
+    prices = load_prices(settings.prices)
+    whole, dollars = Usage(), 0.0
+    for (model, batch), usage in store.usage().items():
+        whole += usage
+        dollars += prices.price(model, batch=batch).cost(usage)
+    return {
+        "responses": f"{whole}, {_dollars(dollars)}",
+        "prices": f"{prices.as_of}, {prices.source}",
+    }
+
+
+def _dollars(amount: float) -> str:
+    return "cost unknown" if math.isnan(amount) else f"${amount:,.4f}"
+
+
+def rewrite_pairs(
+    pairs: Dataset,
+    settings: AuditSettings,
+    store_path: Path,
+    *,
+    taxonomy: Taxonomy | None = None,
+    models: Mapping[str, RewardModel] | None = None,
+    api_key: str | None = None,
+) -> tuple[Dataset, dict[str, object]]:
+    """Rewrite a share of the pairs as the settings say, and label and score the rewrites like the originals.
+
+    Args:
+        pairs (`Dataset`): Canonical pairs, with the features of the axes.
+        settings (`AuditSettings`): With `rewrites`.
+        store_path (`Path`): SQLite file of responses.
+        taxonomy (`Taxonomy`, *optional*): What to ask the labeler about rewrites; nothing when omitted.
+        models (`Mapping[str, RewardModel]`, *optional*): Models that score the rewrites, by short name.
+        api_key (`str`, *optional*): Key for the endpoints; written nowhere.
+
+    Returns:
+        `tuple[Dataset, dict]`: The pairs with all columns of the rewrites, and what is to be recorded of them.
+
+    Raises:
+        LabelerError: An endpoint is down or refuses to work; what was answered so far is in the store.
+    """
+    wanted = settings.rewrites or RewriteSettings()
+    similarity = _similarity(wanted.similarity_model)
+    sample = sample_pairs(_labelled(pairs), wanted.share, seed=settings.seed, stratify_by=wanted.stratify_by)
+    server, model = wanted.rewriter or settings.labeler, wanted.rewriter_model or settings.labeler_model
+    with ResponseStore(store_path) as store, open_endpoint("local" if server == "none" else server, model) as endpoint:
+        rewriter = Rewriter(
+            endpoint.model,
+            base_url=endpoint.url,
+            api_key=None if endpoint.slots else api_key,
+            concurrency=endpoint.slots or settings.concurrency,
+            store=store,
+            whole_dialogue=wanted.whole_dialogue,
+            max_failure_rate=settings.max_failure_rate,
+            budget=_budget(settings, store, endpoint.model),
+        )
+        options: dict[str, Any] = {
+            "similarity": similarity,
+            "min_similarity": wanted.min_similarity,
+            "pair_ids": sample,
+        }
+        for preset in wanted.presets:
+            pairs = add_rewrites(pairs, rewriter, preset, **options)
+        for axis in wanted.axes:
+            pairs = add_round_trips(pairs, rewriter, axis, **options)
+    _say(f"    {rewriter.n_requests:,} requests, {rewriter.budget.usage}, {_dollars(rewriter.budget.spent)}")
+    for name in rewrite_names(wanted):
+        _say(f"    rewrites, {name}: {_statuses(pairs, name)}")
+        if taxonomy is not None:
+            pairs = on_rewrites(pairs, name, _labels_of_rewrites(taxonomy, settings, store_path, api_key))
+        for short, reward_model in (models or {}).items():
+            pairs = on_rewrites(pairs, name, _scores_of_rewrites(reward_model, short))
+    return pairs, {
+        **endpoint.about,
+        "rewrite_version": REWRITE_VERSION,
+        "temperature": rewriter.sampling["temperature"],
+        "n_pairs_sampled": len(sample),
+        "presets": list(wanted.presets),
+        "axes": list(wanted.axes),
+        "whole_dialogue": wanted.whole_dialogue,
+        "min_similarity": wanted.min_similarity,
+        "similarity_model": similarity.name,
+        "stratify_by": wanted.stratify_by,
+        "share": wanted.share,
+    }
+
+
+def _similarity(name: str | None) -> SimilarityModel:
+    if name is not None:
+        return SimilarityModel(name)
+    try:
+        return SimilarityModel()
+    except ModelError:
+        _say(f"    {DEFAULT_MODEL} cannot be loaded here; rewrites are compared by the embedded all-MiniLM-L6-v2")
+        return SimilarityModel(EMBEDDED_MODEL)
+
+
+def rewrite_names(wanted: RewriteSettings) -> tuple[str, ...]:
+    """The names of all rewrites that settings ask for."""
+    return (*wanted.presets, *(name for axis in wanted.axes for name in (axis, schema.back(axis))))
+
+
+def _labels_of_rewrites(
+    taxonomy: Taxonomy, settings: AuditSettings, store_path: Path, api_key: str | None
+) -> Callable[[Dataset], Dataset]:
+    everything = replace(settings, label_limit=None)
+    return lambda table: label_pairs(table, taxonomy, everything, store_path, api_key=api_key)[0]
+
+
+def _scores_of_rewrites(model: RewardModel, name: str) -> Callable[[Dataset], Dataset]:
+    return lambda table: add_rewards(table, model, name=name)
+
+
+def _labelled(pairs: Dataset) -> Dataset:
+    """Pairs that were drawn for labeling, so that rewrites are of labelled texts."""
+    column = schema.failures_column("chosen")
+    if column not in pairs.column_names:
+        return pairs
+    drawn = [
+        row
+        for row, failures in enumerate(pairs[column])
+        if not any(failure["reason"] == NOT_SAMPLED for failure in failures)
+    ]
+    return pairs.select(drawn)
+
+
+def _statuses(pairs: Dataset, name: str) -> str:
+    counts = Counter(status for side in schema.SIDES for status in pairs[schema.rewrite_status_column(name, side)])
+    del counts[NOT_SAMPLED]
+    return ", ".join(f"{reason} {count:,}" for reason, count in counts.most_common()) or "none"
+
+
+def _labeler(settings: AuditSettings, store: ResponseStore, endpoint: Endpoint, api_key: str | None) -> Labeler:
+    return Labeler(
+        endpoint.model,
+        base_url=endpoint.url,
+        api_key=None if endpoint.slots else api_key,
+        concurrency=endpoint.slots or settings.concurrency,
+        store=store,
+        probabilities=settings.probabilities,
+        max_failure_rate=settings.max_failure_rate,
+        budget=_budget(settings, store, endpoint.model),
+    )
+
+
+def _budget(settings: AuditSettings, store: ResponseStore, model: str) -> Budget:
+    """What is left to spend: the limit holds for the store, so that a run that goes on has no new one."""
+    prices = load_prices(settings.prices)
+    if settings.budget is None:
+        return Budget(math.inf, prices.price(model))
+    costs = [prices.price(each, batch=batch).cost(usage) for (each, batch), usage in store.usage().items()]
+    return Budget(max(0.0, settings.budget - sum(cost for cost in costs if cost > 0.0)), prices.price(model))
+
+
+def _sample(pair_ids: Sequence[str], size: int | None, seed: int) -> frozenset[str] | None:
+    if size is None or size >= len(pair_ids):
+        return None
+    drawn = np.random.default_rng(seed).choice(len(pair_ids), size=size, replace=False)
+    return frozenset(pair_ids[index] for index in drawn)
+
+
+def _say(message: str) -> None:
+    sys.stderr.write(f"{message}\n")
+    sys.stderr.flush()

@@ -1,0 +1,480 @@
+"""Rewrite a share of the pairs, and put what any later transform says of the rewrites beside what it says of the originals.
+
+A rewrite is kept in columns beside its pair. `rewritten_pairs` makes a table of pairs from them, so whatever labels or scores
+pairs labels or scores rewrites too: `on_rewrites` runs it and brings its columns back.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from datasets import Dataset, Features, Value, concatenate_datasets
+from datasets.utils import tqdm
+
+from seal_datasets import schema
+from seal_datasets.dialogue import parse_dialogue
+from seal_datasets.errors import DataError
+from seal_datasets.featurize import pair_text
+from seal_datasets.labeler import Text
+from seal_datasets.rewriter import PRESETS, REWRITE_VERSION, Preset, Rewrite, Rewriter
+from seal_datasets.similarity import SimilarityModel
+from seal_datasets.transform import Batch, map_batches
+
+MIN_SIMILARITY = 0.8
+
+NOT_SAMPLED = "not_sampled"
+_NOT_REWRITTEN = "first_rewrite_refused"
+_SHOWN = frozenset({"ok", "below_similarity"})
+
+
+@dataclass(frozen=True, slots=True)
+class Axis:
+    """An attribute that can be rewritten either way.
+
+    Attributes:
+        name (`str`): Name.
+        gain (`str`): Preset that gives a text the attribute.
+        lose (`str`): Preset that takes it away.
+        feature (`str`): Feature that says whether a text has it: a yes, an answer above 0, or more than the median.
+    """
+
+    name: str
+    gain: str
+    lose: str
+    feature: str
+
+
+AXES = {
+    each.name: each
+    for each in (
+        Axis("positive", "more_positive", "less_positive", "last_response_sentiment"),
+        Axis("eloquent", "more_eloquent", "less_eloquent", "last_response_is_eloquent"),
+        Axis("long", "longer", "shorter", "surface_log_tokens"),
+    )
+}
+
+
+def sample_pairs(
+    pairs: Dataset, share: float = 0.01, *, seed: int = 0, stratify_by: str | None = None
+) -> tuple[str, ...]:
+    """Draw the pairs to rewrite.
+
+    Args:
+        pairs (`Dataset`): Canonical pairs; those without a problem that makes them unusable are drawn from.
+        share (`float`, defaults to 0.01): Share of the pairs, at least one.
+        seed (`int`, defaults to 0): Of the draw.
+        stratify_by (`str`, *optional*): Column whose values keep their shares, each by at least one pair.
+
+    Returns:
+        `tuple[str, ...]`: Their ids, in the table's order.
+
+    Raises:
+        DataError: The share is not in (0, 1], the column does not exist, or no pair has both texts.
+
+    Example:
+
+    ```python
+    >>> rows = {"pair_id": list("abcdefgh"), "chosen": ["x"] * 8, "rejected": ["y"] * 8, "kind": ["k"] * 6 + ["l"] * 2}
+    >>> sample_pairs(Dataset.from_dict(rows), 0.5, stratify_by="kind")
+    ('d', 'e', 'f', 'g')
+
+    ```
+    """
+    if not 0.0 < share <= 1.0:
+        raise DataError(f"the share of pairs to rewrite must be above 0 and at most 1, got {share}")
+    if stratify_by is not None and stratify_by not in pairs.column_names:
+        raise DataError(f"there is no column {stratify_by!r} to stratify by; the table has {pairs.column_names}")
+    whole = [
+        bool((one or "").strip() and (other or "").strip())
+        for one, other in zip(pairs[schema.CHOSEN], pairs[schema.REJECTED], strict=True)
+    ]
+    strata: dict[str, list[int]] = {}
+    values = pairs[stratify_by][:] if stratify_by else [None] * len(pairs)
+    for row, value in enumerate(values):
+        if whole[row]:
+            strata.setdefault(repr(value), []).append(row)
+    if not strata:
+        raise DataError(f"none of the {len(pairs):,} pairs has both texts; there is nothing to rewrite")
+    rng = np.random.default_rng(seed)
+    drawn: list[int] = []
+    for name in sorted(strata):
+        rows = strata[name]
+        drawn += rng.choice(rows, size=max(1, round(share * len(rows))), replace=False).tolist()
+    ids = pairs[schema.PAIR_ID][:]
+    return tuple(ids[row] for row in sorted(drawn))
+
+
+def add_rewrites(
+    pairs: Dataset,
+    rewriter: Rewriter,
+    preset: str = "style",
+    *,
+    similarity: SimilarityModel,
+    min_similarity: float = MIN_SIMILARITY,
+    pair_ids: Collection[str] | None = None,
+    share: float = 0.01,
+    seed: int = 0,
+    stratify_by: str | None = None,
+) -> Dataset:
+    """Add rewrites of both responses of a share of the pairs.
+
+    Args:
+        pairs (`Dataset`): Canonical pairs from `load_pairs`.
+        rewriter (`Rewriter`): The model that rewrites.
+        preset (`str`, defaults to `"style"`): How, one of `PRESETS`.
+        similarity (`SimilarityModel`): Compares each rewrite with its original.
+        min_similarity (`float`, defaults to 0.8): Rewrites less like their originals than this are refused.
+        pair_ids (`Collection[str]`, *optional*): Rewrite these pairs; drawn by `sample_pairs` when omitted.
+        share (`float`, defaults to 0.01): As in `sample_pairs`, and so are `seed` and `stratify_by`.
+        seed (`int`, defaults to 0): Of the draw.
+        stratify_by (`str`, *optional*): Column whose values keep their shares.
+
+    Returns:
+        `Dataset`: The pairs with `rewrite_<preset>_<side>`, `rewrite_prompt_<preset>_<side>`, `rewrite_status_<preset>_<side>`
+        (`ok`, or why there is no rewrite), `rewrite_detail_...` and `rewrite_similarity_...`.
+
+    Raises:
+        DataError: The preset or a pair id is not known.
+        LabelerError: The endpoint is down or refuses to work; what was answered so far is in the store.
+
+    Source: SEAL, section 2.3 (robustness scores) and appendix C.5.
+    """
+    found = _preset(preset)
+    ids = (
+        _known(pairs, pair_ids)
+        if pair_ids is not None
+        else sample_pairs(pairs, share, seed=seed, stratify_by=stratify_by)
+    )
+    chosen_ids = frozenset(ids)
+    return _add(
+        pairs,
+        rewriter,
+        preset,
+        lambda pair_id, _: found if pair_id in chosen_ids else None,
+        similarity,
+        min_similarity,
+    )
+
+
+def add_round_trips(
+    pairs: Dataset,
+    rewriter: Rewriter,
+    axis: str,
+    *,
+    similarity: SimilarityModel,
+    min_similarity: float = MIN_SIMILARITY,
+    pair_ids: Collection[str] | None = None,
+    share: float = 0.01,
+    seed: int = 0,
+    stratify_by: str | None = None,
+) -> Dataset:
+    """Add rewrites of an attribute to its other value, and of those rewrites back again.
+
+    A text with the attribute loses it and regains it, one without gains and loses it. What a rewriter changes besides, both
+    rewrites share, so that they can be compared where original and rewrite cannot.
+
+    Args:
+        pairs (`Dataset`): Canonical pairs with the column of the axis's feature.
+        rewriter (`Rewriter`): The model that rewrites.
+        axis (`str`): One of `AXES`.
+        similarity (`SimilarityModel`): As for `add_rewrites`, and so are all others.
+        min_similarity (`float`, defaults to 0.8): Both rewrites are held against the text they were made from.
+        pair_ids (`Collection[str]`, *optional*): Rewrite these pairs.
+        share (`float`, defaults to 0.01): Share of the pairs.
+        seed (`int`, defaults to 0): Of the draw.
+        stratify_by (`str`, *optional*): Column whose values keep their shares.
+
+    Returns:
+        `Dataset`: The pairs with the columns of `add_rewrites` under the axis's name and under `<axis>_back`, and
+        `rewrite_attribute_<axis>_<side>`: whether the original has the attribute.
+
+    Raises:
+        DataError: The axis or a pair id is not known, or the feature's columns are missing.
+
+    Source: Reber et al. (2024), arXiv 2410.11348 (RATE).
+    """
+    if axis not in AXES:
+        raise DataError(f"there is no axis {axis!r}; there are {list(AXES)}")
+    known = AXES[axis]
+    gain, lose = PRESETS[known.gain], PRESETS[known.lose]
+    ids = (
+        _known(pairs, pair_ids)
+        if pair_ids is not None
+        else sample_pairs(pairs, share, seed=seed, stratify_by=stratify_by)
+    )
+    has = attribute_of(pairs, known, ids)
+    columns = {
+        schema.attribute_column(axis, side): [has.get((pair_id, side)) for pair_id in pairs[schema.PAIR_ID]]
+        for side in schema.SIDES
+    }
+    pairs = _beside(pairs, columns, Features({name: Value("bool") for name in columns}))
+
+    def there(pair_id: str, side: schema.Side) -> Preset | None:
+        value = has.get((pair_id, side))
+        return None if value is None else (lose if value else gain)
+
+    def back(pair_id: str, side: schema.Side) -> Preset | None:
+        value = has.get((pair_id, side))
+        return None if value is None else (gain if value else lose)
+
+    pairs = _add(pairs, rewriter, axis, there, similarity, min_similarity)
+    return _add(pairs, rewriter, schema.back(axis), back, similarity, min_similarity, of=axis)
+
+
+def attribute_of(pairs: Dataset, axis: Axis, pair_ids: Collection[str]) -> dict[tuple[str, schema.Side], bool]:
+    """Whether each sampled text has an axis's attribute; texts whose label is missing are left out.
+
+    Args:
+        pairs (`Dataset`): Pairs with the feature's columns.
+        axis (`Axis`): The attribute. A count or measure is compared with the median over the sampled texts.
+        pair_ids (`Collection[str]`): The sampled pairs.
+
+    Returns:
+        `dict[tuple[str, str], bool]`: By pair id and side.
+
+    Raises:
+        DataError: The feature's columns are missing.
+    """
+    columns = [schema.feature_column(axis.feature, side) for side in schema.SIDES]
+    if missing := [name for name in columns if name not in pairs.column_names]:
+        raise DataError(f"the axis {axis.name!r} needs the columns {missing}: label or count {axis.feature!r} first")
+    wanted = set(pair_ids)
+    values: dict[tuple[str, schema.Side], float] = {}
+    for side, column in zip(schema.SIDES, columns, strict=True):
+        for pair_id, value in zip(pairs[schema.PAIR_ID], pairs[column], strict=True):
+            if pair_id in wanted and value is not None:
+                values[pair_id, side] = float(value)
+    counted = pairs.features[columns[0]].dtype == "float64"
+    threshold = float(np.median(list(values.values()))) if counted and values else 0.0
+    return {key: value > threshold for key, value in values.items()}
+
+
+def rewritten_pairs(pairs: Dataset, name: str) -> Dataset:
+    """Rewrites as a table of pairs, ready to be labelled and scored like any other.
+
+    Those that are refused for their similarity alone are in it, so that what the threshold does can be shown.
+
+    Args:
+        pairs (`Dataset`): Pairs with rewrites.
+        name (`str`): Which rewrites: a preset, an axis, or an axis with `_back`.
+
+    Returns:
+        `Dataset`: Canonical pairs under the originals' ids, of those with such a rewrite on at least one side; a side without
+        one has no text.
+
+    Raises:
+        DataError: There are no such rewrites.
+    """
+    columns = [schema.rewrite_status_column(name, side) for side in schema.SIDES]
+    if missing := [each for each in columns if each not in pairs.column_names]:
+        raise DataError(
+            f"the table has no rewrites named {name!r} (no column {missing[0]!r}); add them with add_rewrites"
+        )
+    accepted = zip(*(pairs[column][:] for column in columns), strict=True)
+    rows = [row for row, statuses in enumerate(accepted) if _SHOWN.intersection(statuses)]
+    kept = [name for name in pairs.column_names if name in schema.CANONICAL_COLUMNS]
+
+    def replaced(batch: Batch) -> Batch:
+        found: Batch = {each: [] for each in schema.CANONICAL_COLUMNS[2:-1]}
+        for row in range(len(batch[schema.PAIR_ID])):
+            for column, value in _rewritten_row(batch, row, name).items():
+                found[column].append(value)
+        return found
+
+    table = pairs.select(rows)
+    types = table.select_columns(kept).features
+    return table.map(replaced, batched=True, remove_columns=[each for each in table.column_names if each not in kept],
+                     features=types, desc=f"Rewrites ({name})", load_from_cache_file=False)  # fmt: skip
+
+
+def on_rewrites(pairs: Dataset, name: str, transform: Callable[[Dataset], Dataset]) -> Dataset:
+    """Run a transform on the rewrites and put the columns it adds beside those of the originals.
+
+    Args:
+        pairs (`Dataset`): Pairs with rewrites.
+        name (`str`): Which rewrites, as for `rewritten_pairs`.
+        transform (`Callable[[Dataset], Dataset]`): E.g. `lambda table: add_rewards(table, model, name="post")`.
+
+    Returns:
+        `Dataset`: The pairs with each new column as `rewritten_<name>_<column>`, null where there is no rewrite.
+    """
+    rewrites = rewritten_pairs(pairs, name)
+    result = transform(rewrites)
+    where = {pair_id: row for row, pair_id in enumerate(pairs[schema.PAIR_ID])}
+    rows = [where[pair_id] for pair_id in rewrites[schema.PAIR_ID]]
+    added = [column for column in result.column_names if column not in rewrites.column_names]
+    columns: dict[str, list[object]] = {}
+    for column in added:
+        values: list[object] = [None] * len(pairs)
+        for row, value in zip(rows, result[column], strict=True):
+            values[row] = value
+        columns[schema.rewritten_column(name, column)] = values
+    types = Features({schema.rewritten_column(name, column): result.features[column] for column in added})
+    return _beside(pairs, columns, types)
+
+
+def _add(
+    pairs: Dataset,
+    rewriter: Rewriter,
+    name: str,
+    preset_of: Callable[[str, schema.Side], Preset | None],
+    similarity: SimilarityModel,
+    min_similarity: float,
+    *,
+    of: str | None = None,
+) -> Dataset:
+    """Ask for all rewrites, then fill the columns from the store."""
+    wanted = [
+        (text, preset)
+        for batch in pairs.iter(1000)
+        for row in range(len(batch[schema.PAIR_ID]))
+        for side in schema.SIDES
+        for text, preset in [_wanted(batch, row, side, preset_of, of)]
+        if isinstance(text, Text) and preset
+    ]
+    with tqdm(total=len(wanted), desc=f"Rewriting ({name})", unit="text") as bar:
+        rewriter.ask(wanted, progress=bar.update)
+
+    def rewrite_batch(batch: Batch) -> Batch:
+        columns: Batch = {column: [] for column in _columns(name)}
+        for side in schema.SIDES:
+            asked = [_wanted(batch, row, side, preset_of, of) for row in range(len(batch[schema.PAIR_ID]))]
+            texts = [(text, preset) for text, preset in asked if isinstance(text, Text) and preset]
+            found = iter(_compared(texts, rewriter.read(texts), similarity, min_similarity))
+            for text, _ in asked:
+                rewrite, alike = next(found) if isinstance(text, Text) else (Rewrite(None, text), None)
+                columns[schema.rewrite_column(name, side)].append(rewrite.text and rewrite.text.response)
+                prompt = rewrite.text.prompt if rewrite.text and rewriter.whole_dialogue else None
+                columns[schema.rewrite_prompt_column(name, side)].append(prompt)
+                columns[schema.rewrite_status_column(name, side)].append(rewrite.reason)
+                columns[schema.rewrite_detail_column(name, side)].append(rewrite.detail)
+                columns[schema.rewrite_similarity_column(name, side)].append(alike)
+        return columns
+
+    return map_batches(
+        pairs,
+        rewrite_batch,
+        new_columns=_columns(name),
+        provenance={"rewrite_version": REWRITE_VERSION},
+        batch_size=256,
+        desc=f"Checking rewrites ({name})",
+        reuse_cache=False,
+    )
+
+
+def _compared(
+    texts: Sequence[tuple[Text, Preset]], rewrites: Sequence[Rewrite], model: SimilarityModel, least: float
+) -> list[tuple[Rewrite, float | None]]:
+    """Each rewrite with its likeness to the original; those that are too little alike are refused."""
+    shown = [
+        (index, text, rewrite.text)
+        for index, ((text, _), rewrite) in enumerate(zip(texts, rewrites, strict=True))
+        if rewrite.text is not None and rewrite.text.response.strip()
+    ]
+    cosines: dict[int, float] = {}
+    if shown:
+        before = [_compared_text(original, original, rewrite) for _, original, rewrite in shown]
+        after = [_compared_text(rewrite, original, rewrite) for _, original, rewrite in shown]
+        cosines = dict(zip((index for index, _, _ in shown), model.compare(before, after).tolist(), strict=True))
+    found: list[tuple[Rewrite, float | None]] = []
+    for index, rewrite in enumerate(rewrites):
+        alike = cosines.get(index)
+        if rewrite.reason == "ok" and alike is not None and alike < least:
+            detail = f"cosine {alike:.3f} with the original is below {least:g}"
+            found.append((Rewrite(rewrite.text, "below_similarity", detail), alike))
+        else:
+            found.append((rewrite, alike))
+    return found
+
+
+def _compared_text(text: Text, original: Text, rewrite: Text) -> str:
+    """What is compared: the response, or the whole dialogue where its prompt was rewritten too."""
+    return text.response if original.prompt == rewrite.prompt else text.prompt + text.response
+
+
+def _wanted(
+    batch: Mapping[str, Sequence[object]],
+    row: int,
+    side: schema.Side,
+    preset_of: Callable[[str, schema.Side], Preset | None],
+    of: str | None,
+) -> tuple[Text | str, Preset | None]:
+    """The text to rewrite and how, or the status that says why there is none."""
+    preset = preset_of(str(batch[schema.PAIR_ID][row]), side)
+    if preset is None:
+        return NOT_SAMPLED, None
+    text = pair_text(dict(batch), row, side)  # type: ignore[arg-type]
+    if not isinstance(text, Text):
+        return text[0], None
+    if of is None:
+        return text, preset
+    if batch[schema.rewrite_status_column(of, side)][row] != "ok":
+        return _NOT_REWRITTEN, None
+    prompt = batch[schema.rewrite_prompt_column(of, side)][row]
+    return Text(
+        str(prompt if prompt is not None else text.prompt), str(batch[schema.rewrite_column(of, side)][row])
+    ), preset
+
+
+def _rewritten_row(batch: Batch, row: int, name: str) -> dict[str, object]:
+    """One row's canonical columns with the rewrites in place of the originals."""
+    texts: dict[str, str | None] = {}
+    prompts: dict[str, str] = {}
+    for side in schema.SIDES:
+        accepted = batch[schema.rewrite_status_column(name, side)][row] in _SHOWN
+        texts[side] = batch[schema.rewrite_column(name, side)][row] if accepted else None
+        prompt = batch[schema.rewrite_prompt_column(name, side)][row] if accepted else None
+        original = batch[schema.PROMPT][row]
+        if side == "rejected" and batch[schema.REJECTED_PROMPT][row] is not None:
+            original = batch[schema.REJECTED_PROMPT][row]
+        prompts[side] = prompt if prompt is not None else original
+    one_prompt = prompts["chosen"] == prompts["rejected"]
+    same = prompts["chosen"] == batch[schema.PROMPT][row]
+    other = None if one_prompt else prompts["rejected"]
+    return {
+        schema.PROMPT: prompts["chosen"],
+        schema.CHOSEN: texts["chosen"],
+        schema.REJECTED: texts["rejected"],
+        schema.CONVERSATION: batch[schema.CONVERSATION][row] if same else parse_dialogue(prompts["chosen"]),
+        schema.REJECTED_PROMPT: other,
+        schema.REJECTED_CONVERSATION: None if other is None else parse_dialogue(other),
+    }
+
+
+def _columns(name: str) -> Features:
+    return Features(
+        {
+            column(name, side): Value("float64" if column is schema.rewrite_similarity_column else "string")
+            for side in schema.SIDES
+            for column in (
+                schema.rewrite_column,
+                schema.rewrite_prompt_column,
+                schema.rewrite_status_column,
+                schema.rewrite_detail_column,
+                schema.rewrite_similarity_column,
+            )
+        }
+    )
+
+
+def _beside(pairs: Dataset, columns: Mapping[str, Sequence[object]], types: Features) -> Dataset:
+    kept = pairs.remove_columns([name for name in columns if name in pairs.column_names])
+    return concatenate_datasets([kept, Dataset.from_dict(dict(columns), features=types)], axis=1)
+
+
+def _preset(name: str) -> Preset:
+    if name not in PRESETS:
+        raise DataError(f"there is no preset {name!r}; there are {list(PRESETS)}")
+    return PRESETS[name]
+
+
+def _known(pairs: Dataset, pair_ids: Collection[str]) -> Collection[str]:
+    counts = Counter(pairs[schema.PAIR_ID])
+    if unknown := [each for each in pair_ids if each not in counts]:
+        raise DataError(
+            f"{len(unknown):,} of the {len(pair_ids):,} pair ids are not in the table; the first is {unknown[0]!r}"
+        )
+    return pair_ids

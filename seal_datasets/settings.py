@@ -1,0 +1,110 @@
+"""What an audit is made with: every choice that decides its result, checked before anything takes long."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from seal_datasets.errors import DataError
+from seal_datasets.reward_model import OverLength
+from seal_datasets.rewrite import AXES, MIN_SIMILARITY
+from seal_datasets.rewriter import PRESETS
+from seal_datasets.train import TrainingSettings
+
+
+@dataclass(frozen=True, slots=True)
+class RewriteSettings:
+    """Which pairs are rewritten, how and by what.
+
+    Attributes:
+        share (`float`): Share of the pairs, drawn with the audit's seed.
+        presets (`tuple[str, ...]`): Rewrites to make, of `PRESETS`.
+        axes (`tuple[str, ...]`): Attributes to rewrite there and back, of `AXES`.
+        rewriter (`str`, *optional*): `"local"` or a URL, as for the labeler; the labeler's when omitted.
+        rewriter_model (`str`, *optional*): Name of the model at that endpoint.
+        whole_dialogue (`bool`): Whether prompts are rewritten too.
+        min_similarity (`float`): Least cosine with the original.
+        similarity_model (`str`, *optional*): A sentence encoder, see `SimilarityModel`; when omitted BGE-m3 where the Hub can
+            be reached, else the embedded one.
+        stratify_by (`str`, *optional*): Column whose values keep their shares in the draw.
+    """
+
+    share: float = 0.01
+    presets: tuple[str, ...] = ("style",)
+    axes: tuple[str, ...] = ()
+    rewriter: str | None = None
+    rewriter_model: str | None = None
+    whole_dialogue: bool = False
+    min_similarity: float = MIN_SIMILARITY
+    similarity_model: str | None = None
+    stratify_by: str | None = None
+
+    def __post_init__(self) -> None:
+        for kind, given, known in (("preset", self.presets, PRESETS), ("axis", self.axes, AXES)):
+            if unknown := [each for each in given if each not in known]:
+                raise DataError(f"there is no {kind} {unknown[0]!r} of rewriting; there are {list(known)}")
+        if not 0.0 < self.share <= 1.0:
+            raise DataError(f"the share of pairs to rewrite must be above 0 and at most 1, got {self.share}")
+        if self.rewriter and self.rewriter.startswith("http") and not self.rewriter_model:
+            raise DataError("a rewriter given by URL needs the name of its model (rewriter_model)")
+
+
+@dataclass(frozen=True, slots=True)
+class AuditSettings:
+    """What to audit with.
+
+    Attributes:
+        limit (`int`, *optional*): Rows to take from the source, drawn with the seed; all when omitted.
+        split (`str`, *optional*): Split of a source with several.
+        pre (`str`, *optional*): Pre-training reward model, a Hub id or folder. Trained when neither model is given.
+        post (`str`, *optional*): Post-training reward model.
+        labeler (`str`): `"local"` (the embedded model), `"none"`, or the URL of an OpenAI-compatible endpoint.
+        labeler_model (`str`, *optional*): Name of the model at that endpoint.
+        label_limit (`int`, *optional*): Pairs to label, a seeded random sample; all when omitted.
+        probabilities (`bool`): Whether each yes/no feature is asked for alone, for its probability.
+        concurrency (`int`): Most requests at once to a labeler given by URL.
+        max_failure_rate (`float`): Share of texts without any label beyond which labeling stops.
+        budget (`float`, *optional*): Dollars that all responses in the store may cost; texts beyond it have no labels.
+        prices (`str`, *optional*): YAML file of models' prices; the packaged one when omitted.
+        features (`tuple[str, ...]`): Features to ask the labeler for; the whole taxonomy when empty, or for the
+            embedded labeler `EMBEDDED_FEATURES`.
+        taxonomy (`str`): `"seal"` or the path of a YAML file.
+        over_length (`str`): What becomes of texts longer than a model takes, see `RewardModel`.
+        seed (`int`): Seed of every random draw.
+        training (`TrainingSettings`): How to train the pair of models, where they are trained.
+        rewrites (`RewriteSettings`, *optional*): What to rewrite; nothing when omitted.
+    """
+
+    limit: int | None = None
+    split: str | None = None
+    pre: str | None = None
+    post: str | None = None
+    labeler: str = "local"
+    labeler_model: str | None = None
+    label_limit: int | None = None
+    probabilities: bool = False
+    concurrency: int = 16
+    max_failure_rate: float = 0.5
+    budget: float | None = None
+    prices: str | None = None
+    features: tuple[str, ...] = ()
+    taxonomy: str = "seal"
+    over_length: OverLength = "truncate"
+    seed: int = 0
+    training: TrainingSettings = field(default_factory=TrainingSettings)
+    rewrites: RewriteSettings | None = None
+
+    def __post_init__(self) -> None:
+        if (self.pre is None) != (self.post is None):
+            raise DataError("give both models (pre and post), or neither to have a pair trained")
+        if self.labeler not in ("local", "none") and not self.labeler.startswith(("http://", "https://")):
+            raise DataError(f"the labeler must be 'local', 'none' or a URL, got {self.labeler!r}")
+        if self.labeler.startswith("http") and not self.labeler_model:
+            raise DataError("a labeler given by URL needs the name of its model (labeler_model)")
+        if self.budget is not None and not self.budget >= 0.0:
+            raise DataError(f"a budget must be 0 or more dollars, got {self.budget}")
+        if not 0.0 <= self.max_failure_rate <= 1.0:
+            raise DataError(f"max_failure_rate must lie between 0 and 1, got {self.max_failure_rate}")
+        for name in ("limit", "label_limit", "concurrency"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise DataError(f"{name} must be at least 1, got {value}")
