@@ -207,8 +207,12 @@ class Asker:
             self.store.release([job.subject])
             if failure.reason == "over_budget":  # nothing went wrong with it
                 return
+        self._count(job.has_result(stored))
+
+    def _count(self, result: bool) -> None:
+        """Count one job that is done; stop where too many came to nothing."""
         self._n_done += 1
-        self._n_without_result += not job.has_result(stored)
+        self._n_without_result += not result
         if self._n_done >= _FEWEST_TO_JUDGE and self._n_without_result > self.max_failure_rate * self._n_done:
             last = next(reversed(self.failed.values()), None)
             raise LabelerError(
@@ -220,8 +224,7 @@ class Asker:
     async def _send(self, request: Request) -> dict[str, object]:
         set_aside = self.budget.set_aside(request.body)
         if set_aside is None:
-            limit = f"${self.budget.dollars:,.2f}"
-            raise RequestFailed("over_budget", f"this request could pass the limit of {limit}; raise it and run again")
+            raise self._over_budget()
         usage = Usage()
         try:
             response = await self.client.ask(request.body)
@@ -229,6 +232,10 @@ class Asker:
         finally:
             self.budget.settle(set_aside, usage)
         return response
+
+    def _over_budget(self) -> RequestFailed:
+        limit = f"${self.budget.dollars:,.2f}"
+        return RequestFailed("over_budget", f"this request could pass the limit of {limit}; raise it and run again")
 
     def _lower_form(self, kind: str, failure: RequestFailed) -> bool:
         """Ask in a plainer form from now on, where the endpoint does not know the one it was asked in."""

@@ -195,6 +195,8 @@ def _asking_options(parser: argparse.ArgumentParser) -> None:
                         "overloaded (default: %(default)s)")  # fmt: skip
     parser.add_argument("--max-failure-rate", type=float, default=0.5, help="stop when more than this share of texts, of "
                         "50 or more, got no label (default: %(default)s)")  # fmt: skip
+    parser.add_argument("--batch", action="store_true", help="send requests through the OpenAI Batch API (half the price, "
+                        "within a day); a run that is stopped finds its batches again")  # fmt: skip
     parser.add_argument("--budget", type=float, metavar="DOLLARS", help="most that all responses in the store may cost; "
                         "texts beyond it have no labels, and the same command with more goes on")  # fmt: skip
     parser.add_argument("--prices", metavar="FILE", help="YAML table of models' prices (default: the packaged one)")
@@ -252,6 +254,7 @@ def _audit(options: argparse.Namespace) -> int:
         probabilities=options.probabilities,
         concurrency=options.concurrency,
         max_failure_rate=options.max_failure_rate,
+        batch=options.batch,
         budget=options.budget,
         prices=options.prices,
         features=_names(options.features),
@@ -285,6 +288,7 @@ def _featurize(options: argparse.Namespace) -> int:
         probabilities=options.probabilities,
         concurrency=options.concurrency,
         max_failure_rate=options.max_failure_rate,
+        batch=options.batch,
         budget=options.budget,
         prices=options.prices,
         features=_names(options.features),
@@ -344,6 +348,7 @@ def _rewrite(options: argparse.Namespace) -> int:
     settings = AuditSettings(
         concurrency=options.concurrency,
         max_failure_rate=options.max_failure_rate,
+        batch=options.batch,
         budget=options.budget,
         prices=options.prices,
         seed=options.seed,

@@ -139,6 +139,10 @@ class ChatClient:
         except openai.OpenAIError as error:
             raise LabelerError(f"the labeler needs a key or the URL of an endpoint that needs none: {error}") from error
 
+    def api(self) -> openai.OpenAI:
+        """The endpoint's other services, blocking; close it after use."""
+        return openai.OpenAI(base_url=self._base_url, api_key=self._api_key, timeout=self._timeout, max_retries=5)
+
     def for_each(self, items: Iterator[Item], handle: Callable[[Item], Awaitable[None]]) -> None:
         """Handle items, several at once, each handler asking as it needs; blocks until all are handled.
 
@@ -226,13 +230,24 @@ class ChatClient:
             raise RequestFailed(reason, _message(error), retry_after=0.0) from error
         except openai.APIStatusError as error:
             raise self._refused(error) from error
-        answer = self._read(raw.content)
+        answer = self.read_completion(raw.content)
         self.n_requests += 1
         self._unanswered = 0
         self._throttle.succeeded()
         return answer | {"seconds": round(time.monotonic() - started, 3)}
 
-    def _read(self, body: bytes) -> dict[str, object]:
+    def read_completion(self, body: bytes) -> dict[str, object]:
+        """Read a chat completion as it came.
+
+        Args:
+            body (`bytes`): JSON.
+
+        Returns:
+            `dict[str, object]`: As from `ask`, without `seconds`.
+
+        Raises:
+            RequestFailed: It is no completion, or another model's.
+        """
         try:
             completion = json.loads(body)
             choice = completion["choices"][0]

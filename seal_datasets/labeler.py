@@ -19,6 +19,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from seal_datasets.asking import FORMATS, Asker, Plan, Request, decode_object, response_format
+from seal_datasets.batch import BatchAsker
 from seal_datasets.client import ChatClient, RequestFailed
 from seal_datasets.cost import Budget
 from seal_datasets.store import Questions, ResponseStore, StoredResponse, subject_key
@@ -227,6 +228,7 @@ class Labeler:
         served_model (`str`, *optional*): Name the endpoint gives in its answers, where it differs (see `ChatClient`).
         budget (`Budget`, *optional*): What may be spent; texts beyond it are missing with the reason `over_budget`.
         temperature (`float`, defaults to 0.0): Of sampling. With 0 a model is as constant as it can be.
+        batch (`bool`, defaults to `False`): Send requests through the OpenAI Batch API, and wait for its files.
         seed (`int`, defaults to 0): Of sampling; with a temperature, another seed is another opinion of the same model.
 
     Raises:
@@ -248,6 +250,7 @@ class Labeler:
         budget: Budget | None = None,
         temperature: float = 0.0,
         seed: int = 0,
+        batch: bool = False,
     ) -> None:
         self.model = model
         self.store = store if store is not None else ResponseStore(":memory:")
@@ -261,7 +264,8 @@ class Labeler:
             timeout=timeout,
             served_model=served_model,
         )
-        self._asker = Asker(self._client, self.store, max_failure_rate=max_failure_rate, budget=budget)
+        asker = BatchAsker if batch else Asker
+        self._asker = asker(self._client, self.store, max_failure_rate=max_failure_rate, budget=budget)
 
     @property
     def url(self) -> str:

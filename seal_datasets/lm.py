@@ -201,6 +201,7 @@ def rewrite_pairs(
             whole_dialogue=wanted.whole_dialogue,
             max_failure_rate=settings.max_failure_rate,
             budget=_budget(settings, store, endpoint.model),
+            batch=settings.batch and not endpoint.slots,
         )
         options: dict[str, Any] = {
             "similarity": similarity,
@@ -288,6 +289,7 @@ def _labeler(settings: AuditSettings, store: ResponseStore, endpoint: Endpoint, 
         probabilities=settings.probabilities,
         max_failure_rate=settings.max_failure_rate,
         budget=_budget(settings, store, endpoint.model),
+        batch=settings.batch and not endpoint.slots,
     )
 
 
@@ -295,9 +297,11 @@ def _budget(settings: AuditSettings, store: ResponseStore, model: str) -> Budget
     """What is left to spend: the limit holds for the store, so that a run that goes on has no new one."""
     prices = load_prices(settings.prices)
     if settings.budget is None:
-        return Budget(math.inf, prices.price(model))
+        return Budget(math.inf, prices.price(model, batch=settings.batch))
     costs = [prices.price(each, batch=batch).cost(usage) for (each, batch), usage in store.usage().items()]
-    return Budget(max(0.0, settings.budget - sum(cost for cost in costs if cost > 0.0)), prices.price(model))
+    return Budget(
+        max(0.0, settings.budget - sum(cost for cost in costs if cost > 0.0)), prices.price(model, batch=settings.batch)
+    )
 
 
 def _sample(pair_ids: Sequence[str], size: int | None, seed: int) -> frozenset[str] | None:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from seal_datasets.asking import Asker, Plan, Request, decode_object, response_format
+from seal_datasets.batch import BatchAsker
 from seal_datasets.client import ChatClient, RequestFailed
 from seal_datasets.cost import Budget
 from seal_datasets.dialogue import ASSISTANT_MARKER, split_dialogue
@@ -120,6 +121,7 @@ class Rewriter:
         served_model (`str`, *optional*): Name the endpoint gives in its answers, where it differs (see `ChatClient`).
         budget (`Budget`, *optional*): What may be spent; texts beyond it have no rewrite, with the reason `over_budget`.
         temperature (`float`, defaults to 0.1): Of sampling; the paper's.
+        batch (`bool`, defaults to `False`): Send requests through the OpenAI Batch API, and wait for its files.
         seed (`int`, defaults to 0): Of sampling.
 
     Raises:
@@ -141,6 +143,7 @@ class Rewriter:
         budget: Budget | None = None,
         temperature: float = 0.1,
         seed: int = 0,
+        batch: bool = False,
     ) -> None:
         self.model = model
         self.whole_dialogue = whole_dialogue
@@ -154,7 +157,8 @@ class Rewriter:
             served_model=served_model,
         )
         store = store if store is not None else ResponseStore(":memory:")
-        self._asker = Asker(self._client, store, max_failure_rate=max_failure_rate, budget=budget)
+        asker = BatchAsker if batch else Asker
+        self._asker = asker(self._client, store, max_failure_rate=max_failure_rate, budget=budget)
 
     @property
     def url(self) -> str:

@@ -63,6 +63,7 @@ class AuditSettings:
         probabilities (`bool`): Whether each yes/no feature is asked for alone, for its probability.
         concurrency (`int`): Most requests at once to a labeler given by URL.
         max_failure_rate (`float`): Share of texts without any label beyond which labeling stops.
+        batch (`bool`): Whether requests go through the OpenAI Batch API.
         budget (`float`, *optional*): Dollars that all responses in the store may cost; texts beyond it have no labels.
         prices (`str`, *optional*): YAML file of models' prices; the packaged one when omitted.
         features (`tuple[str, ...]`): Features to ask the labeler for; the whole taxonomy when empty, or for the
@@ -84,6 +85,7 @@ class AuditSettings:
     probabilities: bool = False
     concurrency: int = 16
     max_failure_rate: float = 0.5
+    batch: bool = False
     budget: float | None = None
     prices: str | None = None
     features: tuple[str, ...] = ()

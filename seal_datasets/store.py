@@ -35,6 +35,7 @@ CREATE TABLE IF NOT EXISTS responses (
     UNIQUE (subject, questions)
 );
 CREATE TABLE IF NOT EXISTS claims (subject BLOB PRIMARY KEY, owner TEXT NOT NULL, since REAL NOT NULL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS batches (token TEXT PRIMARY KEY, model TEXT NOT NULL, id TEXT) WITHOUT ROWID;
 """
 _LEASE_SECONDS = 900.0
 _CHUNK = 500
@@ -191,7 +192,7 @@ class ResponseStore:
                     chunk,
                 )
                 for subject, questions, response, created in rows.fetchall():
-                    stored = StoredResponse(self._questions(questions), json.loads(response), created)
+                    stored = StoredResponse(self.questions_of(questions), json.loads(response), created)
                     found.setdefault(subject, []).append(stored)
         return found
 
@@ -213,7 +214,7 @@ class ResponseStore:
         with self._writing() as connection:
             connection.execute(
                 "INSERT OR REPLACE INTO responses VALUES (?, ?, ?, ?)",
-                (subject, self._questions_id(questions), text, time.time()),
+                (subject, self.questions_id(questions), text, time.time()),
             )
             if finished:
                 connection.execute("DELETE FROM claims WHERE subject = ?", (subject,))
@@ -246,6 +247,21 @@ class ResponseStore:
                 "DELETE FROM claims WHERE subject = ? AND owner = ?", [(each, self._owner) for each in subjects]
             )
 
+    def note_batch(self, token: str, model: str, batch_id: str | None) -> None:
+        """Note a batch that is about to be made (`None`) or was made under an id."""
+        with self._writing() as connection:
+            connection.execute("INSERT OR REPLACE INTO batches VALUES (?, ?, ?)", (token, model, batch_id))
+
+    def forget_batch(self, token: str) -> None:
+        """A batch's answers are in the store, or it was never made."""
+        with self._writing() as connection:
+            connection.execute("DELETE FROM batches WHERE token = ?", (token,))
+
+    def batches(self, model: str) -> dict[str, str | None]:
+        """Batches of a model that are not finished: token to id, `None` where it is not known to have been made."""
+        with self._lock:
+            return dict(self._connection.execute("SELECT token, id FROM batches WHERE model = ?", (model,)).fetchall())
+
     def __len__(self) -> int:
         with self._lock:
             return int(self._connection.execute("SELECT count(*) FROM responses").fetchone()[0])
@@ -260,7 +276,7 @@ class ResponseStore:
                     f"WHERE rowid > ? ORDER BY rowid LIMIT {_CHUNK}",
                     (last,),
                 ).fetchall()
-                read = [(row[1], StoredResponse(self._questions(row[2]), json.loads(row[3]), row[4])) for row in rows]
+                read = [(row[1], StoredResponse(self.questions_of(row[2]), json.loads(row[3]), row[4])) for row in rows]
             if not rows:
                 return
             yield from read
@@ -312,7 +328,7 @@ class ResponseStore:
             connection.executemany(
                 "INSERT OR IGNORE INTO responses VALUES (?, ?, ?, ?)",
                 [
-                    (subject, self._questions_id(each.questions), json.dumps(each.response), each.created)
+                    (subject, self.questions_id(each.questions), json.dumps(each.response), each.created)
                     for subject, each in batch
                 ],
             )
@@ -382,7 +398,8 @@ class ResponseStore:
         partial.replace(path)
         return n_rows
 
-    def _questions_id(self, questions: Questions) -> int:
+    def questions_id(self, questions: Questions) -> int:
+        """Number under which the store keeps some questions."""
         if questions not in self._ids:
             row = (questions.model, questions.kind, json.dumps(questions.asked))
             self._connection.execute("INSERT OR IGNORE INTO questions (model, kind, asked) VALUES (?, ?, ?)", row)
@@ -392,7 +409,8 @@ class ResponseStore:
             self._ids[questions] = int(found[0])
         return self._ids[questions]
 
-    def _questions(self, number: int) -> Questions:
+    def questions_of(self, number: int) -> Questions:
+        """The questions kept under a number."""
         for questions, known in self._ids.items():
             if known == number:
                 return questions

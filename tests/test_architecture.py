@@ -30,6 +30,7 @@ ORDER = [
         "modules",
     },
     {"asking", "similarity"},
+    {"batch"},
     {"transform", "surface", "labeler", "formats", "table_input", "stream"},
     {"pairs", "sources", "reward_model", "rewriter"},
     {"diagnosis", "space"},
