@@ -66,7 +66,7 @@ def analyze(pairs: Dataset, features: Sequence[Feature], *, pre: str = "pre", po
     frame = _frame(pairs, features, pre, post)
     population, used = _population(frame, pre, post)
     frame = frame[used].reset_index(drop=True)
-    design = _design(frame, features)
+    design = feature_design(frame, features)
     targets = sorted((each for each in features if each.role == "target"), key=lambda each: each.priority or 0)
     regimes = estimate.alignment_regimes(*_rewards(frame, post), *_rewards(frame, pre))
     results = {
@@ -78,7 +78,7 @@ def analyze(pairs: Dataset, features: Sequence[Feature], *, pre: str = "pre", po
         "labeler_agreement": _agreement(frame, targets, pre, post),
         "labels": _labels(frame, features),
     }
-    surface = _design(frame, [feature for feature in features if feature in SURFACE_FEATURES])
+    surface = feature_design(frame, [feature for feature in features if feature in SURFACE_FEATURES])
     if surface.names and not design.complete.all():
         results["imprint"]["surface"] = _imprint(frame, surface, pre, post)
     return results
@@ -110,6 +110,12 @@ def derived_columns(
         schema.REWARD_SHIFT: estimate.reward_shift_angles(*pre_rewards, *post_rewards),
         schema.LABELER_PREFERENCE: _preference(part, targets),
     }
+    for feature in features:
+        fit = _fitted_calibration(part, feature)
+        if fit is not None and fit.status == "ok":
+            for side in schema.SIDES:
+                calibrated = fit.apply(numbers(part[schema.probability_column(feature.name, side)]))
+                columns[schema.calibrated_column(feature.name, side)] = [None if np.isnan(p) else p for p in calibrated]
     placed = {}
     for name, values in columns.items():
         column = pd.Series([None] * len(frame), dtype=object)
@@ -130,6 +136,7 @@ def _frame(pairs: Dataset, features: Sequence[Feature], pre: str, post: str) -> 
         )
     optional = [schema.PARTITION, *(schema.failures_column(side) for side in schema.SIDES)]
     optional += [schema.gold_column(each.name, side) for each in features for side in schema.SIDES]
+    optional += [schema.probability_column(each.name, side) for each in features for side in schema.SIDES]
     present = [name for name in optional if name in pairs.column_names]
     frame: pd.DataFrame = pairs.select_columns([*needed, *present]).to_pandas()
     return frame
@@ -168,7 +175,8 @@ def _rewards(frame: pd.DataFrame, model: str) -> tuple[Floats, Floats]:
     return chosen, rejected
 
 
-def _design(frame: pd.DataFrame, features: Sequence[Feature]) -> Design:
+def feature_design(frame: pd.DataFrame, features: Sequence[Feature]) -> Design:
+    """Features' columns of a table as the estimators take them."""
     names: list[str] = []
     sides: dict[str, list[Floats]] = {side: [] for side in schema.SIDES}
     for feature in features:
@@ -336,6 +344,7 @@ def _labels(frame: pd.DataFrame, features: Sequence[Feature]) -> dict[str, Any]:
             "missing_by_reason": dict(sorted(reasons[feature.name].items())),
             **_means(frame, feature),
             "gold": _against_gold(frame, feature, values),
+            "calibration": _calibration(frame, feature),
         }
     return results
 
@@ -355,3 +364,30 @@ def _against_gold(frame: pd.DataFrame, feature: Feature, values: pd.Series[Any])
     labels = numbers(values)
     both = ~(np.isnan(gold) | np.isnan(labels))
     return estimate.label_accuracy(labels[both], gold[both]).to_dict()
+
+
+def _calibration(frame: pd.DataFrame, feature: Feature) -> dict[str, Any] | None:
+    """What a labeler's probabilities are worth against gold labels, and how often its labels are wrong by them."""
+    fit = _fitted_calibration(frame, feature)
+    if fit is None:
+        return None
+    result: dict[str, Any] = fit.to_dict()
+    if fit.status == "ok":
+        columns = [schema.probability_column(feature.name, side) for side in schema.SIDES]
+        calibrated = fit.apply(numbers(pd.concat([frame[column] for column in columns])))
+        rates = estimate.implied_rates(calibrated[~np.isnan(calibrated)])
+        implied = zip(("implied_sensitivity", "implied_specificity"), rates, strict=True)
+        result |= {name: None if np.isnan(rate) else rate for name, rate in implied}
+    return result
+
+
+def _fitted_calibration(frame: pd.DataFrame, feature: Feature) -> estimate.Calibration | None:
+    gold_columns = [schema.gold_column(feature.name, side) for side in schema.SIDES]
+    columns = [schema.probability_column(feature.name, side) for side in schema.SIDES]
+    if not all(column in frame for column in (*gold_columns, *columns)):
+        return None
+    gold = numbers(pd.concat([frame[column] for column in gold_columns]))
+    given = numbers(pd.concat([frame[column] for column in columns]))
+    both = ~(np.isnan(gold) | np.isnan(given))
+    prompts = np.tile(frame[schema.PROMPT_ID].to_numpy(), 2)
+    return estimate.calibrate_probabilities(given[both], gold[both], groups=prompts[both])

@@ -128,8 +128,9 @@ def _models(
 
 
 def _with_columns(pairs: Dataset, columns: Mapping[str, Sequence[object]]) -> Dataset:
-    numeric = {schema.margin_column("pre"), schema.margin_column("post"), schema.REWARD_SHIFT}
-    types = Features({name: Value("float64" if name in numeric else "string") for name in columns})
+    types = Features(
+        {name: Value("float64" if name in numeric or name.startswith("calibrated_") else "string") for name in columns}
+    )
     kept = pairs.remove_columns([name for name in columns if name in pairs.column_names])
     return concatenate_datasets([kept, Dataset.from_dict(dict(columns), features=types)], axis=1)
 

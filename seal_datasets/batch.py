@@ -132,11 +132,11 @@ class BatchAsker(Asker):
         if self._attempts[name] >= _ATTEMPTS:
             self.failed[subject] = RequestFailed("server_error", f"no answer in {_ATTEMPTS} batches")
             return None
-        if self.budget.set_aside(request.body) is None:
-            self.failed[subject] = RequestFailed(
-                "over_budget", f"this request could pass the limit of ${self.budget.dollars:,.2f}"
-            )
+        set_aside = self.budget.set_aside(request.body)
+        if set_aside is None:
+            self.failed[subject] = self._over_budget()
             return None
+        self._set_aside += set_aside
         self._attempts[name] += 1
         body = {"model": self.client.model, **request.body}
         line = {"custom_id": name, "method": "POST", "url": "/v1/chat/completions", "body": body}

@@ -574,10 +574,32 @@ def _labels_section(report: Mapping[str, Any]) -> Iterator[str]:
         rows.append(
             [name, entry["role"], entry["n_texts"] - entry["n_missing"], reasons or entry["n_missing"],
              _number(entry.get("mean_chosen")), _number(entry.get("mean_rejected")),
-             f"{_rate(gold, 'agreement')} of {gold['n']}, κ {_number(gold['kappa'])}" if gold else "–"]
+             f"{_rate(gold, 'agreement')} of {gold['n']}, κ {_number(gold['kappa'])}" if gold else "–",
+             _calibration_cell(entry.get("calibration"))]
         )  # fmt: skip
     yield _markdown_table(
-        ["feature", "role", "labels", "missing", "mean, chosen", "mean, rejected", "agreement with gold labels"], rows
+        [
+            "feature",
+            "role",
+            "labels",
+            "missing",
+            "mean, chosen",
+            "mean, rejected",
+            "agreement with gold labels",
+            "probabilities",
+        ],
+        rows,
+    )
+
+
+def _calibration_cell(calibration: Mapping[str, Any] | None) -> str:
+    if calibration is None:
+        return "–"
+    if calibration["status"] != "ok":
+        return str(calibration["status"])
+    return (
+        f"AUC {_number(calibration['auc'])}, Brier {_number(calibration['brier'], 3)} → "
+        f"{_number(calibration['brier_calibrated'], 3)} calibrated"
     )
 
 

@@ -11,7 +11,9 @@ A table of preference pairs moves through the pipeline from left to right and on
 | `rewrite`   | `rewrite_<name>_<side>`, `rewrite_prompt_...`, `rewrite_status_...`, `rewrite_detail_...`,      |
 |             | `rewrite_similarity_...`, `rewrite_attribute_...`, and `rewritten_<name>_<column>` for each     |
 |             | column that another room adds about the rewrites                                                |
-| `audit`     | `partition`, `margin_<model>`, `regime`, `reward_shift_degrees`, `labeler_preference` |
+| `gold`      | `gold_<name>_<side>` |
+| `audit`     | `calibrated_<name>_<side>`, `partition`, `margin_<model>`, `regime`,                            |
+|             | `reward_shift_degrees`, `labeler_preference`                                                    |
 
 A *side* is `chosen` or `rejected`. Names are built here and never taken apart again.
 """
@@ -64,6 +66,11 @@ def feature_column(feature: str, side: Side) -> str:
 def probability_column(feature: str, side: Side) -> str:
     """Column of the labeler's probability that a yes/no feature is true of one side."""
     return f"probability_{feature}_{side}"
+
+
+def calibrated_column(feature: str, side: Side) -> str:
+    """Column of that probability, calibrated on gold labels."""
+    return f"calibrated_{feature}_{side}"
 
 
 def gold_column(feature: str, side: Side) -> str:

@@ -15,6 +15,7 @@
 | a label's agreement with gold labels | | `label_accuracy`, `label_error_rates`, `implied_error_rate` |
 | agreement between labelers | | `labeler_stability` |
 | effect of an attribute, by rewriting twice | RATE | `treatment_effect` |
+| what a labeler's probabilities are worth | Platt | `calibrate_probabilities` |
 | imprints from labels with errors | DSL, MC-SIMEX | `corrected_imprint`, `simex_imprint`, `label_error_curve` |
 """
 
@@ -38,6 +39,7 @@ from seal_datasets.estimate.balance import (
     TargetContrast,
     spoiler_balance,
 )
+from seal_datasets.estimate.calibration import Calibration, calibrate_probabilities, implied_rates
 from seal_datasets.estimate.drivers import BinaryRow, Driver, MisalignmentDrivers, misalignment_drivers
 from seal_datasets.estimate.imprint import (
     BlockTest,
@@ -163,4 +165,7 @@ __all__ = [
     "rewrite_selection",
     "treatment_effect",
     "wilson",
+    "Calibration",
+    "calibrate_probabilities",
+    "implied_rates",
 ]
