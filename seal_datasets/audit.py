@@ -128,9 +128,8 @@ def _models(
 
 
 def _with_columns(pairs: Dataset, columns: Mapping[str, Sequence[object]]) -> Dataset:
-    types = Features(
-        {name: Value("float64" if name in numeric or name.startswith("calibrated_") else "string") for name in columns}
-    )
+    words = {schema.REGIME, schema.LABELER_PREFERENCE, schema.PARTITION}
+    types = Features({name: Value("string" if name in words else "float64") for name in columns})
     kept = pairs.remove_columns([name for name in columns if name in pairs.column_names])
     return concatenate_datasets([kept, Dataset.from_dict(dict(columns), features=types)], axis=1)
 

@@ -42,6 +42,24 @@ class LabelerComparison:
             },
         }
 
+    def lines(self) -> list[str]:
+        """What a reader needs first: for each feature alpha, the agreement of each two labelers, and any gold labels."""
+        shown = []
+        for name, found in self.stability.items():
+            alpha = "undefined" if np.isnan(found.alpha) else f"{found.alpha:.2f}"
+            shown.append(f"{name}: Krippendorff's alpha {alpha} over {found.n_pairable:,} of {found.n_rows:,} texts")
+            for each in found.pairs:
+                shown.append(
+                    f"    {each.labelers[0]} and {each.labelers[1]}: agree on {each.agreement:.1%} of {each.n:,}, "
+                    f"kappa {each.kappa:.2f}, AC1 {each.ac1:.2f}"
+                )
+            for labeler, accuracy in self.gold.get(name, {}).items():
+                shown.append(
+                    f"    {labeler} and gold labels: agree on {accuracy.agreement:.1%} of {accuracy.n:,} (always giving the "
+                    f"commonest answer: {accuracy.majority_share:.1%})"
+                )
+        return shown
+
 
 def compare_labelers(
     pairs: Dataset, labelers: Mapping[str, Labeler], taxonomy: Taxonomy, *, pair_ids: Collection[str] | None = None

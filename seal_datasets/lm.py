@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -15,9 +15,11 @@ import numpy as np
 from datasets import Dataset
 
 from seal_datasets import schema
+from seal_datasets.compare_labelers import LabelerComparison, compare_labelers
 from seal_datasets.cost import Budget, Usage, load_prices
-from seal_datasets.errors import ModelError
+from seal_datasets.errors import DataError, ModelError
 from seal_datasets.featurize import add_features, plan_features
+from seal_datasets.gold import add_gold
 from seal_datasets.labeler import PROMPT_VERSION, Labeler
 from seal_datasets.local_lm import MODEL_NAME, EmbeddedLM, embedded_weights
 from seal_datasets.reward_model import RewardModel
@@ -97,6 +99,8 @@ def label_pairs(
     Raises:
         LabelerError: The endpoint is down or refuses to work; what was answered so far is in the store.
     """
+    if settings.gold is not None:
+        pairs = add_gold(pairs, settings.gold, taxonomy)
     if settings.labeler == "none":
         return pairs, None
     sample = _sample(pairs[schema.PAIR_ID][:], settings.label_limit, settings.seed)
@@ -160,6 +164,61 @@ def _spent(store: ResponseStore, settings: AuditSettings) -> dict[str, str]:
 
 def _dollars(amount: float) -> str:
     return "cost unknown" if math.isnan(amount) else f"${amount:,.4f}"
+
+
+def run_labelers(
+    pairs: Dataset,
+    labelers: Sequence[str],
+    taxonomy: Taxonomy,
+    settings: AuditSettings,
+    store_path: Path,
+    *,
+    repeat: int = 1,
+    temperature: float = 0.0,
+    pair_ids: Collection[str] | None = None,
+    api_key: str | None = None,
+) -> LabelerComparison:
+    """Have labelers label the same pairs, each of them `repeat` times.
+
+    Args:
+        pairs (`Dataset`): Canonical pairs.
+        labelers (`Sequence[str]`): `local` or `MODEL@URL`, with `:probabilities` at its end to ask for P(true).
+        taxonomy (`Taxonomy`): What to ask.
+        settings (`AuditSettings`): How to ask; `label_limit` pairs are drawn with its seed.
+        store_path (`Path`): SQLite file of responses.
+        repeat (`int`, defaults to 1): Times each is asked, with the seeds 0, 1, ...
+        temperature (`float`, defaults to 0.0): Of sampling.
+        pair_ids (`Collection[str]`, *optional*): Pairs to label, in place of a draw.
+        api_key (`str`, *optional*): Key for the endpoints; written nowhere.
+
+    Returns:
+        `LabelerComparison`: Labels and agreement.
+
+    Raises:
+        DataError: A labeler is not written as it should be, there are fewer than two, or repeating would repeat nothing.
+        LabelerError: An endpoint is down or refuses to work; what was answered so far is in the store.
+    """
+    if repeat > 1 and temperature <= 0.0:
+        raise DataError("asking again at temperature 0 gives the same answers; give a temperature above 0")
+    if repeat * len(labelers) < 2:
+        raise DataError("comparing labelers needs two of them, or one that is asked twice")
+    if settings.gold is not None:
+        pairs = add_gold(pairs, settings.gold, taxonomy)
+    ids = pair_ids or _sample(pairs[schema.PAIR_ID][:], settings.label_limit, settings.seed)
+    with ResponseStore(store_path) as store, ExitStack() as open_endpoints:
+        asked: dict[str, Labeler] = {}
+        for given in labelers:
+            name, soft = given.removesuffix(":probabilities"), given.endswith(":probabilities")
+            model, _, url = name.partition("@")
+            if name != "local" and not url.startswith(("http://", "https://")):
+                raise DataError(f"a labeler is written local or MODEL@URL, got {given!r}")
+            endpoint = open_endpoints.enter_context(open_endpoint("local" if name == "local" else url, model))
+            for seed in range(repeat):
+                wanted = replace(settings, probabilities=soft)
+                short = f"{endpoint.model}{' (P)' if soft else ''}{f' #{seed}' if repeat > 1 else ''}"
+                labeler = _labeler(wanted, store, endpoint, api_key, temperature=temperature, seed=seed)
+                asked[short if short not in asked else f"{short} at {url}"] = labeler
+        return compare_labelers(pairs, asked, taxonomy, pair_ids=ids)
 
 
 def rewrite_pairs(
@@ -252,7 +311,7 @@ def rewrite_names(wanted: RewriteSettings) -> tuple[str, ...]:
 def _labels_of_rewrites(
     taxonomy: Taxonomy, settings: AuditSettings, store_path: Path, api_key: str | None
 ) -> Callable[[Dataset], Dataset]:
-    everything = replace(settings, label_limit=None)
+    everything = replace(settings, label_limit=None, gold=None)
     return lambda table: label_pairs(table, taxonomy, everything, store_path, api_key=api_key)[0]
 
 
@@ -279,7 +338,15 @@ def _statuses(pairs: Dataset, name: str) -> str:
     return ", ".join(f"{reason} {count:,}" for reason, count in counts.most_common()) or "none"
 
 
-def _labeler(settings: AuditSettings, store: ResponseStore, endpoint: Endpoint, api_key: str | None) -> Labeler:
+def _labeler(
+    settings: AuditSettings,
+    store: ResponseStore,
+    endpoint: Endpoint,
+    api_key: str | None,
+    *,
+    temperature: float = 0.0,
+    seed: int = 0,
+) -> Labeler:
     return Labeler(
         endpoint.model,
         base_url=endpoint.url,
@@ -290,6 +357,8 @@ def _labeler(settings: AuditSettings, store: ResponseStore, endpoint: Endpoint, 
         max_failure_rate=settings.max_failure_rate,
         budget=_budget(settings, store, endpoint.model),
         batch=settings.batch and not endpoint.slots,
+        temperature=temperature,
+        seed=seed,
     )
 
 

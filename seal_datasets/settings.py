@@ -66,6 +66,7 @@ class AuditSettings:
         batch (`bool`): Whether requests go through the OpenAI Batch API.
         budget (`float`, *optional*): Dollars that all responses in the store may cost; texts beyond it have no labels.
         prices (`str`, *optional*): YAML file of models' prices; the packaged one when omitted.
+        gold (`str`, *optional*): File of human labels, see `add_gold`.
         features (`tuple[str, ...]`): Features to ask the labeler for; the whole taxonomy when empty, or for the
             embedded labeler `EMBEDDED_FEATURES`.
         taxonomy (`str`): `"seal"` or the path of a YAML file.
@@ -88,6 +89,7 @@ class AuditSettings:
     batch: bool = False
     budget: float | None = None
     prices: str | None = None
+    gold: str | None = None
     features: tuple[str, ...] = ()
     taxonomy: str = "seal"
     over_length: OverLength = "truncate"

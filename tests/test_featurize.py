@@ -107,3 +107,55 @@ def test_a_table_is_labelled_by_the_embedded_model(tiny_pairs, embedded_lm):
     pairs = add_features(tiny_pairs, Labeler(MODEL_NAME, base_url=embedded_lm.url), taxonomy)
     assert all(isinstance(label, bool) for label in pairs["feature_last_response_is_helpful_chosen"])
     assert pairs["labeling_failures_chosen"][:] == [[]] * 4
+
+
+def test_a_new_wording_of_a_question_is_asked_and_a_new_role_is_not(tiny_pairs, tmp_path):
+    """What decides an answer is in its key; what does not decide it is not. No dataset fingerprint is."""
+    from dataclasses import replace
+
+    from seal_datasets import labeler as module
+    from seal_datasets.store import ResponseStore
+    from seal_datasets.taxonomy import Taxonomy
+
+    taxonomy = load_taxonomy().select(["last_response_is_helpful"])
+    feature = taxonomy.features[0]
+    changed = {
+        "wording": replace(feature, question="Does the response help?"),
+        "role": replace(feature, role="spoiler", priority=None),
+    }
+    good = json.dumps({"last_response_is_helpful": True})
+    with Endpoint((200, good, "stop")) as endpoint, ResponseStore(tmp_path / "s") as store:
+        labeler = Labeler("m", base_url=endpoint.url, store=store)
+        add_features(tiny_pairs, labeler, taxonomy)
+        assert len(endpoint.requests) == 7
+        add_features(tiny_pairs.select([1, 0]), labeler, taxonomy)  # other rows, other order, other fingerprint
+        add_features(tiny_pairs, labeler, Taxonomy("mine", "1", (changed["role"],)))
+        assert len(endpoint.requests) == 7
+        add_features(tiny_pairs, labeler, Taxonomy("mine", "1", (changed["wording"],)))
+        assert len(endpoint.requests) == 14
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(module, "_INSTRUCTIONS", f"{module._INSTRUCTIONS} Think well.")
+            add_features(tiny_pairs, labeler, taxonomy)
+        assert len(endpoint.requests) == 21
+
+
+def test_a_changed_parser_reads_old_answers_again_without_asking(tiny_pairs, tmp_path, monkeypatch):
+    from seal_datasets import labeler as module
+    from seal_datasets.store import ResponseStore
+
+    taxonomy = load_taxonomy().select(["last_response_is_helpful"])
+    good = json.dumps({"last_response_is_helpful": True})
+    with Endpoint((200, good, "stop")) as endpoint, ResponseStore(tmp_path / "s") as store:
+        labeler = Labeler("m", base_url=endpoint.url, store=store)
+        assert add_features(tiny_pairs, labeler, taxonomy)["feature_last_response_is_helpful_chosen"][0] is True
+        known = module.parse_labels
+
+        def contrary(*arguments):
+            found = known(*arguments)
+            return module.Labels({name: not value for name, value in found.values.items()}, found.failures)
+
+        monkeypatch.setattr(module, "parse_labels", contrary)
+        module._parser.cache_clear()
+        assert add_features(tiny_pairs, labeler, taxonomy)["feature_last_response_is_helpful_chosen"][0] is False
+        module._parser.cache_clear()
+        assert len(endpoint.requests) == 7

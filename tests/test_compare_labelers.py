@@ -1,0 +1,72 @@
+import json
+
+import pytest
+
+from seal_datasets import estimate
+from seal_datasets.cli import main
+from seal_datasets.compare_labelers import compare_labelers
+from seal_datasets.demo import demo_path
+from seal_datasets.errors import DataError
+from seal_datasets.gold import add_gold
+from seal_datasets.labeler import Labeler
+from seal_datasets.taxonomy import load_taxonomy
+from tests.test_labeler import Endpoint
+
+TAXONOMY = load_taxonomy().select(["last_response_is_harmless", "last_response_sentiment"])
+
+
+def answer(harmless, sentiment):
+    return json.dumps({"last_response_is_harmless": harmless, "last_response_sentiment": sentiment})
+
+
+def test_agreement_is_what_the_estimator_says_of_the_labels(tiny_pairs):
+    said = [answer(True, "neutral"), answer(False, "positive"), answer(True, "positive")]
+    with (
+        Endpoint((200, said[0], "stop")) as same,
+        Endpoint(*[(200, said[number % 2 + 1], "stop") for number in range(7)]) as other,
+    ):
+        labelers = {"a": Labeler("m", base_url=same.url), "b": Labeler("m", base_url=other.url, concurrency=1)}
+        human = tiny_pairs.select([0]).select_columns(["pair_id"])
+        human = human.add_column("gold_last_response_is_harmless_chosen", [True])
+        human = human.add_column("gold_last_response_is_harmless_rejected", [True])
+        found = compare_labelers(add_gold(tiny_pairs, human, TAXONOMY), labelers, TAXONOMY)
+    harmless = found.stability["last_response_is_harmless"]
+    assert harmless.n_rows == 8
+    assert harmless.n_missing == {"a": 1, "b": 1}
+    assert harmless.pairs[0].n == 7
+    assert 0.0 < harmless.pairs[0].agreement < 1.0
+    assert found.stability["last_response_sentiment"].level == "ordinal"
+    assert found.gold["last_response_is_harmless"]["a"] == estimate.label_accuracy([1, 1], [1, 1])
+    assert "a_feature_last_response_is_harmless_chosen" in found.table.column_names
+    assert any(line.startswith("    a and b: agree on") for line in found.lines())
+    assert json.loads(json.dumps(found.to_dict(), allow_nan=False))["n_pairs"] == 4
+
+
+def test_only_listed_pairs_are_asked_about(tiny_pairs):
+    with Endpoint((200, answer(True, "neutral"), "stop")) as endpoint:
+        labelers = {name: Labeler("m", base_url=endpoint.url, seed=seed) for seed, name in enumerate("ab")}
+        found = compare_labelers(tiny_pairs, labelers, TAXONOMY, pair_ids=["1"])
+        assert len(endpoint.requests) == 4
+        assert {request["seed"] for request in endpoint.requests} == {0, 1}
+        with pytest.raises(DataError, match="not in the data"):
+            compare_labelers(tiny_pairs, labelers, TAXONOMY, pair_ids=["x"])
+        with pytest.raises(DataError, match="needs two"):
+            compare_labelers(tiny_pairs, {"a": labelers["a"]}, TAXONOMY)
+    assert found.table["pair_id"][:] == ["1"]
+
+
+@pytest.mark.real_lm
+def test_the_verb_compares_two_forms_of_the_embedded_labeler_with_its_gold_labels(tmp_path, capsys):
+    out = tmp_path / "compared.parquet"
+    ids = tmp_path / "ids.txt"
+    ids.write_text("d001\nd002\nd003\n")
+    arguments = ["--features", "last_response_is_harmless", "--pair-ids", str(ids), "--out", str(out)]
+    assert main(["labelers", str(demo_path()), "--labelers", "local", "local:probabilities", *arguments]) == 0
+    said = capsys.readouterr().out
+    assert "last_response_is_harmless: Krippendorff's alpha" in said
+    assert "and gold labels: agree on" in said
+    assert json.loads(out.with_suffix(".json").read_text())["n_pairs"] == 3
+    assert main(["labelers", str(demo_path()), "--labelers", "local", "--repeat", "2", "--out", str(out)]) == 2
+    assert "temperature above 0" in capsys.readouterr().err
+    assert main(["labelers", str(demo_path()), "--labelers", "local", "gpt", "--out", str(out)]) == 2
+    assert "written local or MODEL@URL" in capsys.readouterr().err
