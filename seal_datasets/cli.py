@@ -114,6 +114,9 @@ def _parser() -> argparse.ArgumentParser:
         "--share", type=float, default=0.01, help="share of the pairs to rewrite (default: %(default)s)"
     )
     _rewriting_options(rewrite)
+    rewrite.add_argument(
+        "--dry-run", action="store_true", help="say what rewriting would ask and cost, and ask nothing"
+    )
     rewrite.add_argument("--store", type=Path, help="SQLite file of LM responses (default: beside the output)")
     rewrite.add_argument("--seed", type=int, default=0, help="seed of every random draw (default: %(default)s)")
     _asking_options(rewrite)
@@ -334,14 +337,17 @@ def _featurize(options: argparse.Namespace) -> int:
     return _write(pairs, options.out)
 
 
-def _dry_run(data: str, settings: AuditSettings, store: Path) -> int:
-    from seal_datasets.lm import asked_features, plan_labels
+def _dry_run(data: str, settings: AuditSettings, store: Path, *, labels: bool = True) -> int:
+    from seal_datasets.lm import asked_features, plan_labels, plan_of_rewrites
     from seal_datasets.load import load_pairs
 
     pairs, diagnosis = load_pairs(data, split=settings.split, limit=settings.limit, seed=settings.seed)
     sys.stderr.write(f"{diagnosis}\n")
     key = os.environ.get("SEAL_LABELER_API_KEY")
-    sys.stdout.write(f"{plan_labels(pairs, asked_features(settings), settings, store, api_key=key)}\n")
+    if labels:
+        sys.stdout.write(f"labels: {plan_labels(pairs, asked_features(settings), settings, store, api_key=key)}\n")
+    if settings.rewrites is not None:
+        sys.stdout.write(f"rewrites: {plan_of_rewrites(pairs, settings, store, api_key=key)}\n")
     return 0
 
 
@@ -431,9 +437,11 @@ def _rewrite(options: argparse.Namespace) -> int:
         seed=options.seed,
         rewrites=_rewrite_settings(options, options.share),
     )
+    store = options.store or options.out.with_suffix(".rewrites.sqlite")
+    if options.dry_run:
+        return _dry_run(options.data, replace(settings, split=options.split, limit=options.limit), store, labels=False)
     pairs, diagnosis = load_pairs(options.data, split=options.split, limit=options.limit)
     sys.stderr.write(f"{diagnosis}\n")
-    store = options.store or options.out.with_suffix(".rewrites.sqlite")
     pairs, _ = rewrite_pairs(pairs, settings, store, api_key=os.environ.get("SEAL_LABELER_API_KEY"))
     return _write(pairs, options.out)
 

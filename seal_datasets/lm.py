@@ -23,7 +23,14 @@ from seal_datasets.gold import add_gold
 from seal_datasets.labeler import PROMPT_VERSION, Labeler
 from seal_datasets.local_lm import MODEL_NAME, EmbeddedLM, embedded_weights
 from seal_datasets.reward_model import RewardModel
-from seal_datasets.rewrite import NOT_SAMPLED, add_rewrites, add_round_trips, on_rewrites, sample_pairs
+from seal_datasets.rewrite import (
+    NOT_SAMPLED,
+    add_rewrites,
+    add_round_trips,
+    on_rewrites,
+    plan_rewrites,
+    sample_pairs,
+)
 from seal_datasets.rewriter import REWRITE_VERSION, Rewriter
 from seal_datasets.score import add_rewards
 from seal_datasets.settings import AuditSettings, RewriteSettings
@@ -141,12 +148,50 @@ def plan_labels(
         return "no labeler, nothing to ask"
     sample = _sample(pairs[schema.PAIR_ID][:], settings.label_limit, settings.seed)
     with ResponseStore(store_path if store_path.exists() else ":memory:") as store:
-        local = settings.labeler == "local"
-        nowhere = Endpoint(MODEL_NAME, "http://127.0.0.1/v1", 1, {})
-        given = Endpoint(settings.labeler_model or "", settings.labeler, None, {})
-        labeler = _labeler(settings, store, nowhere if local else given, api_key)
+        labeler = _labeler(settings, store, _unopened(settings.labeler, settings.labeler_model), api_key)
         plan = plan_features(pairs, labeler, taxonomy, pair_ids=sample)
     return f"{plan} (prices of {load_prices(settings.prices).as_of})"
+
+
+def plan_of_rewrites(pairs: Dataset, settings: AuditSettings, store_path: Path, *, api_key: str | None = None) -> str:
+    """Say what `rewrite_pairs` would ask the rewriter and cost, asking nothing; the arguments are the same.
+
+    Returns:
+        `str`: Texts, requests, tokens and dollars, and the date of the prices. Labels of the rewrites are not in it.
+    """
+    wanted = settings.rewrites or RewriteSettings()
+    sample = sample_pairs(_labelled(pairs), wanted.share, seed=settings.seed, stratify_by=wanted.stratify_by)
+    with ResponseStore(store_path if store_path.exists() else ":memory:") as store:
+        rewriter = _rewriter(settings, store, _unopened(*_rewriting_server(settings)), api_key)
+        plan = plan_rewrites(pairs, rewriter, wanted.presets, wanted.axes, sample)
+    return f"{plan} (prices of {load_prices(settings.prices).as_of})"
+
+
+def _unopened(server: str, model: str | None) -> Endpoint:
+    """An endpoint that will not be asked."""
+    if server == "local":
+        return Endpoint(MODEL_NAME, "http://127.0.0.1/v1", 1, {})
+    return Endpoint(model or "", server, None, {})
+
+
+def _rewriting_server(settings: AuditSettings) -> tuple[str, str | None]:
+    wanted = settings.rewrites or RewriteSettings()
+    server = wanted.rewriter or settings.labeler
+    return "local" if server == "none" else server, wanted.rewriter_model or settings.labeler_model
+
+
+def _rewriter(settings: AuditSettings, store: ResponseStore, endpoint: Endpoint, api_key: str | None) -> Rewriter:
+    return Rewriter(
+        endpoint.model,
+        base_url=endpoint.url,
+        api_key=None if endpoint.slots else api_key,
+        concurrency=endpoint.slots or settings.concurrency,
+        store=store,
+        whole_dialogue=settings.rewrites is not None and settings.rewrites.whole_dialogue,
+        max_failure_rate=settings.max_failure_rate,
+        budget=_budget(settings, store, endpoint.model),
+        batch=settings.batch and not endpoint.slots,
+    )
 
 
 def _spent(store: ResponseStore, settings: AuditSettings) -> dict[str, str]:
@@ -249,19 +294,8 @@ def rewrite_pairs(
     wanted = settings.rewrites or RewriteSettings()
     similarity = _similarity(wanted.similarity_model)
     sample = sample_pairs(_labelled(pairs), wanted.share, seed=settings.seed, stratify_by=wanted.stratify_by)
-    server, model = wanted.rewriter or settings.labeler, wanted.rewriter_model or settings.labeler_model
-    with ResponseStore(store_path) as store, open_endpoint("local" if server == "none" else server, model) as endpoint:
-        rewriter = Rewriter(
-            endpoint.model,
-            base_url=endpoint.url,
-            api_key=None if endpoint.slots else api_key,
-            concurrency=endpoint.slots or settings.concurrency,
-            store=store,
-            whole_dialogue=wanted.whole_dialogue,
-            max_failure_rate=settings.max_failure_rate,
-            budget=_budget(settings, store, endpoint.model),
-            batch=settings.batch and not endpoint.slots,
-        )
+    with ResponseStore(store_path) as store, open_endpoint(*_rewriting_server(settings)) as endpoint:
+        rewriter = _rewriter(settings, store, endpoint, api_key)
         options: dict[str, Any] = {
             "similarity": similarity,
             "min_similarity": wanted.min_similarity,

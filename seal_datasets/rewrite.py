@@ -7,7 +7,7 @@ pairs labels or scores rewrites too: `on_rewrites` runs it and brings its column
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,6 +15,7 @@ from datasets import Dataset, Features, Value, concatenate_datasets
 from datasets.utils import tqdm
 
 from seal_datasets import schema
+from seal_datasets.asking import Plan
 from seal_datasets.dialogue import parse_dialogue
 from seal_datasets.errors import DataError
 from seal_datasets.featurize import pair_text
@@ -224,6 +225,31 @@ def add_round_trips(
     return _add(pairs, rewriter, schema.back(axis), back, similarity, min_similarity, of=axis)
 
 
+def plan_rewrites(
+    pairs: Dataset, rewriter: Rewriter, presets: Sequence[str], axes: Sequence[str], pair_ids: Collection[str]
+) -> Plan:
+    """Say what `add_rewrites` and `add_round_trips` would ask and what it would cost, asking nothing.
+
+    Args:
+        pairs (`Dataset`): Canonical pairs.
+        rewriter (`Rewriter`): With the store that may hold some answers already.
+        presets (`Sequence[str]`): Rewrites to make.
+        axes (`Sequence[str]`): Attributes to rewrite there and back; the way back is taken to be as long as the original.
+        pair_ids (`Collection[str]`): The sampled pairs.
+
+    Returns:
+        `Plan`: Texts, requests, tokens and cost.
+    """
+    drawn = frozenset(pair_ids)
+    ways = [_preset(name) for name in presets]
+    ways += [PRESETS[name] for axis in axes for name in (AXES[axis].gain, AXES[axis].lose)]
+    return rewriter.plan(
+        (text, way)
+        for way in ways
+        for text, _ in _all_wanted(pairs, lambda pair_id, _, way=way: way if pair_id in drawn else None, None)  # type: ignore[misc]
+    )
+
+
 def attribute_of(pairs: Dataset, axis: Axis, pair_ids: Collection[str]) -> dict[tuple[str, schema.Side], bool]:
     """Whether each sampled text has an axis's attribute; texts whose label is missing are left out.
 
@@ -327,14 +353,7 @@ def _add(
     of: str | None = None,
 ) -> Dataset:
     """Ask for all rewrites, then fill the columns from the store."""
-    wanted = [
-        (text, preset)
-        for batch in pairs.iter(1000)
-        for row in range(len(batch[schema.PAIR_ID]))
-        for side in schema.SIDES
-        for text, preset in [_wanted(batch, row, side, preset_of, of)]
-        if isinstance(text, Text) and preset
-    ]
+    wanted = list(_all_wanted(pairs, preset_of, of))
     with tqdm(total=len(wanted), desc=f"Rewriting ({name})", unit="text") as bar:
         rewriter.ask(wanted, progress=bar.update)
 
@@ -393,6 +412,17 @@ def _compared(
 def _compared_text(text: Text, original: Text, rewrite: Text) -> str:
     """What is compared: the response, or the whole dialogue where its prompt was rewritten too."""
     return text.response if original.prompt == rewrite.prompt else text.prompt + text.response
+
+
+def _all_wanted(
+    pairs: Dataset, preset_of: Callable[[str, schema.Side], Preset | None], of: str | None
+) -> Iterator[tuple[Text, Preset]]:
+    for batch in pairs.iter(1000):
+        for row in range(len(batch[schema.PAIR_ID])):
+            for side in schema.SIDES:
+                text, preset = _wanted(batch, row, side, preset_of, of)
+                if isinstance(text, Text) and preset:
+                    yield text, preset
 
 
 def _wanted(

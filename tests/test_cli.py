@@ -135,10 +135,13 @@ def test_a_dry_run_says_what_labeling_would_cost_and_asks_nothing(tmp_path, caps
     remote = ["--labeler", "http://127.0.0.1:9/v1", "--labeler-model", "gpt-4o-mini", "--dry-run"]
     assert main(["featurize", str(demo_path()), "--out", str(out), *remote]) == 0
     said = capsys.readouterr().out
-    assert said.startswith("gpt-4o-mini: ")
+    assert said.startswith("labels: gpt-4o-mini: ")
     assert "about $0." in said
     assert main(["audit", "--demo", "--out", str(tmp_path / "audit"), "--dry-run"]) == 0
     assert "about $0.00" in capsys.readouterr().out
+    remote = ["--rewriter", "http://127.0.0.1:9/v1", "--rewriter-model", "gpt-4o-mini", "--dry-run"]
+    assert main(["rewrite", str(demo_path()), "--share", "0.1", "--axes", "long", "--out", str(out), *remote]) == 0
+    assert "rewrites: gpt-4o-mini: 60 texts, 0 of them in the store; to ask: 60 requests" in capsys.readouterr().out
     assert not list(tmp_path.iterdir())
     assert main(["featurize", str(demo_path()), "--out", str(out), "--labeler", "http://127.0.0.1:9/v1",
                  "--labeler-model", "unknown", "--budget", "1"]) == 2  # fmt: skip
