@@ -49,6 +49,9 @@ EMBEDDED_FEATURES = (
 """What the embedded labeler is asked unless features are named: the targets, and as many more as minutes allow."""
 
 
+_EMBEDDED_PENALTY = 0.5
+
+
 @dataclass(frozen=True, slots=True)
 class Endpoint:
     """A language model to ask.
@@ -187,6 +190,8 @@ def _rewriter(settings: AuditSettings, store: ResponseStore, endpoint: Endpoint,
         api_key=None if endpoint.slots else api_key,
         concurrency=endpoint.slots or settings.concurrency,
         store=store,
+        # Without a penalty the embedded model says one sentence over and over until it is cut off.
+        frequency_penalty=_EMBEDDED_PENALTY if endpoint.model == MODEL_NAME else 0.0,
         whole_dialogue=settings.rewrites is not None and settings.rewrites.whole_dialogue,
         max_failure_rate=settings.max_failure_rate,
         budget=_budget(settings, store, endpoint.model),
@@ -315,7 +320,7 @@ def rewrite_pairs(
     return pairs, {
         **endpoint.about,
         "rewrite_version": REWRITE_VERSION,
-        "temperature": rewriter.sampling["temperature"],
+        **rewriter.sampling,
         "n_pairs_sampled": len(sample),
         "presets": list(wanted.presets),
         "axes": list(wanted.axes),

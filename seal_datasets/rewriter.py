@@ -121,6 +121,7 @@ class Rewriter:
         served_model (`str`, *optional*): Name the endpoint gives in its answers, where it differs (see `ChatClient`).
         budget (`Budget`, *optional*): What may be spent; texts beyond it have no rewrite, with the reason `over_budget`.
         temperature (`float`, defaults to 0.1): Of sampling; the paper's.
+        frequency_penalty (`float`, defaults to 0.0): Of sampling; above 0 it keeps very small models from going round in circles.
         batch (`bool`, defaults to `False`): Send requests through the OpenAI Batch API, and wait for its files.
         seed (`int`, defaults to 0): Of sampling.
 
@@ -142,12 +143,15 @@ class Rewriter:
         served_model: str | None = None,
         budget: Budget | None = None,
         temperature: float = 0.1,
+        frequency_penalty: float = 0.0,
         seed: int = 0,
         batch: bool = False,
     ) -> None:
         self.model = model
         self.whole_dialogue = whole_dialogue
         self.sampling = {"temperature": temperature, "seed": seed}
+        if frequency_penalty:
+            self.sampling["frequency_penalty"] = frequency_penalty
         self._client = ChatClient(
             model,
             base_url=base_url,

@@ -114,3 +114,28 @@ def test_a_table_without_rewards_or_usable_pairs_is_refused(enriched):
         analyze(table.remove_columns("reward_pre_chosen"), features)
     with pytest.raises(DataError, match="none of the 2 pairs can be used"):
         analyze(table.select([5, 6]), features)
+
+
+def test_probabilities_are_calibrated_on_gold_labels_and_say_how_often_labels_are_wrong(enriched):
+    table, features = enriched
+    rng = np.random.default_rng(0)
+    name = "last_response_is_harmless"
+    for side in schema.SIDES:
+        gold = np.array(table[schema.gold_column(name, side)][:], dtype=float)
+        sure = np.where(gold == 1, 0.9, 0.2) + rng.uniform(-0.15, 0.09, len(gold))
+        table = table.add_column(schema.probability_column(name, side), sure.tolist())
+    found = analyze(table, features)["labels"]
+    calibration = found[name]["calibration"]
+    assert calibration["status"] == "ok"
+    assert calibration["n"] == 2 * 117
+    assert calibration["auc"] == 1.0
+    assert calibration["brier_calibrated"] < calibration["brier"]
+    assert 0.9 < calibration["implied_sensitivity"] <= 1.0
+    assert found["topics"]["calibration"] is None
+    columns = derived_columns(table, features)
+    calibrated = columns[schema.calibrated_column(name, "chosen")]
+    assert calibrated[5] is None  # the pair has no text
+    used = [row for row, value in enumerate(calibrated) if value is not None]
+    assert len(used) == 117
+    assert {calibrated[row] > 0.5 for row in used if table[schema.gold_column(name, "chosen")][row]} == {True}
+    assert analyze(*enriched)["labels"][name]["calibration"] is None

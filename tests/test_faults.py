@@ -12,6 +12,7 @@ import pytest
 from seal_datasets import client
 from seal_datasets.labeler import Labeler, Text
 from seal_datasets.local_lm import MODEL_NAME
+from seal_datasets.rewriter import PRESETS, Rewriter
 from seal_datasets.store import ResponseStore
 from seal_datasets.taxonomy import load_taxonomy
 from tests.fault_proxy import FAULTS, FaultProxy
@@ -75,6 +76,7 @@ KILLED = """
 import sys
 from seal_datasets import client
 from seal_datasets.labeler import Labeler, Text
+from seal_datasets.rewriter import PRESETS, Rewriter
 from seal_datasets.store import ResponseStore
 from seal_datasets.taxonomy import load_taxonomy
 client._BACKOFF_SECONDS = 0.01
@@ -107,3 +109,19 @@ def test_killed_twenty_times_amid_faults_the_end_is_that_of_an_undisturbed_run(t
     assert all(each.failures == () and each.values == labels[0].values for each in labels)
     assert len(paid) == 400
     assert sum(paid.values()) - 400 <= kills * concurrency
+
+
+def test_rewrites_through_faults_end_accepted_or_with_a_reason_and_none_is_paid_twice(tmp_path):
+    texts = [Text("p", f"Put {number} eggs into boiling water and wait for ten minutes.") for number in range(100)]
+    good = json.dumps({"rewrite": "Lay the eggs into water that boils, then wait for ten minutes."})
+    with (
+        FaultProxy(None, MIX, slow_seconds=0.02, hang_seconds=2.0, answer=lambda request: good) as proxy,
+        ResponseStore(tmp_path / "s.sqlite") as store,
+    ):
+        rewriter = Rewriter("m", base_url=proxy.url, store=store, timeout=0.5)
+        found = rewriter.rewrite(texts, PRESETS["style"])
+        assert sum(each["fault"] != "ok" for each in proxy.records) > 30
+        assert all((each.text is None) == (each.reason != "ok") for each in found)
+        assert sum(each.reason == "ok" for each in found) >= 97
+        rewriter.rewrite(texts, PRESETS["style"])
+        assert not paid_more_than_once(proxy)
