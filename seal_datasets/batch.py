@@ -13,16 +13,16 @@ import uuid
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
-from typing import IO, Any
+from typing import IO
 
 import openai
 from openai.types import Batch
 
 from seal_datasets.asking import Asker, Job, Request
-from seal_datasets.client import RequestFailed
-from seal_datasets.cost import Usage
+from seal_datasets.client import ChatClient, RequestFailed
+from seal_datasets.cost import Budget, Usage
 from seal_datasets.errors import LabelerError
-from seal_datasets.store import Questions
+from seal_datasets.store import Questions, ResponseStore
 
 MOST_REQUESTS = 50_000
 MOST_BYTES = 200_000_000
@@ -46,13 +46,16 @@ class BatchAsker(Asker):
 
     def __init__(
         self,
-        *arguments: Any,  # noqa: ANN401 - those of Asker
+        client: ChatClient,
+        store: ResponseStore,
+        *,
+        max_failure_rate: float = 0.5,
+        budget: Budget | None = None,
         poll_seconds: float = 30.0,
         most_requests: int = MOST_REQUESTS,
         most_bytes: int = MOST_BYTES,
-        **named: Any,  # noqa: ANN401
     ) -> None:
-        super().__init__(*arguments, **named)
+        super().__init__(client, store, max_failure_rate=max_failure_rate, budget=budget)
         self.poll_seconds = poll_seconds
         self.most_requests = most_requests
         self.most_bytes = most_bytes

@@ -121,7 +121,7 @@ class Rewriter:
         served_model (`str`, *optional*): Name the endpoint gives in its answers, where it differs (see `ChatClient`).
         budget (`Budget`, *optional*): What may be spent; texts beyond it have no rewrite, with the reason `over_budget`.
         temperature (`float`, defaults to 0.1): Of sampling; the paper's.
-        frequency_penalty (`float`, defaults to 0.0): Of sampling; above 0 it keeps very small models from going round in circles.
+        frequency_penalty (`float`, defaults to 0.0): Of sampling; above 0 it keeps very small models from repeating themselves.
         batch (`bool`, defaults to `False`): Send requests through the OpenAI Batch API, and wait for its files.
         seed (`int`, defaults to 0): Of sampling.
 
