@@ -310,7 +310,7 @@ def rewrite_pairs(
             pairs = add_rewrites(pairs, rewriter, preset, **options)
         for axis in wanted.axes:
             pairs = add_round_trips(pairs, rewriter, axis, **options)
-    _say(f"    {rewriter.n_requests:,} requests, {rewriter.budget.usage}, {_dollars(rewriter.budget.spent)}")
+    _say(f"    {rewriter.budget.usage}, {_dollars(rewriter.budget.spent)}")
     for name in rewrite_names(wanted):
         _say(f"    rewrites, {name}: {_statuses(pairs, name)}")
         if taxonomy is not None:

@@ -461,7 +461,8 @@ def _preset_part(preset: Mapping[str, Any]) -> Iterator[str]:
     ]  # fmt: skip
     if rows:
         yield _markdown_table(
-            ["model", "pairs", "alignment before", "after", "change (95 % interval)", "lost", "gained", "p"], rows
+            ["model", "pairs", "alignment before", "after", "change in points (95 % interval)", "lost", "gained", "p"],
+            rows,
         )
     rows = [
         [f"{row['threshold']:g}", row["n_pairs"], *(_percent(row["alignment"][model][when])
@@ -660,7 +661,7 @@ def _percent(value: float | None) -> str:
 
 
 def _points(value: float | None) -> str:
-    return "–" if value is None else f"{100 * value:+.1f} points"
+    return "–" if value is None else f"{100 * value + 0.0:+.1f}"
 
 
 def _number(value: float | None, digits: int = 2) -> str:
