@@ -1,0 +1,90 @@
+"""`seal audit`."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from pathlib import Path
+
+from seal_datasets.cli.options import (
+    Verbs,
+    asking_options,
+    dry_run,
+    labeler_options,
+    names,
+    rewrite_settings,
+    rewriting_options,
+    training_options,
+    training_settings,
+    verb,
+)
+from seal_datasets.errors import DataError
+
+
+def add(verbs: Verbs) -> None:
+    """Add the verb to the parser."""
+    audit = verb(verbs, "audit", _run, "load, label, train where needed, score, estimate and report, in one go",
+                  "seal audit --demo", "seal audit pairs.jsonl --pre my/rm-before --post my/rm-after --out report",
+                  "seal audit Anthropic/hh-rlhf --split test --limit 500 --labeler none")  # fmt: skip
+    audit.add_argument("data", nargs="?", help="Hub id, file (jsonl, json, csv, parquet, also .gz) or saved dataset")
+    audit.add_argument("--demo", action="store_true", help="audit the embedded preference set")
+    audit.add_argument(
+        "--out", type=Path, default=Path("seal-audit"), help="folder of the report (default: %(default)s)"
+    )
+    audit.add_argument("--split", help="split of a dataset with several")
+    audit.add_argument("--limit", type=int, help="take this many pairs, drawn with the seed")
+    audit.add_argument("--pre", help="pre-training reward model: Hub id or folder (default: train one)")
+    audit.add_argument("--post", help="post-training reward model: Hub id or folder (default: train one)")
+    labeler_options(audit)
+    asking_options(audit)
+    training_options(audit)
+    audit.add_argument("--over-length", choices=["error", "truncate", "skip"], default="truncate",
+                       help="texts longer than the model takes: stop, drop the start of the prompt, or leave unscored "
+                       "(default: %(default)s; counted in the report)")  # fmt: skip
+
+    audit.add_argument("--rewrite-share", type=float, metavar="SHARE", help="rewrite this share of the pairs, label and score "
+                       "the rewrites and estimate robustness (the paper's: 0.01)")  # fmt: skip
+    rewriting_options(audit)
+
+
+def _run(options: argparse.Namespace) -> int:
+    from seal_datasets.audit import DEMO_TRAINING, run_audit
+    from seal_datasets.demo import demo_path
+    from seal_datasets.report import headline
+    from seal_datasets.settings import AuditSettings
+    from seal_datasets.train import TrainingSettings
+
+    if options.demo == (options.data is not None):
+        raise DataError("give a dataset to audit, or --demo (not both)")
+    settings = AuditSettings(
+        limit=options.limit,
+        split=options.split,
+        pre=options.pre,
+        post=options.post,
+        labeler=options.labeler,
+        labeler_model=options.labeler_model,
+        label_limit=options.label_limit,
+        probabilities=options.probabilities,
+        concurrency=options.concurrency,
+        max_failure_rate=options.max_failure_rate,
+        batch=options.batch,
+        budget=options.budget,
+        prices=options.prices,
+        gold=options.gold,
+        features=names(options.features),
+        taxonomy=options.taxonomy,
+        over_length=options.over_length,
+        seed=options.seed,
+        training=training_settings(options, DEMO_TRAINING if options.demo else TrainingSettings()),
+        rewrites=rewrite_settings(options, options.rewrite_share) if options.rewrite_share is not None else None,
+    )
+    source = "demo" if options.demo else options.data
+    if options.dry_run:
+        data = str(demo_path()) if options.demo else options.data
+        return dry_run(data, settings, options.out / "labels.sqlite")
+    report = run_audit(source, options.out, settings, api_key=os.environ.get("SEAL_LABELER_API_KEY"))
+    for line in headline(report):
+        sys.stdout.write(f"{line}\n")
+    sys.stdout.write(f"Report: {options.out / 'report.md'}\n")
+    return 0

@@ -1,0 +1,65 @@
+"""`seal featurize`."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+from seal_datasets.cli.options import (
+    Verbs,
+    asking_options,
+    dry_run,
+    labeler_options,
+    names,
+    table_options,
+    verb,
+    write,
+)
+
+
+def add(verbs: Verbs) -> None:
+    """Add the verb to the parser."""
+    featurize = verb(verbs, "featurize", _run, "add surface features and LM labels to a dataset",
+                      "seal featurize pairs.jsonl --out labelled.parquet --labeler none",
+                      "seal featurize pairs.jsonl --out labelled.parquet --labeler http://localhost:8000/v1 "
+                      "--labeler-model my-model")  # fmt: skip
+    table_options(featurize)
+    labeler_options(featurize)
+    asking_options(featurize)
+    featurize.add_argument("--store", type=Path, help="SQLite file of LM responses (default: beside the output)")
+    featurize.add_argument("--seed", type=int, default=0, help="seed of every random draw (default: %(default)s)")
+
+
+def _run(options: argparse.Namespace) -> int:
+    from seal_datasets.featurize import add_surface_features
+    from seal_datasets.lm import asked_features, label_pairs
+    from seal_datasets.load import load_pairs
+    from seal_datasets.settings import AuditSettings
+
+    settings = AuditSettings(
+        labeler=options.labeler,
+        labeler_model=options.labeler_model,
+        label_limit=options.label_limit,
+        probabilities=options.probabilities,
+        concurrency=options.concurrency,
+        max_failure_rate=options.max_failure_rate,
+        batch=options.batch,
+        budget=options.budget,
+        prices=options.prices,
+        gold=options.gold,
+        features=names(options.features),
+        taxonomy=options.taxonomy,
+        seed=options.seed,
+    )
+    taxonomy = asked_features(settings)
+    store = options.store or options.out.with_suffix(".labels.sqlite")
+    if options.dry_run:
+        return dry_run(options.data, replace(settings, split=options.split, limit=options.limit), store)
+    pairs, diagnosis = load_pairs(options.data, split=options.split, limit=options.limit)
+    sys.stderr.write(f"{diagnosis}\n")
+    key = os.environ.get("SEAL_LABELER_API_KEY")
+    pairs, _ = label_pairs(add_surface_features(pairs), taxonomy, settings, store, api_key=key)
+    return write(pairs, options.out)
