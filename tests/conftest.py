@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import importlib.util
+import itertools
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
+
+from tests.hub_double import WRITE_TOKEN, HubDouble
 
 # No test may reach a model hub or leave files in a user's cache.
 os.environ["HF_HUB_OFFLINE"] = "1"
@@ -171,3 +176,34 @@ def enriched():
         desc="d",
     ).remove_columns("row")
     return table, [*targets.features, *SURFACE_FEATURES]
+
+
+@pytest.fixture
+def hub():
+    """A double of the Hub, empty."""
+    with HubDouble() as double:
+        yield double
+
+
+@pytest.fixture
+def hub_client(hub, tmp_path):
+    """Run Python code, or a list of arguments of `python`, in a fresh process that knows only the double.
+
+    Each call has empty caches, unless it is given the `home` of an earlier one.
+    """
+    homes = itertools.count()
+
+    def run(what, *, token=WRITE_TOKEN, home=None, cwd=tmp_path, environment=None, timeout=120):
+        home = home or tmp_path / f"hf-{next(homes)}"
+        arguments = ["-c", what] if isinstance(what, str) else list(map(str, what))
+        return subprocess.run(
+            [sys.executable, *arguments],
+            cwd=cwd,
+            env={**hub.environment(home, token), **(environment or {})},
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=timeout,
+        )
+
+    return run
