@@ -122,7 +122,7 @@ def _open(path: Path) -> BinaryIO:
 
 
 def _json_rows(path: Path) -> Iterator[tuple[str, Row]]:
-    """Rows of JSON Lines or of one JSON array, each with its place in the file."""
+    """Rows of JSON Lines, of one JSON array or of one AnnotatedPairs object, each with its place in the file."""
     with _reading(path), _open(path) as file:
         started = False
         for number, line in enumerate(file, start=1):
@@ -132,8 +132,49 @@ def _json_rows(path: Path) -> Iterator[tuple[str, Row]]:
             if not started and raw.lstrip().startswith(b"["):
                 yield from _array_rows(path, raw + file.read(), number)
                 return
+            if not started and (document := _annotated_pairs(raw, file)) is not None:
+                yield from _comparison_rows(path, document)
+                return
             started = True
             yield f"line {number}", _as_object(path, _parse_json(path, raw, number), f"line {number}")
+
+
+def _annotated_pairs(first: bytes, file: BinaryIO) -> Row | None:
+    """The file's one object where it is an AnnotatedPairs document of Feedback Forensics; else `None`."""
+    place = file.tell()
+    try:
+        document = json.loads(first)
+    except ValueError:
+        try:
+            document = json.loads(first + file.read())
+        except ValueError:
+            document = None
+        file.seek(place)
+    return document if isinstance(document, dict) and {"annotators", "comparisons"} <= document.keys() else None
+
+
+def _comparison_rows(path: Path, document: Row) -> Iterator[tuple[str, Row]]:
+    """Comparisons with the default annotator's `preference`, and all annotations as one list of one shape."""
+    try:
+        default = document["metadata"]["default_annotator"]
+        annotators = {key: each.get("name") or each.get("description") for key, each in document["annotators"].items()}
+        for position, each in enumerate(document["comparisons"]):
+            given = each["annotations"]
+            annotations = [
+                {
+                    "annotator": annotators.get(key, key),
+                    "pref": one.get("pref"),
+                    "no_pref_reason": one.get("no_pref_reason"),
+                }
+                for key, one in given.items()
+            ]
+            preference = given.get(default, {}).get("pref")
+            yield f"comparison {position}", {**each, "preference": preference, "annotations": annotations}
+    except (AttributeError, KeyError, TypeError) as error:
+        raise DataError(
+            f"{path} has 'annotators' and 'comparisons' but is no AnnotatedPairs document of version 2 (wrong or missing: "
+            f"{error}); export it again with Feedback Forensics"
+        ) from error
 
 
 def _array_rows(path: Path, raw: bytes, first_line: int) -> Iterator[tuple[str, Row]]:

@@ -23,7 +23,8 @@ FORMAT_NEEDS: dict[PairFormat, str] = {
     "standard": "prompt, chosen, rejected: text",
     "conversational": "prompt, chosen, rejected: lists of {role, content}",
     "conversational_implicit": "chosen, rejected: lists of {role, content} that begin with the same prompt",
-    "responses": "prompt, a list of responses (or two columns of them), and the winner's index or a score for each",
+    "responses": "prompt, a list of responses (or two columns of them, or a row for each), and the winner's index, a score "
+    "for each, or a preference whose sign tells",
     "canonical": "the columns of a table that load_pairs made",
 }
 
@@ -37,12 +38,17 @@ class Spelling:
     Attributes:
         responses (`tuple[str, ...]`): One column with a list of responses, or one column for each.
         prompt (`str`, *optional*): Column of the prompt; without it the prompt is the start of every response.
+        other_prompt (`str`, *optional*): Where the prompt is in rows that have none there.
+        repeats_prompt (`bool`): Whether every response begins with the text of the prompt column.
         system (`str`, *optional*): Column of a system message that belongs in front of a prompt of text.
         winner (`str`, *optional*): Column that names the best response. Without `winner` and `scores`, the first of two
             responses is the chosen one.
         winner_words (`tuple[tuple[str, int], ...]`): Index of the response that each value of `winner` means; without
             them the value is the index.
         scores (`tuple[str, ...]`): One column with a list of scores, or one column for each; the higher wins.
+        preference (`str`, *optional*): Column of a number: below 0 the first of two responses is better, above 0 the
+            second, at 0 neither.
+        gathered (`bool`): Whether a row holds one response, so that all rows of a prompt together are compared.
     """
 
     responses: tuple[str, ...]
@@ -51,17 +57,22 @@ class Spelling:
     winner: str | None = None
     winner_words: tuple[tuple[str, int], ...] = ()
     scores: tuple[str, ...] = ()
+    preference: str | None = None
+    other_prompt: str | None = None
+    repeats_prompt: bool = False
+    gathered: bool = False
 
     @property
     def columns(self) -> tuple[str, ...]:
         """Top-level columns that a dataset in this spelling has."""
-        optional = (each for each in (self.prompt, self.system, self.winner) if each)
+        named = (self.prompt, self.other_prompt, self.system, self.winner, self.preference)
+        optional = (each for each in named if each)
         return tuple(dict.fromkeys(name.split(".")[0] for name in (*self.responses, *optional, *self.scores)))
 
     @property
     def is_judged(self) -> bool:
-        """Whether a winner or scores say which response is better."""
-        return self.winner is not None or bool(self.scores)
+        """Whether a winner, a preference or scores say which response is better."""
+        return self.winner is not None or self.preference is not None or bool(self.scores)
 
 
 _CHOSEN = (schema.CHOSEN, schema.REJECTED)
@@ -80,13 +91,23 @@ SPELLINGS = (
     Spelling(_CHOSEN),
     Spelling(("chosen_response", "rejected_response"), prompt="prompt"),
     Spelling(("chosen_response", "rejected_response"), prompt="instruction"),
+    Spelling(("text_chosen", "text_rejected"), prompt="prompt", repeats_prompt=True),  # results of RewardBench
     Spelling(("response_0", "response_1"), prompt="prompt", winner="better_response_id"),  # PKU-SafeRLHF
     Spelling(("response_0", "response_1"), prompt="prompt", winner="winner"),
     Spelling(("response_a", "response_b"), prompt="prompt", winner="winner", winner_words=_BY_LETTER),
+    Spelling(("response_a.text", "response_b.text"), prompt="prompt", winner="preference", winner_words=_BY_LETTER),
     Spelling(("conversation_a", "conversation_b"), winner="winner", winner_words=_BY_LETTER),  # Chatbot Arena
+    Spelling(("response1", "response2"), prompt="context", preference="overall_preference"),  # HelpSteer3
+    Spelling(
+        ("response_1", "response_2"), prompt="prompt", preference="preference_strength"
+    ),  # HelpSteer2, preferences
+    Spelling(("response",), prompt="prompt", scores=("helpfulness",), gathered=True),  # HelpSteer and HelpSteer2
     Spelling(("human_ref_A", "human_ref_B"), prompt="history", winner="labels", winner_words=(("1", 0), ("0", 1))),
     Spelling(("answer_0", "answer_1"), prompt="question.full_text", scores=("score_0", "score_1")),  # WebGPT
-    Spelling(("summaries.text",), prompt="info.post", winner="choice"),  # summarize from feedback
+    # Summarize from feedback: Reddit posts, and articles of CNN/DM.
+    Spelling(("summaries.text",), prompt="info.post", other_prompt="info.article", winner="choice"),
+    # UltraFeedback: its fine-grained score is the mean over aspects.
+    Spelling(("completions.response",), prompt="instruction", scores=("completions.fine-grained_score",)),
     Spelling(("responses",), prompt="prompt", winner="winner"),
     Spelling(("responses",), prompt="prompt", scores=("scores",)),
     Spelling(("responses",), prompt="prompt", scores=("ratings",)),
@@ -136,11 +157,19 @@ def responses_of(row: Row, spelling: Spelling) -> list[object]:
     return as_list(field(row, spelling.responses[0]), spelling.responses[0])
 
 
+def prompt_of(row: Row, spelling: Spelling) -> object:
+    """The prompt of a row as it stands there; `None` where the spelling has no place for one."""
+    prompt = None if spelling.prompt is None else field(row, spelling.prompt)
+    if prompt is None and spelling.prompt is not None and spelling.other_prompt is not None:
+        return field(row, spelling.other_prompt)
+    return prompt
+
+
 def compare(row: Row, spelling: Spelling) -> Comparisons:
     """Say which responses of a row beat which.
 
-    A winner beats each of the others; scores give a pair for every two that differ. Equal scores and a verdict of "tie"
-    make no pair and are counted, and so is a response without a score or a row without a winner.
+    A winner beats each of the others; scores give a pair for every two that differ. Equal scores, a preference of 0 and a
+    verdict of "tie" make no pair and are counted, and so is a response without a score or a row without a verdict.
 
     Args:
         row (`Mapping[str, Any]`): A row with the columns of `spelling`.
@@ -166,6 +195,9 @@ def compare(row: Row, spelling: Spelling) -> Comparisons:
     n_responses = len(responses_of(row, spelling))
     if spelling.winner is not None:
         return _compare_to_winner(field(row, spelling.winner), n_responses, spelling)
+    if spelling.preference is not None:
+        strength = _as_score(field(row, spelling.preference), spelling.preference)
+        return _compare_scores([None, None] if strength is None else [-strength, strength])
     return _compare_scores(_scores(row, spelling, n_responses))
 
 
@@ -183,10 +215,10 @@ def detect(row: Row, spelling: Spelling) -> tuple[PairFormat, Spelling]:
         DataError: The types fit no format, or the prompt could only be guessed.
     """
     response = responses_of(row, spelling)[0]
-    prompt = None if spelling.prompt is None else field(row, spelling.prompt)
+    prompt = prompt_of(row, spelling)
     if isinstance(response, str):
         found: PairFormat = "dialogue" if _is_whole_dialogue(response, prompt) else "standard"
-        if found == "standard" and prompt is None:
+        if found == "standard" and spelling.prompt is None:
             raise DataError(
                 "chosen and rejected are texts without a '\\n\\nAssistant:' turn, and there is no prompt column, so that "
                 "nothing says where the prompt ends (what two texts begin with in common may be part of the answers); "

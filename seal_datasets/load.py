@@ -14,20 +14,30 @@ from functools import partial
 from typing import Any, Literal, get_args
 
 import numpy as np
+import pandas as pd
+import pyarrow as pa  # type: ignore[import-untyped]
 from datasets import Dataset, DatasetDict, Features, IterableDataset, IterableDatasetDict, List, Value
-from pyarrow import ArrowException  # type: ignore[import-untyped]
 
 from seal_datasets import schema
 from seal_datasets.diagnosis import Diagnosis, ProblemCount, diagnose
 from seal_datasets.errors import DataError
-from seal_datasets.formats import FORMAT_NEEDS, SPELLINGS, PairFormat, Row, Spelling, compare, detect, responses_of
-from seal_datasets.formats import field as field_of
+from seal_datasets.formats import (
+    FORMAT_NEEDS,
+    SPELLINGS,
+    PairFormat,
+    Row,
+    Spelling,
+    compare,
+    detect,
+    prompt_of,
+    responses_of,
+)
 from seal_datasets.pairs import PROBLEMS, UNUSABLE, row_pairs
 from seal_datasets.sources import open_source
 
 __all__ = ["PROBLEMS", "UNUSABLE", "Diagnosis", "PairFormat", "ProblemCount", "diagnose", "load_pairs"]
 
-LOAD_VERSION = "1"
+LOAD_VERSION = "2"
 
 _TURNS = List({"role": Value("string"), "content": Value("string")})
 PAIR_FEATURES = Features(
@@ -103,7 +113,8 @@ def load_pairs(
         strict (`bool`, defaults to `False`): Whether any problem in the data is an error; in a stream it is raised when
             the pair is read.
         streaming (`bool`, defaults to `False`): Whether to return an `IterableDataset` that is read as it is used.
-        limit (`int`, *optional*): Number of source rows to take: the first ones, or with `seed` a random sample.
+        limit (`int`, *optional*): Number of source rows to take (of prompts, where a row holds one of a prompt's responses):
+            the first ones, or with `seed` a random sample.
         seed (`int`, *optional*): Seed of the sample that `limit` takes; without `limit` there is nothing to draw.
 
     Returns:
@@ -131,22 +142,28 @@ def load_pairs(
     if limit is not None and limit < 1:
         raise DataError(f"limit must be at least 1, got {limit}")
     opened = open_source(source, split=split, name=name, revision=revision, streaming=streaming)
-    rows, row_numbers = _take(opened.rows.with_format(None), limit, seed)
+    rows = opened.rows.with_format(None)
+    if isinstance(rows, Dataset) and len(rows) == 0:
+        raise DataError(f"the source has no rows; its columns are {rows.column_names}")
     features = _features(rows)
     known = Diagnosis(source=opened.label, fingerprint=opened.fingerprint)
     if format == "canonical" or (format == "auto" and set(schema.CANONICAL_COLUMNS) <= set(features)):
-        pairs = _as_canonical(rows, features)
+        pairs = _as_canonical(_take(rows, limit, seed)[0], features)
         known = replace(known, format="canonical")
         return (pairs, known) if isinstance(pairs, IterableDataset) else (pairs, _finish(pairs, known, strict))
-    layout = _layout(rows, features, format)
+    spelling = _spelling(features, format)
+    rows = _gather(rows, str(spelling.prompt)) if spelling.gathered else rows
+    rows, row_numbers = _take(rows, limit, seed)
+    layout = _layout(rows, _features(rows), format, spelling)
     pairs = _map_rows(rows, layout, row_numbers, strict)
     known = replace(known, format=layout.format)
     if isinstance(pairs, IterableDataset):
         return pairs, known
-    known = _with_verdicts(replace(known, n_rows=len(rows)), rows, layout.spelling)
+    n_rows = sum(map(len, rows[spelling.responses[0]])) if spelling.gathered else len(rows)
+    known = _with_verdicts(replace(known, n_rows=n_rows), rows, layout.spelling)
     if len(pairs) == 0:
         raise DataError(
-            f"none of the {len(rows)} rows makes a pair ({known.n_tied_responses} pairs of responses are tied, "
+            f"none of the {n_rows} rows makes a pair ({known.n_tied_responses} pairs of responses are tied, "
             f"{known.n_unjudged_responses} responses have no verdict); needed is a row with a preferred response"
         )
     return pairs, _finish(pairs, known, strict)
@@ -160,8 +177,6 @@ def _take(
         if limit is not None and seed is not None:
             raise DataError("a stream has no random sample; leave out seed for its first rows, or streaming")
         return (rows if limit is None else rows.take(limit)), None
-    if len(rows) == 0:
-        raise DataError(f"the source has no rows; its columns are {rows.column_names}")
     if limit is None or limit >= len(rows):
         return rows, None
     if seed is None:
@@ -179,7 +194,7 @@ def _features(rows: Dataset | IterableDataset) -> Features:
         raise DataError("the source has no rows")
     try:
         return Dataset.from_list(head).features
-    except ArrowException as error:
+    except pa.ArrowException as error:
         raise DataError(
             f"the stream mixes types in one column ({error}); give it features that all rows fit"
         ) from error
@@ -194,12 +209,39 @@ def _as_canonical(rows: Dataset | IterableDataset, features: Features) -> Datase
     return rows if rows.features == wanted else rows.cast(wanted)
 
 
-def _layout(rows: Dataset | IterableDataset, features: Features, format: PairFormat | Literal["auto"]) -> _Layout:
+def _gather(rows: Dataset | IterableDataset, prompt: str) -> Dataset:
+    """One row for each prompt, in order of first appearance; every other column becomes a list over its rows."""
+    if isinstance(rows, IterableDataset):
+        raise DataError(
+            f"each row holds one response, and only all rows of one {prompt!r} make pairs; load the whole without streaming"
+        )
+    table = rows.with_format("arrow")[:]
+    codes = pd.factorize(table[prompt].to_pandas(), use_na_sentinel=False)[0]
+    order = np.argsort(codes, kind="stable")
+    bounds = pa.array(np.searchsorted(codes[order], np.arange(codes.max() + 2)), pa.int32())
+    columns = {
+        name: pa.ListArray.from_arrays(bounds, table[name].take(order).combine_chunks())
+        for name in table.column_names
+        if name != prompt
+    }
+    columns[prompt] = table[prompt].take(order[bounds.to_numpy()[:-1]])
+    gathered = pa.table({name: columns[name] for name in table.column_names})
+    key = f"gathered by {prompt}: {rows._fingerprint}"
+    return Dataset(gathered, fingerprint=hashlib.blake2b(key.encode(), digest_size=16).hexdigest())
+
+
+def _spelling(features: Features, format: PairFormat | Literal["auto"]) -> Spelling:
     if format not in (*get_args(PairFormat), "auto"):
         raise DataError(f"format must be 'auto' or one of {list(get_args(PairFormat))}, got {format!r}")
     spelling = next((each for each in SPELLINGS if set(each.columns) <= set(features) and _allows(each, format)), None)
     if spelling is None:
         raise DataError(_no_format(list(features), format))
+    return spelling
+
+
+def _layout(
+    rows: Dataset | IterableDataset, features: Features, format: PairFormat | Literal["auto"], spelling: Spelling
+) -> _Layout:
     if format == "auto" or format == "responses":
         found, spelling = detect(_typical_row(rows, spelling), spelling)
     else:
@@ -232,7 +274,7 @@ def _typical_row(rows: Dataset | IterableDataset, spelling: Spelling) -> Row:
         responses = responses_of(row, spelling)
         if not responses or any(response is None for response in responses):
             continue
-        if spelling.prompt is None or field_of(row, spelling.prompt) is not None:
+        if spelling.prompt is None or prompt_of(row, spelling) is not None:
             return dict(row)
         without_prompt = without_prompt or dict(row)
     if without_prompt is None:

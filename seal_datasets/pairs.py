@@ -20,7 +20,7 @@ from seal_datasets.dialogue import (
     split_dialogue,
 )
 from seal_datasets.errors import DataError
-from seal_datasets.formats import Row, Spelling, Turn, compare, field, kind_of, read_messages, responses_of
+from seal_datasets.formats import Row, Spelling, Turn, compare, field, kind_of, prompt_of, read_messages, responses_of
 
 PROBLEMS: dict[str, str] = {
     "missing_prompt": "there is no prompt: it is null or blank, or cannot be told from the response",
@@ -78,7 +78,8 @@ def row_pairs(row: Row, spelling: Spelling, *, as_messages: bool | None = None) 
     prompt = None if spelling.prompt is None else _read_prompt(row, spelling)
     used = sorted({index for pair in pairs for index in pair})
     names = [spelling.responses[index if len(spelling.responses) > 1 else 0] for index in range(len(responses))]
-    sides = {index: _read_side(responses[index], prompt, names[index], as_messages) for index in used}
+    split = _after_prompt if spelling.repeats_prompt and prompt is not None else _read_side
+    sides = {index: split(responses[index], prompt, names[index], as_messages) for index in used}
     return [
         _pair(sides[better], sides[worse])
         | {
@@ -91,7 +92,7 @@ def row_pairs(row: Row, spelling: Spelling, *, as_messages: bool | None = None) 
 
 def _read_prompt(row: Row, spelling: Spelling) -> _Prompt:
     name = str(spelling.prompt)
-    value = field(row, name)
+    value = prompt_of(row, spelling)
     system = _system_turns(row, spelling)
     if isinstance(value, list):
         turns = read_messages(value, name)
@@ -147,6 +148,17 @@ def _read_side(value: object, prompt: _Prompt | None, name: str, as_messages: bo
         return _message_side(read_messages(value, name), prompt)
     needed = {True: "a list of messages", False: "text", None: "text or a list of messages"}[as_messages]
     raise DataError(f"column {name!r} holds {kind_of(value)}; needed is {needed}")
+
+
+def _after_prompt(value: object, prompt: _Prompt | None, name: str, as_messages: bool | None) -> _Side:
+    """The same where the value repeats the prompt; one that does not answers a prompt that is not known."""
+    side = _read_side(value, prompt, name, as_messages)
+    start = None if prompt is None else prompt.text
+    if side.response is None or start is None:
+        return side
+    if not side.response.startswith(start):
+        return side._replace(prompt=_NO_PROMPT)
+    return side._replace(response=side.response.removeprefix(start))
 
 
 def _message_side(turns: list[Turn], prompt: _Prompt | None) -> _Side:

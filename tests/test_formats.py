@@ -109,6 +109,34 @@ REAL_ROWS = [
     (("responses", "ratings"), {"prompt": "Q", "responses": ["bad", "good"], "ratings": [1, 5]}),
     (("completions", "scores"), {"prompt": "Q", "completions": ["good", "bad"], "scores": [0.5, 0.1]}),
     (
+        ("overall_preference",),
+        {"context": [user("Q")], "response1": "good", "response2": "bad", "overall_preference": -3},
+    ),
+    (
+        ("overall_preference",),
+        {"context": [user("Q")], "response1": "bad", "response2": "good", "overall_preference": 1},
+    ),
+    (("preference_strength",), {"prompt": "Q", "response_1": "bad", "response_2": "good", "preference_strength": 2}),
+    (("helpfulness",), {"prompt": "Q", "response": ["bad", "good"], "helpfulness": [1, 4]}),  # gathered rows
+    (
+        ("summaries", "choice"),
+        {"info": {"post": None, "article": "Q"}, "summaries": [{"text": "good"}, {"text": "bad"}], "choice": 0},
+    ),
+    (
+        ("instruction", "completions"),
+        {
+            "instruction": "Q",
+            "completions": [
+                {"response": "bad", "fine-grained_score": 2.25, "overall_score": 10.0},
+                {"response": "good", "fine-grained_score": 4.5, "overall_score": 8.0},
+            ],
+        },
+    ),
+    (
+        ("response_a", "preference"),
+        {"prompt": "Q", "response_a": {"text": "bad"}, "response_b": {"text": "good"}, "preference": "b"},
+    ),
+    (
         ("conversation_a",),
         {"conversation_a": [user("Q"), assistant("bad")], "conversation_b": [user("Q"), assistant("good")]}
         | {"winner": "model_b"},
@@ -125,6 +153,36 @@ def test_rows_in_the_columns_of_real_datasets_are_read(columns, row):
     assert pair[schema.CONVERSATION] == [user("Q")]
     assert pair[schema.PROMPT_ID] == prompt_digest([user("Q")])
     assert pair[schema.PROBLEMS] == []
+
+
+def test_the_sign_of_a_preference_tells_and_zero_is_a_tie():
+    spelling = Spelling(("one", "two"), prompt="prompt", preference="strength")
+    row = {"prompt": "Q", "one": "a", "two": "b"}
+    assert compare(row | {"strength": -1}, spelling) == ([(0, 1)], 0, 0)
+    assert compare(row | {"strength": 0.5}, spelling) == ([(1, 0)], 0, 0)
+    assert compare(row | {"strength": 0}, spelling) == ([], 1, 0)
+    assert compare(row | {"strength": None}, spelling) == ([], 0, 2)
+    with pytest.raises(DataError, match=r"column 'strength' holds str \('much'\); needed are numbers"):
+        compare(row | {"strength": "much"}, spelling)
+
+
+def test_responses_that_repeat_the_prompt_are_split_after_it():
+    spelling = next(each for each in SPELLINGS if each.repeats_prompt)
+    row = {"prompt": "<user>Q<bot>", "text_chosen": "<user>Q<bot>good<end>", "text_rejected": "<user>Q<bot>bad<end>"}
+    format, to_read = detect(row, spelling)
+    pair = only_pair(row, to_read)
+    assert (format, pair["prompt"], pair["chosen"], pair["rejected"]) == (
+        "standard",
+        "<user>Q<bot>",
+        "good<end>",
+        "bad<end>",
+    )
+    assert pair["problems"] == []
+    # A text that does not begin with the prompt is kept whole and named, not cut at a guess.
+    pair = only_pair(row | {"text_rejected": "bad<end>"}, to_read)
+    assert (pair["rejected"], pair["problems"]) == ("bad<end>", ["missing_prompt"])
+    assert only_pair(row | {"text_rejected": None}, to_read)["problems"] == ["missing_rejected"]
+    assert only_pair(row | {"prompt": None}, to_read)["problems"] == ["missing_prompt"]
 
 
 def test_a_path_into_something_else_is_refused():
