@@ -6,6 +6,7 @@
     ├── DataError             (ValueError)   a dataset, column, array or option is not what is needed
     ├── ModelError            (ValueError)   a reward model cannot be loaded or used as one
     ├── LabelerError          (RuntimeError) the LM endpoint cannot be reached or refuses to work
+    ├── HubError             (RuntimeError) the Hugging Face Hub cannot be reached or refuses
     └── MissingExtraError     (ImportError)  an optional dependency is not installed
 
 Everything else that escapes is a bug in this package.
@@ -31,6 +32,10 @@ class ModelError(SealError, ValueError):
 
 class LabelerError(SealError, RuntimeError):
     """The LM endpoint cannot be reached or refuses to work."""
+
+
+class HubError(SealError, RuntimeError):
+    """The Hugging Face Hub cannot be reached, or refuses what is asked of it."""
 
 
 class MissingExtraError(SealError, ImportError):

@@ -372,7 +372,10 @@ def _create(call: _Call) -> _Answer:
     if (type_, name) in call.hub.repos:
         return _Answer(409, body | {"error": f"You already created this {type_} repo"})
     repo = Repo(type_, name, asked.get("visibility") == "private" or bool(asked.get("private")), [])
-    repo.commits.append(_commit_of(repo, "initial commit", {".gitattributes": b"*.parquet filter=lfs\n"}))
+    files = {".gitattributes": b"*.parquet filter=lfs\n"}
+    if type_ == "space":  # as the real one does
+        files["README.md"] = f"---\ntitle: {asked['name']}\nsdk: {asked['sdk']}\n---\n".encode()
+    repo.commits.append(_commit_of(repo, "initial commit", files))
     call.hub.repos[type_, name] = repo
     return _Answer(200, body)
 

@@ -42,7 +42,7 @@ ORDER = [
     {"figures", "analyze_rewrites", "compare_labelers"},
     {"report", "settings"},
     {"lm"},
-    {"audit"},
+    {"audit", "publish"},
     {"cli"},
 ]
 RANK = {room: rank for rank, rooms in enumerate(ORDER) for room in rooms}

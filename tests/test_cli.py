@@ -28,7 +28,7 @@ def test_help_names_every_verb_and_shows_examples(capsys):
         main(["--help"])
     assert stopped.value.code == 0
     text = capsys.readouterr().out
-    for verb in ("audit", "featurize", "score", "train-pair", "report", "install-metrics"):
+    for verb in ("audit", "featurize", "score", "train-pair", "report", "install-metrics", "publish"):
         assert verb in text
     assert "seal audit --demo" in text
 

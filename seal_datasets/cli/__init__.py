@@ -11,6 +11,7 @@ from seal_datasets.cli import (
     featurize,
     install_metrics,
     labelers,
+    publish,
     report,
     rewrite,
     score,
@@ -20,7 +21,7 @@ from seal_datasets.cli import (
 from seal_datasets.errors import SealError
 from seal_datasets.version import __version__
 
-_VERBS = (audit, featurize, score, rewrite, labelers, train_pair, report, store, install_metrics)
+_VERBS = (audit, featurize, score, rewrite, labelers, train_pair, report, store, install_metrics, publish)
 
 _EXAMPLES = """\
 examples:
