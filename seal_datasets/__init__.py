@@ -19,10 +19,10 @@ if TYPE_CHECKING:
     from seal_datasets.local_lm import EmbeddedLM
     from seal_datasets.modules import install_metrics, metric_path
     from seal_datasets.report import write_report
-    from seal_datasets.reward_model import RewardModel
+    from seal_datasets.rewards import RewardModel, ScoreStore
     from seal_datasets.rewrite import add_rewrites, add_round_trips, on_rewrites, rewritten_pairs
     from seal_datasets.rewriter import Rewriter
-    from seal_datasets.score import add_rewards
+    from seal_datasets.score import add_rewards, write_rewards
     from seal_datasets.similarity import SimilarityModel
     from seal_datasets.taxonomy import Feature, Taxonomy, load_taxonomy
     from seal_datasets.train import train_pair
@@ -37,6 +37,7 @@ __all__ = [
     "ModelError",
     "RewardModel",
     "Rewriter",
+    "ScoreStore",
     "SealError",
     "SimilarityModel",
     "Taxonomy",
@@ -56,6 +57,7 @@ __all__ = [
     "run_audit",
     "train_pair",
     "write_report",
+    "write_rewards",
 ]
 
 _HOMES = {
@@ -67,10 +69,10 @@ _HOMES = {
     "local_lm": ("EmbeddedLM",),
     "modules": ("install_metrics", "metric_path"),
     "report": ("write_report",),
-    "reward_model": ("RewardModel",),
+    "rewards": ("RewardModel", "ScoreStore"),
     "rewrite": ("add_rewrites", "add_round_trips", "on_rewrites", "rewritten_pairs"),
     "rewriter": ("Rewriter",),
-    "score": ("add_rewards",),
+    "score": ("add_rewards", "write_rewards"),
     "similarity": ("SimilarityModel",),
     "taxonomy": ("Feature", "Taxonomy", "load_taxonomy"),
     "train": ("train_pair",),

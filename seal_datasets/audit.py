@@ -21,7 +21,7 @@ from seal_datasets.errors import import_extra
 from seal_datasets.featurize import add_surface_features
 from seal_datasets.lm import asked_features, label_pairs, rewrite_pairs
 from seal_datasets.load import load_pairs
-from seal_datasets.reward_model import RewardModel, find_model
+from seal_datasets.rewards import RewardModel, ScoreStore, find_model
 from seal_datasets.score import add_rewards
 from seal_datasets.settings import AuditSettings
 from seal_datasets.surface import SURFACE_FEATURES
@@ -78,8 +78,8 @@ def run_audit(
     pairs, training, paths = _models(pairs, settings, out)
     _say("4/5 Scoring")
     models = {name: RewardModel(path, over_length=settings.over_length) for name, path in paths.items()}
-    for name, model in models.items():
-        pairs = add_rewards(pairs, model, name=name)
+    with ScoreStore(out / "rewards") as scores:
+        pairs = add_rewards(pairs, models, store=scores)
     rewrites = None
     if settings.rewrites is not None:
         _say("    Rewriting")

@@ -22,7 +22,7 @@ from seal_datasets.featurize import add_features, plan_features
 from seal_datasets.gold import add_gold
 from seal_datasets.labeler import PROMPT_VERSION, Labeler
 from seal_datasets.local_lm import MODEL_NAME, EmbeddedLM, embedded_weights
-from seal_datasets.reward_model import RewardModel
+from seal_datasets.rewards import Scorer, ScoreStore
 from seal_datasets.rewrite import (
     NOT_SAMPLED,
     add_rewrites,
@@ -277,7 +277,7 @@ def rewrite_pairs(
     store_path: Path,
     *,
     taxonomy: Taxonomy | None = None,
-    models: Mapping[str, RewardModel] | None = None,
+    models: Mapping[str, Scorer] | None = None,
     api_key: str | None = None,
 ) -> tuple[Dataset, dict[str, object]]:
     """Rewrite a share of the pairs as the settings say, and label and score the rewrites like the originals.
@@ -287,7 +287,7 @@ def rewrite_pairs(
         settings (`AuditSettings`): With `rewrites`.
         store_path (`Path`): SQLite file of responses.
         taxonomy (`Taxonomy`, *optional*): What to ask the labeler about rewrites; nothing when omitted.
-        models (`Mapping[str, RewardModel]`, *optional*): Models that score the rewrites, by short name.
+        models (`Mapping[str, Scorer]`, *optional*): Models that score the rewrites, by short name.
         api_key (`str`, *optional*): Key for the endpoints; written nowhere.
 
     Returns:
@@ -315,8 +315,8 @@ def rewrite_pairs(
         _say(f"    rewrites, {name}: {_statuses(pairs, name)}")
         if taxonomy is not None:
             pairs = on_rewrites(pairs, name, _labels_of_rewrites(taxonomy, settings, store_path, api_key))
-        for short, reward_model in (models or {}).items():
-            pairs = on_rewrites(pairs, name, _scores_of_rewrites(reward_model, short))
+        if models:
+            pairs = on_rewrites(pairs, name, _scores_of_rewrites(models, store_path.parent / "rewards"))
     return pairs, {
         **endpoint.about,
         "rewrite_version": REWRITE_VERSION,
@@ -354,8 +354,12 @@ def _labels_of_rewrites(
     return lambda table: label_pairs(table, taxonomy, everything, store_path, api_key=api_key)[0]
 
 
-def _scores_of_rewrites(model: RewardModel, name: str) -> Callable[[Dataset], Dataset]:
-    return lambda table: add_rewards(table, model, name=name)
+def _scores_of_rewrites(models: Mapping[str, Scorer], folder: Path) -> Callable[[Dataset], Dataset]:
+    def score(table: Dataset) -> Dataset:
+        with ScoreStore(folder) as store:
+            return add_rewards(table, models, store=store)
+
+    return score
 
 
 def _labelled(pairs: Dataset) -> Dataset:

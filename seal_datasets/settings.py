@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from seal_datasets.errors import DataError
-from seal_datasets.reward_model import OverLength
+from seal_datasets.rewards import OverLength
 from seal_datasets.rewrite import AXES, MIN_SIMILARITY
 from seal_datasets.rewriter import PRESETS
 from seal_datasets.train import TrainingSettings

@@ -28,8 +28,7 @@ from seal_datasets import schema
 from seal_datasets.cards import render_card
 from seal_datasets.errors import DataError, import_extra
 from seal_datasets.load import UNUSABLE
-from seal_datasets.reward_model import Exchange, encode
-from seal_datasets.score import exchange
+from seal_datasets.rewards import Encoder, Exchange, exchange
 
 _MIN_PROMPTS = 10
 
@@ -219,10 +218,7 @@ def _encode_pairs(
     examples: Sequence[tuple[Exchange, Exchange]], tokenizer: PreTrainedTokenizerBase, max_length: int
 ) -> list[dict[str, Any]]:
     """Encode exactly as the scorer does; a pair whose response alone is too long cannot be trained on."""
-    sides = [
-        encode([pair[side] for pair in examples], tokenizer, max_length=max_length, over_length="truncate")
-        for side in (0, 1)
-    ]
+    sides = [Encoder(tokenizer, max_length, "truncate").encode([pair[side] for pair in examples]) for side in (0, 1)]
     rows = []
     for chosen, rejected in zip(*sides, strict=True):
         if chosen.inputs and rejected.inputs:

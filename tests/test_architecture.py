@@ -32,7 +32,7 @@ ORDER = [
     {"asking", "similarity"},
     {"batch"},
     {"transform", "surface", "labeler", "formats", "table_input", "stream"},
-    {"pairs", "sources", "reward_model", "rewriter"},
+    {"pairs", "sources", "rewards", "rewriter"},
     {"diagnosis", "space"},
     {"load"},
     {"featurize", "score"},

@@ -10,7 +10,7 @@ from datasets import Dataset, IterableDataset
 from seal_datasets import schema
 from seal_datasets.errors import DataError
 from seal_datasets.load import load_pairs
-from seal_datasets.reward_model import Exchange, RewardModel
+from seal_datasets.rewards import Exchange, RewardModel
 from seal_datasets.score import add_rewards, reward_columns
 
 ROOT = Path(__file__).parents[1]
@@ -19,14 +19,14 @@ PADDING_JITTER = 1e-5
 
 
 def test_every_row_ends_with_a_reward_or_a_reason(tiny_pairs, reward_models):
-    scored = add_rewards(tiny_pairs, RewardModel(reward_models["post"]), name="post")
+    scored = add_rewards(tiny_pairs, {"post": RewardModel(reward_models["post"])})
     assert scored.column_names[: len(tiny_pairs.column_names)] == tiny_pairs.column_names
     assert scored[schema.PAIR_ID][:] == tiny_pairs[schema.PAIR_ID][:]
     assert scored["reward_status_post_rejected"][:] == ["ok", "ok", "ok", "no_text"]
     assert scored["reward_post_rejected"][3] is None
     assert scored["reward_tokens_post_rejected"][3] is None
     assert scored.features["reward_post_chosen"].dtype == "float32"
-    expected = RewardModel(reward_models["post"]).score([Exchange("Say hello.", [], "Hello! How are you?")])[0][0]
+    expected = RewardModel(reward_models["post"]).score([Exchange("Say hello.", [], "Hello! How are you?")])[0].reward
     assert scored["reward_post_chosen"][2] == pytest.approx(expected, abs=PADDING_JITTER)
 
 
@@ -35,14 +35,14 @@ def test_a_pair_whose_prompts_differ_is_scored_each_under_its_own(reward_models)
     pairs, diagnosis = load_pairs(Dataset.from_dict(rows))
     assert list(diagnosis.problems) == ["prompts_differ"]
     model = RewardModel(reward_models["post"])
-    scored = add_rewards(pairs, model, name="post")
-    expected = model.score([Exchange("\n\nHuman: b", [], " two")])[0][0]
+    scored = add_rewards(pairs, {"post": model})
+    expected = model.score([Exchange("\n\nHuman: b", [], " two")])[0].reward
     assert scored["reward_post_rejected"][0] == pytest.approx(expected, abs=PADDING_JITTER)
 
 
 def test_scoring_again_replaces_the_columns(tiny_pairs, reward_models):
-    first = add_rewards(tiny_pairs, RewardModel(reward_models["pre"]), name="rm")
-    again = add_rewards(first, RewardModel(reward_models["post"]), name="rm")
+    first = add_rewards(tiny_pairs, {"rm": RewardModel(reward_models["pre"])})
+    again = add_rewards(first, {"rm": RewardModel(reward_models["post"])})
     assert again.column_names == first.column_names
     assert again["reward_rm_chosen"][:] != first["reward_rm_chosen"][:]
 
@@ -51,7 +51,7 @@ def test_a_cached_table_is_not_mistaken_for_another_models(tiny_pairs, reward_mo
     tiny_pairs.save_to_disk(tmp_path / "pairs")
     pairs = Dataset.load_from_disk(tmp_path / "pairs")
     rewards = {
-        name: add_rewards(pairs, RewardModel(reward_models[name]), name="rm")["reward_rm_chosen"][:]
+        name: add_rewards(pairs, {"rm": RewardModel(reward_models[name])})["reward_rm_chosen"][:]
         for name in ("pre", "post", "pre")
     }
     assert rewards["pre"] != rewards["post"]
@@ -59,17 +59,17 @@ def test_a_cached_table_is_not_mistaken_for_another_models(tiny_pairs, reward_mo
 
 def test_a_stream_is_scored_as_it_flows(tiny_pairs, reward_models):
     model = RewardModel(reward_models["post"])
-    stream = add_rewards(tiny_pairs.to_iterable_dataset(), model, name="post", batch_size=2)
+    stream = add_rewards(tiny_pairs.to_iterable_dataset(), {"post": model}, window=2)
     assert isinstance(stream, IterableDataset)
     flowed = [row["reward_post_chosen"] for row in stream]
     assert flowed == pytest.approx(
-        add_rewards(tiny_pairs, model, name="post")["reward_post_chosen"][:], abs=PADDING_JITTER
+        add_rewards(tiny_pairs, {"post": model})["reward_post_chosen"][:], abs=PADDING_JITTER
     )
 
 
 def test_a_name_that_cannot_be_a_column_is_refused(tiny_pairs, reward_models):
     with pytest.raises(DataError, match="letters, digits"):
-        add_rewards(tiny_pairs, RewardModel(reward_models["pre"]), name="my model")
+        add_rewards(tiny_pairs, {"my model": RewardModel(reward_models["pre"])})
 
 
 @pytest.mark.slow

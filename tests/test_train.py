@@ -7,7 +7,7 @@ from datasets import Dataset
 from seal_datasets import schema
 from seal_datasets.errors import DataError
 from seal_datasets.load import load_pairs
-from seal_datasets.reward_model import Exchange, RewardModel
+from seal_datasets.rewards import Exchange, RewardModel
 from seal_datasets.train import TrainingSettings, _contrasts, heldout_prompts, train_pair
 
 SETTINGS = TrainingSettings(pre_epochs=1, post_epochs=12, batch_size=8, learning_rate=1e-4, max_length=64)
@@ -61,7 +61,7 @@ def test_the_post_model_learns_the_preference_and_the_pre_model_does_not_know_it
     for path, learned in ((trained.post, True), (trained.pre, False)):
         model = RewardModel(path)
         chosen, rejected = (
-            [reward for reward, _, _ in model.score([Exchange(row["prompt"], [], row[side]) for row in unseen])]
+            [each.reward for each in model.score([Exchange(row["prompt"], [], row[side]) for row in unseen])]
             for side in ("chosen", "rejected")
         )
         margin = sum(c - r for c, r in zip(chosen, rejected, strict=True)) / len(unseen)

@@ -4,43 +4,95 @@ from __future__ import annotations
 
 import argparse
 import sys
+from pathlib import Path
 
-from seal_datasets.cli.options import Verbs, table_options, verb, write
+from seal_datasets.cli.options import Verbs, verb, write
 from seal_datasets.errors import DataError
 
 
 def add(verbs: Verbs) -> None:
     """Add the verb to the parser."""
-    score = verb(verbs, "score", _run, "add a reward model's scores; runs under `accelerate launch` too",
-                  "seal score labelled.parquet --model pre=my/rm-before --model post=my/rm-after --out scored.parquet",
-                  "accelerate launch scripts/score.py labelled.parquet --model post=my/rm --out scored.parquet")  # fmt: skip
-    table_options(score)
+    score = verb(
+        verbs,
+        "score",
+        _run,
+        "add reward models' scores; runs under `accelerate launch` too",
+        "seal score labelled.parquet --model pre=my/rm-before --model post=my/rm-after --out scored.parquet",
+        "seal score Anthropic/hh-rlhf --split train --stream --model post=my/rm --out scored/   # any number of rows",
+        "accelerate launch scripts/score.py labelled.parquet --model post=my/rm --out scored.parquet",
+    )
+    score.add_argument("data", help="as for audit; a table written by an earlier verb keeps its columns")
+    score.add_argument("--split", help="split of a dataset with several")
+    score.add_argument("--limit", type=int, help="take this many pairs")
+    score.add_argument("--out", type=Path, required=True, help="Parquet file to write, or a folder of Parquet files")
+    score.add_argument("--stream", action="store_true", help="read the data as a stream, holding a window of rows at a time; "
+                       "--out is a folder")  # fmt: skip
+    score.add_argument("--rows-per-file", type=int, default=100_000, help="rows of each file of a folder (default: "
+                       "%(default)s)")  # fmt: skip
+    score.add_argument("--store", type=Path, help="folder where rewards are kept as they come, so that a run that is stopped "
+                       "goes on (default: beside the output)")  # fmt: skip
     score.add_argument("--model", action="append", required=True, metavar="NAME=MODEL",
                        help="short name and Hub id or folder, e.g. post=my/reward-model; may be repeated")  # fmt: skip
+    score.add_argument("--revision", action="append", default=[], metavar="NAME=REVISION",
+                       help="branch, tag or commit of a model on the Hub; the commit is recorded")  # fmt: skip
     score.add_argument("--over-length", choices=["error", "truncate", "skip"], default="error",
                        help="texts longer than the model takes (default: %(default)s)")  # fmt: skip
-    score.add_argument("--batch-size", type=int, default=16, help="texts per forward pass (default: %(default)s)")
+    score.add_argument("--max-length", type=int, help="tokens per text (default: what the model takes)")
+    score.add_argument("--head", type=int, help="which output of a model with several is the reward")
+    score.add_argument("--precision", choices=["auto", "float32", "bfloat16", "float16"], default="auto",
+                       help="type of the weights (default: the checkpoint's own)")  # fmt: skip
+    score.add_argument(
+        "--tokens-per-batch", type=int, help="tokens of a batch, padding included; fewer where memory runs out"
+    )
     score.add_argument("--allow-pickle", action="store_true", help="read weights from pickle files, which can run code")
+    score.add_argument("--allow-remote-code", action="store_true", help="run code that comes with the model")
 
 
 def _run(options: argparse.Namespace) -> int:
     from accelerate import PartialState
+    from datasets import IterableDataset
 
     from seal_datasets.load import load_pairs
-    from seal_datasets.reward_model import RewardModel
-    from seal_datasets.score import add_rewards
+    from seal_datasets.rewards import RewardModel, ScoreStore
+    from seal_datasets.score import add_rewards, reward_columns, write_rewards
 
-    models = dict(named.partition("=")[::2] for named in options.model)
-    if not all(models) or not all(models.values()):
-        raise DataError(f"--model takes NAME=MODEL, e.g. post=my/reward-model, got {options.model}")
+    to_folder = options.out.suffix != ".parquet"
+    if options.stream and not to_folder:
+        raise DataError(f"a stream is written as a folder of files; {str(options.out)!r} names one file")
+    named, revisions = _assignments(options.model, "MODEL"), _assignments(options.revision, "REVISION")
+    for name in named:
+        reward_columns(name)  # before anything takes long
     state = PartialState()
     with state.main_process_first():
-        pairs, diagnosis = load_pairs(options.data, split=options.split, limit=options.limit)
+        pairs, diagnosis = load_pairs(options.data, split=options.split, limit=options.limit, streaming=options.stream)
     if state.is_main_process:
         sys.stderr.write(f"{diagnosis}\n")
-    for name, path in models.items():
-        model = RewardModel(
-            path, over_length=options.over_length, batch_size=options.batch_size, allow_pickle=options.allow_pickle
+    models = {
+        name: RewardModel(
+            path,
+            revision=revisions.get(name),
+            max_length=options.max_length,
+            over_length=options.over_length,
+            head=options.head,
+            precision=options.precision,
+            tokens_per_batch=options.tokens_per_batch,
+            allow_pickle=options.allow_pickle,
+            allow_remote_code=options.allow_remote_code,
         )
-        pairs = add_rewards(pairs, model, name=name)
+        for name, path in named.items()
+    }
+    folder = options.store or options.out.with_name(f"{options.out.stem}.rewards")
+    with ScoreStore(folder, writer=state.process_index) as store:
+        if to_folder or isinstance(pairs, IterableDataset):
+            files = write_rewards(pairs, models, options.out, store=store, rows_per_file=options.rows_per_file)
+            sys.stdout.write("".join(f"{path}\n" for path in files) if state.is_main_process else "")
+            return 0
+        pairs = add_rewards(pairs, models, store=store)
     return write(pairs, options.out) if state.is_main_process else 0
+
+
+def _assignments(given: list[str], what: str) -> dict[str, str]:
+    parts = dict(each.partition("=")[::2] for each in given)
+    if not all(parts) or not all(parts.values()):
+        raise DataError(f"--{what.lower()} takes NAME={what}, e.g. post=my/reward-model, got {given}")
+    return parts

@@ -14,7 +14,7 @@ from transformers import (
 )
 
 from seal_datasets.errors import DataError, ModelError
-from seal_datasets.reward_model import Exchange, RewardModel
+from seal_datasets.rewards import Exchange, RewardModel, Scored
 
 # Padding changes the order of float32 sums; MiniLM logits move by less than this.
 PADDING_JITTER = 1e-5
@@ -61,11 +61,11 @@ def chat_model(tmp_path_factory, minilm):
     return str(path)
 
 
-@pytest.mark.parametrize("batch_size", [1, 2, 5])
-def test_rewards_equal_a_bare_loop_at_every_batch_size(reward_models, batch_size):
-    scored = RewardModel(reward_models["post"], batch_size=batch_size).score(EXCHANGES)
-    assert [status for _, status, _ in scored] == ["ok"] * 5
-    assert [reward for reward, _, _ in scored] == pytest.approx(
+@pytest.mark.parametrize("tokens_per_batch", [1, 64, 4096])
+def test_rewards_equal_a_bare_loop_at_every_size_of_batch(reward_models, tokens_per_batch):
+    scored = RewardModel(reward_models["post"], tokens_per_batch=tokens_per_batch).score(EXCHANGES)
+    assert [each.status for each in scored] == ["ok"] * 5
+    assert [each.reward for each in scored] == pytest.approx(
         bare_loop(reward_models["post"], EXCHANGES), abs=PADDING_JITTER
     )
 
@@ -73,24 +73,27 @@ def test_rewards_equal_a_bare_loop_at_every_batch_size(reward_models, batch_size
 def test_order_of_texts_does_not_matter(reward_models):
     model = RewardModel(reward_models["post"])
     forward, backward = model.score(EXCHANGES), model.score(EXCHANGES[::-1])
-    assert [reward for reward, _, _ in backward[::-1]] == pytest.approx(
-        [reward for reward, _, _ in forward], abs=PADDING_JITTER
+    assert [each.reward for each in backward[::-1]] == pytest.approx(
+        [each.reward for each in forward], abs=PADDING_JITTER
     )
 
 
 def test_chat_template_is_used_with_one_bos(chat_model):
     model = RewardModel(chat_model)
-    assert model.input_style == "chat_template"
-    (reward, status, n_tokens), *_ = model.score(EXCHANGES[:1])
+    assert model.encoder.style == "chat_template"
+    (scored,) = model.score(EXCHANGES[:1])
     tokenizer = AutoTokenizer.from_pretrained(chat_model)
     text = "[CLS][user] How do I boil an egg? [assistant] Ten minutes in boiling water. "
     ids = tokenizer(text, add_special_tokens=False, return_tensors="pt")
     assert (ids["input_ids"] == tokenizer.bos_token_id).sum() == 1
-    assert n_tokens == ids["input_ids"].shape[1]
+    assert scored.n_tokens == ids["input_ids"].shape[1]
+    assert model.encoder.render(EXCHANGES[0]).replace(" ", "") == text.lower().replace(" ", "").replace(
+        "[cls]", "[CLS]"
+    )
     with torch.inference_mode():
         logits = AutoModelForSequenceClassification.from_pretrained(chat_model)(**ids).logits
-    assert status == "ok"
-    assert reward == pytest.approx(logits.item(), abs=PADDING_JITTER)
+    assert scored.status == "ok"
+    assert scored.reward == pytest.approx(logits.item(), abs=PADDING_JITTER)
 
 
 def test_too_long_is_an_error_by_default(reward_models):
@@ -101,23 +104,23 @@ def test_too_long_is_an_error_by_default(reward_models):
 def test_truncation_drops_the_start_of_the_prompt_and_keeps_the_response(reward_models):
     long = Exchange("start " + "word " * 599, [], "the response")
     model = RewardModel(reward_models["pre"], over_length="truncate")
-    (reward, status, n_tokens), (kept, _, _) = model.score(
+    cut, kept = model.score(
         [long, Exchange("word " * 507, [], "the response")]  # 507 + 2 + 3 special tokens = 512
     )
-    assert (status, n_tokens) == ("truncated", 605)
-    assert reward == pytest.approx(kept, abs=PADDING_JITTER)
+    assert (cut.status, cut.n_tokens) == ("truncated", 605)
+    assert cut.reward == pytest.approx(kept.reward, abs=PADDING_JITTER)
 
 
 def test_a_response_that_is_too_long_alone_is_left_unscored(reward_models):
     (scored,) = RewardModel(reward_models["pre"], over_length="truncate").score([Exchange("p", [], "word " * 600)])
-    assert scored == (None, "too_long", 604)
+    assert scored == Scored(None, "too_long", 604)
 
 
 def test_skip_leaves_long_texts_without_a_reward(reward_models):
     scored = RewardModel(reward_models["pre"], over_length="skip").score(
         [Exchange("word " * 600, [], "no"), EXCHANGES[0]]
     )
-    assert [(status, reward is None) for reward, status, _ in scored] == [("too_long", True), ("ok", False)]
+    assert [(each.status, each.reward is None) for each in scored] == [("too_long", True), ("ok", False)]
 
 
 def test_truncation_under_a_chat_template_drops_whole_turns(chat_model):
@@ -127,11 +130,11 @@ def test_truncation_under_a_chat_template_drops_whole_turns(chat_model):
         {"role": "user", "content": "new question"},
     ]
     model = RewardModel(chat_model, over_length="truncate")
-    (cut, status, _), (fresh, _, _) = model.score([Exchange("", turns, "reply"), Exchange("", turns[2:], "reply")])
-    assert status == "truncated"
-    assert cut == pytest.approx(fresh, abs=PADDING_JITTER)
+    cut, fresh = model.score([Exchange("", turns, "reply"), Exchange("", turns[2:], "reply")])
+    assert cut.status == "truncated"
+    assert cut.reward == pytest.approx(fresh.reward, abs=PADDING_JITTER)
     (unfit,) = model.score([Exchange("", turn("old " * 80), "reply")])
-    assert unfit[:2] == (None, "too_long")
+    assert (unfit.reward, unfit.status) == (None, "too_long")
 
 
 def test_provenance_changes_with_the_weights(reward_models):
@@ -161,7 +164,7 @@ def test_pickled_weights_are_refused_unless_allowed(tmp_path, reward_models):
     with pytest.raises(ModelError, match="safetensors"):
         RewardModel(tmp_path)
     scored = RewardModel(tmp_path, allow_pickle=True).score(EXCHANGES[:1])
-    assert scored[0][0] == pytest.approx(bare_loop(reward_models["pre"], EXCHANGES[:1])[0], abs=PADDING_JITTER)
+    assert scored[0].reward == pytest.approx(bare_loop(reward_models["pre"], EXCHANGES[:1])[0], abs=PADDING_JITTER)
 
 
 def test_wrong_paths_and_names_say_where_was_looked(tmp_path):

@@ -1,0 +1,172 @@
+"""Which texts go through the model together: batches of about equal numbers of tokens, of texts of about equal length."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Hashable, Iterator, Sequence
+from typing import TypeVar
+
+import torch
+
+from seal_datasets.errors import ModelError
+
+Item = TypeVar("Item")
+
+
+def token_batches(lengths: Sequence[int], budget: int) -> list[list[int]]:
+    """Group texts into batches that hold at most `budget` tokens with their padding, longest first.
+
+    Args:
+        lengths (`Sequence[int]`): Tokens of each text.
+        budget (`int`): Tokens of a batch, padding included; a longer text is a batch of its own.
+
+    Returns:
+        `list[list[int]]`: Positions of the texts in each batch.
+
+    Example:
+
+    ```python
+    >>> token_batches([3, 9, 4, 8], budget=18)
+    [[1, 3], [2, 0]]
+
+    ```
+    """
+    batches: list[list[int]] = []
+    longest = 0
+    for position in sorted(range(len(lengths)), key=lambda each: -lengths[each]):
+        if not batches or (len(batches[-1]) + 1) * longest > budget:
+            batches.append([])
+            longest = lengths[position]
+        batches[-1].append(position)
+    return batches
+
+
+def token_rows(lengths: Sequence[int], budget: int) -> list[list[int]]:
+    """Group texts into rows without padding, of about `budget` tokens each, longest first.
+
+    Args:
+        lengths (`Sequence[int]`): Tokens of each text.
+        budget (`int`): Tokens of a row; a longer text is a row of its own.
+
+    Returns:
+        `list[list[int]]`: Positions of the texts in each row.
+
+    Example:
+
+    ```python
+    >>> token_rows([3, 9, 4, 8], budget=18)
+    [[1, 3], [2, 0]]
+
+    ```
+    """
+    rows: list[list[int]] = []
+    filled = budget
+    for position in sorted(range(len(lengths)), key=lambda each: -lengths[each]):
+        if filled + lengths[position] > budget:
+            rows.append([])
+            filled = 0
+        rows[-1].append(position)
+        filled += lengths[position]
+    return rows
+
+
+def padding_waste(lengths: Sequence[int], batches: Sequence[Sequence[int]]) -> float:
+    """Share of the tokens in padded batches that are padding.
+
+    Example:
+
+    ```python
+    >>> round(padding_waste([3, 9, 4, 8], [[1, 3], [2, 0]]), 3)
+    0.077
+
+    ```
+    """
+    padded = sum(len(batch) * max(lengths[each] for each in batch) for batch in batches)
+    return 1.0 - sum(lengths) / padded if padded else 0.0
+
+
+def equal_shares(sizes: Sequence[int], groups: Sequence[Hashable], n_shares: int) -> list[int]:
+    """Deal texts to processes so that each has about as many tokens, texts of one group to the same process.
+
+    Largest groups first, each to the process that has least: no process has more than 4/3 of the least possible (Graham 1969).
+
+    Args:
+        sizes (`Sequence[int]`): Tokens of each text.
+        groups (`Sequence[Hashable]`): Group of each text, e.g. its prompt.
+        n_shares (`int`): Number of processes.
+
+    Returns:
+        `list[int]`: Process of each text.
+
+    Example:
+
+    ```python
+    >>> equal_shares([5, 5, 4, 3, 3], ["a", "a", "b", "c", "d"], 2)
+    [0, 0, 1, 1, 1]
+
+    ```
+    """
+    totals: dict[Hashable, int] = {}
+    for size, group in zip(sizes, groups, strict=True):
+        totals[group] = totals.get(group, 0) + size
+    loads, owner = [0] * n_shares, {}
+    for group in sorted(totals, key=lambda each: -totals[each]):
+        least = loads.index(min(loads))
+        owner[group] = least
+        loads[least] += totals[group]
+    return [owner[group] for group in groups]
+
+
+def run_batches(
+    work: Sequence[list[Item]], run: Callable[[list[Item]], tuple[list[int], torch.Tensor]]
+) -> Iterator[list[tuple[int, float]]]:
+    """Run batches through a model, each while the results of the one before are still on their way.
+
+    Where memory runs out, the batch and all that are left are halved: no text is lost.
+
+    Args:
+        work (`Sequence[list]`): Batches of anything.
+        run (`Callable`): Takes a batch and returns positions of texts and their rewards, on any device.
+
+    Yields:
+        `list[tuple[int, float]]`: Positions and rewards of a batch.
+
+    Raises:
+        ModelError: There is not memory enough for one item.
+    """
+    left = deque(work)
+    under_way: deque[tuple[list[int], torch.Tensor]] = deque()
+    while left:
+        batch = left.popleft()
+        try:
+            under_way.append(run(batch))
+        except (RuntimeError, MemoryError) as error:
+            if not _out_of_memory(error):
+                raise
+            if len(batch) == 1:
+                raise ModelError(
+                    "there is not memory enough for a single text; shorten texts (max_length with over_length='truncate') or "
+                    f"use a smaller precision: {str(error).splitlines()[0]}"
+                ) from error
+            if torch.cuda.is_available():
+                torch.cuda.empty_cache()
+            left = deque(half for each in (batch, *left) for half in _halves(each))
+            continue
+        if len(under_way) > 1:
+            yield _read(under_way.popleft())
+    for each in under_way:
+        yield _read(each)
+
+
+def _read(batch: tuple[list[int], torch.Tensor]) -> list[tuple[int, float]]:
+    positions, rewards = batch
+    return list(zip(positions, rewards.tolist(), strict=True))
+
+
+def _halves(batch: list[Item]) -> list[list[Item]]:
+    middle = (len(batch) + 1) // 2
+    return [half for half in (batch[:middle], batch[middle:]) if half]
+
+
+def _out_of_memory(error: BaseException) -> bool:
+    return isinstance(error, (torch.OutOfMemoryError, MemoryError)) or "not enough memory" in str(error)

@@ -1,0 +1,174 @@
+"""A sequence classifier as a reward model: raw logits in float32, with every text accounted for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import torch
+from accelerate import PartialState
+from transformers import AutoModelForSequenceClassification
+
+from seal_datasets.errors import ModelError
+from seal_datasets.rewards.batching import run_batches, token_batches, token_rows
+from seal_datasets.rewards.encoding import Encoded, Encoder, OverLength
+from seal_datasets.rewards.exchange import Exchange
+from seal_datasets.rewards.loading import Precision, length_limit, load_model, resolved_revision
+from seal_datasets.rewards.packing import ATTENTION, Tree, can_pack, packed_logits, plant
+from seal_datasets.rewards.scorer import Scorer
+
+SCORE_VERSION = "2"
+
+_TOKENS_PER_BATCH = {"cpu": 2048, "cuda": 32768}
+
+
+class RewardModel(Scorer):
+    """A sequence classifier that is ready to score, with what identifies it.
+
+    Texts go through an encoder in batches of about equal numbers of tokens and of texts of about equal length; through a causal
+    model packed, so that a prompt shared by several responses is computed once (`packing`). Where memory runs out batches
+    become smaller, and no text is lost.
+
+    Args:
+        name_or_path (`str` or `Path`): Hub id or local folder.
+        revision (`str`, *optional*): Branch, tag or commit on the Hub; the commit it resolves to is recorded.
+        max_length (`int`, *optional*): Tokens per text; the model's own limit when omitted.
+        over_length (`"error"`, `"truncate"` or `"skip"`, defaults to `"error"`): What becomes of longer texts.
+        head (`int` or `Sequence[float]`, *optional*): For a model of several outputs: which one is the reward, or the weight
+            of each.
+        precision (`"auto"`, `"float32"`, `"bfloat16"` or `"float16"`, defaults to `"auto"`): Type of the weights; `"auto"` is
+            the checkpoint's own.
+        attention (`str`, *optional*): Attention implementation, e.g. `"eager"`; transformers' choice when omitted.
+        tokens_per_batch (`int`, *optional*): Tokens of a batch.
+        pack (`bool`, *optional*): Whether to pack; where the model is able to when omitted.
+        allow_pickle (`bool`, defaults to `False`): Whether weights may be read from pickle files, which can run code.
+        allow_remote_code (`bool`, defaults to `False`): Whether code that comes with the model may run.
+
+    Raises:
+        ModelError: The model cannot be found, has no trained head or several outputs without `head`, or needs what was not
+            allowed.
+    """
+
+    def __init__(
+        self,
+        name_or_path: str | Path,
+        *,
+        revision: str | None = None,
+        max_length: int | None = None,
+        over_length: OverLength = "error",
+        head: int | Sequence[float] | None = None,
+        precision: Precision = "auto",
+        attention: str | None = None,
+        tokens_per_batch: int | None = None,
+        pack: bool | None = None,
+        allow_pickle: bool = False,
+        allow_remote_code: bool = False,
+    ) -> None:
+        self.name = str(name_or_path)
+        tokenizer, self.model = load_model(
+            self.name,
+            AutoModelForSequenceClassification,
+            kind="sequence-classification reward model",
+            revision=revision,
+            precision=precision,
+            attention=attention,
+            allow_pickle=allow_pickle,
+            allow_remote_code=allow_remote_code,
+        )
+        self.encoder = Encoder(tokenizer, length_limit(self.model, tokenizer, max_length), over_length)
+        self.head = head
+        self._weights = _head_weights(self.name, self.model.config.num_labels, head)
+        if tokenizer.pad_token is None:
+            raise ModelError(
+                f"the tokenizer of {self.name!r} has no padding token, so texts cannot be scored in batches; set one"
+            )
+        if self.model.config.get_text_config().pad_token_id is None:
+            self.model.config.get_text_config().pad_token_id = tokenizer.pad_token_id
+        self.revision = resolved_revision(self.name, self.model)
+        self.device = PartialState().device
+        self.model.to(self.device)
+        self.tokens_per_batch = tokens_per_batch or _TOKENS_PER_BATCH.get(self.device.type, _TOKENS_PER_BATCH["cpu"])
+        self.packs = pack is not False and attention is None and can_pack(self.model, self.encoder.max_length)
+        if pack and not self.packs:
+            raise ModelError(f"{self.name!r} cannot be scored packed: its attention cannot be told what follows what")
+        if self.packs:
+            self.model.set_attn_implementation(ATTENTION)
+
+    @property
+    def encoding(self) -> str:
+        """See `Scorer`."""
+        return self.encoder.digest
+
+    def encode(self, exchanges: Sequence[Exchange]) -> list[Encoded]:
+        """See `Scorer`."""
+        return self.encoder.encode(exchanges)
+
+    def identity(self) -> dict[str, object]:
+        """See `Scorer`."""
+        return {
+            "model": self.name,
+            "revision": self.revision,
+            "architecture": type(self.model).__name__,
+            "head": list(self.head) if isinstance(self.head, Sequence) else self.head,
+            "dtype": str(self.model.dtype).removeprefix("torch."),
+            "score_version": SCORE_VERSION,
+        }
+
+    def provenance(self) -> dict[str, object]:
+        """Everything that decides this model's rewards, JSON-ready."""
+        return {
+            **self.identity(),
+            "input_style": self.encoder.style,
+            "template_hash": self.encoder.template_hash,
+            "max_length": self.encoder.max_length,
+            "over_length": self.encoder.over_length,
+        }
+
+    @torch.inference_mode()
+    def rewards(self, encoded: Sequence[Encoded]) -> Iterator[list[tuple[int, float]]]:
+        """See `Scorer`; the longest texts come first, and a batch is computed while the one before is read."""
+        if self.packs:
+            ids = [each.inputs["input_ids"] for each in encoded]
+            trees = plant(ids)
+            rows = token_rows([tree.n_tokens(ids) for tree in trees], self.tokens_per_batch)
+            work = [[trees[each] for each in row] for row in rows]
+            yield from run_batches(work, lambda batch: self._packed(ids, batch))
+        else:
+            lengths = [len(each.inputs["input_ids"]) for each in encoded]
+            batches = token_batches(lengths, self.tokens_per_batch)
+            yield from run_batches(batches, lambda batch: self._padded(encoded, batch))
+
+    def _padded(self, encoded: Sequence[Encoded], batch: Sequence[int]) -> tuple[list[int], torch.Tensor]:
+        inputs = [encoded[each].inputs for each in batch]
+        # At the right, where positions that are learned stay what they were in training.
+        padded = self.encoder.tokenizer.pad(inputs, padding=True, padding_side="right", return_tensors="pt")
+        if self.device.type == "cuda":
+            padded = {name: values.pin_memory() for name, values in padded.items()}
+        sent = {name: values.to(self.device, non_blocking=True) for name, values in padded.items()}
+        return list(batch), self._reward(self.model(**sent).logits)
+
+    def _packed(self, ids: Sequence[Sequence[int]], batch: Sequence[Tree]) -> tuple[list[int], torch.Tensor]:
+        logits = packed_logits(self.model, ids, batch)
+        return [text for tree in batch for text in tree.texts], self._reward(logits)
+
+    def _reward(self, logits: torch.Tensor) -> torch.Tensor:
+        rewards: torch.Tensor = logits.float() @ self._weights.to(logits.device)
+        return rewards
+
+
+def _head_weights(name: str, n_outputs: int, head: int | Sequence[float] | None) -> torch.Tensor:
+    """The weight of each output in the reward."""
+    if head is None:
+        if n_outputs != 1:
+            raise ModelError(
+                f"{name!r} has {n_outputs} outputs; a reward model has one (num_labels=1). Say with head which of them, "
+                f"0 to {n_outputs - 1}, is the reward, or give the weight of each"
+            )
+        return torch.ones(1)
+    if isinstance(head, int):
+        if not 0 <= head < n_outputs:
+            raise ModelError(f"head {head} is not one of the {n_outputs} outputs of {name!r}, 0 to {n_outputs - 1}")
+        return torch.eye(n_outputs)[head]
+    if len(head) != n_outputs:
+        raise ModelError(f"{len(head)} weights were given for the {n_outputs} outputs of {name!r}; give one for each")
+    return torch.tensor([float(each) for each in head])

@@ -1,0 +1,163 @@
+"""Find, load and identify models: from safetensors and without code of theirs, unless allowed."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Literal
+
+import httpx2
+import torch
+import transformers
+from huggingface_hub import HfApi, try_to_load_from_cache
+from huggingface_hub.errors import (
+    HFValidationError,
+    OfflineModeIsEnabled,
+    RepositoryNotFoundError,
+    RevisionNotFoundError,
+)
+from transformers import AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+
+from seal_datasets.errors import ModelError
+
+Precision = Literal["auto", "float32", "bfloat16", "float16"]
+
+
+def load_model(
+    name: str,
+    auto_class: Any,  # noqa: ANN401 - one of the Auto classes, which have no common type
+    *,
+    kind: str,
+    revision: str | None = None,
+    precision: Precision = "auto",
+    attention: str | None = None,
+    allow_pickle: bool = False,
+    allow_remote_code: bool = False,
+) -> tuple[PreTrainedTokenizerBase, PreTrainedModel]:
+    """Load a model with its tokenizer, ready to be evaluated.
+
+    Args:
+        name (`str`): Hub id or local folder.
+        auto_class (`type`): `AutoModelForSequenceClassification` or another of the Auto classes.
+        kind (`str`): What it is to be, for messages, e.g. `"sequence-classification reward model"`.
+        revision (`str`, *optional*): Branch, tag or commit on the Hub.
+        precision (`str`, defaults to `"auto"`): Type of the weights; `"auto"` is the checkpoint's own.
+        attention (`str`, *optional*): Attention implementation, e.g. `"eager"`; transformers' choice when omitted.
+        allow_pickle (`bool`, defaults to `False`): Whether weights may be read from pickle files, which can run code.
+        allow_remote_code (`bool`, defaults to `False`): Whether code that comes with the model may run.
+
+    Returns:
+        `tuple[PreTrainedTokenizerBase, PreTrainedModel]`: Both.
+
+    Raises:
+        ModelError: There is no such model, it is not of this kind, weights are missing, or it needs what was not allowed.
+    """
+    online = find_model(name, revision)
+    where: dict[str, Any] = {"revision": revision, "local_files_only": not online}
+    where["trust_remote_code"] = allow_remote_code
+    try:
+        with _quiet():
+            tokenizer = AutoTokenizer.from_pretrained(name, **where)
+            model, loading = auto_class.from_pretrained(
+                name,
+                output_loading_info=True,
+                use_safetensors=None if allow_pickle else True,
+                dtype="auto" if precision == "auto" else getattr(torch, precision),
+                attn_implementation=attention,
+                **where,
+            )
+    except (OSError, ValueError, ImportError) as error:
+        raise ModelError(f"cannot load {name!r} as a {kind}: {str(error).splitlines()[0]}") from error
+    missing = sorted(loading["missing_keys"])
+    if missing:
+        raise ModelError(
+            f"{name!r} is not a trained reward model: its weights lack "
+            f"{', '.join(missing[:4])}, which would be random. Give a model saved as a {kind}, "
+            "or make one with `seal train-pair`"
+        )
+    return tokenizer, model.eval()
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    verbosity = transformers.logging.get_verbosity()
+    progress = transformers.logging.is_progress_bar_enabled()
+    transformers.logging.set_verbosity_error()
+    transformers.logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        transformers.logging.set_verbosity(verbosity)
+        if progress:
+            transformers.logging.enable_progress_bar()
+
+
+def find_model(name: str, revision: str | None = None) -> bool:
+    """Make sure that a model is there, with one short request where loading would retry for a minute.
+
+    Args:
+        name (`str`): Folder or Hub id.
+        revision (`str`, *optional*): Branch, tag or commit on the Hub.
+
+    Returns:
+        `bool`: Whether the Hub has to be asked for its files.
+
+    Raises:
+        ModelError: There is no such model, or the Hub cannot be reached and the cache does not hold it.
+    """
+    if Path(name).is_dir():
+        if not (Path(name) / "config.json").is_file():
+            raise ModelError(f"the folder {Path(name).absolute()} holds no model: there is no config.json in it")
+        return False
+    if name.startswith((".", "/", "~")) or name.count("/") > 1:
+        raise ModelError(f"there is no folder {Path(name).absolute()}; give a folder with a saved model, or a Hub id")
+    try:
+        HfApi().model_info(name, revision=revision, timeout=10)
+    except (RepositoryNotFoundError, RevisionNotFoundError, HFValidationError) as error:
+        raise ModelError(
+            f"{name!r} is neither a folder here nor a model on the Hub (revision {revision or 'main'}, as far as this "
+            f"token may see): {str(error).splitlines()[0]}"
+        ) from error
+    except (OSError, httpx2.HTTPError, OfflineModeIsEnabled) as error:
+        if isinstance(try_to_load_from_cache(name, "config.json", revision=revision), str):
+            return False
+        raise ModelError(
+            f"there is no folder {name!r} here, it is not in the local cache, and the Hub cannot be reached: {error}"
+        ) from error
+    return True
+
+
+def length_limit(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, max_length: int | None) -> int:
+    """Tokens to give a model at most: what was asked for, or what the model and its tokenizer can take.
+
+    Raises:
+        ModelError: More was asked for than the model takes, or neither states a limit and none was given.
+    """
+    positions = getattr(model.config.get_text_config(), "max_position_embeddings", None)
+    # RoBERTa counts positions from behind the padding token's index.
+    if positions and getattr(model.config, "model_type", None) in ("roberta", "xlm-roberta", "camembert"):
+        positions -= (model.config.pad_token_id or 0) + 1
+    limits = [limit for limit in (positions, tokenizer.model_max_length) if limit and limit < 10**9]
+    if not limits and max_length is None:
+        raise ModelError("neither the model nor its tokenizer states how many tokens it takes; give max_length")
+    limit = int(min(limits)) if limits else int(max_length or 0)
+    if max_length is not None and max_length > limit:
+        raise ModelError(f"max_length {max_length} is more than the {limit} tokens {model.name_or_path} can take")
+    return max_length or limit
+
+
+def resolved_revision(name: str, model: PreTrainedModel) -> str:
+    """The Hub commit, or for a local folder a hash of its weights."""
+    commit = getattr(model.config, "_commit_hash", None)
+    if commit:
+        return str(commit)
+    digest = hashlib.sha256()
+    for path in sorted(Path(name).glob("*.safetensors")) or sorted(Path(name).glob("*.bin")):
+        file_digest = hashlib.sha256()
+        with path.open("rb") as file:
+            while block := file.read(1 << 20):
+                file_digest.update(block)
+        digest.update(file_digest.digest())
+    return f"sha256:{digest.hexdigest()[:16]}"

@@ -1,0 +1,222 @@
+"""Causal reward models on packed sequences: a beginning that texts share goes through the model once, and nothing is padded.
+
+The two texts of a pair begin with the same prompt. Under a causal mask what the model makes of a prompt does not depend on
+the response behind it, so prompt, one response and the other response are laid side by side in one row, each response with the
+positions it would have behind the prompt alone; attention is told which tokens follow which. Many such *trees* fill a row.
+The logits are those of each text by itself, up to the order of float sums.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from itertools import chain, pairwise
+from typing import Any
+
+import torch
+from torch.nn.functional import scaled_dot_product_attention
+from transformers import AttentionInterface, PreTrainedModel
+from transformers.modeling_layers import GenericForSequenceClassification
+
+ATTENTION = "seal_trees"
+
+_KEEPS_MOST = 0.8
+_CHECK_TOKENS = 12
+_CHECK_TOLERANCE = 1e-4
+
+
+@dataclass(slots=True)
+class Tree:
+    """Texts with a shared beginning.
+
+    Attributes:
+        n_shared (`int`): Tokens that all of them begin with.
+        texts (`list[int]`): Positions of the texts.
+    """
+
+    n_shared: int
+    texts: list[int]
+
+    def n_tokens(self, ids: Sequence[Sequence[int]]) -> int:
+        """Tokens that go through the model."""
+        return self.n_shared + sum(len(ids[each]) - self.n_shared for each in self.texts)
+
+
+@dataclass(frozen=True, slots=True)
+class _Span:
+    """Where a tree lies in a row: its first text in one piece, then what is left of the others, each with its mask."""
+
+    start: int
+    n_shared: int
+    first: int
+    rest: tuple[tuple[int, int, torch.Tensor], ...]
+
+
+def plant(ids: Sequence[Sequence[int]]) -> list[Tree]:
+    """Find the texts that share a beginning, so that few tokens go through the model.
+
+    Args:
+        ids (`Sequence[Sequence[int]]`): Tokens of each text.
+
+    Returns:
+        `list[Tree]`: Every text is in one of them.
+
+    Example:
+
+    ```python
+    >>> plant([[1, 2, 3, 7], [5, 5], [1, 2, 3, 8, 9]])
+    [Tree(n_shared=3, texts=[0, 2]), Tree(n_shared=2, texts=[1])]
+
+    ```
+    """
+    order = sorted(range(len(ids)), key=lambda each: list(ids[each]))
+    # Of the sorted texts, the neighbours share most.
+    shared = [_n_common(ids[one], ids[other]) for one, other in pairwise(order)]
+    trees: list[Tree] = []
+    for rank, text in enumerate(order):
+        before = shared[rank - 1] if rank else 0
+        behind = shared[rank] if rank < len(shared) else 0
+        tree = trees[-1] if trees else None
+        # Every text keeps a token of its own, which its logit is read from.
+        common = min(before, len(ids[text]) - 1, *((len(ids[each]) - 1 for each in tree.texts) if tree else ()))
+        if tree and common and (before >= behind if len(tree.texts) == 1 else common >= _KEEPS_MOST * tree.n_shared):
+            tree.n_shared = common if len(tree.texts) == 1 else min(common, tree.n_shared)
+            tree.texts.append(text)
+        else:
+            trees.append(Tree(len(ids[text]), [text]))
+    return trees
+
+
+def can_pack(model: PreTrainedModel, max_length: int) -> bool:
+    """Whether a model's attention can be told which tokens follow which: by what it declares, and held to on two short texts.
+
+    Args:
+        model (`PreTrainedModel`): A sequence classifier, in the form in which it will be used.
+        max_length (`int`): Tokens of the longest text.
+
+    Returns:
+        `bool`: Whether `packed_logits` gives the model's own logits.
+    """
+    config = model.config.get_text_config()
+    window = getattr(config, "sliding_window", None)
+    declared = (
+        isinstance(model, GenericForSequenceClassification)
+        and model._supports_attention_backend
+        and set(getattr(config, "layer_types", None) or ["full_attention"]) <= {"full_attention", "sliding_attention"}
+        and (window is None or window >= max_length)
+        and getattr(config, "attn_logit_softcapping", None) is None
+        and getattr(config, "is_causal", True)
+    )
+    return bool(declared) and _gives_its_own_logits(model)
+
+
+def packed_logits(model: PreTrainedModel, ids: Sequence[Sequence[int]], trees: Iterable[Tree]) -> torch.Tensor:
+    """Run trees through a model in one row.
+
+    Args:
+        model (`PreTrainedModel`): One that `can_pack`, with `ATTENTION` as its attention implementation.
+        ids (`Sequence[Sequence[int]]`): Tokens of each text.
+        trees (`Iterable[Tree]`): The trees to run.
+
+    Returns:
+        `torch.Tensor`: Logits, one row for each text of each tree, in their order.
+    """
+    tokens: list[int] = []
+    positions: list[int] = []
+    last: list[int] = []
+    spans: list[_Span] = []
+    pad = model.config.get_text_config().pad_token_id
+    for tree in trees:
+        start, first = len(tokens), ids[tree.texts[0]]
+        tokens += first
+        positions += range(len(first))
+        last.append(start + _last_token(first, pad))
+        rest = []
+        for text in tree.texts[1:]:
+            begin, own = len(tokens), ids[text][tree.n_shared :]
+            tokens += own
+            positions += range(tree.n_shared, len(ids[text]))
+            read = _last_token(ids[text], pad)
+            last.append(begin + read - tree.n_shared if read >= tree.n_shared else start + read)
+            rest.append((begin, len(tokens), _follows(tree.n_shared, len(own), model.device)))
+        spans.append(_Span(start, tree.n_shared, start + len(first), tuple(rest)))
+    hidden = getattr(model, model.base_model_prefix)(
+        input_ids=torch.tensor([tokens], device=model.device),
+        position_ids=torch.tensor([positions], device=model.device),
+        use_cache=False,
+        trees=spans,
+    ).last_hidden_state
+    logits: torch.Tensor = model.score(hidden[0, torch.tensor(last, device=model.device)])
+    return logits
+
+
+def _n_common(one: Sequence[int], other: Sequence[int]) -> int:
+    """How many tokens two texts begin with in common."""
+    return next(
+        (each for each, (a, b) in enumerate(zip(one, other, strict=False)) if a != b), min(len(one), len(other))
+    )
+
+
+def _last_token(ids: Sequence[int], pad: int | None) -> int:
+    """The token whose logit counts: as transformers has it, the last that is not the padding token."""
+    return next((each for each in range(len(ids) - 1, -1, -1) if ids[each] != pad), 0)
+
+
+def _follows(n_shared: int, n_own: int, device: torch.device) -> torch.Tensor:
+    """Which of the shared and its own tokens each own token of a response sees."""
+    return torch.ones(n_own, n_shared + n_own, dtype=torch.bool, device=device).tril(n_shared)
+
+
+def _tree_attention(
+    module: torch.nn.Module,  # noqa: ARG001 - as every attention implementation is called
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    attention_mask: torch.Tensor | None,  # noqa: ARG001 - the trees say it
+    *,
+    scaling: float | None = None,
+    trees: Sequence[_Span],
+    **_: Any,  # noqa: ANN401 - what other implementations are told
+) -> tuple[torch.Tensor, None]:
+    n_groups = query.shape[1] // key.shape[1]
+    if n_groups > 1:
+        key, value = key.repeat_interleave(n_groups, dim=1), value.repeat_interleave(n_groups, dim=1)
+    out = torch.empty(*query.shape[:-1], value.shape[-1], dtype=query.dtype, device=query.device)
+    for tree in trees:
+        whole, shared = slice(tree.start, tree.first), slice(tree.start, tree.start + tree.n_shared)
+        out[:, :, whole] = scaled_dot_product_attention(
+            query[:, :, whole], key[:, :, whole], value[:, :, whole], is_causal=True, scale=scaling
+        )
+        for begin, end, follows in tree.rest:
+            own = slice(begin, end)
+            out[:, :, own] = scaled_dot_product_attention(
+                query[:, :, own],
+                torch.cat([key[:, :, shared], key[:, :, own]], dim=2),
+                torch.cat([value[:, :, shared], value[:, :, own]], dim=2),
+                attn_mask=follows,
+                scale=scaling,
+            )
+    return out.transpose(1, 2), None
+
+
+AttentionInterface.register(ATTENTION, _tree_attention)
+
+
+def _gives_its_own_logits(model: PreTrainedModel) -> bool:
+    vocabulary = model.config.get_text_config().vocab_size
+    numbers = [(7 * each + 3) % vocabulary for each in range(2 * _CHECK_TOKENS)]
+    ids = [numbers[:_CHECK_TOKENS], numbers[: _CHECK_TOKENS // 2] + numbers[_CHECK_TOKENS + 3 :]]
+    before = model.config._attn_implementation
+    with torch.inference_mode():
+        alone = [model(input_ids=torch.tensor([each], device=model.device)).logits for each in ids]
+        model.set_attn_implementation(ATTENTION)
+        try:
+            together = packed_logits(model, ids, plant(ids))
+        except (TypeError, RuntimeError):
+            return False
+        finally:
+            model.set_attn_implementation(before)
+    order = list(chain.from_iterable(tree.texts for tree in plant(ids)))
+    expected = torch.cat([alone[each] for each in order]).float()
+    exactness = _CHECK_TOLERANCE if model.dtype == torch.float32 else 0.1
+    return bool(torch.allclose(together.float(), expected, atol=exactness * (1.0 + float(expected.abs().max()))))

@@ -1,0 +1,104 @@
+"""Rewards kept by content: what a model of one revision and precision has scored is not scored again.
+
+A store is a folder of SQLite files, one for each process that writes, all of them read by every process: so processes on
+different machines share one over a network file system, and a run goes on with another number of processes. A reward is
+in its file as soon as its batch is done.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+
+from seal_datasets.errors import DataError
+
+_KEYS_PER_QUERY = 500
+
+
+class ScoreStore:
+    """A folder of rewards.
+
+    Args:
+        folder (`str` or `Path`): Made when it is not there.
+        writer (`int`, defaults to 0): Number of this process; no two processes that write at a time have the same.
+
+    Raises:
+        DataError: The folder cannot be written to, or holds something else.
+    """
+
+    def __init__(self, folder: str | Path, *, writer: int = 0) -> None:
+        self.folder = Path(folder)
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            self._own = sqlite3.connect(self.folder / f"scores-{writer:05d}.sqlite", timeout=60.0)
+            self._own.execute("PRAGMA synchronous=NORMAL")
+            self._own.execute("PRAGMA journal_mode=TRUNCATE")  # unlike WAL it works on network file systems
+            self._own.execute(
+                "CREATE TABLE IF NOT EXISTS scores (model BLOB, text BLOB, reward REAL, PRIMARY KEY (model, text)) "
+                "WITHOUT ROWID"
+            )
+        except (OSError, sqlite3.Error) as error:
+            raise DataError(
+                f"cannot keep rewards in {self.folder}: {error}; choose a folder that can be written"
+            ) from error
+        others = [path for path in sorted(self.folder.glob("scores-*.sqlite")) if int(path.stem[-5:]) != writer]
+        opened = [sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=60.0) for path in others]
+        # The file of a process that has only just begun holds no table yet.
+        begun = "SELECT 1 FROM sqlite_master WHERE name = 'scores'"
+        self._readers = [self._own, *(reader for reader in opened if reader.execute(begun).fetchone())]
+
+    def get(self, model: bytes, texts: Sequence[bytes]) -> dict[bytes, float]:
+        """Look rewards up.
+
+        Args:
+            model (`bytes`): `Scorer.identity_key` of the model.
+            texts (`Sequence[bytes]`): Keys of encoded texts.
+
+        Returns:
+            `dict[bytes, float]`: Reward by key, of those that are known.
+        """
+        found: dict[bytes, float] = {}
+        for start in range(0, len(texts), _KEYS_PER_QUERY):
+            keys = texts[start : start + _KEYS_PER_QUERY]
+            query = f"SELECT text, reward FROM scores WHERE model = ? AND text IN ({', '.join('?' * len(keys))})"
+            for reader in self._readers:
+                found.update(reader.execute(query, (model, *keys)))
+        return found
+
+    def put(self, model: bytes, rewards: Mapping[bytes, float]) -> None:
+        """Keep rewards; ones that are no numbers are left out.
+
+        Args:
+            model (`bytes`): `Scorer.identity_key` of the model.
+            rewards (`Mapping[bytes, float]`): Reward by key of the encoded text.
+
+        Raises:
+            DataError: The disk is full or cannot be written; what was kept before is safe.
+        """
+        try:
+            with self._own:
+                self._own.executemany(
+                    "INSERT OR REPLACE INTO scores VALUES (?, ?, ?)",
+                    [(model, key, reward) for key, reward in rewards.items() if reward - reward == 0.0],
+                )
+        except sqlite3.Error as error:
+            raise DataError(
+                f"rewards can no longer be kept in {self.folder}: {error}; free space and run again"
+            ) from error
+
+    def __len__(self) -> int:
+        """Number of rewards kept."""
+        return sum(int(reader.execute("SELECT COUNT(*) FROM scores").fetchone()[0]) for reader in self._readers)
+
+    def __enter__(self) -> ScoreStore:
+        """Use the store for the length of a `with` block."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Close its files."""
+        for reader in self._readers:
+            reader.close()

@@ -1,0 +1,120 @@
+"""What every kind of reward model has in common: it encodes texts, scores what it has not scored yet, and says what it is."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+from seal_datasets.rewards.encoding import Encoded, Status
+from seal_datasets.rewards.exchange import Exchange
+from seal_datasets.rewards.score_store import ScoreStore
+
+
+@dataclass(frozen=True, slots=True)
+class Scored:
+    """The reward of one text.
+
+    Attributes:
+        reward (`float`, *optional*): Raw logit or log-ratio; `None` where there is none.
+        status (`str`): How it came about: `ok`, `truncated`, `too_long`, `no_text` or `not_finite`.
+        n_tokens (`int`, *optional*): Length in the model's tokens, before any truncation.
+    """
+
+    reward: float | None
+    status: Status
+    n_tokens: int | None
+
+
+class Scorer(ABC):
+    """A reward model of any kind."""
+
+    @property
+    @abstractmethod
+    def encoding(self) -> str:
+        """Hash of all that decides how texts are encoded; scorers with the same one share what `encode` makes."""
+
+    @abstractmethod
+    def identity(self) -> dict[str, object]:
+        """Everything that decides the reward of an encoded text, JSON-ready."""
+
+    @abstractmethod
+    def provenance(self) -> dict[str, object]:
+        """`identity`, and what decides the encoding."""
+
+    @abstractmethod
+    def encode(self, exchanges: Sequence[Exchange]) -> list[Encoded]:
+        """Bring texts into the form the model takes, in order."""
+
+    @abstractmethod
+    def rewards(self, encoded: Sequence[Encoded]) -> Iterator[list[tuple[int, float]]]:
+        """Score encoded texts, all of them with inputs and all different.
+
+        Yields:
+            `list[tuple[int, float]]`: Positions in `encoded` and their rewards, a batch at a time, in any order.
+        """
+
+    def score(self, exchanges: Sequence[Exchange], *, store: ScoreStore | None = None) -> list[Scored]:
+        """Score texts; what is equal to the model is scored once.
+
+        Args:
+            exchanges (`Sequence[Exchange]`): The texts.
+            store (`ScoreStore`, *optional*): Where rewards are looked up and kept.
+
+        Returns:
+            `list[Scored]`: One per text, in order.
+        """
+        encoded = self.encode(exchanges)
+        return outcomes(encoded, self.reward_by_key(encoded, store=store))
+
+    def reward_by_key(
+        self,
+        encoded: Sequence[Encoded],
+        *,
+        store: ScoreStore | None = None,
+        progress: Callable[[int], object] = int,
+    ) -> dict[bytes, float]:
+        """Score encoded texts, taking from the store what is there and keeping the rest in it batch by batch.
+
+        Args:
+            encoded (`Sequence[Encoded]`): The texts; those without inputs are passed over.
+            store (`ScoreStore`, *optional*): Where rewards are looked up and kept.
+            progress (`Callable[[int], object]`, *optional*): Called with the number of texts that have just been scored.
+
+        Returns:
+            `dict[bytes, float]`: Reward by key.
+        """
+        distinct = {each.key: each for each in encoded if each.inputs}
+        found = store.get(self.identity_key(), list(distinct)) if store is not None else {}
+        progress(len(found))
+        missing = [each for key, each in distinct.items() if key not in found]
+        for batch in self.rewards(missing):
+            fresh = {missing[position].key: reward for position, reward in batch}
+            if store is not None:
+                store.put(self.identity_key(), fresh)
+            found |= fresh
+            progress(len(fresh))
+        return found
+
+    def identity_key(self) -> bytes:
+        """Hash of `identity`."""
+        return hashlib.blake2b(json.dumps(self.identity(), sort_keys=True).encode(), digest_size=16).digest()
+
+
+def outcomes(encoded: Sequence[Encoded], rewards: dict[bytes, float]) -> list[Scored]:
+    """What became of each text, given the rewards by key."""
+    return [_outcome(each, rewards) for each in encoded]
+
+
+def _outcome(each: Encoded, rewards: dict[bytes, float]) -> Scored:
+    if not each.inputs:
+        return Scored(None, each.status, each.n_tokens)
+    reward = rewards[each.key]
+    return (
+        Scored(reward, each.status, each.n_tokens)
+        if math.isfinite(reward)
+        else Scored(None, "not_finite", each.n_tokens)
+    )
