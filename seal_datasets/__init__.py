@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from seal_datasets.load import diagnose, load_pairs
     from seal_datasets.local_lm import EmbeddedLM
     from seal_datasets.modules import install_metrics, metric_path
+    from seal_datasets.own_rewards import add_own_rewards, audit_own_rewards
     from seal_datasets.report import write_report
     from seal_datasets.rewards import RewardModel, ScoreStore
     from seal_datasets.rewrite import add_rewrites, add_round_trips, on_rewrites, rewritten_pairs
@@ -43,10 +44,12 @@ __all__ = [
     "Taxonomy",
     "__version__",
     "add_features",
+    "add_own_rewards",
     "add_rewards",
     "add_rewrites",
     "add_round_trips",
     "add_surface_features",
+    "audit_own_rewards",
     "diagnose",
     "install_metrics",
     "load_pairs",
@@ -68,6 +71,7 @@ _HOMES = {
     "load": ("diagnose", "load_pairs"),
     "local_lm": ("EmbeddedLM",),
     "modules": ("install_metrics", "metric_path"),
+    "own_rewards": ("add_own_rewards", "audit_own_rewards"),
     "report": ("write_report",),
     "rewards": ("RewardModel", "ScoreStore"),
     "rewrite": ("add_rewrites", "add_round_trips", "on_rewrites", "rewritten_pairs"),

@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-import importlib.metadata
-import json
-import platform
 import sys
-from collections import Counter
-from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from datasets import Dataset, Features, Value, concatenate_datasets
+from datasets import Dataset
 
-from seal_datasets import report, schema
-from seal_datasets.analyze import derived_columns
+from seal_datasets import schema
 from seal_datasets.demo import demo_path
 from seal_datasets.errors import import_extra
 from seal_datasets.featurize import add_surface_features
+from seal_datasets.finish import finish_audit, with_columns
 from seal_datasets.lm import asked_features, label_pairs, rewrite_pairs
 from seal_datasets.load import load_pairs
 from seal_datasets.rewards import RewardModel, ScoreStore, find_model
@@ -26,7 +21,6 @@ from seal_datasets.score import add_rewards
 from seal_datasets.settings import AuditSettings
 from seal_datasets.surface import SURFACE_FEATURES
 from seal_datasets.train import TrainingSettings, train_pair
-from seal_datasets.version import __version__
 
 _RECORDED_APART = ("training", "pre", "post", "rewrites")
 _DEMO_NAME = "the embedded preference set"
@@ -87,12 +81,7 @@ def run_audit(
         store = out / "labels.sqlite"
         pairs, rewrites = rewrite_pairs(pairs, settings, store, taxonomy=asked, models=models, api_key=api_key)
     _say("5/5 Estimates and report")
-    pairs = _with_columns(pairs, derived_columns(pairs, features))
-    pairs.to_parquet(str(out / report.PAIRS_FILE))
     run = {
-        "seal_datasets": __version__,
-        "source": diagnosis.source,
-        "diagnosis": diagnosis.to_dict(),
         # A model trained here is named from the report's folder, wherever that folder will be.
         "models": {
             name: model.provenance() | ({"model": f"models/{name}"} if training else {})
@@ -101,14 +90,9 @@ def run_audit(
         "training": training,
         "labeler": labeler,
         "rewrites": rewrites,
-        "taxonomy": {"name": taxonomy.name, "version": taxonomy.version, "digest": taxonomy.digest},
-        "features": [asdict(feature) for feature in features],
-        "scoring": {name: _statuses(pairs, name) for name in models},
         "settings": {key: value for key, value in asdict(settings).items() if key not in _RECORDED_APART},
-        "versions": _versions(),
     }
-    (out / report.RUN_FILE).write_text(json.dumps(run, indent=1, ensure_ascii=False) + "\n", "utf-8")
-    return report.write_report(out)
+    return finish_audit(pairs, diagnosis, taxonomy, features, out, run)
 
 
 def _models(
@@ -124,26 +108,7 @@ def _models(
         "training pairs": trained.n_train_pairs,
         "held-out prompts": len(trained.heldout_prompts),
     }
-    return _with_columns(pairs, {schema.PARTITION: partition}), about, {"pre": trained.pre, "post": trained.post}
-
-
-def _with_columns(pairs: Dataset, columns: Mapping[str, Sequence[object]]) -> Dataset:
-    words = {schema.REGIME, schema.LABELER_PREFERENCE, schema.PARTITION}
-    types = Features({name: Value("string" if name in words else "float64") for name in columns})
-    kept = pairs.remove_columns([name for name in columns if name in pairs.column_names])
-    return concatenate_datasets([kept, Dataset.from_dict(dict(columns), features=types)], axis=1)
-
-
-def _statuses(pairs: Dataset, model: str) -> dict[str, int]:
-    counts: Counter[str] = Counter()
-    for side in schema.SIDES:
-        counts.update(pairs[schema.reward_status_column(model, side)][:])
-    return dict(sorted(counts.items()))
-
-
-def _versions() -> dict[str, str]:
-    packages = ("accelerate", "datasets", "numpy", "openai", "scipy", "torch", "transformers")
-    return {"python": platform.python_version(), **{name: importlib.metadata.version(name) for name in packages}}
+    return with_columns(pairs, {schema.PARTITION: partition}), about, {"pre": trained.pre, "post": trained.post}
 
 
 def _say(message: str) -> None:

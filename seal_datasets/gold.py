@@ -11,7 +11,7 @@ from seal_datasets import schema
 from seal_datasets.errors import DataError
 from seal_datasets.featurize import feature_columns
 from seal_datasets.sources import open_source
-from seal_datasets.taxonomy import InvalidLabel, Taxonomy
+from seal_datasets.taxonomy import Feature, InvalidLabel, Taxonomy
 
 
 def add_gold(pairs: Dataset, gold: str | Path | Dataset, taxonomy: Taxonomy) -> Dataset:
@@ -62,7 +62,7 @@ def add_gold(pairs: Dataset, gold: str | Path | Dataset, taxonomy: Taxonomy) -> 
     for name in given:
         values = table[name][:]
         columns[name] = [
-            _parse(values[rows[each]], features[name], name, rows[each]) if each in rows else None for each in ids
+            parse_label(values[rows[each]], features[name], name, rows[each]) if each in rows else None for each in ids
         ]
     kinds = feature_columns(taxonomy.features)
     types = Features(
@@ -86,13 +86,30 @@ def _read(path: Path) -> Dataset:
     return rows
 
 
-def _parse(value: object, feature: Any, column: str, row: int) -> Any:  # noqa: ANN401 - a label of any type
+def parse_label(value: object, feature: Feature, column: str, row: int) -> Any:  # noqa: ANN401 - a label of any type
+    """A label as a table of a user's own may hold it, a file of text included.
+
+    Args:
+        value (`object`): The answer of a labeler, `"true"`, 1 or the like for a yes/no feature, the code of an ordinal
+            answer, or null or blank for none.
+        feature (`Feature`): What it answers.
+        column (`str`): Where it was found, for the message.
+        row (`int`): Where it was found.
+
+    Returns:
+        `bool`, `int`, `list[str]` or `None`: The label.
+
+    Raises:
+        DataError: It is no answer of the feature.
+    """
     if value is None or value == "":
         return None
     if isinstance(value, str) and value.strip().lower() in ("true", "false") and feature.type == "bool":
         value = value.strip().lower() == "true"
     if feature.type == "bool" and isinstance(value, (int, float)) and value in (0, 1):
         value = bool(value)
+    if feature.type == "ordinal" and isinstance(value, int) and value in dict(feature.values).values():
+        return value
     try:
         return feature.parse(value)
     except InvalidLabel as invalid:

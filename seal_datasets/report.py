@@ -258,6 +258,16 @@ def _is_weak(report: Mapping[str, Any]) -> bool:
     return bool(report["run"]["labeler"] and report["run"]["labeler"].get("weak"))
 
 
+_STATUSES = {
+    "ok": "whole",
+    "truncated": "start of prompt dropped",
+    "too_long": "too long",
+    "no_text": "no text",
+    "given": "given by the table",
+    "not_given": "no score in the table",
+}
+
+
 def _data(report: Mapping[str, Any]) -> Iterator[str]:
     population, diagnosis = report["population"], report["run"]["diagnosis"]
     yield (
@@ -276,12 +286,10 @@ def _data(report: Mapping[str, Any]) -> Iterator[str]:
         yield "Pairs left out of every estimate, by reason:\n\n" + _markdown_table(
             ["reason", "pairs"], list(population["excluded"].items())
         )
-    statuses = report["run"]["scoring"]
-    rows = [[model, *(counts.get(each, 0) for each in ("ok", "truncated", "too_long", "no_text"))]
-            for model, counts in statuses.items()]  # fmt: skip
-    yield "Texts scored:\n\n" + _markdown_table(
-        ["model", "whole", "start of prompt dropped", "too long", "no text"], rows
-    )
+    scoring = report["run"]["scoring"]
+    present = [each for each in _STATUSES if any(each in counts for counts in scoring.values())]
+    rows = [[model, *(counts.get(each, 0) for each in present)] for model, counts in scoring.items()]
+    yield "Texts scored:\n\n" + _markdown_table(["model", *(_STATUSES[each] for each in present)], rows)
 
 
 def _resistance_table(report: Mapping[str, Any]) -> str:
@@ -607,10 +615,12 @@ def _calibration_cell(calibration: Mapping[str, Any] | None) -> str:
 def _provenance(run: Mapping[str, Any]) -> Iterator[str]:
     rows: list[list[object]] = [["seal_datasets", run["seal_datasets"]]]
     for name, model in run["models"].items():
-        about = (
-            f"{escape_markdown(model['model'])} at {model['revision']} ({model['architecture']}, {model['input_style']}, "
-            f"{model['dtype']}, at most {model['max_length']} tokens, longer: {model['over_length']})"
-        )
+        about = f"{escape_markdown(model['model'])} at {model['revision']}"
+        if "architecture" in model:  # not so of rewards that the table had
+            about += (
+                f" ({model['architecture']}, {model['input_style']}, {model['dtype']}, at most {model['max_length']} tokens, "
+                f"longer: {model['over_length']})"
+            )
         rows.append([f"{name}-training model", about])
     labeler = run["labeler"]
     rows.append(

@@ -41,8 +41,8 @@ ORDER = [
     {"train", "analyze"},
     {"figures", "analyze_rewrites", "compare_labelers"},
     {"report", "settings"},
-    {"lm"},
-    {"audit", "publish"},
+    {"lm", "finish"},
+    {"audit", "own_rewards", "publish"},
     {"cli"},
 ]
 RANK = {room: rank for rank, rooms in enumerate(ORDER) for room in rooms}

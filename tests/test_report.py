@@ -36,11 +36,11 @@ def folder(enriched, tmp_path_factory):
     from dataclasses import asdict
 
     from seal_datasets.analyze import derived_columns
-    from seal_datasets.audit import _with_columns
+    from seal_datasets.finish import with_columns
 
     table, features = enriched
     folder = tmp_path_factory.mktemp("audit")
-    _with_columns(table, derived_columns(table, features)).to_parquet(str(folder / "pairs.parquet"))
+    with_columns(table, derived_columns(table, features)).to_parquet(str(folder / "pairs.parquet"))
     run = {**RUN, "features": [asdict(feature) for feature in features]}
     (folder / "run.json").write_text(json.dumps(run))
     write_report(folder)

@@ -5,7 +5,9 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from seal_datasets.cli.options import (
     Verbs,
@@ -26,7 +28,9 @@ def add(verbs: Verbs) -> None:
     """Add the verb to the parser."""
     audit = verb(verbs, "audit", _run, "load, label, train where needed, score, estimate and report, in one go",
                   "seal audit --demo", "seal audit pairs.jsonl --pre my/rm-before --post my/rm-after --out report",
-                  "seal audit Anthropic/hh-rlhf --split test --limit 500 --labeler none")  # fmt: skip
+                  "seal audit Anthropic/hh-rlhf --split test --limit 500 --labeler none",
+                  "seal audit scored.parquet --rewards pre=before_chosen,before_rejected "
+                  "--rewards post=after_chosen,after_rejected")  # fmt: skip
     audit.add_argument("data", nargs="?", help="Hub id, file (jsonl, json, csv, parquet, also .gz) or saved dataset")
     audit.add_argument("--demo", action="store_true", help="audit the embedded preference set")
     audit.add_argument(
@@ -36,6 +40,9 @@ def add(verbs: Verbs) -> None:
     audit.add_argument("--limit", type=int, help="take this many pairs, drawn with the seed")
     audit.add_argument("--pre", help="pre-training reward model: Hub id or folder (default: train one)")
     audit.add_argument("--post", help="post-training reward model: Hub id or folder (default: train one)")
+    audit.add_argument("--rewards", action="append", default=[], metavar="NAME=CHOSEN,REJECTED", help="take rewards from "
+                       "columns of the data, once for pre and once for post; no model is run, no labeler asked: features are "
+                       "those the data has (from seal featurize) and surface features")  # fmt: skip
     labeler_options(audit)
     asking_options(audit)
     training_options(audit)
@@ -49,9 +56,52 @@ def add(verbs: Verbs) -> None:
 
 
 def _run(options: argparse.Namespace) -> int:
+    return _audit_own_rewards(options) if options.rewards else _audit(options)
+
+
+def _audit_own_rewards(options: argparse.Namespace) -> int:
+    from seal_datasets.own_rewards import audit_own_rewards
+
+    if options.demo or options.data is None:
+        raise DataError("--rewards names columns of your data; give the data")
+    if options.pre or options.post or options.rewrite_share is not None or options.labeler not in ("local", "none"):
+        raise DataError(
+            "--rewards runs no model and asks no labeler; leave out --pre, --post, --labeler and --rewrite-share"
+        )
+    rewards = {}
+    for named in options.rewards:
+        name, _, columns = named.partition("=")
+        given = names(columns)
+        if not name or len(given) != 2:
+            raise DataError(
+                f"--rewards takes NAME=CHOSEN,REJECTED, e.g. post=score_chosen,score_rejected, got {named!r}"
+            )
+        rewards[name] = (given[0], given[1])
+    report = audit_own_rewards(
+        options.data,
+        options.out,
+        rewards,
+        split=options.split,
+        limit=options.limit,
+        seed=options.seed,
+        taxonomy=options.taxonomy,
+        gold=options.gold,
+    )
+    return _tell(report, options.out)
+
+
+def _tell(report: Mapping[str, Any], out: Path) -> int:
+    from seal_datasets.report import headline
+
+    for line in headline(report):
+        sys.stdout.write(f"{line}\n")
+    sys.stdout.write(f"Report: {out / 'report.md'}\n")
+    return 0
+
+
+def _audit(options: argparse.Namespace) -> int:
     from seal_datasets.audit import DEMO_TRAINING, run_audit
     from seal_datasets.demo import demo_path
-    from seal_datasets.report import headline
     from seal_datasets.settings import AuditSettings
     from seal_datasets.train import TrainingSettings
 
@@ -84,7 +134,4 @@ def _run(options: argparse.Namespace) -> int:
         data = str(demo_path()) if options.demo else options.data
         return dry_run(data, settings, options.out / "labels.sqlite")
     report = run_audit(source, options.out, settings, api_key=os.environ.get("SEAL_LABELER_API_KEY"))
-    for line in headline(report):
-        sys.stdout.write(f"{line}\n")
-    sys.stdout.write(f"Report: {options.out / 'report.md'}\n")
-    return 0
+    return _tell(report, options.out)
