@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from seal_datasets.rewriter import Rewriter
     from seal_datasets.score import add_rewards, write_rewards
     from seal_datasets.similarity import SimilarityModel
+    from seal_datasets.subset import training_subset
     from seal_datasets.taxonomy import Feature, Taxonomy, load_taxonomy
     from seal_datasets.train import train_pair
 
@@ -59,6 +60,7 @@ __all__ = [
     "rewritten_pairs",
     "run_audit",
     "train_pair",
+    "training_subset",
     "write_report",
     "write_rewards",
 ]
@@ -78,6 +80,7 @@ _HOMES = {
     "rewriter": ("Rewriter",),
     "score": ("add_rewards", "write_rewards"),
     "similarity": ("SimilarityModel",),
+    "subset": ("training_subset",),
     "taxonomy": ("Feature", "Taxonomy", "load_taxonomy"),
     "train": ("train_pair",),
 }

@@ -43,7 +43,7 @@ def write_report(folder: str | Path) -> Json:
         MissingExtraError: matplotlib is not installed.
     """
     folder = Path(folder)
-    pairs, run = _read(folder)
+    pairs, run = read_audit(folder)
     report = _compute(pairs, run)
     (folder / REPORT_FILE).write_text(_dump(report), "utf-8")
     figures = draw_figures(report, _table(pairs), folder / "figures")
@@ -72,7 +72,7 @@ def check_report(folder: str | Path) -> list[str]:
         DataError: A file is missing or unreadable.
     """
     folder = Path(folder)
-    pairs, run = _read(folder)
+    pairs, run = read_audit(folder)
     again = json.loads(_dump(_compute(pairs, run)))
     return sorted(_differences(_read_json(folder / REPORT_FILE), again, ""))
 
@@ -188,7 +188,18 @@ def _size_category(n_rows: int) -> str:
     return next((name for bound, name in bounds if n_rows < bound), "10M<n<100M")
 
 
-def _read(folder: Path) -> tuple[Dataset, Json]:
+def read_audit(folder: Path) -> tuple[Dataset, Json]:
+    """The pairs of a finished audit, and the record of its run.
+
+    Args:
+        folder (`Path`): Holds `pairs.parquet` and `run.json`.
+
+    Returns:
+        `tuple[Dataset, dict[str, Any]]`: Both.
+
+    Raises:
+        DataError: A file is missing or unreadable.
+    """
     path = folder / PAIRS_FILE
     if not path.is_file():
         raise DataError(f"{path.absolute()} does not exist; give the folder of a finished `seal audit`")

@@ -15,6 +15,9 @@ A table of preference pairs moves through the pipeline from left to right and on
 | `audit`     | `calibrated_<name>_<side>`, `partition`, `margin_<model>`, `regime`,                            |
 |             | `reward_shift_degrees`, `labeler_preference`                                                    |
 
+A subset for training (`subset`) has `prompt`, `chosen` and `rejected` in the form TRL takes, `pair_id`, and `resistant`,
+`inconsistent` and `mislabelled` where they are asked for.
+
 A *side* is `chosen` or `rejected`. Names are built here and never taken apart again.
 """
 
@@ -39,6 +42,10 @@ PARTITION = "partition"
 REGIME = "regime"
 REWARD_SHIFT = "reward_shift_degrees"
 LABELER_PREFERENCE = "labeler_preference"
+
+RESISTANT = "resistant"
+INCONSISTENT = "inconsistent"
+MISLABELLED = "mislabelled"
 
 CANONICAL_COLUMNS = (
     PAIR_ID,

@@ -16,12 +16,13 @@ from seal_datasets.cli import (
     rewrite,
     score,
     store,
+    subset,
     train_pair,
 )
 from seal_datasets.errors import SealError
 from seal_datasets.version import __version__
 
-_VERBS = (audit, featurize, score, rewrite, labelers, train_pair, report, store, install_metrics, publish)
+_VERBS = (audit, featurize, score, rewrite, labelers, train_pair, report, subset, store, install_metrics, publish)
 
 _EXAMPLES = """\
 examples:

@@ -26,6 +26,7 @@ from seal_datasets.estimate.agreement import (
     LabelAccuracy,
     LabelerAgreement,
     RegimeTest,
+    clearly_rejected,
     label_accuracy,
     labeler_agreement,
     labeler_preference,
@@ -37,6 +38,7 @@ from seal_datasets.estimate.balance import (
     SpoilerBalance,
     SpoilerContrast,
     TargetContrast,
+    inconsistent_pairs,
     spoiler_balance,
 )
 from seal_datasets.estimate.calibration import Calibration, calibrate_probabilities, implied_rates
@@ -144,10 +146,12 @@ __all__ = [
     "alignment_regimes",
     "alignment_resistance",
     "alignment_robustness",
+    "clearly_rejected",
     "corrected_imprint",
     "feature_imprint",
     "implied_error_rate",
     "imprint_trajectory",
+    "inconsistent_pairs",
     "label_accuracy",
     "label_error_curve",
     "label_error_rates",

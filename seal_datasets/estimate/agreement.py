@@ -146,6 +146,32 @@ def labeler_preference(chosen_labels: ArrayLike, rejected_labels: ArrayLike) -> 
     return np.asarray(np.array(["indifferent", "chosen", "rejected"])[verdict.astype(int)], dtype=np.str_)
 
 
+def clearly_rejected(chosen_labels: ArrayLike, rejected_labels: ArrayLike) -> NDArray[np.bool_]:
+    """Which choices go against the labels whatever weight the targets have: a sign of a slip of the human choice.
+
+    Args:
+        chosen_labels (array-like of shape (n, t)): Target labels of the chosen responses.
+        rejected_labels (array-like of shape (n, t)): The same of the rejected responses.
+
+    Returns:
+        `ndarray` of shape (n,): Whether the rejected response has more of one target and less of none.
+
+    Raises:
+        DataError: Shapes differ or a label is missing.
+
+    Example:
+
+    ```python
+    >>> clearly_rejected([[1, 0], [1, 0], [0, 1]], [[1, 1], [0, 1], [0, 1]]).tolist()  # the second is a matter of priority
+    [True, False, False]
+
+    ```
+    """
+    n, width = _shape(chosen_labels, "chosen_labels")
+    ahead = matrix(chosen_labels, "chosen_labels", n, width) - matrix(rejected_labels, "rejected_labels", n, width)
+    return np.asarray((ahead <= 0).all(axis=1) & (ahead < 0).any(axis=1), dtype=np.bool_)
+
+
 def labeler_agreement(
     chosen_labels: ArrayLike,
     rejected_labels: ArrayLike,

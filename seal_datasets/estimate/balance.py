@@ -532,6 +532,49 @@ def _penalised(log_odds: Floats, weight: Floats, beta: Floats) -> float:
     return float(weight @ log_expit(log_odds) + 0.5 * (log_expit(beta) + log_expit(-beta)).sum())
 
 
+def inconsistent_pairs(groups: Sequence[Any] | NDArray[Any], chosen_ids: _Ids, rejected_ids: _Ids) -> NDArray[np.bool_]:
+    """Which pairs cannot all hold at once: those on a cycle of preferences between the responses to one prompt.
+
+    Args:
+        groups (sequence of shape (n,)): Prompt ids.
+        chosen_ids (sequence of shape (n,)): What tells responses apart, such as their texts.
+        rejected_ids (sequence of shape (n,)): The same of the rejected responses.
+
+    Returns:
+        `ndarray` of shape (n,): Whether a pair is on a cycle; two pairs that contradict each other are a cycle of two.
+
+    Raises:
+        DataError: Lengths differ or an id is missing.
+
+    Example:
+
+    ```python
+    >>> inconsistent_pairs(["p"] * 4, ["a", "b", "c", "a"], ["b", "c", "a", "d"]).tolist()  # a > b > c > a
+    [True, True, True, False]
+
+    ```
+    """
+    clusters = group_codes(groups, "groups")
+    sides = group_codes(chosen_ids, "chosen_ids"), group_codes(rejected_ids, "rejected_ids")
+    same_length(groups=clusters, chosen_ids=sides[0], rejected_ids=sides[1])
+    return _on_cycle(*_nodes(clusters, chosen_ids, rejected_ids))
+
+
+def _nodes(clusters: Codes, chosen_ids: _Ids, rejected_ids: _Ids) -> tuple[NDArray[Any], NDArray[Any], int]:
+    """Responses as nodes of a graph, one to two prompts as two; and how many there are."""
+    n = len(clusters)
+    ids = np.concatenate([np.asarray(each, dtype=object) for each in (chosen_ids, rejected_ids)])
+    responses = pd.factorize(ids)[0].astype(np.int64)
+    nodes = pd.factorize(np.tile(clusters, 2) * n * 2 + responses)[0].astype(np.int64)
+    return nodes[:n], nodes[n:], int(nodes.max()) + 1
+
+
+def _on_cycle(chosen: NDArray[Any], rejected: NDArray[Any], n_nodes: int) -> NDArray[np.bool_]:
+    graph = sparse.coo_array((np.ones(len(chosen)), (chosen, rejected)), shape=(n_nodes, n_nodes)).tocsr()
+    component = csgraph.connected_components(graph, connection="strong")[1]
+    return np.asarray((chosen != rejected) & (component[chosen] == component[rejected]), dtype=np.bool_)
+
+
 def _consistency(
     groups: object, clusters: Codes, chosen_ids: _Ids | None, rejected_ids: _Ids | None
 ) -> tuple[Consistency | None, str]:
@@ -544,15 +587,9 @@ def _consistency(
         return None, "no groups, which say where prompts are the same"
     sides = group_codes(chosen_ids, "chosen_ids"), group_codes(rejected_ids, "rejected_ids")
     n = same_length(groups=clusters, chosen_ids=sides[0], rejected_ids=sides[1])
-    ids = np.concatenate([np.asarray(each, dtype=object) for each in (chosen_ids, rejected_ids)])
-    responses = pd.factorize(ids)[0].astype(np.int64)
-    # A response to two prompts is two nodes.
-    nodes = pd.factorize(np.tile(clusters, 2) * n * 2 + responses)[0].astype(np.int64)
-    chosen, rejected, n_nodes = nodes[:n], nodes[n:], int(nodes.max()) + 1
+    chosen, rejected, n_nodes = _nodes(clusters, chosen_ids, rejected_ids)
     edges, different = chosen * n_nodes + rejected, chosen != rejected
-    graph = sparse.coo_array((np.ones(n), (chosen, rejected)), shape=(n_nodes, n_nodes)).tocsr()
-    component = csgraph.connected_components(graph, connection="strong")[1]
-    cyclic = different & (component[chosen] == component[rejected])
+    cyclic = _on_cycle(chosen, rejected, n_nodes)
     return Consistency(
         n_pairs=n,
         n_prompts=int(clusters.max()) + 1,

@@ -336,12 +336,13 @@ def resistance_trajectory(
     )
 
 
-def aligned_pairs(chosen_rewards: ArrayLike, rejected_rewards: ArrayLike) -> Bools:
+def aligned_pairs(chosen_rewards: ArrayLike, rejected_rewards: ArrayLike, *, tie_band: float = 0.0) -> Bools:
     """Which pairs a model is aligned on: the chosen response has the strictly higher reward.
 
     Args:
         chosen_rewards (array-like of shape (n,)): Rewards of the chosen responses.
         rejected_rewards (array-like of shape (n,)): Rewards of the rejected responses.
+        tie_band (`float`, defaults to 0.0): As for `alignment_resistance`.
 
     Returns:
         `ndarray` of shape (n,): delta_i.
@@ -351,6 +352,8 @@ def aligned_pairs(chosen_rewards: ArrayLike, rejected_rewards: ArrayLike) -> Boo
     """
     chosen, rejected = finite(chosen_rewards, "chosen_rewards"), finite(rejected_rewards, "rejected_rewards")
     same_length(chosen_rewards=chosen, rejected_rewards=rejected)
+    if tie_band:
+        return np.asarray(_margins(chosen, rejected, "chosen_rewards", "rejected_rewards") > tie_band, dtype=np.bool_)
     return chosen > rejected
 
 

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from seal_datasets.errors import DataError
-from seal_datasets.estimate import spoiler_balance
+from seal_datasets.estimate import inconsistent_pairs, spoiler_balance
 from seal_datasets.estimate.multiplicity import adjust_p
 from tests.estimate.test_published import LABEL_PAIRS
 
@@ -397,3 +397,25 @@ def test_options_that_do_not_fit_are_named(options, message):
 def test_features_that_are_no_rows_are_refused(bad):
     with pytest.raises(DataError, match="chosen_features must be one row of feature values per pair"):
         spoiler_balance(bad, [[1]], ["f"])
+
+
+def test_pairs_on_a_cycle_are_those_that_the_balance_counts():
+    rng = np.random.default_rng(5)
+    prompts, chosen, rejected = rng.integers(0, 30, 300), rng.integers(0, 4, 300), rng.integers(0, 4, 300)
+    found = inconsistent_pairs(prompts, chosen, rejected)
+    counted = spoiler_balance(
+        rng.normal(size=(300, 1)),
+        rng.normal(size=(300, 1)),
+        ["x"],
+        groups=prompts,
+        chosen_ids=chosen,
+        rejected_ids=rejected,
+    ).consistency
+    assert 0 < found.sum() == counted.n_in_cycles < 300
+    # Brute force: the rejected response is reached to be better than the chosen one by other pairs of the prompt.
+    for i in range(300):
+        edges = {(a, b) for p, a, b in zip(prompts, chosen, rejected, strict=True) if p == prompts[i] and a != b}
+        reached = {int(rejected[i])}
+        while more := {b for a, b in edges if a in reached} - reached:
+            reached |= more
+        assert found[i] == (chosen[i] in reached and chosen[i] != rejected[i])

@@ -11,7 +11,7 @@ from statsmodels.stats.proportion import proportion_confint
 
 from seal_datasets import estimate
 from seal_datasets.errors import DataError
-from seal_datasets.estimate import alignment_resistance, resistance_trajectory
+from seal_datasets.estimate import aligned_pairs, alignment_resistance, resistance_trajectory
 from seal_datasets.synthetic import planted_pairs
 
 REWARDS = st.lists(st.tuples(*[st.integers(-5, 5)] * 4), min_size=1, max_size=30).map(
@@ -236,3 +236,11 @@ def test_trajectories_are_pairs_of_models_and_cochrans_q():
     assert resistance_trajectory({"a": pre, "b": post}, groups=groups).changes["b - a"].test == "clustered by prompt"
     with pytest.raises(DataError, match="name at least two"):
         resistance_trajectory({"a": pre})
+
+
+def test_aligned_pairs_beyond_a_tie_band_are_those_of_the_score():
+    chosen, rejected = np.array([1.0, 2.0, 0.0, 5.0]), np.array([0.5, 0.5, 1.0, 5.0])
+    assert aligned_pairs(chosen, rejected, tie_band=1.0).tolist() == [False, True, False, False]
+    assert aligned_pairs(chosen, rejected).tolist() == [True, True, False, False]
+    score = alignment_resistance(chosen, rejected, tie_band=1.0).alignment_score
+    assert aligned_pairs(chosen, rejected, tie_band=1.0).mean() == score
