@@ -150,8 +150,9 @@ def _judged(pairs: Dataset, reason: Reason, features: Sequence[Feature], tie_ban
         if missing := [name for name in rewards if name not in pairs.column_names]:
             raise DataError(f"the pairs lack {', '.join(missing)}; give the folder of a finished `seal audit`")
         chosen, rejected = (pairs.select_columns([name]).to_pandas()[name].to_numpy(float) for name in rewards)
-        known = np.isfinite(chosen) & np.isfinite(rejected)
-        return _placed(known, ~estimate.aligned_pairs(chosen[known], rejected[known], tie_band=tie_band))
+        known = np.asarray(np.isfinite(chosen) & np.isfinite(rejected), dtype=np.bool_)
+        aligned = estimate.aligned_pairs(chosen[known], rejected[known], tie_band=tie_band)
+        return _placed(known, np.asarray(~aligned, dtype=np.bool_))
     if reason == "inconsistent":
         columns = (pairs[name][:] for name in (schema.PROMPT_ID, schema.CHOSEN, schema.REJECTED))
         return _placed(np.ones(len(pairs), dtype=bool), estimate.inconsistent_pairs(*columns))
