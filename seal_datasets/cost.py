@@ -246,6 +246,26 @@ class Budget:
         self.price = price
         self.usage = Usage()
         self._set_aside = 0.0
+        self._under_one_limit = [self]
+
+    def beside(self, price: Price) -> Budget:
+        """A budget for another model under the same limit, which both together do not pass.
+
+        Example:
+
+        ```python
+        >>> budget = Budget(1.0, Price("m", 2.0, 2.0, 8.0))
+        >>> other = budget.beside(Price("n", 2.0, 2.0, 8.0))
+        >>> budget.settle(0.0, Usage(1, 500_000))  # the whole dollar
+        >>> other.set_aside({"messages": [{"role": "user", "content": "Hi"}]}) is None
+        True
+
+        ```
+        """
+        other = Budget(self.dollars, price)
+        other._under_one_limit = self._under_one_limit
+        self._under_one_limit.append(other)
+        return other
 
     @property
     def spent(self) -> float:
@@ -257,7 +277,7 @@ class Budget:
         if not math.isfinite(self.dollars):
             return 0.0
         most = self.price.cost(Usage(1, estimate_tokens(request, at_most=True), 0, int(request.get("max_tokens", 0))))
-        if self.spent + self._set_aside + most > self.dollars:
+        if sum(each.spent + each._set_aside for each in self._under_one_limit) + most > self.dollars:
             return None
         self._set_aside += most
         return most

@@ -163,6 +163,8 @@ def plan_of_rewrites(pairs: Dataset, settings: AuditSettings, store_path: Path, 
         `str`: Texts, requests, tokens and dollars, and the date of the prices. Labels of the rewrites are not in it.
     """
     wanted = settings.rewrites or RewriteSettings()
+    if settings.labeler != "none" and (drawn := _sample(pairs[schema.PAIR_ID][:], settings.label_limit, settings.seed)):
+        pairs = pairs.select([row for row, pair_id in enumerate(pairs[schema.PAIR_ID]) if pair_id in drawn])
     sample = sample_pairs(_labelled(pairs), wanted.share, seed=settings.seed, stratify_by=wanted.stratify_by)
     with ResponseStore(store_path if store_path.exists() else ":memory:") as store:
         rewriter = _rewriter(settings, store, _unopened(*_rewriting_server(settings)), api_key)
@@ -248,27 +250,73 @@ def run_labelers(
         DataError: A labeler is not written as it should be, there are fewer than two, or repeating would repeat nothing.
         LabelerError: An endpoint is down or refuses to work; what was answered so far is in the store.
     """
-    if repeat > 1 and temperature <= 0.0:
-        raise DataError("asking again at temperature 0 gives the same answers; give a temperature above 0")
-    if repeat * len(labelers) < 2:
-        raise DataError("comparing labelers needs two of them, or one that is asked twice")
     if settings.gold is not None:
         pairs = add_gold(pairs, settings.gold, taxonomy)
     ids = pair_ids or _sample(pairs[schema.PAIR_ID][:], settings.label_limit, settings.seed)
     with ResponseStore(store_path) as store, ExitStack() as open_endpoints:
-        asked: dict[str, Labeler] = {}
-        for given in labelers:
-            name, soft = given.removesuffix(":probabilities"), given.endswith(":probabilities")
-            model, _, url = name.partition("@")
-            if name != "local" and not url.startswith(("http://", "https://")):
-                raise DataError(f"a labeler is written local or MODEL@URL, got {given!r}")
-            endpoint = open_endpoints.enter_context(open_endpoint("local" if name == "local" else url, model))
-            for seed in range(repeat):
-                wanted = replace(settings, probabilities=soft)
-                short = f"{endpoint.model}{' (P)' if soft else ''}{f' #{seed}' if repeat > 1 else ''}"
-                labeler = _labeler(wanted, store, endpoint, api_key, temperature=temperature, seed=seed)
-                asked[short if short not in asked else f"{short} at {url}"] = labeler
+
+        def opened(server: str, model: str) -> Endpoint:
+            return open_endpoints.enter_context(open_endpoint(server, model))
+
+        asked = _labelers(labelers, settings, store, opened, repeat, temperature, api_key)
         return compare_labelers(pairs, asked, taxonomy, pair_ids=ids)
+
+
+def plan_labelers(
+    pairs: Dataset,
+    labelers: Sequence[str],
+    taxonomy: Taxonomy,
+    settings: AuditSettings,
+    store_path: Path,
+    *,
+    repeat: int = 1,
+    temperature: float = 0.0,
+    pair_ids: Collection[str] | None = None,
+    api_key: str | None = None,
+) -> list[str]:
+    """Say what `run_labelers` would ask each labeler and cost, asking nothing; the arguments are the same.
+
+    Returns:
+        `list[str]`: For each labeler its name, and texts, requests, tokens, dollars and the date of the prices.
+    """
+    ids = pair_ids or _sample(pairs[schema.PAIR_ID][:], settings.label_limit, settings.seed)
+    as_of = load_prices(settings.prices).as_of
+    with ResponseStore(store_path if store_path.exists() else ":memory:") as store:
+        asked = _labelers(labelers, settings, store, _unopened, repeat, temperature, api_key)
+        plans = {name: plan_features(pairs, each, taxonomy, pair_ids=ids) for name, each in asked.items()}
+    return [f"labels by {name}: {plan} (prices of {as_of})" for name, plan in plans.items()]
+
+
+def _labelers(
+    given: Sequence[str],
+    settings: AuditSettings,
+    store: ResponseStore,
+    opened: Callable[[str, str], Endpoint],
+    repeat: int,
+    temperature: float,
+    api_key: str | None,
+) -> dict[str, Labeler]:
+    """The labelers to compare, by short name; together they keep to one budget."""
+    if repeat > 1 and temperature <= 0.0:
+        raise DataError("asking again at temperature 0 gives the same answers; give a temperature above 0")
+    if repeat * len(given) < 2:
+        raise DataError("comparing labelers needs two of them, or one that is asked twice")
+    asked: dict[str, Labeler] = {}
+    budget: Budget | None = None
+    for each in given:
+        name, soft = each.removesuffix(":probabilities"), each.endswith(":probabilities")
+        model, _, url = name.partition("@")
+        if name != "local" and not url.startswith(("http://", "https://")):
+            raise DataError(f"a labeler is written local or MODEL@URL, got {each!r}")
+        endpoint = opened("local" if name == "local" else url, model)
+        for seed in range(repeat):
+            own = _budget(settings, store, endpoint.model)
+            budget = own if budget is None else budget.beside(own.price)
+            wanted = replace(settings, probabilities=soft)
+            short = f"{endpoint.model}{' (P)' if soft else ''}{f' #{seed}' if repeat > 1 else ''}"
+            labeler = _labeler(wanted, store, endpoint, api_key, temperature=temperature, seed=seed, budget=budget)
+            asked[short if short not in asked else f"{short} at {url}"] = labeler
+    return asked
 
 
 def rewrite_pairs(
@@ -389,6 +437,7 @@ def _labeler(
     *,
     temperature: float = 0.0,
     seed: int = 0,
+    budget: Budget | None = None,
 ) -> Labeler:
     return Labeler(
         endpoint.model,
@@ -398,7 +447,7 @@ def _labeler(
         store=store,
         probabilities=settings.probabilities,
         max_failure_rate=settings.max_failure_rate,
-        budget=_budget(settings, store, endpoint.model),
+        budget=budget or _budget(settings, store, endpoint.model),
         batch=settings.batch and not endpoint.slots,
         temperature=temperature,
         seed=seed,

@@ -17,7 +17,7 @@ import platform
 import sqlite3
 import threading
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
@@ -39,6 +39,8 @@ CREATE TABLE IF NOT EXISTS batches (token TEXT PRIMARY KEY, model TEXT NOT NULL,
 """
 _LEASE_SECONDS = 900.0
 _CHUNK = 500
+_decode = json.JSONDecoder().raw_decode
+"""As `json.loads`, but for the search for blanks around it, which are not there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +96,28 @@ def subject_key(parts: Sequence[object]) -> bytes:
 
     ```
     """
-    return hashlib.blake2b(json.dumps(parts, sort_keys=True).encode(), digest_size=16).digest()
+    return _hash(json.dumps(parts, sort_keys=True)).digest()
+
+
+def subject_keys(common: Sequence[object]) -> Callable[[str], bytes]:
+    """A function from a text to `subject_key([*common, text])`, for many texts: what they have in common is hashed once.
+
+    Example:
+
+    ```python
+    >>> subject_keys(["my-model"])("a text").hex()
+    '19e93004c1aeb2f9decd22e0c72ccc52'
+
+    ```
+    """
+    begun = _hash(json.dumps([*common, ""], sort_keys=True).removesuffix('""]'))
+
+    def key(text: str) -> bytes:
+        hashed = begun.copy()
+        hashed.update(f"{json.dumps(text)}]".encode())
+        return hashed.digest()
+
+    return key
 
 
 class ResponseStore:
@@ -123,6 +146,7 @@ class ResponseStore:
         self.path = str(path)
         self._lock = threading.RLock()
         self._ids: dict[Questions, int] = {}
+        self._questions: dict[int, Questions] = {}
         self._owner = f"{platform.node()}:{os.getpid()}"
         try:
             self._connection = self._connect()
@@ -169,6 +193,7 @@ class ResponseStore:
                 if self._connection.in_transaction:
                     self._connection.execute("ROLLBACK")
                 self._ids.clear()
+                self._questions.clear()
                 if isinstance(error, sqlite3.Error):
                     raise DataError(
                         f"cannot write to the store {self.path}: {error}; what it held before is kept. "
@@ -192,7 +217,7 @@ class ResponseStore:
                     chunk,
                 )
                 for subject, questions, response, created in rows.fetchall():
-                    stored = StoredResponse(self.questions_of(questions), json.loads(response), created)
+                    stored = StoredResponse(self.questions_of(questions), _decode(response)[0], created)
                     found.setdefault(subject, []).append(stored)
         return found
 
@@ -411,15 +436,12 @@ class ResponseStore:
 
     def questions_of(self, number: int) -> Questions:
         """The questions kept under a number."""
-        for questions, known in self._ids.items():
-            if known == number:
-                return questions
-        model, kind, asked = self._connection.execute(
-            "SELECT model, kind, asked FROM questions WHERE id = ?", (number,)
-        ).fetchone()
-        questions = Questions(model, kind, tuple(json.loads(asked)))
-        self._ids[questions] = number
-        return questions
+        if number not in self._questions:
+            model, kind, asked = self._connection.execute(
+                "SELECT model, kind, asked FROM questions WHERE id = ?", (number,)
+            ).fetchone()
+            self._questions[number] = Questions(model, kind, tuple(json.loads(asked)))
+        return self._questions[number]
 
     def close(self) -> None:
         """Close the file."""
@@ -433,6 +455,10 @@ class ResponseStore:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self.close()
+
+
+def _hash(text: str) -> hashlib.blake2b:
+    return hashlib.blake2b(text.encode(), digest_size=16)
 
 
 def _as_row(subject: bytes, stored: StoredResponse) -> dict[str, object]:

@@ -109,7 +109,7 @@ def test_a_table_is_labelled_by_the_embedded_model(tiny_pairs, embedded_lm):
     assert pairs["labeling_failures_chosen"][:] == [[]] * 4
 
 
-def test_a_new_wording_of_a_question_is_asked_and_a_new_role_is_not(tiny_pairs, tmp_path):
+def test_a_new_wording_of_a_question_is_asked_and_a_new_role_is_not(tiny_pairs, tmp_path, monkeypatch):
     """What decides an answer is in its key; what does not decide it is not. No dataset fingerprint is."""
     from dataclasses import replace
 
@@ -135,8 +135,17 @@ def test_a_new_wording_of_a_question_is_asked_and_a_new_role_is_not(tiny_pairs, 
         assert len(endpoint.requests) == 14
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(module, "_INSTRUCTIONS", f"{module._INSTRUCTIONS} Think well.")
-            add_features(tiny_pairs, labeler, taxonomy)
+            add_features(tiny_pairs, Labeler("m", base_url=endpoint.url, store=store), taxonomy)
         assert len(endpoint.requests) == 21
+    alone = (200, "Yes", "stop")
+    with Endpoint(alone) as endpoint, ResponseStore(tmp_path / "alone") as store:
+        options = {"base_url": endpoint.url, "store": store, "probabilities": True}
+        for n_requests, wording in ((7, module._ONE_QUESTION), (7, module._ONE_QUESTION), (14, "Yes or no?")):
+            monkeypatch.setattr(module, "_ONE_QUESTION", wording)
+            module._parser.cache_clear()
+            add_features(tiny_pairs, Labeler("m", **options), taxonomy)
+            assert len(endpoint.requests) == n_requests
+    module._parser.cache_clear()
 
 
 def test_a_changed_parser_reads_old_answers_again_without_asking(tiny_pairs, tmp_path, monkeypatch):

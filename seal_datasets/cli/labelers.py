@@ -6,6 +6,7 @@ import argparse
 import os
 import sys
 from pathlib import Path
+from typing import Any
 
 from seal_datasets.cli.options import Verbs, asking_options, names, table_options, verb, write
 from seal_datasets.errors import DataError
@@ -32,6 +33,7 @@ def add(verbs: Verbs) -> None:
     )
     labelers.add_argument("--features", default="", help="features to label, comma-separated (default: the taxonomy's)")
     labelers.add_argument("--taxonomy", default="seal", help="'seal' or a YAML file (default: %(default)s)")
+    labelers.add_argument("--dry-run", action="store_true", help="say what each would be asked and cost, and ask nothing")
     labelers.add_argument("--store", type=Path, help="SQLite file of LM responses (default: beside the output)")
     labelers.add_argument("--seed", type=int, default=0, help="seed of every random draw (default: %(default)s)")
     asking_options(labelers)
@@ -40,7 +42,7 @@ def add(verbs: Verbs) -> None:
 def _run(options: argparse.Namespace) -> int:
     import json
 
-    from seal_datasets.lm import asked_features, run_labelers
+    from seal_datasets.lm import asked_features, plan_labelers, run_labelers
     from seal_datasets.load import load_pairs
     from seal_datasets.settings import AuditSettings
 
@@ -58,17 +60,19 @@ def _run(options: argparse.Namespace) -> int:
     )
     pairs, diagnosis = load_pairs(options.data, split=options.split, limit=options.limit)
     sys.stderr.write(f"{diagnosis}\n")
-    compared = run_labelers(
-        pairs,
-        options.labelers,
-        asked_features(settings),
-        settings,
-        options.store or options.out.with_suffix(".labels.sqlite"),
-        repeat=options.repeat,
-        temperature=options.temperature,
-        pair_ids=_lines(options.pair_ids),
-        api_key=os.environ.get("SEAL_LABELER_API_KEY"),
-    )
+    store = options.store or options.out.with_suffix(".labels.sqlite")
+    arguments = (pairs, options.labelers, asked_features(settings), settings, store)
+    how: dict[str, Any] = {
+        "repeat": options.repeat,
+        "temperature": options.temperature,
+        "pair_ids": _lines(options.pair_ids),
+        "api_key": os.environ.get("SEAL_LABELER_API_KEY"),
+    }
+    if options.dry_run:
+        for line in plan_labelers(*arguments, **how):
+            sys.stdout.write(f"{line}\n")
+        return 0
+    compared = run_labelers(*arguments, **how)
     for line in compared.lines():
         sys.stdout.write(f"{line}\n")
     numbers = options.out.with_suffix(".json")
