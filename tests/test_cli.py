@@ -145,7 +145,9 @@ def test_a_dry_run_says_what_labeling_would_cost_and_asks_nothing(tmp_path, caps
     two = ["--labelers", "gpt-4o-mini@http://127.0.0.1:9/v1", "local:probabilities", "--sample", "5", "--dry-run"]
     assert main(["labelers", str(demo_path()), *two, "--features", "last_response_is_helpful", "--out", str(out)]) == 0
     said = capsys.readouterr().out.splitlines()
-    assert said[0].startswith("labels by gpt-4o-mini: gpt-4o-mini: 10 texts, 0 of them in the store; to ask: 10 requests")
+    assert said[0].startswith(
+        "labels by gpt-4o-mini: gpt-4o-mini: 10 texts, 0 of them in the store; to ask: 10 requests"
+    )
     assert "(P): " in said[1]
     assert "about $0." in said[0]
     remote = ["--rewriter", "http://127.0.0.1:9/v1", "--rewriter-model", "gpt-4o-mini", "--dry-run"]

@@ -33,7 +33,9 @@ def add(verbs: Verbs) -> None:
     )
     labelers.add_argument("--features", default="", help="features to label, comma-separated (default: the taxonomy's)")
     labelers.add_argument("--taxonomy", default="seal", help="'seal' or a YAML file (default: %(default)s)")
-    labelers.add_argument("--dry-run", action="store_true", help="say what each would be asked and cost, and ask nothing")
+    labelers.add_argument(
+        "--dry-run", action="store_true", help="say what each would be asked and cost, and ask nothing"
+    )
     labelers.add_argument("--store", type=Path, help="SQLite file of LM responses (default: beside the output)")
     labelers.add_argument("--seed", type=int, default=0, help="seed of every random draw (default: %(default)s)")
     asking_options(labelers)
