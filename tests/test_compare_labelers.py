@@ -9,6 +9,8 @@ from seal_datasets.demo import demo_path
 from seal_datasets.errors import DataError
 from seal_datasets.gold import add_gold
 from seal_datasets.labeler import Labeler
+from seal_datasets.lm import run_labelers
+from seal_datasets.settings import AuditSettings
 from seal_datasets.taxonomy import load_taxonomy
 from tests.test_labeler import Endpoint
 
@@ -53,6 +55,21 @@ def test_only_listed_pairs_are_asked_about(tiny_pairs):
         with pytest.raises(DataError, match="needs two"):
             compare_labelers(tiny_pairs, {"a": labelers["a"]}, TAXONOMY)
     assert found.table["pair_id"][:] == ["1"]
+
+
+def test_labelers_together_keep_to_one_budget(tiny_pairs, tmp_path):
+    prices = tmp_path / "prices.yaml"
+    prices.write_text("as_of: 2026-01-01\nmodels: {m: {input: 1, output: 1}}\n")
+    usage = {"prompt_tokens": 500, "completion_tokens": 80}
+    settings = AuditSettings(prices=prices, budget=10 * 580e-6, concurrency=1)
+    taxonomy = TAXONOMY.select(["last_response_is_harmless"])
+    with Endpoint((200, json.dumps({"last_response_is_harmless": True}), "stop"), usage=usage) as endpoint:
+        found = run_labelers(
+            tiny_pairs, [f"m@{endpoint.url}"], taxonomy, settings, tmp_path / "s", repeat=2, temperature=0.5
+        )
+        assert 7 < len(endpoint.requests) <= 10  # each would have had the money for all of the 7 texts
+    reasons = {each["reason"] for row in found.table["m #1_labeling_failures_chosen"] for each in row}
+    assert "over_budget" in reasons
 
 
 @pytest.mark.real_lm
