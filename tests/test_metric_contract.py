@@ -1,9 +1,11 @@
 """What every module in metrics/ owes `evaluate` and its users, whatever it measures."""
 
+import ast
 import doctest
 import inspect
 import json
 import re
+import sys
 from pathlib import Path
 
 import evaluate
@@ -79,6 +81,27 @@ def test_script_avoids_what_the_loader_of_evaluate_misreads(name):
     assert all("#" not in line and not line.startswith("from .") for line in imports)
     assert all("," not in line for line in imports if line.startswith("import "))
     assert source.count("evaluate.Metric)") == len(re.findall(r"^class ", source, flags=re.MULTILINE)) == 1
+
+
+def test_loader_of_evaluate_sees_the_imports_that_python_does(name):
+    tree = ast.parse(Path(metric_path(name)).read_text("utf-8"))
+    found = {each.names[0].name if isinstance(each, ast.Import) else each.module for each in tree.body
+             if isinstance(each, ast.Import | ast.ImportFrom)}  # fmt: skip
+    # One line each, no comment taken for an address, nothing hidden by a docstring, and no file to fetch beside it.
+    assert not any(isinstance(each, ast.ImportFrom) and each.level for each in ast.walk(tree))
+    seen = evaluate.loading.get_imports(metric_path(name))
+    assert {("library", each.split(".")[0], each.split(".")[0], None) for each in found} == set(seen)
+    assert {each.split(".")[0] for each in found} == {"datasets", "evaluate", "seal_datasets"}
+
+
+def test_class_that_the_loader_of_evaluate_takes_is_the_metric(metric, name):
+    script = sys.modules[type(metric).__module__]
+    modules = [each for each in vars(script).values()
+               if isinstance(each, type) and issubclass(each, evaluate.EvaluationModule)]  # fmt: skip
+    assert modules == [type(metric)]
+    assert type(metric).__name__ == "".join(word.capitalize() for word in name.split("_"))
+    assert metric.name == name
+    assert type(metric).compute.__doc__  # evaluate adds to it, and fails where there is none
 
 
 def test_declared_features_are_float_columns(metric):
