@@ -1,49 +1,206 @@
-"""The app of each metric's Space, over gradio's own client on the loopback interface."""
+"""The app of a Space: what it guesses and shows, and a real browser that uses it."""
 
+import inspect
 import json
+import shutil
+import time
 
+import evaluate
+import pandas as pd
 import pytest
 
+from seal_datasets import metric_path
 from seal_datasets.errors import DataError
 from seal_datasets.modules import METRICS
-from seal_datasets.space import build_app, compute_on_file
+from seal_datasets.space import _open, build_app, compute
+from seal_datasets.space.columns import INPUTS, guess
+from seal_datasets.space.example import example_table
 
-gradio_client = pytest.importorskip("gradio_client")
+HOSTILE = "<img src=x onerror=document.title='pwned'><script>document.title='pwned'</script>$\\frac{_chosen"
+BROWSERS = ("chromium", "chromium-browser", "google-chrome")
+FLAGS = (
+    "--headless=new", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking",
+    "--disable-component-update", "--disable-sync", "--window-size=1400,1200",
+)  # fmt: skip
 
-ROWS = [{"new_a": 1.0, "new_b": 0.0}, {"new_a": 0.0, "new_b": 2.0}]
-COLUMNS = json.dumps({"chosen_rewards": "new_a", "rejected_rewards": "new_b"})
 
-
-@pytest.fixture
-def table(tmp_path):
-    path = tmp_path / "rewards.jsonl"
-    path.write_text("\n".join(map(json.dumps, ROWS)))
-    return str(path)
+def picked(name, table):
+    return list(guess(name, list(table.columns)).values())
 
 
 @pytest.mark.parametrize("name", METRICS)
-def test_every_metric_has_an_app(name):
-    assert build_app(name).title == name.replace("_", " ")
+def test_every_metric_has_an_example_whose_columns_are_guessed(name):
+    table = example_table()
+    note, numbers, figure, rows, path = compute(name, table, picked(name, table))
+    assert "400 rows" in note
+    assert "seal-number" in numbers
+    assert figure.axes[0].has_data()
+    assert len(rows) >= 1
+    assert all(isinstance(cell, str) for cell in rows.to_numpy().ravel())
+    with open(path, encoding="utf-8") as file:
+        assert len(json.load(file)) > 3
+
+
+def test_columns_of_our_own_tables_are_guessed():
+    columns = ["prompt_id", *(f"{kind}_{side}" for side in ("chosen", "rejected")
+               for kind in ("reward_pre", "reward_post", "reward_status_post", "feature_a", "feature_b"))]  # fmt: skip
+    assert guess("feature_imprint", columns) == {
+        "rewards": "reward_post_{side}", "features": ["feature_a_{side}", "feature_b_{side}"], "groups": "prompt_id",
+    }  # fmt: skip
+    assert guess("alignment_resistance", ["score_chosen", "score_rejected"])["rejected_rewards"] == "score_rejected"
+    assert guess("reward_shift", ["a", "b"])["chosen_rewards"] is None
+    assert guess("labeler_stability", ["a"])["labels"] == []
+
+
+def test_rows_without_a_value_are_left_out_and_counted():
+    table = example_table().copy()
+    table.loc[:9, "reward_post_chosen"] = None
+    note, *_ = compute("alignment_resistance", table, picked("alignment_resistance", table))
+    assert "390 rows; 10 left out because a value is missing" in note
+
+
+@pytest.mark.parametrize(
+    ("columns", "message"),
+    [
+        ([None, "b", None, None, None], "choose a column for: Reward of the chosen response"),
+        (["a", "nowhere", None, None, None], "the table lacks nowhere"),
+        (["a", "empty", None, None, None], "no row has a value in all of a, empty"),
+        (["a", "words", None, None, None], "rejected_rewards row 0"),
+    ],
+)
+def test_mistakes_are_named_in_the_page(columns, message):
+    table = pd.DataFrame({"a": [1.0, 2.0], "b": [0.0, 1.0], "words": ["x", "y"], "empty": [None, None]})
+    shown = compute("alignment_resistance", table, columns)
+    assert message in shown[0]
+    assert "role='alert'" in shown[0]
+    assert shown[1:] == ("", None, None, None)
+
+
+def test_texts_are_never_markup():
+    table = pd.DataFrame({"r_chosen": [1.0] * 4, HOSTILE: [0, 1, 0, 1], "r": [0.0] * 4})
+    shown = compute("alignment_resistance", table, [HOSTILE, "<b>no</b>", None, None, None])
+    assert "<b>" not in shown[0]
+    table = pd.DataFrame({"rewards": [1.0, 2.0, 1.5, 0.0] * 5, HOSTILE: [0, 1, 0, 1] * 5, "groups": [1, 1, 2, 2] * 5})
+    shown = compute("feature_imprint", table, ["rewards", [HOSTILE], "groups"])
+    assert "<img" not in shown[1]
+    shown[2].savefig("/dev/null", format="png")  # no formula in a label that cannot be drawn
+
+
+@pytest.mark.parametrize("name", ["/etc/passwd", "~/.ssh", "./data/rows.jsonl", "tests", "", "plain"])
+def test_a_dataset_named_by_a_visitor_is_never_a_path_of_this_machine(name):
+    with pytest.raises(DataError, match="Hub"):
+        _open(None, name, "", "")
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory):
+    """A headless Chromium with a fresh profile that saves what it downloads in `browser.downloads`."""
+    webdriver = pytest.importorskip("selenium.webdriver")
+    binary = next(filter(None, map(shutil.which, BROWSERS)), None)
+    if binary is None or shutil.which("chromedriver") is None:
+        pytest.skip("no chromium and chromedriver on PATH; on Debian: apt-get install chromium chromium-driver")
+    options = webdriver.ChromeOptions()
+    options.binary_location = binary
+    for flag in (*FLAGS, f"--user-data-dir={tmp_path_factory.mktemp('profile')}"):
+        options.add_argument(flag)
+    downloads = tmp_path_factory.mktemp("downloads")
+    options.add_experimental_option("prefs", {"download.default_directory": str(downloads)})
+    driver = webdriver.Chrome(options=options, service=webdriver.ChromeService(shutil.which("chromedriver")))
+    driver.downloads = downloads
+    yield driver
+    driver.quit()
+
+
+@pytest.fixture(scope="module")
+def page(browser):
+    """The app of feature_imprint in the browser, with its example shown."""
+    app = build_app("feature_imprint")
+    _, url, _ = app.launch(prevent_thread_lock=True, quiet=True, server_name="127.0.0.1")
+    browser.get(url)
+    yield browser
+    app.close()
+
+
+def wait(page, selector, text="", seconds=90):
+    """The first element of a selector that shows the text."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        found = page.execute_script(
+            "return [...document.querySelectorAll(arguments[0])].find(e => e.textContent.includes(arguments[1]))",
+            selector,
+            text,
+        )
+        if found is not None:
+            return found
+        time.sleep(0.2)
+    raise AssertionError(
+        f"nothing at {selector} shows {text!r}; the page says: {page.find_element('tag name', 'body').text}"
+    )
+
+
+def bring(page, path):
+    """Upload a file in place of the one before."""
+    for button in page.find_elements(
+        "css selector", "#upload button[aria-label*='lear'], #upload button[aria-label*='emove']"
+    ):
+        page.execute_script("arguments[0].click()", button)
+    wait(page, "#upload input[type=file]").send_keys(str(path))
 
 
 @pytest.mark.slow
-def test_app_computes_over_http(table):
-    app = build_app("alignment_resistance")
-    _, url, _ = app.launch(prevent_thread_lock=True, quiet=True, server_name="127.0.0.1")
-    try:
-        client = gradio_client.Client(url, verbose=False)
-        found = client.predict(gradio_client.handle_file(table), COLUMNS, "{}", api_name="/compute")
-        assert (found["alignment_resistance"], found["n_pairs"]) == (0.5, 2)
-        with pytest.raises(Exception, match="no table was uploaded"):
-            client.predict(None, COLUMNS, "{}", api_name="/compute")
-    finally:
-        app.close()
+def test_in_a_browser_a_file_is_uploaded_the_figure_is_seen_and_the_json_saved(page, tmp_path):
+    wait(page, "#source", "The example: 400 drawn pairs")
+    wait(page, "#status", "400 rows")
+    image = wait(page, "#figure img")
+    assert page.execute_script("return arguments[0].naturalWidth", image) > 300
+    before = image.get_attribute("src")
+
+    path = tmp_path / "mine.parquet"
+    example_table().head(300).to_parquet(path)
+    bring(page, path)
+    wait(page, "#source", "mine.parquet: 300 rows")
+    wait(page, "#numbers", "600")
+    end = time.monotonic() + 60
+    while (now := wait(page, "#figure img").get_attribute("src")) == before and time.monotonic() < end:
+        time.sleep(0.2)
+    assert now != before
+    wait(page, "#table", "harmless")
+
+    page.execute_script("arguments[0].click()", wait(page, "#download"))
+    end = time.monotonic() + 60
+    while not (saved := list(page.downloads.glob("*.json"))) and time.monotonic() < end:
+        time.sleep(0.2)
+    found = json.loads(saved[0].read_text("utf-8"))
+    assert (found["n_texts"], len(found["imprint"])) == (600, 3)
 
 
-def test_what_a_visitor_types_wrongly_is_named(table):
-    with pytest.raises(DataError, match="columns are not JSON"):
-        compute_on_file("alignment_resistance", table, "{new_a", "{}")
-    with pytest.raises(DataError, match="options must be a JSON object"):
-        compute_on_file("alignment_resistance", table, COLUMNS, "[1]")
-    with pytest.raises(DataError, match="the table lacks chosen"):
-        compute_on_file("alignment_resistance", table, '{"chosen_rewards": "chosen"}', "{}")
+@pytest.mark.slow
+def test_in_a_browser_a_malformed_file_is_an_error_in_the_page(page, tmp_path):
+    path = tmp_path / "broken.jsonl"
+    path.write_text('{"a": 1}\n{"a": \n')
+    bring(page, path)
+    wait(page, "#status [role=alert]", "broken.jsonl")
+
+
+@pytest.mark.slow
+def test_in_a_browser_hostile_texts_stay_texts(page, tmp_path):
+    path = tmp_path / "<b onclick=1>.csv"
+    table = example_table().rename(columns={"feature_harmless_chosen": f"feature_{HOSTILE}",
+                                            "feature_harmless_rejected": f"feature_{HOSTILE[:-6]}rejected"})  # fmt: skip
+    table.to_csv(path, index=False)
+    bring(page, path)
+    wait(page, "#source", "400 rows, 22 columns")
+    wait(page, "#table", "<img src=x")
+    wait(page, "#input-features", "<img src=x")
+    time.sleep(1)
+    assert page.title == "Feature imprint"
+    assert not page.find_elements("css selector", "img[src='x'], #source b")
+
+
+def test_inputs_are_those_of_the_metrics():
+    for name in METRICS:
+        taken = inspect.signature(evaluate.load(metric_path(name))._compute).parameters
+        required = [each for each, value in taken.items() if value.default is inspect.Parameter.empty]
+        ours = {each.name for each in INPUTS[name]}
+        assert ours <= set(taken)
+        assert set(required) - {"feature_names", "target_names", "labeler_names"} <= ours
