@@ -13,10 +13,12 @@ import numpy as np
 import pytest
 import yaml
 from datasets import Dataset, List, Value
+from huggingface_hub import SpaceCard
 
 from seal_datasets import estimate, metric_path
 from seal_datasets.errors import DataError
 from seal_datasets.modules import METRICS
+from tests.hub_double import card_problems
 
 RNG = np.random.default_rng(0)
 N = 60
@@ -73,6 +75,20 @@ def test_folder_is_a_space(name):
     front = yaml.safe_load((folder / "README.md").read_text("utf-8").split("---\n")[1])
     assert (front["sdk"], front["app_file"], front["tags"]) == ("gradio", "app.py", ["evaluate", "metric"])
     assert len(front["description"]) > 30
+
+
+def test_card_is_one_that_the_hub_accepts(name):
+    content = (Path(metric_path(name)).parent / "README.md").read_text("utf-8")
+    assert card_problems(content, "space") == ([], [])
+    data = SpaceCard(content).data
+    assert (data.sdk, data.license, data.pinned) == ("gradio", "mit", False)
+    assert name.split("_")[-1][:-1] in data.title.lower()
+    tested = (Path(__file__).parents[1] / "requirements.lock").read_text("utf-8")
+    assert f"gradio=={data.sdk_version}\n" in tested
+    for section in ("Metric description", "How to use", "Limitations and bias", "Citation"):
+        assert f"\n## {section}\n" in content
+    for section in ("Inputs", "Output values", "Values from the paper", "Examples"):
+        assert f"\n### {section}\n" in content
 
 
 def test_script_avoids_what_the_loader_of_evaluate_misreads(name):

@@ -91,7 +91,10 @@ def build_app(name: str) -> Any:  # noqa: ANN401 - a gradio.Blocks, whose packag
                 found, note = _open(path, dataset, configuration, part)
             except SealError as error:
                 unchanged = [gradio.skip()] * (2 + len(asked))
-                return [*unchanged, _error(error), "", None, None, None]
+                shown = _error(error).replace(
+                    str(path), Path(path or "").name
+                )  # where the app keeps uploads is its own affair
+                return [*unchanged, shown, "", None, None, None]
             offered, picked = choices(list(found.columns)), guess(name, list(found.columns))
             updates = [gradio.update(choices=offered, value=picked[each.name]) for each in asked]
             ready = all(picked[each.name] for each in asked if each.required)
