@@ -12,6 +12,7 @@ from seal_datasets.version import __version__
 
 if TYPE_CHECKING:
     from seal_datasets.audit import run_audit
+    from seal_datasets.compare import compare_audits
     from seal_datasets.errors import DataError, LabelerError, MissingExtraError, ModelError, SealError
     from seal_datasets.featurize import add_features, add_surface_features
     from seal_datasets.labeler import Labeler
@@ -51,6 +52,7 @@ __all__ = [
     "add_round_trips",
     "add_surface_features",
     "audit_own_rewards",
+    "compare_audits",
     "diagnose",
     "install_metrics",
     "load_pairs",
@@ -67,6 +69,7 @@ __all__ = [
 
 _HOMES = {
     "audit": ("run_audit",),
+    "compare": ("compare_audits",),
     "errors": ("DataError", "LabelerError", "MissingExtraError", "ModelError", "SealError"),
     "featurize": ("add_features", "add_surface_features"),
     "labeler": ("Labeler",),

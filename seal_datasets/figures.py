@@ -90,6 +90,55 @@ def draw_figures(results: Mapping[str, Any], table: pd.DataFrame, folder: Path) 
     return drawn
 
 
+def draw_comparison(comparison: Mapping[str, Any], path: Path) -> None:
+    """Draw several audits' estimates side by side, as dots with 95 % intervals.
+
+    Args:
+        comparison (`Mapping[str, Any]`): From `compare_audits`.
+        path (`Path`): PNG file to write.
+
+    Raises:
+        MissingExtraError: matplotlib is not installed.
+    """
+    pyplot = import_extra("matplotlib.pyplot", extra="report", purpose="draw the comparison")
+    names = [each["name"] for each in comparison["audits"]]
+    shares = [row for row in comparison["estimates"] if row["quantity"] != "imprint"]
+    imprints = [row for row in comparison["estimates"] if row["quantity"] == "imprint"]
+    heights = [max(len(rows), 1) * (0.16 + 0.16 * len(names)) + 0.35 for rows in (shares, imprints)]
+    with pyplot.rc_context(_STYLE):
+        figure, panels = pyplot.subplots(
+            2, 1, figsize=(8.4, sum(heights) + 1.3), height_ratios=heights, layout="constrained"
+        )
+        colours = [pyplot.get_cmap("viridis")(0.85 * i / max(len(names) - 1, 1)) for i in range(len(names))]
+        for axes, rows in zip(panels, (shares, imprints), strict=True):
+            for position, row in enumerate(rows):
+                for i, (name, colour) in enumerate(zip(names, colours, strict=True)):
+                    found = row["by_audit"].get(name)
+                    if found is None or found["estimate"] is None:
+                        continue
+                    y = position + (i - (len(names) - 1) / 2) * 0.7 / len(names)
+                    if None not in found["confidence_interval"]:
+                        axes.plot(found["confidence_interval"], [y, y], color=colour, lw=1.6)
+                    axes.plot(found["estimate"], y, "o", color=colour, ms=5.5)
+            labels = {"resistance": "resistance", "robustness": "alignment after rewriting less before: {}"}
+            titles = [labels.get(row["quantity"], "{}").format(row["of"]).replace("_", " ") for row in rows]
+            axes.set_yticks(range(len(rows)), [title.replace("$", r"\$") for title in titles])
+            axes.set_ylim(len(rows) - 0.4, -0.6)
+            axes.axvline(0, color="black", lw=0.8)
+            axes.grid(axis="y", color=GREY, lw=0.5)
+            axes.set_axisbelow(True)
+        panels[0].xaxis.set_major_formatter(lambda value, _: f"{value:.0%}")
+        panels[0].set(title="Alignment", xlabel="share of pairs, 95 % intervals")
+        panels[1].set(
+            title="Feature imprint after training", xlabel="standard deviations of reward per standard deviation"
+        )
+        for name, colour in zip(names, colours, strict=True):
+            panels[0].plot([], [], "o-", color=colour, label=name.replace("$", r"\$"))
+        figure.legend(loc="outside upper right", ncols=min(len(names), 3))
+        figure.savefig(path, metadata={"Software": None})
+        pyplot.close(figure)
+
+
 def _thresholds(results: Mapping[str, Any], table: pd.DataFrame, pyplot: Any) -> Figure | None:  # noqa: ANN401
     presets = results.get("rewrites", {}).get("presets", {})
     if not presets:

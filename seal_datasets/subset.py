@@ -175,7 +175,7 @@ def _mislabelled(pairs: Dataset, features: Sequence[Feature]) -> list[bool | Non
         chosen, rejected = (
             np.column_stack([numbers(frame[column(name, side)]) for name in targets]) for side in schema.SIDES
         )
-        known = ~np.isnan(np.hstack([chosen, rejected])).any(axis=1)
+        known = np.asarray(~np.isnan(np.hstack([chosen, rejected])).any(axis=1), dtype=np.bool_)
         if known.any():
             found = _placed(known, estimate.clearly_rejected(chosen[known], rejected[known]))
             verdict = [before if now is None else now for before, now in zip(verdict, found, strict=True)]

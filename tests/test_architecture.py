@@ -41,7 +41,7 @@ ORDER = [
     {"train", "analyze"},
     {"figures", "analyze_rewrites", "compare_labelers"},
     {"report", "settings"},
-    {"lm", "finish", "subset"},
+    {"lm", "finish", "subset", "compare"},
     {"audit", "own_rewards", "publish"},
     {"cli"},
 ]

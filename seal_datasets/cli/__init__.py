@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 
 from seal_datasets.cli import (
     audit,
+    compare,
     featurize,
     install_metrics,
     labelers,
@@ -22,7 +23,20 @@ from seal_datasets.cli import (
 from seal_datasets.errors import SealError
 from seal_datasets.version import __version__
 
-_VERBS = (audit, featurize, score, rewrite, labelers, train_pair, report, subset, store, install_metrics, publish)
+_VERBS = (
+    audit,
+    featurize,
+    score,
+    rewrite,
+    labelers,
+    train_pair,
+    report,
+    compare,
+    subset,
+    store,
+    install_metrics,
+    publish,
+)
 
 _EXAMPLES = """\
 examples:

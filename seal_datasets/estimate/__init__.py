@@ -15,6 +15,7 @@
 | a label's agreement with gold labels | | `label_accuracy`, `label_error_rates`, `implied_error_rate` |
 | agreement between labelers | | `labeler_stability` |
 | effect of an attribute, by rewriting twice | RATE | `treatment_effect` |
+| difference of independent estimates | Wald, Cochran | `compare_estimates` |
 | what a labeler's probabilities are worth | Platt | `calibrate_probabilities` |
 | imprints from labels with errors | DSL, MC-SIMEX | `corrected_imprint`, `simex_imprint`, `label_error_curve` |
 """
@@ -42,6 +43,7 @@ from seal_datasets.estimate.balance import (
     spoiler_balance,
 )
 from seal_datasets.estimate.calibration import Calibration, calibrate_probabilities, implied_rates
+from seal_datasets.estimate.comparison import Difference, EstimateComparison, compare_estimates
 from seal_datasets.estimate.drivers import BinaryRow, Driver, MisalignmentDrivers, misalignment_drivers
 from seal_datasets.estimate.imprint import (
     BlockTest,
@@ -110,9 +112,11 @@ __all__ = [
     "Contrast",
     "CorrectedImprint",
     "CorrectedRow",
+    "Difference",
     "Driver",
     "ErrorCurve",
     "ErrorRates",
+    "EstimateComparison",
     "FeatureChange",
     "FeatureImprint",
     "ImprintRow",
@@ -147,6 +151,7 @@ __all__ = [
     "alignment_resistance",
     "alignment_robustness",
     "clearly_rejected",
+    "compare_estimates",
     "corrected_imprint",
     "feature_imprint",
     "implied_error_rate",
