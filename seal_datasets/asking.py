@@ -25,6 +25,7 @@ FORMATS = ("json_schema", "json_object", "text")
 
 _FEWEST_TO_JUDGE = 50
 _PLAN_CHUNK = 1000
+_MOST_PUT_OFF = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,8 +172,13 @@ class Asker:
     def _open_jobs(
         self, jobs: Iterator[Job], under_way: set[bytes], progress: Callable[[int], object]
     ) -> Iterator[tuple[Job, bool]]:
-        """Jobs about which something is to be asked, each with whether we could claim it."""
-        while chunk := list(islice(jobs, max(64, 4 * self.client.concurrency))):
+        """Jobs about which something is to be asked, each with whether we could claim it.
+
+        What another process is asking about is looked at again with the next jobs, and awaited when there is nothing else.
+        """
+        size = max(64, 4 * self.client.concurrency)
+        others: list[Job] = []
+        while chunk := [*others, *(fresh := list(islice(jobs, size if len(others) < _MOST_PUT_OFF else 0)))]:
             by_subject = {job.subject: job for job in chunk}
             stored = self.store.get_many(list(by_subject))
             open_ = {
@@ -181,10 +187,16 @@ class Asker:
                 if subject not in under_way and self._next(job, stored.get(subject, []))
             }
             progress(len(chunk) - len(open_))
-            under_way.update(open_)
             ours = self.store.claim(list(open_)) if open_ else set()
-            for subject in sorted(open_, key=lambda each: each not in ours):  # those of other processes last
-                yield open_[subject], subject in ours
+            others = [job for subject, job in open_.items() if subject not in ours]
+            under_way.update(ours)
+            for subject, job in open_.items():
+                if subject in ours:
+                    yield job, True
+            if not ours and not fresh:
+                under_way.update(job.subject for job in others)
+                while others:
+                    yield others.pop(0), False
 
     async def _ask_one(self, job: Job) -> None:
         stored = self.store.get(job.subject)

@@ -119,15 +119,10 @@ def label_pairs(
         labeler = _labeler(settings, store, endpoint, api_key)
         pairs = add_features(pairs, labeler, taxonomy, pair_ids=sample)
         spent = _spent(store, settings)
-    failures = Counter(
-        failure["reason"]
-        for side in schema.SIDES
-        for row in pairs[schema.failures_column(side)]
-        for failure in row
-        if failure["reason"] != "not_sampled"
+    _say(
+        f"    {labeler.n_requests:,} requests; the store held {found:,} responses before; "
+        f"labels missing: {_missing(pairs)}"
     )
-    missing = ", ".join(f"{reason} {count:,}" for reason, count in failures.most_common()) or "none"
-    _say(f"    {labeler.n_requests:,} requests; the store held {found:,} responses before; labels missing: {missing}")
     _say(
         f"    {labeler.budget.usage}, {_dollars(labeler.budget.spent)}; with all the store holds: {spent['responses']}"
     )
@@ -137,6 +132,18 @@ def label_pairs(
         "prompt_version": PROMPT_VERSION,
         "n_pairs_sampled": None if sample is None else len(sample),
     }
+
+
+def _missing(pairs: Dataset, prefix: str = "") -> str:
+    """How many labels are missing, for each reason."""
+    failures = Counter(
+        failure["reason"]
+        for side in schema.SIDES
+        for row in pairs[f"{prefix}{schema.failures_column(side)}"]
+        for failure in row
+        if failure["reason"] != NOT_SAMPLED
+    )
+    return ", ".join(f"{reason} {count:,}" for reason, count in failures.most_common()) or "none"
 
 
 def plan_labels(
@@ -259,7 +266,11 @@ def run_labelers(
             return open_endpoints.enter_context(open_endpoint(server, model))
 
         asked = _labelers(labelers, settings, store, opened, repeat, temperature, api_key)
-        return compare_labelers(pairs, asked, taxonomy, pair_ids=ids)
+        compared = compare_labelers(pairs, asked, taxonomy, pair_ids=ids)
+    for name, each in asked.items():
+        _say(f"    {name}: {each.budget.usage}, {_dollars(each.budget.spent)}; labels missing: "
+             f"{_missing(compared.table, f'{name}_')}")  # fmt: skip
+    return compared
 
 
 def plan_labelers(

@@ -57,7 +57,7 @@ def test_only_listed_pairs_are_asked_about(tiny_pairs):
     assert found.table["pair_id"][:] == ["1"]
 
 
-def test_labelers_together_keep_to_one_budget(tiny_pairs, tmp_path):
+def test_labelers_together_keep_to_one_budget(tiny_pairs, tmp_path, capsys):
     prices = tmp_path / "prices.yaml"
     prices.write_text("as_of: 2026-01-01\nmodels: {m: {input: 1, output: 1}}\n")
     usage = {"prompt_tokens": 500, "completion_tokens": 80}
@@ -70,6 +70,10 @@ def test_labelers_together_keep_to_one_budget(tiny_pairs, tmp_path):
         assert 7 < len(endpoint.requests) <= 10  # each would have had the money for all of the 7 texts
     reasons = {each["reason"] for row in found.table["m #1_labeling_failures_chosen"] for each in row}
     assert "over_budget" in reasons
+    said = capsys.readouterr().err
+    assert "m #0: 7 requests, 3,500 tokens sent, 560 written, $0.0041; labels missing: no_text 1" in said
+    assert "m #1: " in said
+    assert "over_budget" in said
 
 
 @pytest.mark.real_lm

@@ -4,6 +4,8 @@ The scripted endpoint is a double: it exists because a healthy server cannot be 
 """
 
 import json
+import os
+import platform
 import random
 import subprocess
 import sys
@@ -311,6 +313,24 @@ def test_two_processes_on_one_store_share_the_work(tmp_path):
         children = [subprocess.Popen(command) for _ in range(2)]
         assert [child.wait(60) for child in children] == [0, 0]
         assert len(endpoint.requests) == 300
+
+
+def test_what_another_process_asks_about_does_not_hold_up_the_rest(tmp_path):
+    texts = [Text("p", str(number)) for number in range(200)]
+    with Endpoint((200, GOOD, "stop")) as endpoint, ResponseStore(tmp_path / "s") as store:
+        labeler = Labeler("m", base_url=endpoint.url, store=store, concurrency=2)
+        held = [labeler._subject(text) for text in texts[:100]]
+        with ResponseStore(tmp_path / "s") as other:
+            other._owner = f"{platform.node()}:{os.getppid()}"  # a process that lives
+            assert len(other.claim(held)) == 100
+            asking = threading.Thread(target=labeler.ask, args=(texts, TAXONOMY))
+            asking.start()
+            while len(store) < 100:
+                time.sleep(0.01)
+            assert not store.get_many(held)
+            other.release(held)
+            asking.join(60)
+        assert len(store) == len(endpoint.requests) == 200
 
 
 @pytest.mark.real_lm
