@@ -27,8 +27,10 @@ from transformers import AutoModelForSequenceClassification, AutoTokenizer, PreT
 from seal_datasets import schema
 from seal_datasets.cards import render_card
 from seal_datasets.errors import DataError, import_extra
+from seal_datasets.estimate import AlignmentResistance, alignment_resistance
 from seal_datasets.load import UNUSABLE
-from seal_datasets.rewards import Encoder, Exchange, exchange
+from seal_datasets.rewards import Encoder, Exchange, RewardModel, ScoreStore, exchange
+from seal_datasets.score import add_rewards
 
 _MIN_PROMPTS = 10
 
@@ -114,6 +116,51 @@ def train_pair(pairs: Dataset, out: str | Path, settings: TrainingSettings | Non
         _train(contrasts, backbone, out / "pre", settings, settings.pre_epochs, record)
         _train([*preferences, *contrasts], str(out / "pre"), out / "post", settings, settings.post_epochs, record)
     return TrainedPair(out / "pre", out / "post", frozenset(heldout), len(preferences))
+
+
+def measure_pair(pairs: Dataset, trained: TrainedPair) -> dict[str, dict[str, AlignmentResistance]]:
+    """Score all usable pairs with both models, and write into their folders how often they prefer the chosen response.
+
+    Args:
+        pairs (`Dataset`): The pairs that `train_pair` was given.
+        trained (`TrainedPair`): What it returned.
+
+    Returns:
+        `dict[str, dict[str, AlignmentResistance]]`: By `train` or `heldout`, by `pre` or `post`: the alignment score, which is
+        the accuracy, with its interval.
+    """
+    usable = pairs.select(
+        [index for index, problems in enumerate(pairs[schema.PROBLEMS]) if not UNUSABLE.intersection(problems)]
+    )
+    folders = {"pre": trained.pre, "post": trained.post}
+    models = {name: RewardModel(folder, over_length="truncate") for name, folder in folders.items()}
+    with ScoreStore(trained.post.parent / "rewards") as store:
+        table = add_rewards(usable, models, store=store).with_format("pandas")
+    rewards = table[:]
+    unseen = rewards[schema.PROMPT_ID].isin(trained.heldout_prompts)
+    found: dict[str, dict[str, AlignmentResistance]] = {}
+    for part, rows in (("train", rewards[~unseen]), ("heldout", rewards[unseen])):
+        columns = {name: [schema.reward_column(name, side) for side in schema.SIDES] for name in models}
+        scored = rows.dropna(subset=[column for each in columns.values() for column in each])
+        found[part] = {
+            name: alignment_resistance(scored[chosen], scored[rejected], groups=scored[schema.PROMPT_ID])
+            for name, (chosen, rejected) in columns.items()
+        }
+    for name, folder in folders.items():
+        record = json.loads((folder / "training.json").read_text("utf-8"))
+        _write_card(folder, {**record, "n_pairs": trained.n_train_pairs}, {part: found[part][name] for part in found})
+    return found
+
+
+def _write_card(folder: Path, record: dict[str, Any], accuracy: dict[str, AlignmentResistance]) -> None:
+    card = render_card(
+        "reward_model_card.md",
+        title=f"SEAL reward model ({folder.name})",
+        role=folder.name,
+        accuracy=accuracy,
+        **record,
+    )
+    (folder / "README.md").write_text(card, "utf-8")
 
 
 def heldout_prompts(prompt_ids: Sequence[str], share: float, seed: int) -> set[str]:
@@ -203,10 +250,7 @@ def _train(
     started = sorted(out.glob("checkpoint-*"))
     trainer.train(resume_from_checkpoint=str(started[-1]) if started else None)
     trainer.save_model(str(out))
-    card = render_card(
-        "reward_model_card.md", title=f"SEAL reward model ({out.name})", role=out.name, n_pairs=len(examples), **record
-    )
-    (out / "README.md").write_text(card, "utf-8")
+    _write_card(out, {**record, "n_pairs": len(examples)}, {})
     done.write_text(json.dumps(record, indent=2), "utf-8")
     # What only a resumed training needs, much of it pickled.
     for checkpoint in out.glob("checkpoint-*"):

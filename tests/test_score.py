@@ -10,8 +10,8 @@ from datasets import Dataset, IterableDataset
 from seal_datasets import schema
 from seal_datasets.errors import DataError
 from seal_datasets.load import load_pairs
-from seal_datasets.rewards import Exchange, RewardModel
-from seal_datasets.score import add_rewards, reward_columns
+from seal_datasets.rewards import Exchange, RewardModel, ScoreStore
+from seal_datasets.score import add_rewards, reward_columns, write_rewards
 
 ROOT = Path(__file__).parents[1]
 # Another batch composition pads differently and sums float32 in another order.
@@ -72,27 +72,102 @@ def test_a_name_that_cannot_be_a_column_is_refused(tiny_pairs, reward_models):
         add_rewards(tiny_pairs, {"my model": RewardModel(reward_models["pre"])})
 
 
+def test_models_that_encode_alike_share_the_encoding(tiny_pairs, reward_models, monkeypatch):
+    models = {name: RewardModel(reward_models[name]) for name in ("pre", "post")}
+    apart = {name: add_rewards(tiny_pairs, {name: model}) for name, model in models.items()}
+    monkeypatch.setattr(models["post"], "encode", None)
+    both = add_rewards(tiny_pairs, models)
+    for name, table in apart.items():
+        for column in reward_columns(name):
+            assert both[column][:] == table[column][:]
+
+
+def test_parts_hold_every_row_in_order_and_are_whole(tiny_pairs, reward_models, tmp_path):
+    models = {"post": RewardModel(reward_models["post"])}
+    expected = add_rewards(tiny_pairs, models)
+    for number, pairs in enumerate((tiny_pairs, tiny_pairs.to_iterable_dataset())):
+        out = tmp_path / str(number)
+        files = write_rewards(pairs, models, out, window=2, rows_per_file=2)
+        assert [path.name for path in files] == ["part-00000.parquet", "part-00001.parquet"] == sorted(os.listdir(out))
+        found = Dataset.from_parquet([str(path) for path in files], cache_dir=str(tmp_path / "cache"))
+        assert found.features == expected.features
+        assert found[schema.PAIR_ID][:] == expected[schema.PAIR_ID][:]
+        assert found["reward_post_chosen"][:] == pytest.approx(expected["reward_post_chosen"][:], abs=PADDING_JITTER)
+        assert found["reward_status_post_rejected"][:] == expected["reward_status_post_rejected"][:]
+    (tmp_path / "0" / "mine.parquet").write_text("")
+    with pytest.raises(DataError, match=r"holds mine\.parquet, which is none of these files"):
+        write_rewards(tiny_pairs, models, tmp_path / "0")
+
+
+def test_a_window_is_all_that_is_held(reward_models):
+    """Rows are read as they are scored: never more than three windows ahead of what was written."""
+    from seal_datasets.score import _score_windows
+
+    read = []
+
+    def windows():
+        for number in range(10):
+            read.append(number)
+            columns = {
+                "prompt": [f"p{number}"],
+                "conversation": [[]],
+                "rejected_prompt": [None],
+                "rejected_conversation": [None],
+            }
+            yield {**columns, "chosen": ["yes"], "rejected": ["no"]}
+
+    model = RewardModel(reward_models["post"])
+    for number, _ in enumerate(_score_windows(windows(), {"rm": model}, None, int)):
+        assert len(read) <= number + 3
+    assert len(read) == 10
+
+
 @pytest.mark.slow
-def test_two_processes_give_the_same_table_as_one(tmp_path, reward_models):
+def test_one_two_and_three_processes_give_the_same_table(tmp_path, reward_models):
     data = tmp_path / "pairs.jsonl"
-    rows = [{"prompt": f"Question {n}?", "chosen": "yes " * (n + 1), "rejected": f"no {n}"} for n in range(7)]
+    rows = [{"prompt": f"Question {n % 5}?", "chosen": "yes " * (n + 1), "rejected": f"no {n}"} for n in range(11)]
     data.write_text("\n".join(map(json.dumps, rows)))
     tables = []
-    for processes in (1, 2):
+    for processes in (1, 2, 3):
         out = tmp_path / f"scored{processes}.parquet"
-        command = [
-            sys.executable, "-m", "accelerate.commands.launch", "--cpu", "--num_processes", str(processes),
-            "--num_machines", "1", "--mixed_precision", "no", "--dynamo_backend", "no", "--main_process_port", "0",
-            str(ROOT / "scripts" / "score.py"), str(data), "--model", f"rm={reward_models['post']}", "--out", str(out),
-        ]  # fmt: skip
-        environment = {**os.environ, "HF_HOME": str(tmp_path / "hf"), "OMP_NUM_THREADS": "1"}
-        finished = subprocess.run(command, capture_output=True, text=True, check=False, env=environment, timeout=300)
+        finished = launch(processes, data, reward_models["post"], out, tmp_path)
         assert finished.returncode == 0, finished.stderr[-2000:]
         tables.append(Dataset.from_parquet(str(out), cache_dir=str(tmp_path / f"cache{processes}")))
-    one, two = tables
-    assert one.column_names == two.column_names
-    assert one[schema.PAIR_ID][:] == two[schema.PAIR_ID][:]
-    for column in reward_columns("rm"):
-        assert two[column][:] == (
-            pytest.approx(one[column][:], abs=PADDING_JITTER) if "status" not in column else one[column][:]
-        )
+    for table in tables[1:]:
+        assert table.column_names == tables[0].column_names
+        assert table[schema.PAIR_ID][:] == tables[0][schema.PAIR_ID][:]
+        for column in reward_columns("rm"):
+            one, other = tables[0][column][:], table[column][:]
+            assert other == (one if "status" in column else pytest.approx(one, abs=PADDING_JITTER))
+    with ScoreStore(tmp_path / "scored3.rewards", writer=9) as store:
+        assert len(store) == 22
+        assert len(list((tmp_path / "scored3.rewards").glob("*.sqlite"))) == 4  # one of each process, and ours
+
+
+def launch(processes, data, model, out, folder, *more):
+    command = [
+        sys.executable, "-m", "accelerate.commands.launch", "--cpu", "--num_processes", str(processes),
+        "--num_machines", "1", "--mixed_precision", "no", "--dynamo_backend", "no", "--main_process_port", "0",
+        str(ROOT / "scripts" / "score.py"), str(data), "--model", f"rm={model}", "--out", str(out), *more,
+    ]  # fmt: skip
+    environment = {**os.environ, "HF_HOME": str(folder / "hf"), "OMP_NUM_THREADS": "1"}
+    return subprocess.run(command, capture_output=True, text=True, check=False, env=environment, timeout=600)
+
+
+@pytest.mark.slow
+def test_a_process_that_dies_is_reported_and_the_rest_go_on_in_the_next_run(tmp_path, reward_models):
+    rows = [{"prompt": f"Question {n}?", "chosen": f"yes {n}", "rejected": f"no {n}"} for n in range(12)]
+    rows[9]["chosen"] = "word " * 600  # in the second window, one process meets a text that is too long
+    data = tmp_path / "pairs.jsonl"
+    data.write_text("\n".join(map(json.dumps, rows)))
+    out = tmp_path / "scored.parquet"
+    finished = launch(2, data, reward_models["post"], out, tmp_path, "--window", "4")
+    assert finished.returncode != 0
+    assert "the model takes 512" in finished.stderr
+    assert not out.exists()
+    with ScoreStore(tmp_path / "scored.rewards", writer=9) as store:
+        kept = len(store)
+    assert 0 < kept < 24
+    finished = launch(1, data, reward_models["post"], out, tmp_path, "--window", "4", "--over-length", "skip")
+    assert finished.returncode == 0, finished.stderr[-2000:]
+    assert Dataset.from_parquet(str(out), cache_dir=str(tmp_path / "c"))["reward_status_rm_chosen"][9] == "too_long"

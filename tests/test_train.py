@@ -8,7 +8,7 @@ from seal_datasets import schema
 from seal_datasets.errors import DataError
 from seal_datasets.load import load_pairs
 from seal_datasets.rewards import Exchange, RewardModel
-from seal_datasets.train import TrainingSettings, _contrasts, heldout_prompts, train_pair
+from seal_datasets.train import TrainingSettings, _contrasts, heldout_prompts, measure_pair, train_pair
 
 SETTINGS = TrainingSettings(pre_epochs=1, post_epochs=12, batch_size=8, learning_rate=1e-4, max_length=64)
 
@@ -66,6 +66,15 @@ def test_the_post_model_learns_the_preference_and_the_pre_model_does_not_know_it
         )
         margin = sum(c - r for c, r in zip(chosen, rejected, strict=True)) / len(unseen)
         assert (margin > 0.5) is learned
+
+
+@pytest.mark.slow
+def test_accuracy_on_held_out_pairs_is_measured_and_stands_in_the_cards(trained, taught_pairs):
+    found = measure_pair(taught_pairs, trained)
+    assert (found["train"]["post"].n_pairs, found["heldout"]["post"].n_pairs) == (32, 8)
+    assert found["heldout"]["post"].alignment_score == 1.0 > found["heldout"]["pre"].alignment_score
+    card = (trained.post / "README.md").read_text()
+    assert "| pairs of held-out prompts | 8 | 1.000 |" in card
 
 
 @pytest.mark.slow

@@ -44,6 +44,8 @@ def add(verbs: Verbs) -> None:
     score.add_argument(
         "--tokens-per-batch", type=int, help="tokens of a batch, padding included; fewer where memory runs out"
     )
+    score.add_argument("--window", type=int, default=2048, help="rows within which texts are sorted by length and dealt to "
+                       "processes (default: %(default)s)")  # fmt: skip
     score.add_argument("--allow-pickle", action="store_true", help="read weights from pickle files, which can run code")
     score.add_argument("--allow-remote-code", action="store_true", help="run code that comes with the model")
 
@@ -84,10 +86,12 @@ def _run(options: argparse.Namespace) -> int:
     folder = options.store or options.out.with_name(f"{options.out.stem}.rewards")
     with ScoreStore(folder, writer=state.process_index) as store:
         if to_folder or isinstance(pairs, IterableDataset):
-            files = write_rewards(pairs, models, options.out, store=store, rows_per_file=options.rows_per_file)
+            files = write_rewards(
+                pairs, models, options.out, store=store, window=options.window, rows_per_file=options.rows_per_file
+            )
             sys.stdout.write("".join(f"{path}\n" for path in files) if state.is_main_process else "")
             return 0
-        pairs = add_rewards(pairs, models, store=store)
+        pairs = add_rewards(pairs, models, store=store, window=options.window)
     return write(pairs, options.out) if state.is_main_process else 0
 
 

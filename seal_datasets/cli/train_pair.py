@@ -22,10 +22,17 @@ def add(verbs: Verbs) -> None:
 
 def _run(options: argparse.Namespace) -> int:
     from seal_datasets.load import load_pairs
-    from seal_datasets.train import TrainingSettings, train_pair
+    from seal_datasets.train import TrainingSettings, measure_pair, train_pair
 
     pairs, diagnosis = load_pairs(options.data, split=options.split, limit=options.limit)
     sys.stderr.write(f"{diagnosis}\n")
     trained = train_pair(pairs, options.out, training_settings(options, TrainingSettings()))
+    for part, found in measure_pair(pairs, trained).items():
+        for name, accuracy in found.items():
+            low, high = (1.0 - bound for bound in reversed(accuracy.cluster_interval or accuracy.confidence_interval))
+            sys.stderr.write(
+                f"{name}, {'held-out' if part == 'heldout' else 'training'} pairs ({accuracy.n_pairs:,}): prefers the chosen "
+                f"response in {accuracy.alignment_score:.1%} ({low:.1%} to {high:.1%})\n"
+            )
     sys.stdout.write(f"{trained.pre}\n{trained.post}\n")
     return 0

@@ -129,7 +129,7 @@ class RewardModel(Scorer):
         """See `Scorer`; the longest texts come first, and a batch is computed while the one before is read."""
         if self.packs:
             ids = [each.inputs["input_ids"] for each in encoded]
-            trees = plant(ids)
+            trees = plant(ids, self.tokens_per_batch)
             rows = token_rows([tree.n_tokens(ids) for tree in trees], self.tokens_per_batch)
             work = [[trees[each] for each in row] for row in rows]
             yield from run_batches(work, lambda batch: self._packed(ids, batch))

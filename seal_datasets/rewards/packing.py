@@ -21,6 +21,7 @@ from transformers.modeling_layers import GenericForSequenceClassification
 ATTENTION = "seal_trees"
 
 _KEEPS_MOST = 0.8
+_WORTH_SHARING = 8
 _CHECK_TOKENS = 12
 _CHECK_TOLERANCE = 1e-4
 
@@ -52,11 +53,12 @@ class _Span:
     rest: tuple[tuple[int, int, torch.Tensor], ...]
 
 
-def plant(ids: Sequence[Sequence[int]]) -> list[Tree]:
+def plant(ids: Sequence[Sequence[int]], budget: int) -> list[Tree]:
     """Find the texts that share a beginning, so that few tokens go through the model.
 
     Args:
         ids (`Sequence[Sequence[int]]`): Tokens of each text.
+        budget (`int`): Tokens of a tree of several texts at most.
 
     Returns:
         `list[Tree]`: Every text is in one of them.
@@ -64,8 +66,9 @@ def plant(ids: Sequence[Sequence[int]]) -> list[Tree]:
     Example:
 
     ```python
-    >>> plant([[1, 2, 3, 7], [5, 5], [1, 2, 3, 8, 9]])
-    [Tree(n_shared=3, texts=[0, 2]), Tree(n_shared=2, texts=[1])]
+    >>> prompt = [1, 2, 3, 4, 5, 6, 7, 8, 9]
+    >>> plant([[*prompt, 11], [5, 5], [*prompt, 12, 13]], budget=100)
+    [Tree(n_shared=9, texts=[0, 2]), Tree(n_shared=2, texts=[1])]
 
     ```
     """
@@ -76,15 +79,21 @@ def plant(ids: Sequence[Sequence[int]]) -> list[Tree]:
     for rank, text in enumerate(order):
         before = shared[rank - 1] if rank else 0
         behind = shared[rank] if rank < len(shared) else 0
-        tree = trees[-1] if trees else None
-        # Every text keeps a token of its own, which its logit is read from.
-        common = min(before, len(ids[text]) - 1, *((len(ids[each]) - 1 for each in tree.texts) if tree else ()))
-        if tree and common and (before >= behind if len(tree.texts) == 1 else common >= _KEEPS_MOST * tree.n_shared):
-            tree.n_shared = common if len(tree.texts) == 1 else min(common, tree.n_shared)
-            tree.texts.append(text)
+        grown = _with(trees[-1], text, ids, before) if trees else None
+        nearest = before >= behind or (trees and len(trees[-1].texts) > 1)
+        if grown is not None and nearest and grown.n_tokens(ids) <= budget:
+            trees[-1] = grown
         else:
             trees.append(Tree(len(ids[text]), [text]))
     return trees
+
+
+def _with(tree: Tree, text: int, ids: Sequence[Sequence[int]], n_common: int) -> Tree | None:
+    """A tree with one more text, where that saves more than it spoils."""
+    # Every text keeps a token of its own, which its logit is read from.
+    n_shared = min(n_common, *(len(ids[each]) - 1 for each in (text, *tree.texts)))
+    spoils = len(tree.texts) > 1 and n_shared < _KEEPS_MOST * tree.n_shared
+    return None if n_shared < _WORTH_SHARING or spoils else Tree(min(n_shared, tree.n_shared), [*tree.texts, text])
 
 
 def can_pack(model: PreTrainedModel, max_length: int) -> bool:
@@ -205,18 +214,19 @@ AttentionInterface.register(ATTENTION, _tree_attention)
 def _gives_its_own_logits(model: PreTrainedModel) -> bool:
     vocabulary = model.config.get_text_config().vocab_size
     numbers = [(7 * each + 3) % vocabulary for each in range(2 * _CHECK_TOKENS)]
-    ids = [numbers[:_CHECK_TOKENS], numbers[: _CHECK_TOKENS // 2] + numbers[_CHECK_TOKENS + 3 :]]
+    ids = [numbers[: _CHECK_TOKENS + 4], numbers[:_CHECK_TOKENS] + numbers[_CHECK_TOKENS + 7 :]]
+    trees = plant(ids, budget=len(numbers) * 2)
     before = model.config._attn_implementation
     with torch.inference_mode():
         alone = [model(input_ids=torch.tensor([each], device=model.device)).logits for each in ids]
         model.set_attn_implementation(ATTENTION)
         try:
-            together = packed_logits(model, ids, plant(ids))
+            together = packed_logits(model, ids, trees)
         except (TypeError, RuntimeError):
             return False
         finally:
             model.set_attn_implementation(before)
-    order = list(chain.from_iterable(tree.texts for tree in plant(ids)))
+    order = list(chain.from_iterable(tree.texts for tree in trees))
     expected = torch.cat([alone[each] for each in order]).float()
     exactness = _CHECK_TOLERANCE if model.dtype == torch.float32 else 0.1
     return bool(torch.allclose(together.float(), expected, atol=exactness * (1.0 + float(expected.abs().max()))))

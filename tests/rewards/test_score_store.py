@@ -1,0 +1,107 @@
+"""Rewards kept by content: shared by processes, found after a crash, refused on a full disk."""
+
+import json
+import sqlite3
+import subprocess
+import sys
+import time
+
+import pytest
+
+from seal_datasets.errors import DataError
+from seal_datasets.rewards import RewardModel, ScoreStore
+from tests.rewards.test_classifier import EXCHANGES
+
+MODEL = b"m" * 16
+
+
+def test_what_one_process_kept_every_other_finds(tmp_path):
+    with ScoreStore(tmp_path, writer=0) as first, ScoreStore(tmp_path, writer=1) as second:
+        first.put(MODEL, {b"a": 1.5, b"b": -2.0})
+        second.put(MODEL, {b"c": 0.25})
+    with ScoreStore(tmp_path, writer=7) as third:
+        assert third.get(MODEL, [b"a", b"b", b"c", b"d"]) == {b"a": 1.5, b"b": -2.0, b"c": 0.25}
+        assert third.get(b"another model", [b"a"]) == {}
+        assert len(third) == 3
+
+
+def test_what_is_no_number_is_not_kept(tmp_path):
+    with ScoreStore(tmp_path) as store:
+        store.put(MODEL, {b"a": float("nan"), b"b": float("inf"), b"c": 1.0})
+        assert store.get(MODEL, [b"a", b"b", b"c"]) == {b"c": 1.0}
+
+
+def test_a_rerun_computes_nothing_and_other_weights_everything(tmp_path, reward_models, monkeypatch):
+    with ScoreStore(tmp_path) as store:
+        first = RewardModel(reward_models["post"]).score(EXCHANGES, store=store)
+        assert len(store) == 4  # two of the five texts are the same
+        model = RewardModel(reward_models["post"], over_length="truncate")  # decides nothing about short texts
+        monkeypatch.setattr(model, "_padded", None)
+        assert model.score(EXCHANGES, store=store) == first
+        RewardModel(reward_models["pre"]).score(EXCHANGES, store=store)
+        assert len(store) == 8
+
+
+def test_a_full_disk_is_said_and_what_was_kept_is_safe(tmp_path):
+    with ScoreStore(tmp_path) as store:
+        store.put(MODEL, {b"a": 1.0})
+        store._own.execute("PRAGMA max_page_count = 3")  # SQLite's own limit, as a disk that is full would set it
+        with pytest.raises(DataError, match="can no longer be kept"):
+            store.put(MODEL, {bytes([n % 256]) * 300 + str(n).encode(): 1.0 for n in range(500)})
+        assert store.get(MODEL, [b"a"]) == {b"a": 1.0}
+
+
+def test_a_folder_that_cannot_be_written_is_named(tmp_path):
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(DataError, match="choose a folder that can be written"):
+        ScoreStore(tmp_path / "file")
+
+
+KILLED = """
+import sys, time
+from seal_datasets.rewards import RewardModel, ScoreStore
+from seal_datasets.score import write_rewards
+from seal_datasets.load import load_pairs
+pairs, _ = load_pairs(sys.argv[1])
+model = RewardModel(sys.argv[2], tokens_per_batch=256)
+with ScoreStore(sys.argv[3] + "/rewards") as store:
+    print("ready", flush=True)
+    write_rewards(pairs, {"rm": model}, sys.argv[3] + "/out", store=store, window=16)
+"""
+
+
+@pytest.mark.slow
+def test_killed_at_any_moment_it_goes_on_and_ends_as_if_it_had_not_been(tmp_path, reward_models):
+    from datasets import load_dataset
+
+    rows = [{"prompt": f"Question {n}?", "chosen": "yes " * (n % 40 + 1), "rejected": f"no {n}"} for n in range(200)]
+    data = tmp_path / "pairs.jsonl"
+    data.write_text("\n".join(map(json.dumps, rows)))
+    kept = []
+    for seconds in (0.3, 0.6, None):
+        command = [sys.executable, "-c", KILLED, str(data), reward_models["post"], str(tmp_path)]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as child:
+            assert child.stdout.readline() == "ready\n"
+            if seconds is not None:
+                time.sleep(seconds)
+                child.kill()
+            child.wait()
+        with sqlite3.connect(tmp_path / "rewards" / "scores-00000.sqlite") as store:
+            kept.append(store.execute("SELECT COUNT(*) FROM scores").fetchone()[0])
+    assert kept == sorted(kept)
+    assert kept[-1] == len(
+        {text for row in rows for text in ((row["prompt"], row["chosen"]), (row["prompt"], row["rejected"]))}
+    )
+    files = sorted((tmp_path / "out").iterdir())
+    assert [path.name for path in files] == ["part-00000.parquet"]
+    table = load_dataset(
+        "parquet", data_files=[str(path) for path in files], split="train", cache_dir=str(tmp_path / "c")
+    )
+    fresh = RewardModel(reward_models["post"])
+    from seal_datasets.load import load_pairs
+    from seal_datasets.score import add_rewards
+
+    pairs, _ = load_pairs(str(data))
+    expected = add_rewards(pairs, {"rm": fresh})
+    for column in ("reward_rm_chosen", "reward_rm_rejected"):
+        assert table[column][:] == pytest.approx(expected[column][:], abs=1e-5)
