@@ -46,6 +46,10 @@ SHAPES = (
 )
 
 
+def _short(number: float) -> str:
+    return f"{number:,.0f}" if number >= 100.0 else f"{number:.2g}"
+
+
 def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -67,7 +71,7 @@ def main() -> None:
                 hours, device = gpu_hours / options.gpus, f"{options.gpus} H100, assumed"
                 dollars = gpu_hours * GPU_DOLLARS_PER_HOUR
             sys.stdout.write(
-                f"| {shape.name} | {n_pairs:,} | {tokens:.1e} | {flops:.1e} | {device} | {hours:,.2f} | {dollars:,.2f} |\n"
+                f"| {shape.name} | {n_pairs:,} | {tokens:.1e} | {flops:.1e} | {device} | {_short(hours)} | {_short(dollars)} |\n"
             )
 
 

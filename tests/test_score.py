@@ -171,3 +171,15 @@ def test_a_process_that_dies_is_reported_and_the_rest_go_on_in_the_next_run(tmp_
     finished = launch(1, data, reward_models["post"], out, tmp_path, "--window", "4", "--over-length", "skip")
     assert finished.returncode == 0, finished.stderr[-2000:]
     assert Dataset.from_parquet(str(out), cache_dir=str(tmp_path / "c"))["reward_status_rm_chosen"][9] == "too_long"
+
+
+@pytest.mark.parametrize(
+    ("name", "processes", "machines"),
+    [("one_cpu", 1, 1), ("one_gpu", 1, 1), ("eight_gpus", 8, 1), ("two_nodes", 16, 2)],
+)
+def test_launch_configurations_are_what_they_are_called(name, processes, machines):
+    from accelerate.commands.config.config_args import load_config_from_file
+
+    config = load_config_from_file(str(ROOT / "scripts" / "configs" / f"{name}.yaml"))
+    assert (config.num_processes, config.num_machines) == (processes, machines)
+    assert config.use_cpu is (name == "one_cpu")
