@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import threading
 from array import array
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -62,6 +63,7 @@ class Encoder:
     max_length: int
     over_length: OverLength
     digest: str = field(init=False)
+    _one_at_a_time: threading.Lock = field(init=False, repr=False, compare=False, default_factory=threading.Lock)
 
     def __post_init__(self) -> None:
         if self.over_length not in get_args(OverLength):
@@ -97,8 +99,9 @@ class Encoder:
         Raises:
             DataError: A text is too long and the policy is `"error"`.
         """
-        found = self._tokenize(exchanges)
-        return [self._fit(inputs, exchange) for inputs, exchange in zip(found, exchanges, strict=True)]
+        with self._one_at_a_time:  # shortening a text changes the tokenizer for a moment
+            found = self._tokenize(exchanges)
+            return [self._fit(inputs, exchange) for inputs, exchange in zip(found, exchanges, strict=True)]
 
     def _tokenize(self, exchanges: Sequence[Exchange]) -> list[dict[str, list[int]]]:
         if not exchanges:
