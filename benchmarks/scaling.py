@@ -70,9 +70,8 @@ def main() -> None:
                 gpu_hours = flops / (H100_BF16_FLOPS * ASSUMED_SHARE) / 3600.0
                 hours, device = gpu_hours / options.gpus, f"{options.gpus} H100, assumed"
                 dollars = gpu_hours * GPU_DOLLARS_PER_HOUR
-            sys.stdout.write(
-                f"| {shape.name} | {n_pairs:,} | {tokens:.1e} | {flops:.1e} | {device} | {_short(hours)} | {_short(dollars)} |\n"
-            )
+            row = (shape.name, f"{n_pairs:,}", f"{tokens:.1e}", f"{flops:.1e}", device, _short(hours), _short(dollars))
+            sys.stdout.write(f"| {' | '.join(row)} |\n")
 
 
 if __name__ == "__main__":
