@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow.parquet  # type: ignore[import-untyped]
-from accelerate import PartialState
 from accelerate.utils import gather_object
 from datasets import Dataset, Features, IterableDataset, Value, concatenate_datasets
 from datasets.utils import tqdm
@@ -22,6 +21,7 @@ from seal_datasets import schema
 from seal_datasets.errors import DataError
 from seal_datasets.rewards import Encoded, Exchange, Scored, Scorer, ScoreStore, exchange, outcomes
 from seal_datasets.rewards.batching import equal_shares
+from seal_datasets.rewards.processes import processes
 from seal_datasets.transform import Batch, Pairs, map_batches
 
 _WINDOW_ROWS = 2048
@@ -107,7 +107,7 @@ def write_rewards(
     types = Features({column: kind for name in models for column, kind in reward_columns(name).items()})
     names = [name for name in pairs.features or {} if name not in types]
     features = Features({**{name: pairs.features[name] for name in names}, **types})
-    main = PartialState().is_main_process
+    main = processes().is_main_process
     files = _PartFiles(out, features, rows_per_file) if main else None
     whole: list[Batch] = []
 
@@ -180,7 +180,7 @@ class _PartFiles:
 
 
 def _progress(n_texts: int | None) -> tqdm:
-    return tqdm(total=n_texts, desc="Rewards", unit="text", disable=not PartialState().is_main_process)
+    return tqdm(total=n_texts, desc="Rewards", unit="text", disable=not processes().is_main_process)
 
 
 def _score_windows(
@@ -218,11 +218,13 @@ class _Window:
         rows = [dict(zip(batch, values, strict=True)) for values in zip(*batch.values(), strict=True)]
         texts = {(index, side): exchange(row, side) for index, row in enumerate(rows) for side in schema.SIDES}
         self.texts = {where: text for where, text in texts.items() if text is not None}
-        state = PartialState()
+        state = processes()
         size = -(-len(self.texts) // state.num_processes)
         self.start = state.process_index * size
         mine = list(self.texts.values())[self.start : self.start + size]
-        encoders = {model.encoding: model for model in models.values()}
+        encoders: dict[str, Scorer] = {}
+        for model in models.values():
+            encoders.setdefault(model.encoding, model)
         self.encoded = {encoding: model.encode(mine) for encoding, model in encoders.items()}
 
     def score(
@@ -230,14 +232,14 @@ class _Window:
     ) -> dict[tuple[int, schema.Side], Scored]:
         """Score this process's share, and learn from the others what they found."""
         encoded = self.encoded[model.encoding]
-        if PartialState().num_processes == 1:
+        if processes().num_processes == 1:
             found = outcomes(encoded, model.reward_by_key(encoded, store=store, progress=progress))
             return dict(zip(self.texts, found, strict=True))
         texts = list(self.texts.values())
         about = gather_object([(each.key, each.status, each.n_tokens, bool(each.inputs)) for each in encoded])
         sizes = [n_tokens if has_inputs else 0 for _, _, n_tokens, has_inputs in about]
-        owners = equal_shares(sizes, [each.prompt for each in texts], PartialState().num_processes)
-        ours = [index for index, owner in enumerate(owners) if owner == PartialState().process_index]
+        owners = equal_shares(sizes, [each.prompt for each in texts], processes().num_processes)
+        ours = [index for index, owner in enumerate(owners) if owner == processes().process_index]
         share = self._encoded(ours, encoded, model, texts)
         found = outcomes(share, model.reward_by_key(share, store=store, progress=progress))
         everything = dict(gather_object(list(zip(ours, found, strict=True))))

@@ -51,11 +51,11 @@ def add(verbs: Verbs) -> None:
 
 
 def _run(options: argparse.Namespace) -> int:
-    from accelerate import PartialState
     from datasets import IterableDataset
 
     from seal_datasets.load import load_pairs
     from seal_datasets.rewards import RewardModel, ScoreStore
+    from seal_datasets.rewards.processes import processes
     from seal_datasets.score import add_rewards, reward_columns, write_rewards
 
     to_folder = options.out.suffix != ".parquet"
@@ -64,7 +64,7 @@ def _run(options: argparse.Namespace) -> int:
     named, revisions = _assignments(options.model, "MODEL"), _assignments(options.revision, "REVISION")
     for name in named:
         reward_columns(name)  # before anything takes long
-    state = PartialState()
+    state = processes()
     with state.main_process_first():
         pairs, diagnosis = load_pairs(options.data, split=options.split, limit=options.limit, streaming=options.stream)
     if state.is_main_process:

@@ -6,7 +6,6 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import torch
-from accelerate import PartialState
 from transformers import AutoModelForSequenceClassification
 
 from seal_datasets.errors import ModelError
@@ -15,6 +14,7 @@ from seal_datasets.rewards.encoding import Encoded, Encoder, OverLength
 from seal_datasets.rewards.exchange import Exchange
 from seal_datasets.rewards.loading import Precision, length_limit, load_model, resolved_revision
 from seal_datasets.rewards.packing import ATTENTION, Tree, can_pack, packed_logits, plant
+from seal_datasets.rewards.processes import processes
 from seal_datasets.rewards.scorer import Scorer
 
 SCORE_VERSION = "2"
@@ -85,7 +85,7 @@ class RewardModel(Scorer):
         if self.model.config.get_text_config().pad_token_id is None:
             self.model.config.get_text_config().pad_token_id = tokenizer.pad_token_id
         self.revision = resolved_revision(self.name, self.model)
-        self.device = PartialState().device
+        self.device = processes().device
         self.model.to(self.device)
         self.tokens_per_batch = tokens_per_batch or _TOKENS_PER_BATCH.get(self.device.type, _TOKENS_PER_BATCH["cpu"])
         self.packs = pack is not False and attention is None and can_pack(self.model, self.encoder.max_length)
