@@ -233,16 +233,18 @@ class _Window:
         """Score this process's share, and learn from the others what they found."""
         encoded = self.encoded[model.encoding]
         if processes().num_processes == 1:
-            found = outcomes(encoded, model.reward_by_key(encoded, store=store, progress=progress))
-            return dict(zip(self.texts, found, strict=True))
+            rewards = model.reward_by_key(encoded, store=store, progress=progress)
+            progress(len(encoded) - len(rewards))  # what is equal to others, or has no reward
+            return dict(zip(self.texts, outcomes(encoded, rewards), strict=True))
         texts = list(self.texts.values())
         about = gather_object([(each.key, each.status, each.n_tokens, bool(each.inputs)) for each in encoded])
         sizes = [n_tokens if has_inputs else 0 for _, _, n_tokens, has_inputs in about]
         owners = equal_shares(sizes, [each.prompt for each in texts], processes().num_processes)
         ours = [index for index, owner in enumerate(owners) if owner == processes().process_index]
         share = self._encoded(ours, encoded, model, texts)
-        found = outcomes(share, model.reward_by_key(share, store=store, progress=progress))
+        found = outcomes(share, model.reward_by_key(share, store=store))
         everything = dict(gather_object(list(zip(ours, found, strict=True))))
+        progress(len(everything))
         return {where: everything[index] for index, where in enumerate(self.texts)}
 
     def _encoded(self, ours: list[int], known: list[Encoded], model: Scorer, texts: list[Exchange]) -> list[Encoded]:

@@ -145,9 +145,10 @@ def test_one_two_and_three_processes_give_the_same_table(tmp_path, reward_models
 
 
 def launch(processes, data, model, out, folder, *more):
+    several = ["--multi_gpu"] if processes > 1 else ["--cpu"]  # the launcher's name for several of anything
     command = [
-        sys.executable, "-m", "accelerate.commands.launch", *(["--multi_gpu"] if processes > 1 else ["--cpu"]),
-        "--num_processes", str(processes), "--num_machines", "1", "--mixed_precision", "no", "--dynamo_backend", "no", "--main_process_port", "0",
+        sys.executable, "-m", "accelerate.commands.launch", *several, "--num_processes", str(processes), "--num_machines", "1",
+        "--mixed_precision", "no", "--dynamo_backend", "no", "--main_process_port", "0",
         str(ROOT / "scripts" / "score.py"), str(data), "--model", f"rm={model}", "--out", str(out), *more,
     ]  # fmt: skip
     environment = {**os.environ, "HF_HOME": str(folder / "hf"), "OMP_NUM_THREADS": "1"}
