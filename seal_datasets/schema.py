@@ -17,12 +17,14 @@ A table of preference pairs moves through the pipeline from left to right and on
 
 A subset for training (`subset`) has `prompt`, `chosen` and `rejected` in the form TRL takes, `pair_id`, and `resistant`,
 `inconsistent` and `mislabelled` where they are asked for.
+Published, the table is split into flat ones (`flat`), and a column of lists becomes one column for each member.
 
 A *side* is `chosen` or `rejected`. Names are built here and never taken apart again.
 """
 
 from __future__ import annotations
 
+import re
 from typing import Literal
 
 Side = Literal["chosen", "rejected"]
@@ -148,3 +150,8 @@ def attribute_column(axis: str, side: Side) -> str:
 def rewritten_column(name: str, column: str) -> str:
     """Column that holds of the rewrites what `column` holds of the originals."""
     return f"rewritten_{name}_{column}"
+
+
+def member_column(column: str, member: str) -> str:
+    """Column of a flat table that says of one member whether a column of lists holds it, or what it says of it."""
+    return f"{column}_{re.sub(r'[^0-9a-z]+', '_', member.lower()).strip('_')}"
