@@ -74,7 +74,7 @@ def check_report(folder: str | Path) -> list[str]:
     folder = Path(folder)
     pairs, run = read_audit(folder)
     again = json.loads(_dump(_compute(pairs, run)))
-    return sorted(_differences(_read_json(folder / REPORT_FILE), again, ""))
+    return sorted(differences(read_json(folder / REPORT_FILE), again))
 
 
 def _compute(pairs: Dataset, run: Json) -> Json:
@@ -203,10 +203,21 @@ def read_audit(folder: Path) -> tuple[Dataset, Json]:
     path = folder / PAIRS_FILE
     if not path.is_file():
         raise DataError(f"{path.absolute()} does not exist; give the folder of a finished `seal audit`")
-    return Dataset.from_parquet(str(path)), _read_json(folder / RUN_FILE)
+    return Dataset.from_parquet(str(path)), read_json(folder / RUN_FILE)
 
 
-def _read_json(path: Path) -> Json:
+def read_json(path: Path) -> Json:
+    """Read a JSON file of an audit.
+
+    Args:
+        path (`Path`): `run.json` or `report.json`.
+
+    Returns:
+        `dict[str, Any]`: Its content.
+
+    Raises:
+        DataError: It is missing or no JSON.
+    """
     try:
         content: Json = json.loads(path.read_text("utf-8"))
     except (OSError, ValueError) as error:
@@ -226,13 +237,31 @@ def _dump(report: Mapping[str, Any]) -> str:
     return json.dumps(report, indent=1, allow_nan=False, ensure_ascii=False) + "\n"
 
 
-def _differences(old: object, new: object, where: str) -> Iterator[str]:
+def differences(old: object, new: object, where: str = "") -> Iterator[str]:
+    """Dotted names of the entries in which two reports differ; a float may differ in its last digits.
+
+    Args:
+        old (`object`): A report, or a part of one.
+        new (`object`): Another.
+        where (`str`, *optional*): Name of the part.
+
+    Yields:
+        `str`: One name each.
+
+    Example:
+
+    ```python
+    >>> list(differences({"n": 1, "rates": [0.5, 0.25]}, {"n": 2, "rates": [0.5, 0.25]}))
+    ['n']
+
+    ```
+    """
     if isinstance(old, dict) and isinstance(new, dict):
         for key in old.keys() | new.keys():
-            yield from _differences(old.get(key), new.get(key), f"{where}.{key}" if where else str(key))
+            yield from differences(old.get(key), new.get(key), f"{where}.{key}" if where else str(key))
     elif isinstance(old, list) and isinstance(new, list) and len(old) == len(new):
         for index, (before, after) in enumerate(zip(old, new, strict=True)):
-            yield from _differences(before, after, f"{where}[{index}]")
+            yield from differences(before, after, f"{where}[{index}]")
     elif isinstance(old, float) and isinstance(new, float):
         # Another machine's BLAS may sum in another order.
         if abs(old - new) > 1e-9 * max(1.0, abs(old)):

@@ -38,10 +38,10 @@ ORDER = [
     {"featurize", "score"},
     {"gold"},
     {"rewrite"},
-    {"train", "analyze"},
+    {"train", "analyze", "flat"},
     {"figures", "analyze_rewrites", "compare_labelers"},
     {"report", "settings"},
-    {"lm", "finish", "subset", "compare"},
+    {"lm", "finish", "subset", "compare", "published"},
     {"audit", "own_rewards", "publish"},
     {"cli"},
 ]

@@ -30,8 +30,9 @@ def add(verbs: Verbs) -> None:
                   "seal audit --demo", "seal audit pairs.jsonl --pre my/rm-before --post my/rm-after --out report",
                   "seal audit Anthropic/hh-rlhf --split test --limit 500 --labeler none",
                   "seal audit scored.parquet --rewards pre=before_chosen,before_rejected "
-                  "--rewards post=after_chosen,after_rejected")  # fmt: skip
-    audit.add_argument("data", nargs="?", help="Hub id, file (jsonl, json, csv, parquet, also .gz) or saved dataset")
+                  "--rewards post=after_chosen,after_rejected", "seal audit me/published-audit --out again")  # fmt: skip
+    audit.add_argument("data", nargs="?", help="Hub id, file (jsonl, json, csv, parquet, also .gz) or saved dataset; of a "
+                       "published audit, every number is computed again, without an LM or models")  # fmt: skip
     audit.add_argument("--demo", action="store_true", help="audit the embedded preference set")
     audit.add_argument(
         "--out", type=Path, default=Path("seal-audit"), help="folder of the report (default: %(default)s)"
@@ -102,11 +103,14 @@ def _tell(report: Mapping[str, Any], out: Path) -> int:
 def _audit(options: argparse.Namespace) -> int:
     from seal_datasets.audit import DEMO_TRAINING, run_audit
     from seal_datasets.demo import demo_path
+    from seal_datasets.published import find_published
     from seal_datasets.settings import AuditSettings
     from seal_datasets.train import TrainingSettings
 
     if options.demo == (options.data is not None):
         raise DataError("give a dataset to audit, or --demo (not both)")
+    if options.data is not None and options.pre is None and (published := find_published(options.data)):
+        return _recompute(published, options.out)
     settings = AuditSettings(
         limit=options.limit,
         split=options.split,
@@ -135,3 +139,17 @@ def _audit(options: argparse.Namespace) -> int:
         return dry_run(data, settings, options.out / "labels.sqlite")
     report = run_audit(source, options.out, settings, api_key=os.environ.get("SEAL_LABELER_API_KEY"))
     return _tell(report, options.out)
+
+
+def _recompute(published: Path, out: Path) -> int:
+    from seal_datasets.published import recompute
+
+    found = recompute(published, out)
+    if found.differing is None:
+        sys.stdout.write("No report was published with it.\n")
+    else:
+        stands = "every number of the published report stands"
+        shown = ", ".join(found.differing[:20])
+        sys.stdout.write(f"{len(found.differing)} entries differ: {shown}\n" if found.differing else f"{stands}\n")
+    _tell(found.report, out)
+    return 1 if found.differing else 0
