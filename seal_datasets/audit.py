@@ -10,7 +10,7 @@ from typing import Any
 from datasets import Dataset
 
 from seal_datasets import schema
-from seal_datasets.demo import demo_path
+from seal_datasets.demo import DEMO_NAME, demo_path
 from seal_datasets.errors import import_extra
 from seal_datasets.featurize import add_surface_features
 from seal_datasets.finish import finish_audit, with_columns
@@ -23,7 +23,6 @@ from seal_datasets.surface import SURFACE_FEATURES
 from seal_datasets.train import TrainingSettings, train_pair
 
 _RECORDED_APART = ("training", "pre", "post", "rewrites")
-_DEMO_NAME = "the embedded preference set"
 
 DEMO_TRAINING = TrainingSettings(pre_epochs=3, post_epochs=6)
 """The embedded demo has some eighty pairs to learn from; one pass would teach nothing."""
@@ -61,7 +60,7 @@ def run_audit(
     data = str(demo_path()) if source == "demo" else source
     pairs, diagnosis = load_pairs(data, split=settings.split, limit=settings.limit, seed=settings.seed)
     if source == "demo":
-        diagnosis = replace(diagnosis, source=_DEMO_NAME)
+        diagnosis = replace(diagnosis, source=DEMO_NAME)
     _say(str(diagnosis))
     _say("2/5 Features")
     pairs = add_surface_features(pairs)

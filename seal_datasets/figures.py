@@ -23,6 +23,26 @@ REGIMES = {
     "stayed_misaligned": "Stayed misaligned",
     "reversed_alignment": "Reversed alignment",
 }
+CAPTIONS = {
+    "table1_regimes.png": (
+        "Alignment regimes (after Table 1): share of pairs with 95 % intervals, and how often the labeler, "
+        "where it has a preference, agrees with the human choice."
+    ),
+    "figure2_reward_shift.png": (
+        "Directions of the reward vectors (chosen, rejected) before and after training, and the signed reward "
+        "shift between them (after Figure 2)."
+    ),
+    "figure3_imprint.png": (
+        "Feature imprint before and after training (Eq. 1), imprint on the reward shift (Eq. 2), and drivers of "
+        "alignment (Eq. 3), after Figure 3. Bars: 95 % intervals; filled marks: significant after adjustment."
+    ),
+    "figure4_shift_by_regime.png": "Reward shift by alignment regime and labeler preference (after Figure 4).",
+    "rewrites_thresholds.png": (
+        "Similarity of rewrites to their originals, and alignment of the post-training model before and after rewriting "
+        "at each threshold of similarity. The dotted line is the threshold in force."
+    ),
+}
+"""Figures of a report by file name, in its order, each with a one-sentence caption."""
 _STYLE = {
     "axes.spines.top": False,
     "axes.spines.right": False,
@@ -53,40 +73,21 @@ def draw_figures(results: Mapping[str, Any], table: pd.DataFrame, folder: Path) 
     """
     pyplot = import_extra("matplotlib.pyplot", extra="report", purpose="draw the report's figures")
     folder.mkdir(parents=True, exist_ok=True)
-    drawings: dict[str, tuple[Callable[[], Figure | None], str]] = {
-        "table1_regimes.png": (
-            lambda: _regimes(results, pyplot),
-            "Alignment regimes (after Table 1): share of pairs with 95 % intervals, and how often the labeler, "
-            "where it has a preference, agrees with the human choice.",
-        ),
-        "figure2_reward_shift.png": (
-            lambda: _reward_shift(results, table, pyplot),
-            "Directions of the reward vectors (chosen, rejected) before and after training, and the signed reward "
-            "shift between them (after Figure 2).",
-        ),
-        "figure3_imprint.png": (
-            lambda: _imprint(results, pyplot),
-            "Feature imprint before and after training (Eq. 1), imprint on the reward shift (Eq. 2), and drivers of "
-            "alignment (Eq. 3), after Figure 3. Bars: 95 % intervals; filled marks: significant after adjustment.",
-        ),
-        "figure4_shift_by_regime.png": (
-            lambda: _shift_by_regime(table, pyplot),
-            "Reward shift by alignment regime and labeler preference (after Figure 4).",
-        ),
-        "rewrites_thresholds.png": (
-            lambda: _thresholds(results, table, pyplot),
-            "Similarity of rewrites to their originals, and alignment of the post-training model before and after rewriting "
-            "at each threshold of similarity. The dotted line is the threshold in force.",
-        ),
+    drawings: dict[str, Callable[[], Figure | None]] = {
+        "table1_regimes.png": lambda: _regimes(results, pyplot),
+        "figure2_reward_shift.png": lambda: _reward_shift(results, table, pyplot),
+        "figure3_imprint.png": lambda: _imprint(results, pyplot),
+        "figure4_shift_by_regime.png": lambda: _shift_by_regime(table, pyplot),
+        "rewrites_thresholds.png": lambda: _thresholds(results, table, pyplot),
     }
     drawn = {}
     with pyplot.rc_context(_STYLE):
-        for name, (draw, caption) in drawings.items():
+        for name, draw in drawings.items():
             figure = draw()
             if figure is not None:
                 figure.savefig(folder / name, metadata={"Software": None})
                 pyplot.close(figure)
-                drawn[name] = caption
+                drawn[name] = CAPTIONS[name]
     return drawn
 
 

@@ -45,7 +45,7 @@ def write_report(folder: str | Path) -> Json:
     folder = Path(folder)
     pairs, run = read_audit(folder)
     report = _compute(pairs, run)
-    (folder / REPORT_FILE).write_text(_dump(report), "utf-8")
+    (folder / REPORT_FILE).write_text(dump(report), "utf-8")
     figures = draw_figures(report, _table(pairs), folder / "figures")
     (folder / "report.md").write_text(render_markdown(report, figures), "utf-8")
     card = render_card(
@@ -53,7 +53,7 @@ def write_report(folder: str | Path) -> Json:
         title=f"SEAL audit of {run['source']}",
         headline=headline(report),
         run=run,
-        size_category=_size_category(len(pairs)),
+        size_category=size_category(len(pairs)),
     )
     (folder / "README.md").write_text(card, "utf-8")
     return report
@@ -73,7 +73,7 @@ def check_report(folder: str | Path) -> list[str]:
     """
     folder = Path(folder)
     pairs, run = read_audit(folder)
-    again = json.loads(_dump(_compute(pairs, run)))
+    again = json.loads(dump(_compute(pairs, run)))
     return sorted(differences(read_json(folder / REPORT_FILE), again))
 
 
@@ -182,8 +182,46 @@ def render_markdown(report: Mapping[str, Any], figures: Mapping[str, str]) -> st
     return "\n\n".join(block for block in blocks if block) + "\n"
 
 
-def _size_category(n_rows: int) -> str:
-    """The Hub's word for a dataset's size."""
+def report_blocks(report: Mapping[str, Any], figures: Mapping[str, str]) -> dict[str, str]:
+    """Parts of a report as Markdown, for cards. Every outside string is escaped.
+
+    Args:
+        report (`Mapping[str, Any]`): From `write_report`.
+        figures (`Mapping[str, str]`): File name to caption.
+
+    Returns:
+        `dict[str, str]`: Name of the part to its text.
+    """
+    parts: dict[str, Iterable[str]] = {
+        "warnings": _warnings(report),
+        "data": _data(report),
+        "resistance": [_resistance_table(report)],
+        "regimes": [_figure(figures, "table1_regimes.png"), *_regime_section(report)],
+        "shift": [_shift_table(report)],
+        "imprint": _imprint_section(report, figures),
+        "labels": _labels_section(report),
+        "provenance": [next(_provenance(report["run"]))],
+    }
+    return {name: "\n\n".join(block for block in blocks if block) for name, blocks in parts.items()}
+
+
+def size_category(n_rows: int) -> str:
+    """The Hub's word for a dataset's size.
+
+    Args:
+        n_rows (`int`): Its rows.
+
+    Returns:
+        `str`: As the front matter of a card has it.
+
+    Example:
+
+    ```python
+    >>> size_category(160_800)
+    '100K<n<1M'
+
+    ```
+    """
     bounds = ((10**3, "n<1K"), (10**4, "1K<n<10K"), (10**5, "10K<n<100K"), (10**6, "100K<n<1M"), (10**7, "1M<n<10M"))
     return next((name for bound, name in bounds if n_rows < bound), "10M<n<100M")
 
@@ -233,7 +271,15 @@ def _table(pairs: Dataset) -> pd.DataFrame:
     return table
 
 
-def _dump(report: Mapping[str, Any]) -> str:
+def dump(report: Mapping[str, Any]) -> str:
+    """JSON of a report or a run, as it is written to files.
+
+    Args:
+        report (`Mapping[str, Any]`): The content.
+
+    Returns:
+        `str`: The same bytes for the same content.
+    """
     return json.dumps(report, indent=1, allow_nan=False, ensure_ascii=False) + "\n"
 
 

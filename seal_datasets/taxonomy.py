@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib import resources
@@ -32,6 +33,10 @@ Level = Literal["conversation", "response"]
 FeatureType = Literal["bool", "ordinal", "labels", "number"]
 Label = bool | int | float | list[str]
 
+TAXONOMY_FILE = "taxonomy.yaml"
+"""Name of the file in a repository that holds a taxonomy."""
+
+_HUB_ID = re.compile(r"[\w.-]+/[\w.-]+(@[\w./-]+)?")
 _KEYS = ("name", "role", "level", "type", "question", "priority", "values")
 
 
@@ -172,10 +177,11 @@ class Taxonomy:
 
 
 def load_taxonomy(source: str | Path = "seal") -> Taxonomy:
-    """Read a taxonomy from the package or from a user's YAML file.
+    """Read a taxonomy from the package, from a user's YAML file or from the Hub.
 
     Args:
-        source (`str` or `Path`, defaults to `"seal"`): `"seal"` for the paper's 19 features, or a path to a YAML file.
+        source (`str` or `Path`, defaults to `"seal"`): `"seal"` for the paper's 19 features, a path to a YAML file,
+            or the id of a dataset on the Hub that holds one, with a revision after `@` if it is to stay what it is.
 
     Returns:
         `Taxonomy`: The validated features.
@@ -199,13 +205,31 @@ def load_taxonomy(source: str | Path = "seal") -> Taxonomy:
         text = (resources.files("seal_datasets.taxonomies") / "seal.yaml").read_text("utf-8")
     elif path.is_file():
         text = path.read_text("utf-8")
+    elif _HUB_ID.fullmatch(str(source)) and not str(source).endswith((".yaml", ".yml")):
+        text = _from_hub(str(source))
     else:
-        raise DataError(f"no taxonomy at {path.absolute()}; give 'seal' or the path of a YAML file")
+        raise DataError(f"no taxonomy at {path.absolute()}; give 'seal', the path of a YAML file or an id on the Hub")
     try:
         content = yaml.safe_load(text)
     except yaml.YAMLError as error:
         raise DataError(f"taxonomy {source} is not valid YAML: {error}") from error
     return _taxonomy(content, str(source))
+
+
+def _from_hub(source: str) -> str:
+    from huggingface_hub import hf_hub_download
+    from huggingface_hub.errors import HfHubHTTPError, HFValidationError
+
+    name, _, revision = source.partition("@")
+    try:
+        path = hf_hub_download(name, TAXONOMY_FILE, repo_type="dataset", revision=revision or None)
+        return Path(path).read_text("utf-8")
+    except (OSError, ValueError, HfHubHTTPError, HFValidationError) as error:
+        why = " ".join(str(error).split())[:200]
+        raise DataError(
+            f"no taxonomy at {Path(source).absolute()}, and none can be read from the dataset {name!r} on the Hub, which would "
+            f"hold it in {TAXONOMY_FILE} ({why})"
+        ) from error
 
 
 def _taxonomy(content: object, source: str) -> Taxonomy:

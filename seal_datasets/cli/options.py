@@ -62,7 +62,9 @@ def labeler_options(parser: argparse.ArgumentParser) -> None:
         "--gold", metavar="FILE", help="human labels: a table with pair_id and columns gold_<feature>_<side>"
     )
     parser.add_argument("--features", default="", help="features to label, comma-separated (default: the taxonomy's)")
-    parser.add_argument("--taxonomy", default="seal", help="'seal' or a YAML file (default: %(default)s)")
+    parser.add_argument(
+        "--taxonomy", default="seal", help="'seal', a YAML file or an id on the Hub (default: %(default)s)"
+    )
 
 
 def asking_options(parser: argparse.ArgumentParser) -> None:

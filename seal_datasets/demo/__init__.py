@@ -5,6 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+DEMO_NAME = "the embedded preference set"
+DEMO_LICENSE = "mit"
+
 _FOLDER = Path(__file__).parent
 
 
