@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from pathlib import Path
 
 from seal_datasets.cli.options import Verbs, verb
 
@@ -23,6 +24,36 @@ def add(verbs: Verbs) -> None:
     metrics.add_argument("--overwrite", action="store_true", help="replace files that somebody else wrote or changed")
     metrics.add_argument("--dry-run", action="store_true", help="say which files would change, and change nothing")
 
+    dataset = verb(things, "dataset", _dataset, "publish an audit's tables: pairs, labels, rewards and rewrites",
+                    "seal publish dataset seal-audit --repo me/my-audit --dry-run",
+                    "seal publish dataset seal-audit --repo me/my-audit --source-license cc-by-4.0",
+                    "seal publish dataset seal-audit --repo me/my-audit --ids-only")  # fmt: skip
+    dataset.add_argument("folder", type=Path, help="folder of a finished audit")
+    _repo_options(dataset, "dataset to publish to, e.g. me/my-audit; made where there is none")
+    texts = dataset.add_mutually_exclusive_group()
+    texts.add_argument("--ids-only", action="store_true", help="no text and no column of the source: ids and the audit's own "
+                       "columns, which the card says how to join with the source")  # fmt: skip
+    texts.add_argument("--with-texts", action="store_true", help="publish texts whatever the license of the source says, or "
+                       "though it is not known, because you know that you may")  # fmt: skip
+    dataset.add_argument("--source-license", metavar="NAME", help="license of the source, e.g. cc-by-4.0 (default: read from "
+                         "its card on the Hub)")  # fmt: skip
+    report = verb(things, "report", _report, "publish an audit's report on the cards of its dataset and its reward model",
+                   "seal publish report seal-audit --repo me/my-audit --model-repo me/my-rm")  # fmt: skip
+    report.add_argument("folder", type=Path, help="folder of a finished audit")
+    _repo_options(report, "dataset whose card gets the report; made where there is none")
+    report.add_argument("--model-repo", metavar="ID", help="reward model whose card gets the report and the results")
+    taxonomy = verb(things, "taxonomy", _taxonomy, "publish your own taxonomy, for --taxonomy ID",
+                     "seal publish taxonomy mine.yaml --repo me/my-taxonomy")  # fmt: skip
+    taxonomy.add_argument("file", type=Path, help="YAML file")
+    _repo_options(taxonomy, "dataset to publish to; made where there is none")
+
+
+def _repo_options(parser: argparse.ArgumentParser, purpose: str) -> None:
+    parser.add_argument("--repo", required=True, metavar="ID", help=purpose)
+    parser.add_argument("--private", action="store_true", help="make it private where it has to be made; one that exists "
+                        "stays what it is")  # fmt: skip
+    parser.add_argument("--dry-run", action="store_true", help="say which files would change, and change nothing")
+
 
 def _metrics(options: argparse.Namespace) -> int:
     from seal_datasets.modules import METRICS
@@ -34,6 +65,47 @@ def _metrics(options: argparse.Namespace) -> int:
         private=options.private,
         overwrite=options.overwrite,
         dry_run=options.dry_run,
-        tell=lambda line: sys.stdout.write(f"{line}\n"),
+        tell=_tell,
     )
     return 0
+
+
+def _dataset(options: argparse.Namespace) -> int:
+    from seal_datasets.publish.dataset import publish_dataset
+
+    publish_dataset(
+        options.folder,
+        options.repo,
+        source_license=options.source_license,
+        ids_only=options.ids_only,
+        with_texts=options.with_texts,
+        private=options.private,
+        dry_run=options.dry_run,
+        tell=_tell,
+    )
+    return 0
+
+
+def _report(options: argparse.Namespace) -> int:
+    from seal_datasets.publish.report import publish_report
+
+    publish_report(
+        options.folder,
+        options.repo,
+        model_repo_id=options.model_repo,
+        private=options.private,
+        dry_run=options.dry_run,
+        tell=_tell,
+    )
+    return 0
+
+
+def _taxonomy(options: argparse.Namespace) -> int:
+    from seal_datasets.publish.taxonomy import publish_taxonomy
+
+    publish_taxonomy(options.file, options.repo, private=options.private, dry_run=options.dry_run, tell=_tell)
+    return 0
+
+
+def _tell(line: str) -> None:
+    sys.stdout.write(f"{line}\n")
