@@ -252,7 +252,11 @@ def _published_forms(
         left = {name: None for name in flat if config == "pairs" or name != schema.PAIR_ID}
         for name, (home, kind) in homes.items():
             words = {name: tuple(flat[name].names)} if isinstance(flat.get(name), ClassLabel) else {}
-            wanted = _form(name, kind, flat.get(name), words, features, details=name in flat)
+            if kind == "problems":  # another version may know others
+                known = (each for each in PROBLEMS if schema.member_column(name, each) in flat)
+                wanted: _Form = _Members(name, tuple(known))
+            else:
+                wanted = _form(name, kind, flat.get(name), words, features, details=name in flat)
             if home == config and wanted.flat and set(wanted.flat) <= set(flat):
                 forms[config].append(wanted)
                 for each in wanted.flat:

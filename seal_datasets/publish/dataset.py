@@ -208,6 +208,9 @@ def _card(repo: Repository, audit: Finished, configs: Sequence[Config], license_
         configs={config: _MEANINGS[config] for config in configs},
         license=license_,
         ids_only=ids_only,
+        gold_left_out=ids_only
+        and audit.run["settings"].get("gold") is None
+        and any(entry["gold"] for entry in audit.report["labels"].values()),
         split=audit.run["settings"].get("split"),
     )
     return join_card(

@@ -55,7 +55,7 @@ print(json.dumps([len(pairs), pairs.features["regime"].names, pairs["chosen"][:]
 
 def test_seal_audit_of_the_published_dataset_finds_every_number_again(hub, hub_client, seal, audit_folder, tmp_path):
     assert seal(*PUBLISH, audit_folder, *OPTIONS).code == 0
-    again = hub_client(["-m", "seal_datasets.cli", "audit", REPO, "--out", tmp_path / "again"], token=None)
+    again = hub_client(["-m", "seal_datasets.cli", "audit", REPO, "--out", tmp_path / "again"], token=None, timeout=400)
     assert again.returncode == 0, again.stderr
     assert "every number of the published report stands" in again.stdout
     before, after = (json.loads((each / "report.json").read_text()) for each in (audit_folder, tmp_path / "again"))
@@ -82,6 +82,11 @@ def test_ids_only_holds_no_text_and_is_joined_in_the_line_on_its_card(hub, hub_c
     assert not [text for text in texts if any(text in content for content in published(hub).values())]
     card = published(hub)["README.md"].decode()
     assert "license" not in DatasetCard(card).data.to_dict()
+    assert "Gold labels came with the source" in card
+    again = seal("audit", REPO, "--out", tmp_path / "again", token=None)
+    assert again.code == 1
+    differing = again.said.split("entries differ: ")[1].splitlines()[0].split(", ")
+    assert all(name.startswith("labels.") and ".gold" in name for name in differing), differing
     code = card.split("in one line:")[1].split("```python\n")[1].split("```")[0]
     table.select_columns(["prompt", "chosen", "rejected"]).to_json(str(tmp_path / "pairs.jsonl"))
     joined = hub_client(

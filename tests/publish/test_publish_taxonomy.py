@@ -11,8 +11,8 @@ name: kindness
 version: "2.1"
 features:
   - {name: is_kind, role: target, priority: 1, level: response, type: bool, question: "Is it <b>kind</b> | warm?"}
-  - {name: warmth, role: spoiler, level: response, type: ordinal, values: {cold: -1, warm: 1}, question: How warm?}
-  - {name: about, role: spoiler, level: conversation, type: labels, values: [love, work], question: About what?}
+  - {name: warmth, role: spoiler, level: response, type: ordinal, values: {cold: -1, warm: 1}, question: "How warm?"}
+  - {name: about, role: spoiler, level: conversation, type: labels, values: [love, work], question: "About what?"}
 """
 
 
