@@ -16,10 +16,10 @@ REWRITES = {"presets": ["style"], "axes": ["long"]}
 def audited(enriched, tmp_path_factory):
     """The enriched pairs with results, a column of the source and columns of rewrites; and the features."""
     from seal_datasets.analyze import derived_columns
-    from seal_datasets.audit import _with_columns
+    from seal_datasets.finish import with_columns
 
     table, features = enriched
-    table = _with_columns(table, derived_columns(table, features))
+    table = with_columns(table, derived_columns(table, features))
     n = len(table)
     table = table.add_column("annotator", [f"a{row % 3}" for row in range(n)])
     drawn = [row % 4 == 0 for row in range(n)]

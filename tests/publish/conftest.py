@@ -109,13 +109,13 @@ def seal(lasting_hub, tmp_path_factory):
 def audit_folder(enriched, tmp_path_factory):
     """A finished audit of 120 pairs."""
     from seal_datasets.analyze import derived_columns
-    from seal_datasets.audit import _with_columns
+    from seal_datasets.finish import with_columns
     from seal_datasets.report import write_report
     from tests.test_report import RUN
 
     table, features = enriched
     folder = tmp_path_factory.mktemp("audit")
-    _with_columns(table, derived_columns(table, features)).to_parquet(str(folder / "pairs.parquet"))
+    with_columns(table, derived_columns(table, features)).to_parquet(str(folder / "pairs.parquet"))
     run = {
         **RUN,
         "source": "/home/somebody/data/pairs.jsonl",
