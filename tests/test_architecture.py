@@ -36,7 +36,7 @@ ORDER = [
     {"diagnosis", "space"},
     {"load"},
     {"featurize", "score"},
-    {"gold"},
+    {"gold", "doctor"},
     {"rewrite"},
     {"train", "analyze", "flat"},
     {"figures", "analyze_rewrites", "compare_labelers"},

@@ -33,7 +33,7 @@ def test_help_names_every_verb_and_shows_examples(capsys):
     assert "seal audit --demo" in text
 
 
-@pytest.mark.parametrize("verb", ["audit", "featurize", "score", "train-pair", "report", "install-metrics"])
+@pytest.mark.parametrize("verb", ["audit", "featurize", "score", "doctor", "train-pair", "report", "install-metrics"])
 def test_every_verb_explains_itself(verb, capsys):
     with pytest.raises(SystemExit) as stopped:
         main([verb, "--help"])

@@ -54,7 +54,7 @@ def test_commands_in_the_readme_run_in_order(tmp_path):
     commands = [command for command in COMMANDS if command[0] in ("seal", "accelerate")]
     assert {command[1] for command in commands if command[0] == "seal"} == {
         "train-pair", "featurize", "score", "audit", "report", "install-metrics", "labelers", "rewrite", "store", "subset",
-        "compare",
+        "compare", "doctor",
     }  # fmt: skip
     for command in commands:
         finished = subprocess.run(

@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from seal_datasets.cli import (
     audit,
     compare,
+    doctor,
     featurize,
     install_metrics,
     labelers,
@@ -27,6 +28,7 @@ _VERBS = (
     audit,
     featurize,
     score,
+    doctor,
     rewrite,
     labelers,
     train_pair,

@@ -1,0 +1,197 @@
+"""Examine a reward model: every way in which a text may be scored should give it one score."""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from datasets import Dataset
+
+from seal_datasets import schema
+from seal_datasets.demo import demo_path
+from seal_datasets.doctor import checks
+from seal_datasets.doctor.findings import Check, Examination, PrecisionFinding
+from seal_datasets.doctor.launched import launched_rewards
+from seal_datasets.doctor.probe import Floats, alone, as_scored, tolerance
+from seal_datasets.doctor.sanity import sanity_pairs
+from seal_datasets.errors import DataError
+from seal_datasets.load import load_pairs
+from seal_datasets.rewards import Encoded, RewardModel, exchange
+from seal_datasets.rewards.loading import Precision
+
+DEFAULT_LIMIT = 32
+"""Pairs that are scored in every way."""
+
+_JITTER = ("determinism", "batch", "packing", "attention", "processes")
+_SIXTEEN_BITS: tuple[Precision, ...] = ("bfloat16", "float16")
+
+
+def examine(
+    name_or_path: str | Path,
+    pairs: Dataset | None = None,
+    *,
+    limit: int = DEFAULT_LIMIT,
+    processes: int = 1,
+    short: bool = False,
+    revision: str | None = None,
+    max_length: int | None = None,
+    head: int | None = None,
+    precision: Precision = "auto",
+    allow_pickle: bool = False,
+    allow_remote_code: bool = False,
+) -> Examination:
+    """Score the same texts in every way a scorer may, and say how far their scores move and what to do.
+
+    Args:
+        name_or_path (`str` or `Path`): Sequence classifier, a Hub id or local folder.
+        pairs (`Dataset`, *optional*): Canonical pairs from `load_pairs`; the embedded preference set when omitted.
+        limit (`int`, defaults to 32): Pairs whose texts are scored in every way, from the shortest to the longest.
+        processes (`int`, defaults to 1): Processes to compare with one, started with `accelerate launch`; 1 leaves this out.
+        short (`bool`, defaults to `False`): Whether to leave out other precisions, which are loaded one by one.
+        revision (`str`, *optional*): As for `RewardModel`.
+        max_length (`int`, *optional*): As for `RewardModel`.
+        head (`int`, *optional*): As for `RewardModel`.
+        precision (`str`, defaults to `"auto"`): As for `RewardModel`.
+        allow_pickle (`bool`, defaults to `False`): As for `RewardModel`.
+        allow_remote_code (`bool`, defaults to `False`): As for `RewardModel`.
+
+    Returns:
+        `Examination`: A check each, and the measured jitter as `tie_band`.
+
+    Raises:
+        ModelError: The model cannot be loaded or used.
+        DataError: An option is out of range, or no pair fits into the model.
+
+    Example:
+
+    ```python
+    >>> found = examine("models/post")  # doctest: +SKIP
+    >>> found.failed, found["batch"].status  # doctest: +SKIP
+    ((), 'ok')
+
+    ```
+    """
+    if limit < 1 or processes < 1:
+        raise DataError(f"limit and processes must be at least 1, got {limit} and {processes}")
+    loading: dict[str, Any] = {
+        "revision": revision, "max_length": max_length, "head": head, "precision": precision,
+        "allow_pickle": allow_pickle, "allow_remote_code": allow_remote_code,
+    }  # fmt: skip
+    name = str(name_or_path)
+    pairs = load_pairs(str(demo_path()))[0] if pairs is None else pairs
+    model = RewardModel(name, over_length="truncate", **loading)
+    rows, texts, lengths = _texts(model, pairs, limit)
+    scored, again = as_scored(model, texts), as_scored(model, texts)
+    made = [checks.check_finite(scored)]
+    obvious = [model.score(pair) for pair in sanity_pairs()]
+    packed = scored if model.packs else None
+    if model.packs:
+        del model
+        _free()
+        model = RewardModel(name, over_length="truncate", pack=False, **loading)
+    inputs = [each.inputs for each in texts]
+    rewards = alone(model, inputs)
+    sample = checks.Sample(inputs, rewards, tolerance(rewards, model.model.dtype))
+    truncation, shares = checks.check_truncation(lengths, model.encoder.max_length)
+    made += [
+        checks.check_determinism(scored, again, sample.tolerance),
+        checks.check_batch(model, sample),
+        checks.check_padding(model, sample),
+        checks.check_packing(model, packed, sample),
+        checks.check_bos(model, sample),
+        checks.check_end(model, sample),
+        checks.check_attention(model, sample),
+        truncation,
+        checks.check_sanity([(better, worse) for better, worse in obvious]),
+    ]
+    if processes > 1:
+        shared, why_not = launched_rewards(name, pairs.select(rows), processes, loading, model.device.type)
+        made.append(checks.check_processes(processes, shared, scored, sample.tolerance, why_not))
+    about, example = model.provenance(), model.encoder.render(sanity_pairs()[0][0])
+    precisions: dict[str, PrecisionFinding] = {}
+    if not short:
+        own, device = str(model.model.dtype).removeprefix("torch."), model.device
+        del model
+        _free()
+        check, precisions = _precisions(name, inputs, rewards, own, device, loading)
+        made.append(check)
+    return Examination(
+        about,
+        sample.n_pairs,
+        len(lengths) // 2,
+        tuple(made),
+        _jitter(made, sample.tolerance),
+        sample.tolerance,
+        precisions,
+        shares,
+        example,
+        about["template_hash"] if isinstance(about["template_hash"], str) else None,
+    )
+
+
+def _texts(model: RewardModel, pairs: Dataset, limit: int) -> tuple[list[int], list[Encoded], list[int]]:
+    """The rows to score and their texts encoded, from the shortest to the longest, and the tokens of every text."""
+    whole = [
+        (index, found)
+        for index, row in enumerate(pairs)
+        if all(found := [each for side in schema.SIDES if (each := exchange(row, side)) is not None])
+        and len(found) == len(schema.SIDES)
+    ]
+    encoded = model.encode([text for _, texts in whole for text in texts])
+    lengths = [each.n_tokens for each in encoded]
+    both = [
+        (index, encoded[2 * place : 2 * place + 2])
+        for place, (index, _) in enumerate(whole)
+        if all(each.inputs for each in encoded[2 * place : 2 * place + 2])
+    ]
+    if not both:
+        raise DataError(f"none of the {len(pairs)} pairs has two texts that fit into {model.name!r}; give others")
+    both.sort(key=lambda each: max(len(text.inputs["input_ids"]) for text in each[1]))
+    places = sorted({round(each) for each in np.linspace(0, len(both) - 1, min(limit, len(both)))})
+    chosen = [both[place] for place in places]
+    return [index for index, _ in chosen], [text for _, texts in chosen for text in texts], lengths
+
+
+def _precisions(
+    name: str,
+    inputs: Sequence[dict[str, list[int]]],
+    rewards: Floats,
+    own: str,
+    device: torch.device,
+    loading: dict[str, Any],
+) -> tuple[Check, dict[str, PrecisionFinding]]:
+    """Load the model in each precision in turn, and score."""
+    found: dict[str, Floats] = {own: rewards}
+    unsupported: dict[str, str] = {}
+    for precision in ("float32", *_SIXTEEN_BITS):
+        if precision == own:
+            continue
+        model = RewardModel(name, over_length="truncate", pack=False, **{**loading, "precision": precision})
+        try:
+            found[precision] = alone(model, inputs)
+        except (RuntimeError, NotImplementedError) as error:
+            unsupported[precision] = f"{str(error).splitlines()[0]} (on {device.type})"
+        del model
+        _free()
+    return checks.check_precision(own, found, unsupported)
+
+
+def _jitter(made: Sequence[Check], allowed: float) -> float:
+    """Largest difference between ways that scores are made in; a side on which we never pad is none of them."""
+    sizes = [each.largest_difference for each in made if each.name in _JITTER]
+    sizes += [
+        each.largest_difference
+        for each in made
+        if each.name == "padding" and (each.largest_difference or 0.0) <= allowed
+    ]
+    return max((each for each in sizes if each is not None and np.isfinite(each)), default=0.0)
+
+
+def _free() -> None:
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
