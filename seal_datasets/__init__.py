@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from seal_datasets.modules import install_metrics, metric_path
     from seal_datasets.own_rewards import add_own_rewards, audit_own_rewards
     from seal_datasets.report import write_report
-    from seal_datasets.rewards import RewardModel, ScoreStore
+    from seal_datasets.rewards import ImplicitReward, RewardModel, ScoreStore, ServedReward, open_scorer
     from seal_datasets.rewrite import add_rewrites, add_round_trips, on_rewrites, rewritten_pairs
     from seal_datasets.rewriter import Rewriter
     from seal_datasets.score import add_rewards, write_rewards
@@ -34,6 +34,7 @@ __all__ = [
     "DataError",
     "EmbeddedLM",
     "Feature",
+    "ImplicitReward",
     "Labeler",
     "LabelerError",
     "MissingExtraError",
@@ -42,6 +43,7 @@ __all__ = [
     "Rewriter",
     "ScoreStore",
     "SealError",
+    "ServedReward",
     "SimilarityModel",
     "Taxonomy",
     "__version__",
@@ -59,6 +61,7 @@ __all__ = [
     "load_taxonomy",
     "metric_path",
     "on_rewrites",
+    "open_scorer",
     "rewritten_pairs",
     "run_audit",
     "train_pair",
@@ -78,7 +81,7 @@ _HOMES = {
     "modules": ("install_metrics", "metric_path"),
     "own_rewards": ("add_own_rewards", "audit_own_rewards"),
     "report": ("write_report",),
-    "rewards": ("RewardModel", "ScoreStore"),
+    "rewards": ("ImplicitReward", "RewardModel", "ScoreStore", "ServedReward", "open_scorer"),
     "rewrite": ("add_rewrites", "add_round_trips", "on_rewrites", "rewritten_pairs"),
     "rewriter": ("Rewriter",),
     "score": ("add_rewards", "write_rewards"),

@@ -16,7 +16,7 @@ from seal_datasets.featurize import add_surface_features
 from seal_datasets.finish import finish_audit, with_columns
 from seal_datasets.lm import asked_features, label_pairs, rewrite_pairs
 from seal_datasets.load import load_pairs
-from seal_datasets.rewards import RewardModel, ScoreStore, find_model
+from seal_datasets.rewards import ScoreStore, find_scorer, open_scorer
 from seal_datasets.score import add_rewards
 from seal_datasets.settings import AuditSettings
 from seal_datasets.surface import SURFACE_FEATURES
@@ -29,7 +29,12 @@ DEMO_TRAINING = TrainingSettings(pre_epochs=3, post_epochs=6)
 
 
 def run_audit(
-    source: str | Dataset, out: str | Path, settings: AuditSettings | None = None, *, api_key: str | None = None
+    source: str | Dataset,
+    out: str | Path,
+    settings: AuditSettings | None = None,
+    *,
+    api_key: str | None = None,
+    scorer_api_key: str | None = None,
 ) -> dict[str, Any]:
     """Audit a preference dataset and a pair of reward models, and write the report.
 
@@ -40,6 +45,7 @@ def run_audit(
         out (`str` or `Path`): Folder for the report, the enriched pairs, the store of labels and trained models.
         settings (`AuditSettings`, *optional*): What to audit with.
         api_key (`str`, *optional*): Key for the labeler's endpoint; written nowhere.
+        scorer_api_key (`str`, *optional*): Key for a server of reward models; written nowhere.
 
     Returns:
         `dict[str, Any]`: The content of `report.json`.
@@ -53,7 +59,7 @@ def run_audit(
     taxonomy = asked_features(settings)
     for given in (settings.pre, settings.post):
         if given is not None:  # before anything that takes long
-            find_model(given)
+            find_scorer(given, over_length=settings.over_length, api_key=scorer_api_key)
     out.mkdir(parents=True, exist_ok=True)
 
     _say("1/5 Loading pairs")
@@ -70,7 +76,10 @@ def run_audit(
     _say("3/5 Reward models")
     pairs, training, paths = _models(pairs, settings, out)
     _say("4/5 Scoring")
-    models = {name: RewardModel(path, over_length=settings.over_length) for name, path in paths.items()}
+    models = {
+        name: open_scorer(str(path), over_length=settings.over_length, api_key=scorer_api_key)
+        for name, path in paths.items()
+    }
     with ScoreStore(out / "rewards") as scores:
         pairs = add_rewards(pairs, models, store=scores)
     rewrites = None

@@ -108,6 +108,9 @@ class ChatClient:
         LabelerError: No key was given and the default endpoint needs one, or the URL holds more than an address.
     """
 
+    what = "labeler"
+    hint = "is the server running, and does the URL end in /v1?"
+
     def __init__(
         self,
         model: str,
@@ -129,7 +132,7 @@ class ChatClient:
         address = urlsplit(base_url or "")
         if address.username or address.password or address.query:
             raise LabelerError(
-                "the labeler's URL holds a user name, password or query, and it will be written into reports; "
+                f"the {self.what}'s URL holds a user name, password or query, and it will be written into reports; "
                 "give the plain URL, and the key apart from it"
             )
         # A key meant for one service must not travel to another: an explicit URL never gets OPENAI_API_KEY.
@@ -137,7 +140,9 @@ class ChatClient:
         try:
             self.url = str(openai.OpenAI(base_url=self._base_url, api_key=self._api_key).base_url)
         except openai.OpenAIError as error:
-            raise LabelerError(f"the labeler needs a key or the URL of an endpoint that needs none: {error}") from error
+            raise LabelerError(
+                f"the {self.what} needs a key or the URL of an endpoint that needs none: {error}"
+            ) from error
 
     def api(self) -> openai.OpenAI:
         """The endpoint's other services, blocking; close it after use."""
@@ -221,7 +226,7 @@ class ChatClient:
         started = time.monotonic()
         self.n_attempts += 1
         try:
-            raw = await self._api.chat.completions.with_raw_response.create(model=self.model, **request)
+            body = await self._send(request)
         except openai.APIConnectionError as error:
             timed_out = isinstance(error, openai.APITimeoutError) and not _no_connection(error)
             if timed_out:
@@ -230,11 +235,15 @@ class ChatClient:
             raise RequestFailed(reason, _message(error), retry_after=0.0) from error
         except openai.APIStatusError as error:
             raise self._refused(error) from error
-        answer = self.read_completion(raw.content)
+        answer = self.read_completion(body)
         self.n_requests += 1
         self._unanswered = 0
         self._throttle.succeeded()
         return answer | {"seconds": round(time.monotonic() - started, 3)}
+
+    async def _send(self, request: Mapping[str, Any]) -> bytes:
+        raw = await self._api.chat.completions.with_raw_response.create(model=self.model, **request)
+        return bytes(raw.content)
 
     def read_completion(self, body: bytes) -> dict[str, object]:
         """Read a chat completion as it came.
@@ -279,7 +288,7 @@ class ChatClient:
         if status in (400, 413, 422):
             return RequestFailed("request_rejected", _message(error))
         if (status < 500 and status not in _RETRIED_STATUS) or error.code == "insufficient_quota":
-            return LabelerError(f"the labeler at {self.url} refused to work: {_message(error)}")
+            return LabelerError(f"the {self.what} at {self.url} refused to work: {_message(error)}")
         wait = _retry_after(error.response.headers)
         self._throttle.overloaded(wait)
         reason = "rate_limited" if status == 429 else "server_error"
@@ -287,11 +296,8 @@ class ChatClient:
 
     def _gone(self, failure: RequestFailed) -> LabelerError:
         if failure.reason in ("connection_lost", "timed_out"):
-            return LabelerError(
-                f"cannot reach the labeler at {self.url}: {failure.detail}; "
-                "is the server running, and does the URL end in /v1?"
-            )
-        return LabelerError(f"the labeler at {self.url} refused to work: {failure}")
+            return LabelerError(f"cannot reach the {self.what} at {self.url}: {failure.detail}; {self.hint}")
+        return LabelerError(f"the {self.what} at {self.url} refused to work: {failure}")
 
 
 def _in_its_own_loop(work: Coroutine[Any, Any, None]) -> None:

@@ -698,6 +698,17 @@ def _calibration_cell(calibration: Mapping[str, Any] | None) -> str:
     )
 
 
+def _kind_of_reward(model: Mapping[str, Any]) -> str:
+    """What is to be known of a model that is no sequence classifier run here."""
+    if reference := model.get("reference"):
+        name, scale = escape_markdown(reference["model"]), f"beta {model['beta']:g}, {model['normalise']}"
+        return f"; implicit reward against {name} at {reference['revision']} ({scale})"
+    if model.get("url"):
+        inverted = f", turned back from a {model['invert']}" if model["invert"] else ""
+        return f"; served at {escape_markdown(model['url'])}{inverted}"
+    return ""
+
+
 def _provenance(run: Mapping[str, Any]) -> Iterator[str]:
     rows: list[list[object]] = [["seal_datasets", run["seal_datasets"]]]
     for name, model in run["models"].items():
@@ -707,7 +718,7 @@ def _provenance(run: Mapping[str, Any]) -> Iterator[str]:
                 f" ({model['architecture']}, {model['input_style']}, {model['dtype']}, at most {model['max_length']} tokens, "
                 f"longer: {model['over_length']})"
             )
-        rows.append([f"{name}-training model", about])
+        rows.append([f"{name}-training model", about + _kind_of_reward(model)])
     labeler = run["labeler"]
     rows.append(
         [

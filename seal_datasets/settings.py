@@ -55,7 +55,7 @@ class AuditSettings:
     Attributes:
         limit (`int`, *optional*): Rows to take from the source, drawn with the seed; all when omitted.
         split (`str`, *optional*): Split of a source with several.
-        pre (`str`, *optional*): Pre-training reward model, a Hub id or folder. Trained when neither model is given.
+        pre (`str`, *optional*): Pre-training reward model, as for `open_scorer`. Trained when neither model is given.
         post (`str`, *optional*): Post-training reward model.
         labeler (`str`): `"local"` (the embedded model), `"none"`, or the URL of an OpenAI-compatible endpoint.
         labeler_model (`str`, *optional*): Name of the model at that endpoint.

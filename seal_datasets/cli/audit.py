@@ -39,8 +39,9 @@ def add(verbs: Verbs) -> None:
     )
     audit.add_argument("--split", help="split of a dataset with several")
     audit.add_argument("--limit", type=int, help="take this many pairs, drawn with the seed")
-    audit.add_argument("--pre", help="pre-training reward model: Hub id or folder (default: train one)")
-    audit.add_argument("--post", help="post-training reward model: Hub id or folder (default: train one)")
+    audit.add_argument("--pre", help="pre-training reward model: Hub id, folder, or another kind as for seal score "
+                       "--model (default: train one)")  # fmt: skip
+    audit.add_argument("--post", help="post-training reward model, as --pre (default: train one)")
     audit.add_argument("--rewards", action="append", default=[], metavar="NAME=CHOSEN,REJECTED", help="take rewards from "
                        "columns of the data, once for pre and once for post; no model is run, no labeler asked: features are "
                        "those the data has (from seal featurize) and surface features")  # fmt: skip
@@ -137,7 +138,10 @@ def _audit(options: argparse.Namespace) -> int:
     if options.dry_run:
         data = str(demo_path()) if options.demo else options.data
         return dry_run(data, settings, options.out / "labels.sqlite")
-    report = run_audit(source, options.out, settings, api_key=os.environ.get("SEAL_LABELER_API_KEY"))
+    keys = {"api_key": "SEAL_LABELER_API_KEY", "scorer_api_key": "SEAL_SCORER_API_KEY"}
+    report = run_audit(
+        source, options.out, settings, **{name: os.environ.get(variable) for name, variable in keys.items()}
+    )
     return _tell(report, options.out)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from pathlib import Path
 
@@ -18,6 +19,8 @@ def add(verbs: Verbs) -> None:
         _run,
         "add reward models' scores; runs under `accelerate launch` too",
         "seal score labelled.parquet --model pre=my/rm-before --model post=my/rm-after --out scored.parquet",
+        "seal score labelled.parquet --model post=dpo:my/policy@my/reference --out scored.parquet",
+        "seal score labelled.parquet --model post=served:http://localhost:8000#my/rm --out scored.parquet",
         "seal score Anthropic/hh-rlhf --split train --stream --model post=my/rm --out scored/   # any number of rows",
         "accelerate launch scripts/score.py labelled.parquet --model post=my/rm --out scored.parquet",
     )
@@ -32,14 +35,17 @@ def add(verbs: Verbs) -> None:
     score.add_argument("--store", type=Path, help="folder where rewards are kept as they come, so that a run that is stopped "
                        "goes on (default: beside the output)")  # fmt: skip
     score.add_argument("--model", action="append", required=True, metavar="NAME=MODEL",
-                       help="short name and Hub id or folder, e.g. post=my/reward-model; may be repeated")  # fmt: skip
+                       help="short name and reward model: a Hub id or folder of a sequence classifier, e.g. post=my/rm; "
+                       "dpo:POLICY@REFERENCE for the implicit reward of a policy (dpo-length: for its mean over tokens); "
+                       "served:URL#MODEL for one behind vLLM, tei:URL#MODEL behind Text Embeddings Inference, with a key, if "
+                       "they need one, in SEAL_SCORER_API_KEY; may be repeated")  # fmt: skip
     score.add_argument("--revision", action="append", default=[], metavar="NAME=REVISION",
                        help="branch, tag or commit of a model on the Hub; the commit is recorded")  # fmt: skip
     score.add_argument("--over-length", choices=["error", "truncate", "skip"], default="error",
                        help="texts longer than the model takes (default: %(default)s)")  # fmt: skip
     score.add_argument("--max-length", type=int, help="tokens per text (default: what the model takes)")
     score.add_argument("--head", type=int, help="which output of a model with several is the reward")
-    score.add_argument("--precision", choices=["auto", "float32", "bfloat16", "float16"], default="auto",
+    score.add_argument("--precision", choices=["auto", "float32", "bfloat16", "float16"],
                        help="type of the weights (default: the checkpoint's own)")  # fmt: skip
     score.add_argument(
         "--tokens-per-batch", type=int, help="tokens of a batch, padding included; fewer where memory runs out"
@@ -54,7 +60,7 @@ def _run(options: argparse.Namespace) -> int:
     from datasets import IterableDataset
 
     from seal_datasets.load import load_pairs
-    from seal_datasets.rewards import RewardModel, ScoreStore
+    from seal_datasets.rewards import ScoreStore, open_scorer
     from seal_datasets.rewards.processes import processes
     from seal_datasets.score import add_rewards, reward_columns, write_rewards
 
@@ -70,8 +76,8 @@ def _run(options: argparse.Namespace) -> int:
     if state.is_main_process:
         sys.stderr.write(f"{diagnosis}\n")
     models = {
-        name: RewardModel(
-            path,
+        name: open_scorer(
+            text,
             revision=revisions.get(name),
             max_length=options.max_length,
             over_length=options.over_length,
@@ -80,8 +86,9 @@ def _run(options: argparse.Namespace) -> int:
             tokens_per_batch=options.tokens_per_batch,
             allow_pickle=options.allow_pickle,
             allow_remote_code=options.allow_remote_code,
+            api_key=os.environ.get("SEAL_SCORER_API_KEY"),
         )
-        for name, path in named.items()
+        for name, text in named.items()
     }
     folder = options.store or options.out.with_name(f"{options.out.stem}.rewards")
     with ScoreStore(folder, writer=state.process_index) as store:

@@ -68,7 +68,7 @@ class Encoder:
     def __post_init__(self) -> None:
         if self.over_length not in get_args(OverLength):
             raise DataError(f"over_length must be one of {list(get_args(OverLength))}, got {self.over_length!r}")
-        parts = (_tokenizer_state(self.tokenizer), self.template_hash, self.max_length, self.over_length)
+        parts = (tokenizer_state(self.tokenizer), self.template_hash, self.max_length, self.over_length)
         object.__setattr__(self, "digest", hashlib.blake2b(repr(parts).encode(), digest_size=16).hexdigest())
 
     @property
@@ -157,7 +157,7 @@ class Encoder:
         return None
 
 
-def _tokenizer_state(tokenizer: PreTrainedTokenizerBase) -> object:
+def tokenizer_state(tokenizer: PreTrainedTokenizerBase) -> object:
     """All that decides how a tokenizer splits texts, but for what a call of it sets."""
     backend = getattr(tokenizer, "backend_tokenizer", None)
     if backend is None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -18,7 +18,13 @@ from huggingface_hub.errors import (
     RepositoryNotFoundError,
     RevisionNotFoundError,
 )
-from transformers import AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+from transformers import (
+    AutoModelForCausalLM,
+    AutoTokenizer,
+    PretrainedConfig,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+)
 
 from seal_datasets.errors import ModelError
 
@@ -70,14 +76,58 @@ def load_model(
             )
     except (OSError, ValueError, ImportError) as error:
         raise ModelError(f"cannot load {name!r} as a {kind}: {str(error).splitlines()[0]}") from error
-    missing = sorted(loading["missing_keys"])
-    if missing:
-        raise ModelError(
-            f"{name!r} is not a trained reward model: its weights lack "
-            f"{', '.join(missing[:4])}, which would be random. Give a model saved as a {kind}, "
-            "or make one with `seal train-pair`"
-        )
+    _check_whole(name, kind, loading, _declared(name, revision, online), generative=auto_class is AutoModelForCausalLM)
     return tokenizer, model.eval()
+
+
+def _declared(name: str, revision: str | None, online: bool) -> list[str]:
+    """The architectures that a checkpoint declares; the loaded model's configuration names its own instead."""
+    config, _ = PretrainedConfig.get_config_dict(name, revision=revision, local_files_only=not online)
+    return list(config.get("architectures") or ())
+
+
+def _check_whole(name: str, kind: str, loading: dict[str, Any], declared: Sequence[str], *, generative: bool) -> None:
+    missing = sorted(loading["missing_keys"])
+    if generative and any(each.endswith("ForSequenceClassification") for each in declared):
+        raise ModelError(
+            f"{name!r} is a sequence classifier ({declared[0]}) and no {kind}; its rewards are its outputs: "
+            "give it as a reward model of its own, without dpo:"
+        )
+    if not missing:
+        return
+    lack = f"its weights lack {', '.join(missing[:4])}, which would be random"
+    if generative:
+        raise ModelError(f"{name!r} is not a whole {kind}: {lack}. Give a model saved as one")
+    if any(each.endswith("ForCausalLM") for each in declared):
+        raise ModelError(
+            f"{name!r} is not a trained reward model but generates text ({declared[0]}): {lack}. If it was trained by DPO, "
+            f"score with its implicit reward: dpo:{name}@REFERENCE (ImplicitReward), REFERENCE being the model it was "
+            "trained from"
+        )
+    raise ModelError(
+        f"{name!r} is not a trained reward model: {lack}. Give a model saved as a {kind}, or make one with `seal train-pair`"
+    )
+
+
+def load_tokenizer(name: str, *, allow_remote_code: bool = False) -> PreTrainedTokenizerBase:
+    """Load a model's tokenizer alone.
+
+    Args:
+        name (`str`): Hub id or local folder.
+        allow_remote_code (`bool`, defaults to `False`): Whether code that comes with it may run.
+
+    Returns:
+        `PreTrainedTokenizerBase`: The tokenizer.
+
+    Raises:
+        ModelError: There is none.
+    """
+    online = find_model(name)
+    try:
+        with _quiet():
+            return AutoTokenizer.from_pretrained(name, local_files_only=not online, trust_remote_code=allow_remote_code)
+    except (OSError, ValueError, ImportError) as error:
+        raise ModelError(f"cannot load a tokenizer from {name!r}: {str(error).splitlines()[0]}") from error
 
 
 @contextlib.contextmanager

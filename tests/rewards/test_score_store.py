@@ -9,7 +9,7 @@ import time
 import pytest
 
 from seal_datasets.errors import DataError
-from seal_datasets.rewards import RewardModel, ScoreStore
+from seal_datasets.rewards import Exchange, RewardModel, ScoreStore
 from tests.rewards.test_classifier import EXCHANGES
 
 MODEL = b"m" * 16
@@ -49,6 +49,21 @@ def test_a_full_disk_is_said_and_what_was_kept_is_safe(tmp_path):
         with pytest.raises(DataError, match="can no longer be kept"):
             store.put(MODEL, {bytes([n % 256]) * 300 + str(n).encode(): 1.0 for n in range(500)})
         assert store.get(MODEL, [b"a"]) == {b"a": 1.0}
+
+
+def test_scoring_goes_on_where_a_full_disk_stopped_it(tmp_path, reward_models):
+    model = RewardModel(reward_models["post"], tokens_per_batch=256)
+    texts = [Exchange("Hi", [], f"{'yes ' * 9}{n}") for n in range(200)]
+    with ScoreStore(tmp_path) as store:
+        store._own.execute("PRAGMA max_page_count = 3")
+        with pytest.raises(DataError, match="can no longer be kept"):
+            model.score(texts, store=store)
+        kept = len(store)
+        assert 0 < kept < 200
+    with ScoreStore(tmp_path) as store:
+        scored = model.score(texts, store=store)
+        assert len(store) == 200
+    assert all(each.status == "ok" for each in scored)
 
 
 def test_a_folder_that_cannot_be_written_is_named(tmp_path):

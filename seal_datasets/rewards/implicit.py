@@ -1,0 +1,288 @@
+"""The reward that is implicit in a policy: by how much likelier it finds a response than a reference policy does."""
+
+from __future__ import annotations
+
+import inspect
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from itertools import takewhile
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+import torch
+from accelerate import PartialState
+from transformers import AutoModelForCausalLM, PreTrainedModel, PreTrainedTokenizerBase
+
+from seal_datasets.errors import DataError, ModelError
+from seal_datasets.rewards.batching import run_batches, token_batches
+from seal_datasets.rewards.encoding import Encoded, Encoder, OverLength, tokenizer_state
+from seal_datasets.rewards.exchange import Exchange
+from seal_datasets.rewards.loading import Precision, length_limit, load_model, resolved_revision
+from seal_datasets.rewards.scorer import Scorer
+
+Normalise = Literal["sum", "length"]
+
+IMPLICIT_VERSION = "1"
+
+# Each position of a response has a logit for every word of the vocabulary, so batches are smaller than a classifier's.
+_TOKENS_PER_BATCH = {"cpu": 1024, "cuda": 8192}
+_IDS, _START = "input_ids", "response_start"
+
+
+class ContinuationEncoder(Encoder):
+    """How a causal model is shown a response: as what follows its prompt, with the place where it begins.
+
+    With a chat template the prompt is rendered with the turn that the response opens, then the whole conversation, and the
+    response begins where their tokens part. Without one the tokens of the prompt (behind the beginning-of-text token, where the
+    tokenizer sets one) are followed by those of the response and the end-of-text token, as models are trained on such texts.
+    """
+
+    counts: Counter[str]
+    """Under `uneven`, texts whose prompt's tokens are no beginning of the whole's: those in common are taken for it."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        object.__setattr__(self, "digest", f"continuation {self.digest}")
+        object.__setattr__(self, "counts", Counter())
+
+    @property
+    def style(self) -> str:
+        """How a text is shown: `chat_template` or `continuation`."""
+        return "chat_template" if self.tokenizer.chat_template else "continuation"
+
+    def encode(self, exchanges: Sequence[Exchange]) -> list[Encoded]:
+        """Turn texts into model inputs; a response without a token, which only a tokenizer without end leaves, has none."""
+        return [
+            Encoded({}, "no_text", each.n_tokens)
+            if each.inputs and each.inputs[_START][0] >= len(each.inputs[_IDS])
+            else each
+            for each in super().encode(exchanges)
+        ]
+
+    def _tokenize(self, exchanges: Sequence[Exchange]) -> list[dict[str, list[int]]]:
+        if not exchanges:
+            return []
+        parts = self._rendered(exchanges) if self.tokenizer.chat_template else self._joined(exchanges)
+        # What nothing stands before cannot be predicted.
+        return [{_IDS: whole, _START: [max(start, 1)]} for whole, start in parts]
+
+    def _rendered(self, exchanges: Sequence[Exchange]) -> list[tuple[list[int], int]]:
+        prompts = [each.conversation for each in exchanges]
+        wholes = [[*each.conversation, {"role": "assistant", "content": each.response}] for each in exchanges]
+        template = self.tokenizer.apply_chat_template
+        rendered = [
+            *template(prompts, tokenize=False, add_generation_prompt=True),
+            *template(wholes, tokenize=False),
+        ]
+        ids = self.tokenizer(rendered, add_special_tokens=False, verbose=False)[_IDS]
+        found = []
+        for prompt, whole in zip(ids[: len(exchanges)], ids[len(exchanges) :], strict=True):
+            start = sum(1 for _ in takewhile(lambda each: each[0] == each[1], zip(prompt, whole, strict=False)))
+            self.counts["uneven"] += start < len(prompt)
+            found.append((list(whole), start))
+        return found
+
+    def _joined(self, exchanges: Sequence[Exchange]) -> list[tuple[list[int], int]]:
+        texts = [*(each.prompt for each in exchanges), *(each.response for each in exchanges)]
+        ids = self.tokenizer(texts, add_special_tokens=False, verbose=False)[_IDS]
+        begin, end = self._begin(), [self.tokenizer.eos_token_id] if self.tokenizer.eos_token_id is not None else []
+        return [
+            ([*begin, *prompt, *response, *end], len(begin) + len(prompt))
+            for prompt, response in zip(ids[: len(exchanges)], ids[len(exchanges) :], strict=True)
+        ]
+
+    def _begin(self) -> list[int]:
+        first = self.tokenizer("a")[_IDS][:1]
+        return list(first) if first == [self.tokenizer.bos_token_id] else []
+
+    def _shorten(self, exchange: Exchange) -> dict[str, list[int]] | None:
+        """Drop the oldest turns or tokens of the prompt, never any of the response."""
+        if self.tokenizer.chat_template:
+            return self._fewer_turns(exchange)
+        (inputs,) = self._tokenize([exchange])
+        whole, (start,), begin = inputs[_IDS], inputs[_START], self._begin()
+        room = self.max_length - len(begin) - len(whole[start:])
+        if room + len(begin) < 1 or room < 0:
+            return None
+        return {_IDS: [*begin, *whole[start - room : start], *whole[start:]], _START: [len(begin) + room]}
+
+
+class ImplicitReward(Scorer):
+    """The DPO reward of a policy: beta * (log pi(response | prompt) - log ref(response | prompt)).
+
+    Log-likelihoods are sums over the tokens of the response, from logits in float32. Both models see the same tokens.
+
+    Args:
+        policy (`str` or `Path`): Causal language model, a Hub id or local folder.
+        reference (`str` or `Path`, *optional*): The model that the policy was trained from; when omitted the reward is
+            beta * log pi(response | prompt).
+        beta (`float`, defaults to 1.0): Scale of the reward.
+        normalise (`"sum"` or `"length"`, defaults to `"sum"`): Whether the log-ratio is divided by the response's tokens.
+        revision (`str`, *optional*): Branch, tag or commit of the policy on the Hub.
+        reference_revision (`str`, *optional*): That of the reference.
+        max_length (`int`, *optional*): Tokens per text; the models' own limit when omitted.
+        over_length (`"error"`, `"truncate"` or `"skip"`, defaults to `"error"`): What becomes of longer texts.
+        precision (`"auto"`, `"float32"`, `"bfloat16"` or `"float16"`, defaults to `"auto"`): Type of the weights.
+        attention (`str`, *optional*): Attention implementation; transformers' choice when omitted.
+        tokens_per_batch (`int`, *optional*): Tokens of a batch, padding included.
+        allow_pickle (`bool`, defaults to `False`): Whether weights may be read from pickle files, which can run code.
+        allow_remote_code (`bool`, defaults to `False`): Whether code that comes with the models may run.
+
+    Raises:
+        ModelError: A model cannot be loaded as a causal language model, or the two have different tokenizers.
+        DataError: An option is not one of those above.
+
+    Example:
+
+    ```python
+    >>> reward = ImplicitReward("my/policy", "my/reference", beta=0.1)     # doctest: +SKIP
+    >>> reward.score([exchange])[0].reward                                 # doctest: +SKIP
+    0.5173
+
+    ```
+    """
+
+    def __init__(
+        self,
+        policy: str | Path,
+        reference: str | Path | None = None,
+        *,
+        beta: float = 1.0,
+        normalise: Normalise = "sum",
+        revision: str | None = None,
+        reference_revision: str | None = None,
+        max_length: int | None = None,
+        over_length: OverLength = "error",
+        precision: Precision = "auto",
+        attention: str | None = None,
+        tokens_per_batch: int | None = None,
+        allow_pickle: bool = False,
+        allow_remote_code: bool = False,
+    ) -> None:
+        if normalise not in get_args(Normalise):
+            raise DataError(f"normalise must be one of {list(get_args(Normalise))}, got {normalise!r}")
+        if not beta > 0.0:
+            raise DataError(f"beta must be above 0, got {beta}")
+        self.beta, self.normalise = float(beta), normalise
+        how: dict[str, Any] = {
+            "kind": "causal language model",
+            "precision": precision,
+            "attention": attention,
+            "allow_pickle": allow_pickle,
+            "allow_remote_code": allow_remote_code,
+        }
+        self.device = PartialState().device
+        named = {"policy": (str(policy), revision)}
+        if reference is not None:
+            named["reference"] = (str(reference), reference_revision)
+        loaded = {
+            role: load_model(name, AutoModelForCausalLM, revision=commit, **how)
+            for role, (name, commit) in named.items()
+        }
+        tokenizer = loaded["policy"][0]
+        if reference is not None:
+            _check_alike(named, tokenizer, loaded["reference"][0])
+        limits = [length_limit(model, own, max_length) for own, model in loaded.values()]
+        self.encoder = ContinuationEncoder(tokenizer, min(limits), over_length)
+        self.models = {role: model.to(self.device) for role, (_, model) in loaded.items()}
+        self._about = {role: _about(*named[role][:1], model) for role, model in self.models.items()}
+        self.tokens_per_batch = tokens_per_batch or _TOKENS_PER_BATCH.get(self.device.type, _TOKENS_PER_BATCH["cpu"])
+
+    @property
+    def encoding(self) -> str:
+        """See `Scorer`."""
+        return self.encoder.digest
+
+    def encode(self, exchanges: Sequence[Exchange]) -> list[Encoded]:
+        """See `Scorer`."""
+        return self.encoder.encode(exchanges)
+
+    def identity(self) -> dict[str, object]:
+        """See `Scorer`."""
+        return {
+            "kind": "implicit",
+            **self._about["policy"],
+            "reference": self._about.get("reference"),
+            "beta": self.beta,
+            "normalise": self.normalise,
+            "score_version": IMPLICIT_VERSION,
+        }
+
+    def provenance(self) -> dict[str, object]:
+        """See `Scorer`."""
+        return {
+            **self.identity(),
+            "input_style": self.encoder.style,
+            "template_hash": self.encoder.template_hash,
+            "max_length": self.encoder.max_length,
+            "over_length": self.encoder.over_length,
+        }
+
+    @torch.inference_mode()
+    def rewards(self, encoded: Sequence[Encoded]) -> Iterator[list[tuple[int, float]]]:
+        """See `Scorer`."""
+        batches = token_batches([len(each.inputs[_IDS]) for each in encoded], self.tokens_per_batch)
+        yield from run_batches(batches, lambda batch: (batch, self._rewards([encoded[each].inputs for each in batch])))
+
+    def _rewards(self, batch: list[dict[str, list[int]]]) -> torch.Tensor:
+        rewards = log_likelihoods(self.models["policy"], batch)
+        if "reference" in self.models:
+            rewards = rewards - log_likelihoods(self.models["reference"], batch)
+        if self.normalise == "length":
+            n_tokens = [len(each[_IDS]) - each[_START][0] for each in batch]
+            rewards = rewards / torch.tensor(n_tokens, device=rewards.device)
+        return self.beta * rewards
+
+
+def log_likelihoods(model: PreTrainedModel, batch: Sequence[dict[str, list[int]]]) -> torch.Tensor:
+    """Log-likelihood of each response behind its prompt.
+
+    Args:
+        model (`PreTrainedModel`): A causal language model.
+        batch (`Sequence[dict[str, list[int]]]`): `input_ids` and, as a list of one, `response_start`.
+
+    Returns:
+        `torch.Tensor`: Sums over the responses' tokens, of float32 log-probabilities, in float64: one that reaches the
+        thousands is not rounded before the reference's is taken from it.
+    """
+    longest = max(len(each[_IDS]) for each in batch)
+    # Behind a text, where no token of it looks; so any token will do.
+    padded = [each[_IDS] + [0] * (longest - len(each[_IDS])) for each in batch]
+    mask = [[1] * len(each[_IDS]) + [0] * (longest - len(each[_IDS])) for each in batch]
+    ids = torch.tensor(padded, device=model.device)
+    first = min(each[_START][0] for each in batch) - 1
+    # Only for the responses: logits of whole texts are most of the memory.
+    kept = {"logits_to_keep": longest - first} if "logits_to_keep" in _parameters(model) else {}
+    logits = model(
+        input_ids=ids, attention_mask=torch.tensor(mask, device=model.device), use_cache=False, **kept
+    ).logits[:, first - longest :]
+    totals = []
+    for row, each in enumerate(batch):
+        start, end = each[_START][0], len(each[_IDS])
+        scores = logits[row, start - 1 - first : end - 1 - first].float()
+        chosen = scores.gather(1, ids[row, start:end, None]).squeeze(1) - scores.logsumexp(dim=1)
+        totals.append(chosen.double().sum())
+    return torch.stack(totals)
+
+
+def _parameters(model: PreTrainedModel) -> set[str]:
+    return set(inspect.signature(model.forward).parameters)
+
+
+def _about(name: str, model: PreTrainedModel) -> dict[str, object]:
+    return {
+        "model": name,
+        "revision": resolved_revision(name, model),
+        "architecture": type(model).__name__,
+        "dtype": str(model.dtype).removeprefix("torch."),
+    }
+
+
+def _check_alike(
+    named: dict[str, tuple[str, str | None]], policy: PreTrainedTokenizerBase, reference: PreTrainedTokenizerBase
+) -> None:
+    if tokenizer_state(policy) != tokenizer_state(reference):
+        raise ModelError(
+            f"the policy {named['policy'][0]!r} and the reference {named['reference'][0]!r} split texts into different tokens, "
+            "so their likelihoods cannot be compared; give the model that the policy was trained from"
+        )
