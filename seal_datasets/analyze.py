@@ -48,7 +48,9 @@ class Design:
         return np.asarray(missing.sum(axis=1) == 0, dtype=np.bool_)
 
 
-def analyze(pairs: Dataset, features: Sequence[Feature], *, pre: str = "pre", post: str = "post") -> dict[str, Any]:
+def analyze(
+    pairs: Dataset, features: Sequence[Feature], *, pre: str = "pre", post: str = "post", tie_band: float = 0.0
+) -> dict[str, Any]:
     """Estimate every quantity an audit reports.
 
     Args:
@@ -56,6 +58,7 @@ def analyze(pairs: Dataset, features: Sequence[Feature], *, pre: str = "pre", po
         features (`Sequence[Feature]`): The features to relate to the rewards.
         pre (`str`, defaults to `"pre"`): Short name of the pre-training reward model.
         post (`str`, defaults to `"post"`): Short name of the post-training reward model.
+        tie_band (`float`, defaults to 0.0): Rewards no further apart are a tie, see `estimate.alignment_resistance`.
 
     Returns:
         `dict[str, Any]`: JSON-ready results by quantity, each with its n; what was left out is under `population`.
@@ -68,14 +71,14 @@ def analyze(pairs: Dataset, features: Sequence[Feature], *, pre: str = "pre", po
     frame = frame[used].reset_index(drop=True)
     design = feature_design(frame, features)
     targets = sorted((each for each in features if each.role == "target"), key=lambda each: each.priority or 0)
-    regimes = estimate.alignment_regimes(*_rewards(frame, post), *_rewards(frame, pre))
+    regimes = estimate.alignment_regimes(*_rewards(frame, post), *_rewards(frame, pre), tie_band=tie_band)
     results = {
         "population": population,
-        "resistance": _resistance(frame, pre, post),
+        "resistance": _resistance(frame, pre, post, tie_band),
         "shift": _shift(frame, regimes, targets, pre, post),
         "imprint": {"all_features": _imprint(frame, design, pre, post)},
-        "drivers": _drivers(frame, design, post),
-        "labeler_agreement": _agreement(frame, targets, pre, post),
+        "drivers": _drivers(frame, design, post, tie_band),
+        "labeler_agreement": _agreement(frame, targets, pre, post, tie_band),
         "labels": _labels(frame, features),
     }
     surface = feature_design(frame, [feature for feature in features if feature in SURFACE_FEATURES])
@@ -85,7 +88,7 @@ def analyze(pairs: Dataset, features: Sequence[Feature], *, pre: str = "pre", po
 
 
 def derived_columns(
-    pairs: Dataset, features: Sequence[Feature], *, pre: str = "pre", post: str = "post"
+    pairs: Dataset, features: Sequence[Feature], *, pre: str = "pre", post: str = "post", tie_band: float = 0.0
 ) -> dict[str, list[Any]]:
     """Per-pair results, for people who filter the table: margins, regime, reward shift and the labeler's preference.
 
@@ -94,6 +97,7 @@ def derived_columns(
         features (`Sequence[Feature]`): As for `analyze`.
         pre (`str`, defaults to `"pre"`): Short name of the pre-training reward model.
         post (`str`, defaults to `"post"`): Short name of the post-training reward model.
+        tie_band (`float`, defaults to 0.0): Rewards no further apart are a tie, see `estimate.alignment_resistance`.
 
     Returns:
         `dict[str, list]`: Column name to values, null where a pair cannot be used.
@@ -106,7 +110,7 @@ def derived_columns(
     columns: dict[str, Any] = {
         schema.margin_column(pre): pre_rewards[0] - pre_rewards[1],
         schema.margin_column(post): post_rewards[0] - post_rewards[1],
-        schema.REGIME: estimate.alignment_regimes(*post_rewards, *pre_rewards),
+        schema.REGIME: estimate.alignment_regimes(*post_rewards, *pre_rewards, tie_band=tie_band),
         schema.REWARD_SHIFT: estimate.reward_shift_angles(*pre_rewards, *post_rewards),
         schema.LABELER_PREFERENCE: _preference(part, targets),
     }
@@ -212,7 +216,7 @@ def _parts(frame: pd.DataFrame) -> dict[str, NDArray[np.bool_]]:
     return parts
 
 
-def _resistance(frame: pd.DataFrame, pre: str, post: str) -> dict[str, Any]:
+def _resistance(frame: pd.DataFrame, pre: str, post: str, tie_band: float) -> dict[str, Any]:
     results = {}
     for name, part in _parts(frame).items():
         (chosen, rejected), (pre_chosen, pre_rejected) = (_rewards(frame[part], model) for model in (post, pre))
@@ -222,6 +226,7 @@ def _resistance(frame: pd.DataFrame, pre: str, post: str) -> dict[str, Any]:
             pre_chosen_rewards=pre_chosen,
             pre_rejected_rewards=pre_rejected,
             groups=frame.loc[part, schema.PROMPT_ID].to_numpy(),
+            tie_band=tie_band,
         ).to_dict()
     return results
 
@@ -274,13 +279,13 @@ def _imprint(frame: pd.DataFrame, design: Design, pre: str, post: str) -> dict[s
     return {**left_out, "status": "ok", **results}
 
 
-def _drivers(frame: pd.DataFrame, design: Design, post: str) -> dict[str, Any]:
+def _drivers(frame: pd.DataFrame, design: Design, post: str, tie_band: float) -> dict[str, Any]:
     complete = design.complete
     if not design.names or not complete.any():
         return {"status": "no pair has every label" if design.names else "no features"}
     part = frame[complete]
     return estimate.misalignment_drivers(
-        estimate.aligned_pairs(*_rewards(part, post)),
+        estimate.aligned_pairs(*_rewards(part, post), tie_band=tie_band),
         design.chosen[complete],
         design.rejected[complete],
         design.names,
@@ -308,7 +313,7 @@ def _preference(frame: pd.DataFrame, targets: Sequence[Feature]) -> NDArray[np.o
     return preference
 
 
-def _agreement(frame: pd.DataFrame, targets: Sequence[Feature], pre: str, post: str) -> dict[str, Any]:
+def _agreement(frame: pd.DataFrame, targets: Sequence[Feature], pre: str, post: str, tie_band: float) -> dict[str, Any]:
     known = np.array([value is not None for value in _preference(frame, targets)], dtype=bool)
     left_out = {"targets": [each.name for each in targets], "n_pairs_with_missing_labels": int((~known).sum())}
     if not known.any():
@@ -319,8 +324,8 @@ def _agreement(frame: pd.DataFrame, targets: Sequence[Feature], pre: str, post: 
         chosen,
         rejected,
         [each.name for each in targets],
-        aligned=estimate.aligned_pairs(*_rewards(part, post)),
-        pre_aligned=estimate.aligned_pairs(*_rewards(part, pre)),
+        aligned=estimate.aligned_pairs(*_rewards(part, post), tie_band=tie_band),
+        pre_aligned=estimate.aligned_pairs(*_rewards(part, pre), tie_band=tie_band),
     )
     return {**left_out, "status": "ok", **result.to_dict()}
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import sys
+from collections.abc import Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -11,6 +13,7 @@ from datasets import Dataset
 
 from seal_datasets import schema
 from seal_datasets.demo import DEMO_NAME, demo_path
+from seal_datasets.doctor import examine
 from seal_datasets.errors import import_extra
 from seal_datasets.featurize import add_surface_features
 from seal_datasets.finish import finish_audit, with_columns
@@ -22,7 +25,8 @@ from seal_datasets.settings import AuditSettings
 from seal_datasets.surface import SURFACE_FEATURES
 from seal_datasets.train import TrainingSettings, train_pair
 
-_RECORDED_APART = ("training", "pre", "post", "rewrites")
+_RECORDED_APART = ("training", "pre", "post", "rewrites", "doctor", "tie_band")
+_DOCTOR_FILE = "doctor.json"
 
 DEMO_TRAINING = TrainingSettings(pre_epochs=3, post_epochs=6)
 """The embedded demo has some eighty pairs to learn from; one pass would teach nothing."""
@@ -75,6 +79,8 @@ def run_audit(
 
     _say("3/5 Reward models")
     pairs, training, paths = _models(pairs, settings, out)
+    examined = _examine(pairs, paths, out) if settings.doctor else None
+    jitter = max(each["tie_band"] for each in examined.values()) if examined else 0.0
     _say("4/5 Scoring")
     models = {
         name: open_scorer(str(path), over_length=settings.over_length, api_key=scorer_api_key)
@@ -98,9 +104,25 @@ def run_audit(
         "training": training,
         "labeler": labeler,
         "rewrites": rewrites,
+        "doctor": examined,
+        "tie_band": jitter if settings.tie_band is None else settings.tie_band,
         "settings": {key: value for key, value in asdict(settings).items() if key not in _RECORDED_APART},
     }
     return finish_audit(pairs, diagnosis, taxonomy, features, out, run)
+
+
+def _examine(pairs: Dataset, paths: Mapping[str, str | Path], out: Path) -> dict[str, Any]:
+    """A short examination of each model on some of the pairs, written beside the report."""
+    found = {}
+    for name, path in paths.items():
+        _say(f"    Examining the {name} model")
+        examination = examine(path, pairs, short=True)
+        if examination.failed:
+            _say(f"    failed: {', '.join(examination.failed)}; see {out / _DOCTOR_FILE}")
+        found[name] = examination.to_dict()
+        del found[name]["model"]  # recorded with the audit's models, by a name that may move with the folder
+    (out / _DOCTOR_FILE).write_text(json.dumps(found, indent=1, allow_nan=False) + "\n", "utf-8")
+    return found
 
 
 def _models(

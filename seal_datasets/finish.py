@@ -38,12 +38,13 @@ def finish_audit(
         taxonomy (`Taxonomy`): Where the features that are labels come from.
         features (`Sequence[Feature]`): The features to relate to the rewards.
         out (`Path`): Folder that is there.
-        about (`Mapping[str, Any]`): What made the columns: `models`, `training`, `labeler`, `rewrites` and `settings`.
+        about (`Mapping[str, Any]`): What made the columns: `models`, `training`, `labeler`, `rewrites` and `settings`; where
+            known also `doctor` and `tie_band`.
 
     Returns:
         `dict[str, Any]`: The content of `report.json`.
     """
-    pairs = with_columns(pairs, derived_columns(pairs, features))
+    pairs = with_columns(pairs, derived_columns(pairs, features, tie_band=about.get("tie_band", 0.0)))
     pairs.to_parquet(str(out / report.PAIRS_FILE))
     run = {
         "seal_datasets": __version__,

@@ -79,7 +79,7 @@ def check_report(folder: str | Path) -> list[str]:
 
 def _compute(pairs: Dataset, run: Json) -> Json:
     features = features_of(run)
-    report = {"run": run, **analyze(pairs, features)}
+    report = {"run": run, **analyze(pairs, features, tie_band=run.get("tie_band", 0.0))}
     if rewrites := run.get("rewrites"):
         labelled = [each for each in features if each not in SURFACE_FEATURES]
         report["rewrites"] = analyze_rewrites(
@@ -121,6 +121,9 @@ def headline(report: Mapping[str, Any]) -> list[str]:
             f"Resistance {_rate(seen, 'alignment_resistance')} on the {seen['n_pairs']:,} pairs trained on, "
             f"{_rate(unseen, 'alignment_resistance')} on the {unseen['n_pairs']:,} held out."
         )
+    for name, found in (report["run"].get("doctor") or {}).items():
+        if found["failed"]:
+            lines.append(f"The {name}-training model failed checks of its scores: {', '.join(found['failed'])}.")
     shift = report["shift"]["all"]
     lines.append(
         f"Mean reward shift {_number(shift['mean_degrees'])} degrees, signed (mean size "
@@ -176,6 +179,7 @@ def render_markdown(report: Mapping[str, Any], figures: Mapping[str, str]) -> st
         *_rewrites_section(report, figures),
         "## Labels",
         *_labels_section(report),
+        *_doctor_section(run),
         "## How this was made",
         *_provenance(run),
     ]
@@ -707,6 +711,34 @@ def _kind_of_reward(model: Mapping[str, Any]) -> str:
         inverted = f", turned back from a {model['invert']}" if model["invert"] else ""
         return f"; served at {escape_markdown(model['url'])}{inverted}"
     return ""
+
+
+def _doctor_section(run: Mapping[str, Any]) -> Iterator[str]:
+    """What the models' examinations found, and the tie band that follows."""
+    band, examined = run.get("tie_band", 0.0), run.get("doctor")
+    if not examined and not band:
+        return
+    yield "## Doctor"
+    yield (
+        f"Tie band {band:.3g}: rewards no further apart than this count as a tie, which is not aligned, in resistance, "
+        "regimes, drivers and agreement."
+    )
+    for name, found in (examined or {}).items():
+        failed = f"**Failed: {', '.join(found['failed'])}.**" if found["failed"] else "No check failed."
+        template = f" (template {found['template_hash']})" if found["template_hash"] else ""
+        yield (
+            f"### The {name}-training model\n\n{failed} {found['n_pairs']:,} pairs were scored in every way; the jitter is "
+            f"{found['tie_band']:.3g}. A text as the model is shown it{template}: {escape_markdown(found['example'])}"
+        )
+        yield _markdown_table(
+            ["check", "result", "largest difference", "found", "to do"],
+            [
+                [each["name"], each["status"].replace("_", " "),
+                 "–" if each["largest_difference"] is None else f"{each['largest_difference']:.3g}",
+                 escape_markdown(each["detail"]), escape_markdown(each["advice"])]
+                for each in found["checks"]
+            ],
+        )  # fmt: skip
 
 
 def _provenance(run: Mapping[str, Any]) -> Iterator[str]:

@@ -74,6 +74,9 @@ class AuditSettings:
         seed (`int`): Seed of every random draw.
         training (`TrainingSettings`): How to train the pair of models, where they are trained.
         rewrites (`RewriteSettings`, *optional*): What to rewrite; nothing when omitted.
+        doctor (`bool`): Whether both models are examined first, see `doctor.examine`.
+        tie_band (`float`, *optional*): Rewards no further apart are a tie; when omitted the larger jitter that the doctor
+            measured, or 0 without one.
     """
 
     limit: int | None = None
@@ -96,6 +99,8 @@ class AuditSettings:
     seed: int = 0
     training: TrainingSettings = field(default_factory=TrainingSettings)
     rewrites: RewriteSettings | None = None
+    doctor: bool = False
+    tie_band: float | None = None
 
     def __post_init__(self) -> None:
         if (self.pre is None) != (self.post is None):
@@ -106,6 +111,8 @@ class AuditSettings:
             raise DataError("a labeler given by URL needs the name of its model (labeler_model)")
         if self.budget is not None and not self.budget >= 0.0:
             raise DataError(f"a budget must be 0 or more dollars, got {self.budget}")
+        if self.tie_band is not None and not self.tie_band >= 0.0:
+            raise DataError(f"a tie band must be 0 or more points of reward, got {self.tie_band}")
         if not 0.0 <= self.max_failure_rate <= 1.0:
             raise DataError(f"max_failure_rate must lie between 0 and 1, got {self.max_failure_rate}")
         for name in ("limit", "label_limit", "concurrency"):

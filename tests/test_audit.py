@@ -62,6 +62,31 @@ def test_without_a_labeler_the_surface_features_remain(reward_models, tmp_path):
     assert not (tmp_path / "labels.sqlite").exists()
 
 
+def test_models_are_examined_and_their_jitter_is_the_tie_band(reward_models, tmp_path):
+    settings = AuditSettings(limit=24, labeler="none", doctor=True, **reward_models)
+    report = run_audit(str(demo_path()), tmp_path, settings)
+    examined = report["run"]["doctor"]
+    assert examined == json.loads((tmp_path / "doctor.json").read_text())
+    band = max(found["tie_band"] for found in examined.values())
+    assert 0.0 < band < 1e-5
+    assert report["run"]["tie_band"] == report["resistance"]["all"]["tie_band"] == band
+    text = (tmp_path / "report.md").read_text()
+    assert f"Tie band {band:.3g}" in text
+    assert "\\[CLS\\] what is the capital of france?" in text
+    assert check_report(tmp_path) == []
+
+
+def test_a_tie_band_makes_ties_everywhere(reward_models, tmp_path):
+    settings = AuditSettings(limit=24, labeler="none", tie_band=1e6, **reward_models)
+    report = run_audit(str(demo_path()), tmp_path, settings)
+    assert report["resistance"]["all"]["n_ties"] == report["population"]["n_used"]
+    regimes = Dataset.from_parquet(str(tmp_path / "pairs.parquet"))["regime"][:]
+    assert set(regimes) <= {"stayed_misaligned", None}
+    assert check_report(tmp_path) == []
+    with pytest.raises(DataError, match="0 or more points"):
+        AuditSettings(tie_band=-1.0)
+
+
 def test_the_embedded_features_are_of_the_taxonomy_and_hold_its_targets():
     taxonomy = load_taxonomy().select(EMBEDDED_FEATURES)
     assert len(taxonomy.targets) == 2

@@ -52,6 +52,10 @@ def add(verbs: Verbs) -> None:
                        help="texts longer than the model takes: stop, drop the start of the prompt, or leave unscored "
                        "(default: %(default)s; counted in the report)")  # fmt: skip
 
+    audit.add_argument("--doctor", action="store_true", help="examine both models first (see seal doctor), and take the larger "
+                       "jitter as tie band")  # fmt: skip
+    audit.add_argument("--tie-band", type=float, metavar="POINTS", help="rewards no further apart are a tie, which is not "
+                       "aligned (default: what --doctor measures, or 0)")  # fmt: skip
     audit.add_argument("--rewrite-share", type=float, metavar="SHARE", help="rewrite this share of the pairs, label and score "
                        "the rewrites and estimate robustness (the paper's: 0.01)")  # fmt: skip
     rewriting_options(audit)
@@ -70,6 +74,8 @@ def _audit_own_rewards(options: argparse.Namespace) -> int:
         raise DataError(
             "--rewards runs no model and asks no labeler; leave out --pre, --post, --labeler and --rewrite-share"
         )
+    if options.doctor or options.tie_band is not None:
+        raise DataError("--doctor and --tie-band belong to models that are run here; leave them out with --rewards")
     rewards = {}
     for named in options.rewards:
         name, _, columns = named.partition("=")
@@ -130,6 +136,8 @@ def _audit(options: argparse.Namespace) -> int:
         features=names(options.features),
         taxonomy=options.taxonomy,
         over_length=options.over_length,
+        doctor=options.doctor,
+        tie_band=options.tie_band,
         seed=options.seed,
         training=training_settings(options, DEMO_TRAINING if options.demo else TrainingSettings()),
         rewrites=rewrite_settings(options, options.rewrite_share) if options.rewrite_share is not None else None,

@@ -362,6 +362,8 @@ def alignment_regimes(
     rejected_rewards: ArrayLike,
     pre_chosen_rewards: ArrayLike,
     pre_rejected_rewards: ArrayLike,
+    *,
+    tie_band: float = 0.0,
 ) -> NDArray[np.str_]:
     """Name each pair's regime (Table 1): what training did to the model's agreement with the human choice.
 
@@ -370,6 +372,7 @@ def alignment_regimes(
         rejected_rewards (array-like of shape (n,)): Post-training rewards of the rejected responses.
         pre_chosen_rewards (array-like of shape (n,)): Pre-training rewards of the chosen responses.
         pre_rejected_rewards (array-like of shape (n,)): Pre-training rewards of the rejected responses.
+        tie_band (`float`, defaults to 0.0): As for `alignment_resistance`.
 
     Returns:
         `ndarray` of shape (n,): One of `REGIMES` for each pair.
@@ -377,8 +380,8 @@ def alignment_regimes(
     Raises:
         DataError: Lengths differ or a reward is not a finite number.
     """
-    after = aligned_pairs(chosen_rewards, rejected_rewards)
-    before = aligned_pairs(pre_chosen_rewards, pre_rejected_rewards)
+    after = aligned_pairs(chosen_rewards, rejected_rewards, tie_band=tie_band)
+    before = aligned_pairs(pre_chosen_rewards, pre_rejected_rewards, tie_band=tie_band)
     same_length(chosen_rewards=after, pre_chosen_rewards=before)
     return np.asarray(_BY_ALIGNMENT[before.astype(int), after.astype(int)], dtype=np.str_)
 
