@@ -52,6 +52,8 @@ def add(verbs: Verbs) -> None:
     )
     score.add_argument("--window", type=int, default=2048, help="rows within which texts are sorted by length and dealt to "
                        "processes (default: %(default)s)")  # fmt: skip
+    score.add_argument("--backend", choices=["torch", "openvino"], default="torch",
+                       help="what computes; openvino is quicker for encoders on a CPU (default: %(default)s)")  # fmt: skip
     score.add_argument("--allow-pickle", action="store_true", help="read weights from pickle files, which can run code")
     score.add_argument("--allow-remote-code", action="store_true", help="run code that comes with the model")
 
@@ -84,6 +86,7 @@ def _run(options: argparse.Namespace) -> int:
             head=options.head,
             precision=options.precision,
             tokens_per_batch=options.tokens_per_batch,
+            backend=options.backend,
             allow_pickle=options.allow_pickle,
             allow_remote_code=options.allow_remote_code,
             api_key=os.environ.get("SEAL_SCORER_API_KEY"),

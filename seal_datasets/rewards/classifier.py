@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Literal, get_args
 
 import torch
 from transformers import AutoModelForSequenceClassification
@@ -13,13 +14,18 @@ from seal_datasets.rewards.batching import run_batches, token_batches, token_row
 from seal_datasets.rewards.encoding import Encoded, Encoder, OverLength
 from seal_datasets.rewards.exchange import Exchange
 from seal_datasets.rewards.loading import Precision, length_limit, load_model, resolved_revision
+from seal_datasets.rewards.openvino import OpenVinoEncoder
 from seal_datasets.rewards.packing import ATTENTION, Tree, can_pack, packed_logits, plant
 from seal_datasets.rewards.processes import processes
 from seal_datasets.rewards.scorer import Scorer
 
+Backend = Literal["torch", "openvino"]
+
 SCORE_VERSION = "2"
 
 _TOKENS_PER_BATCH = {"cpu": 2048, "cuda": 32768}
+
+_SAMPLE = ("Name a colour.", "How do I boil an egg?")
 
 
 class RewardModel(Scorer):
@@ -41,12 +47,15 @@ class RewardModel(Scorer):
         attention (`str`, *optional*): Attention implementation, e.g. `"eager"`; transformers' choice when omitted.
         tokens_per_batch (`int`, *optional*): Tokens of a batch.
         pack (`bool`, *optional*): Whether to pack; where the model is able to when omitted.
+        backend (`"torch"` or `"openvino"`, defaults to `"torch"`): What computes; OpenVINO is for encoders in float32 on a CPU,
+            and held to the logits of torch on two texts before it is used.
         allow_pickle (`bool`, defaults to `False`): Whether weights may be read from pickle files, which can run code.
         allow_remote_code (`bool`, defaults to `False`): Whether code that comes with the model may run.
 
     Raises:
-        ModelError: The model cannot be found, has no trained head or several outputs without `head`, or needs what was not
-            allowed.
+        ModelError: The model cannot be found, has no trained head or several outputs without `head`, needs what was not
+            allowed, or is not one that the backend can compute.
+        MissingExtraError: The backend is not installed.
     """
 
     def __init__(
@@ -61,9 +70,12 @@ class RewardModel(Scorer):
         attention: str | None = None,
         tokens_per_batch: int | None = None,
         pack: bool | None = None,
+        backend: Backend = "torch",
         allow_pickle: bool = False,
         allow_remote_code: bool = False,
     ) -> None:
+        if backend not in get_args(Backend):
+            raise ModelError(f"backend must be one of {list(get_args(Backend))}, got {backend!r}")
         self.name = str(name_or_path)
         tokenizer, self.model = load_model(
             self.name,
@@ -93,6 +105,13 @@ class RewardModel(Scorer):
             raise ModelError(f"{self.name!r} cannot be scored packed: its attention cannot be told what follows what")
         if self.packs:
             self.model.set_attn_implementation(ATTENTION)
+        self.backend: Backend = backend
+        self._openvino = None
+        if backend == "openvino":
+            sample = self.encoder.encode(
+                [Exchange(text, [{"role": "user", "content": text}], text) for text in _SAMPLE]
+            )
+            self._openvino = OpenVinoEncoder(self.name, self.model, self._pad(sample))
 
     @property
     def encoding(self) -> str:
@@ -111,6 +130,7 @@ class RewardModel(Scorer):
             "architecture": type(self.model).__name__,
             "head": list(self.head) if isinstance(self.head, Sequence) else self.head,
             "dtype": str(self.model.dtype).removeprefix("torch."),
+            "backend": self.backend,
             "score_version": SCORE_VERSION,
         }
 
@@ -139,13 +159,18 @@ class RewardModel(Scorer):
             yield from run_batches(batches, lambda batch: self._padded(encoded, batch))
 
     def _padded(self, encoded: Sequence[Encoded], batch: Sequence[int]) -> tuple[list[int], torch.Tensor]:
-        inputs = [encoded[each].inputs for each in batch]
-        # At the right, where positions that are learned stay what they were in training.
-        padded = self.encoder.tokenizer.pad(inputs, padding=True, padding_side="right", return_tensors="pt")
+        padded = self._pad([encoded[each] for each in batch])
+        if self._openvino is not None:
+            return list(batch), self._reward(self._openvino.logits(padded))
         if self.device.type == "cuda":
             padded = {name: values.pin_memory() for name, values in padded.items()}
         sent = {name: values.to(self.device, non_blocking=True) for name, values in padded.items()}
         return list(batch), self._reward(self.model(**sent).logits)
+
+    def _pad(self, texts: Sequence[Encoded]) -> dict[str, torch.Tensor]:
+        inputs = [each.inputs for each in texts]
+        # At the right, where positions that are learned stay what they were in training.
+        return dict(self.encoder.tokenizer.pad(inputs, padding=True, padding_side="right", return_tensors="pt"))
 
     def _packed(self, ids: Sequence[Sequence[int]], batch: Sequence[Tree]) -> tuple[list[int], torch.Tensor]:
         logits = packed_logits(self.model, ids, batch)
