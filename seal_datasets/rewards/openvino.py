@@ -44,7 +44,7 @@ class OpenVinoEncoder:
             )
         try:
             with warnings.catch_warnings():
-                warnings.simplefilter("ignore", torch.jit.TracerWarning)
+                warnings.simplefilter("ignore")  # of the tracer
                 converted = openvino.convert_model(model, example_input=dict(sample))
             self._model = openvino.compile_model(
                 converted, "CPU", {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": "f32"}

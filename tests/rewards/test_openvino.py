@@ -1,5 +1,6 @@
 """OpenVINO is held against torch, and refuses what it is not for; the causal model is a tiny Llama with random weights."""
 
+import importlib.util
 import sys
 
 import pytest
@@ -11,6 +12,11 @@ from seal_datasets.errors import MissingExtraError, ModelError
 from seal_datasets.rewards import Exchange, RewardModel, exchange
 from seal_datasets.rewards.batching import padding_waste, token_batches
 from seal_datasets.rewards.openvino import OpenVinoEncoder
+
+# Importing it here would report that to its maker.
+needs_openvino = pytest.mark.skipif(
+    importlib.util.find_spec("openvino") is None, reason="the extra openvino is not installed"
+)
 
 DRAWN = [
     Exchange("How do I boil an egg?", [], "Ten minutes in boiling water."),
@@ -25,9 +31,9 @@ def real_texts(path, n_pairs):
     return [exchange(row, side) for row in pairs for side in schema.SIDES]
 
 
+@needs_openvino
 @pytest.mark.parametrize("tokens_per_batch", [1, 64, 4096])
 def test_rewards_equal_those_of_torch_at_every_size_of_batch(reward_models, hh_rlhf, tokens_per_batch):
-    pytest.importorskip("openvino", reason="the extra openvino is not installed")
     texts = [*DRAWN, *real_texts(hh_rlhf, 6)]
     both = [
         RewardModel(reward_models["post"], over_length="truncate", tokens_per_batch=tokens_per_batch, backend=backend)
@@ -48,8 +54,8 @@ class OtherWhenTraced(torch.nn.Module):
         return values + 1 if torch.jit.is_tracing() else values
 
 
+@needs_openvino
 def test_other_logits_than_those_of_torch_are_refused(reward_models):
-    pytest.importorskip("openvino", reason="the extra openvino is not installed")
     model = RewardModel(reward_models["post"]).model
     model.classifier = torch.nn.Sequential(model.classifier, OtherWhenTraced())
     sample = {"input_ids": torch.tensor([[5, 6, 7], [5, 6, 0]]), "attention_mask": torch.tensor([[1, 1, 1], [1, 1, 0]])}
@@ -57,8 +63,8 @@ def test_other_logits_than_those_of_torch_are_refused(reward_models):
         OpenVinoEncoder("m", model, sample)
 
 
+@needs_openvino
 def test_causal_models_other_precisions_and_unknown_backends_are_refused(tmp_path, minilm, reward_models):
-    pytest.importorskip("openvino", reason="the extra openvino is not installed")
     tokenizer = AutoTokenizer.from_pretrained(minilm)
     tokenizer.save_pretrained(tmp_path)
     config = LlamaConfig(
