@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from seal_datasets.errors import DataError
-from seal_datasets.rewards.classifier import RewardModel
+from seal_datasets.rewards.classifier import Backend, RewardModel
 from seal_datasets.rewards.encoding import OverLength
 from seal_datasets.rewards.implicit import ImplicitReward, Normalise
 from seal_datasets.rewards.loading import Precision, find_model
@@ -25,10 +25,10 @@ KINDS = {
 _NORMALISE: dict[str, Normalise] = {"dpo": "sum", "dpo-length": "length"}
 _SERVER: dict[str, Server] = {"served": "vllm", "tei": "tei"}
 _NOT_OF = {
-    "dpo": ("head",),
-    "dpo-length": ("head",),
-    "served": ("head", "revision", "max_length", "precision", "tokens_per_batch", "allow_pickle"),
-    "tei": ("head", "revision", "max_length", "precision", "tokens_per_batch", "allow_pickle"),
+    "dpo": ("head", "backend"),
+    "dpo-length": ("head", "backend"),
+    "served": ("head", "backend", "revision", "max_length", "precision", "tokens_per_batch", "allow_pickle"),
+    "tei": ("head", "backend", "revision", "max_length", "precision", "tokens_per_batch", "allow_pickle"),
 }
 
 
@@ -41,6 +41,7 @@ def open_scorer(
     head: int | None = None,
     precision: Precision | None = None,
     tokens_per_batch: int | None = None,
+    backend: Backend | None = None,
     allow_pickle: bool = False,
     allow_remote_code: bool = False,
     api_key: str | None = None,
@@ -57,6 +58,7 @@ def open_scorer(
         head (`int`, *optional*): Which output of a classifier with several is the reward.
         precision (`str`, *optional*): Type of the weights.
         tokens_per_batch (`int`, *optional*): Tokens of a batch.
+        backend (`"torch"` or `"openvino"`, *optional*): What computes a classifier.
         allow_pickle (`bool`, defaults to `False`): Whether weights may be read from pickle files, which can run code.
         allow_remote_code (`bool`, defaults to `False`): Whether code that comes with a model may run.
         api_key (`str`, *optional*): Key for a server; models of other kinds have no use for it.
@@ -77,6 +79,7 @@ def open_scorer(
             ("head", head),
             ("precision", precision),
             ("tokens_per_batch", tokens_per_batch),
+            ("backend", backend),
             ("allow_pickle", allow_pickle or None),
         )
         if value is not None
