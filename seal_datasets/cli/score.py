@@ -53,7 +53,7 @@ def add(verbs: Verbs) -> None:
     score.add_argument("--window", type=int, default=2048, help="rows within which texts are sorted by length and dealt to "
                        "processes (default: %(default)s)")  # fmt: skip
     score.add_argument("--backend", choices=["torch", "openvino"],
-                       help="what computes a classifier; openvino is for encoders in float32 on a CPU (default: torch)")  # fmt: skip
+                       help="what computes; openvino is for encoders in float32 on a CPU (default: torch)")  # fmt: skip
     score.add_argument("--allow-pickle", action="store_true", help="read weights from pickle files, which can run code")
     score.add_argument("--allow-remote-code", action="store_true", help="run code that comes with the model")
 
