@@ -4,7 +4,7 @@
 
 An estimate. Tokens of a pair are those of 1,500 real pairs of hh-rlhf. A forward pass takes 2 FLOPs for each weight that is no
 embedding and each token, and 4 L d T for attention (L layers of width d, texts of T tokens). Throughput is FLOPs by what the
-device is taken to do; the CPU's is measured (docs/benchmarks.md), the GPU's is its data sheet's times an assumed share.
+device is taken to do; the CPU's is the one you give, the GPU's is its data sheet's times an assumed share.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ def main() -> None:
             flops = n_pairs * shape.flops_of_pair()
             tokens = n_pairs * (PACKED_TOKENS_PER_PAIR if shape.packed else TOKENS_PER_PAIR)
             if shape is SHAPES[0]:
-                hours, device = tokens / options.tokens_per_second / 3600.0, "2 CPU cores, measured"
+                hours, device = tokens / options.tokens_per_second / 3600.0, "2 CPU cores"
                 dollars = hours * CPU_DOLLARS_PER_HOUR
             else:
                 gpu_hours = flops / (H100_BF16_FLOPS * ASSUMED_SHARE) / 3600.0

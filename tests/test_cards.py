@@ -4,7 +4,7 @@ import pytest
 from seal_datasets.cards import escape_markdown, render_card
 from seal_datasets.errors import DataError
 
-FIELDS = {"title": "t", "role": "pre", "settings": {"seed": 0}, "n_pairs": 3, "data": "abc"}
+FIELDS = {"title": "t", "role": "pre", "settings": {"seed": 0}, "n_pairs": 3, "data": "abc", "accuracy": {}}
 
 
 def test_outside_strings_are_inert():
