@@ -14,7 +14,7 @@ from seal_datasets.cli import main
 from seal_datasets.compare import compare_audits
 from seal_datasets.errors import DataError
 from seal_datasets.finish import with_columns
-from seal_datasets.report import _compute, _dump
+from seal_datasets.report import _compute, dump
 
 HARMLESS = "last_response_is_harmless"
 
@@ -28,7 +28,7 @@ def make_audit(folder, table, features, name):
     run = {"source": "data|of\n# ours", "models": {"pre": model, "post": model},
            "features": [asdict(feature) for feature in features]}  # fmt: skip
     (folder / "run.json").write_text(json.dumps(run))
-    (folder / "report.json").write_text(_dump(_compute(pairs, run)))
+    (folder / "report.json").write_text(dump(_compute(pairs, run)))
     return folder
 
 
