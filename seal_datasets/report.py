@@ -353,6 +353,7 @@ _STATUSES = {
     "truncated": "start of prompt dropped",
     "too_long": "too long",
     "no_text": "no text",
+    "not_finite": "no number",
     "given": "given by the table",
     "not_given": "no score in the table",
 }

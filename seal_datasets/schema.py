@@ -98,7 +98,7 @@ def reward_column(model: str, side: Side) -> str:
 
 
 def reward_status_column(model: str, side: Side) -> str:
-    """Column that says how a reward came about: `ok`, `truncated`, `too_long` or `no_text`."""
+    """Column that says how a reward came about: `ok`, `truncated`, `too_long`, `no_text` or `not_finite`."""
     return f"reward_status_{model}_{side}"
 
 

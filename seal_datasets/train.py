@@ -147,8 +147,8 @@ def measure_pair(pairs: Dataset, trained: TrainedPair) -> dict[str, dict[str, Al
             for name, (chosen, rejected) in columns.items()
         }
     for name, folder in folders.items():
-        record = json.loads((folder / "training.json").read_text("utf-8"))
-        _write_card(folder, {**record, "n_pairs": trained.n_train_pairs}, {part: found[part][name] for part in found})
+        record = {"n_pairs": trained.n_train_pairs, **json.loads((folder / "training.json").read_text("utf-8"))}
+        _write_card(folder, record, {part: found[part][name] for part in found})
     return found
 
 
@@ -214,7 +214,8 @@ def _train(
 ) -> None:
     done = out / "training.json"
     if done.is_file():
-        if json.loads(done.read_text("utf-8")) == record:
+        kept = json.loads(done.read_text("utf-8"))
+        if {name: kept.get(name) for name in record} == record:
             return
         raise DataError(f"{out} holds a model of other data or settings; remove the folder or choose another")
     trl = import_extra("trl", extra="train", purpose="train reward models")
@@ -250,7 +251,8 @@ def _train(
     started = sorted(out.glob("checkpoint-*"))
     trainer.train(resume_from_checkpoint=str(started[-1]) if started else None)
     trainer.save_model(str(out))
-    _write_card(out, {**record, "n_pairs": len(examples)}, {})
+    record = {**record, "n_pairs": len(examples)}
+    _write_card(out, record, {})
     done.write_text(json.dumps(record, indent=2), "utf-8")
     # What only a resumed training needs, much of it pickled.
     for checkpoint in out.glob("checkpoint-*"):

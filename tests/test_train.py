@@ -75,6 +75,7 @@ def test_accuracy_on_held_out_pairs_is_measured_and_stands_in_the_cards(trained,
     assert found["heldout"]["post"].alignment_score == 1.0 > found["heldout"]["pre"].alignment_score
     card = (trained.post / "README.md").read_text()
     assert "| pairs of held-out prompts | 8 | 1.000 |" in card
+    assert "| pairs | 64 |" in card  # 32 preferences and as many self-supervised pairs, as before it was measured
 
 
 @pytest.mark.slow

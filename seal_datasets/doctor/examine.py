@@ -173,7 +173,7 @@ def _precisions(
         model = RewardModel(name, over_length="truncate", pack=False, **{**loading, "precision": precision})
         try:
             found[precision] = alone(model, inputs)
-        except (RuntimeError, NotImplementedError) as error:
+        except RuntimeError as error:
             unsupported[precision] = f"{str(error).splitlines()[0]} (on {device.type})"
         del model
         _free()

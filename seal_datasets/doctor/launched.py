@@ -52,7 +52,7 @@ def launched_rewards(
             "--main_process_port",
             "0",
         ]
-        command += ["--multi_gpu"] if device == "cuda" else ["--cpu"]
+        command += ["--multi_gpu"]  # on CPUs too: with --cpu the launcher starts one process, whatever their number
         command += ["-m", "seal_datasets.cli", "score", str(data), "--out", str(out), "--over-length", "truncate"]
         command += ["--model", f"{_MODEL}={name}", *_words(loading)]
         try:
@@ -62,6 +62,11 @@ def launched_rewards(
         if finished.returncode or not out.is_file():
             last = next((line for line in reversed(finished.stderr.splitlines()) if line.strip()), "nothing was said")
             return None, f"{processes} processes ended with {finished.returncode}: {last}"
+        started = len(
+            list(out.with_name("scored.rewards").glob("*.sqlite"))
+        )  # each keeps its rewards in a file of its own
+        if started != processes:
+            return None, f"the launcher started {started} of {processes} processes"
         scored = Dataset.from_parquet(str(out), cache_dir=folder)
         sides = [scored[schema.reward_column(_MODEL, side)][:] for side in schema.SIDES]
     rewards = [np.nan if each is None else each for pair in zip(*sides, strict=True) for each in pair]

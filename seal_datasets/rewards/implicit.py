@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 import torch
-from accelerate import PartialState
 from transformers import AutoModelForCausalLM, PreTrainedModel, PreTrainedTokenizerBase
 
 from seal_datasets.errors import DataError, ModelError
@@ -18,6 +17,7 @@ from seal_datasets.rewards.batching import run_batches, token_batches
 from seal_datasets.rewards.encoding import Encoded, Encoder, OverLength, tokenizer_state
 from seal_datasets.rewards.exchange import Exchange
 from seal_datasets.rewards.loading import Precision, length_limit, load_model, resolved_revision
+from seal_datasets.rewards.processes import processes
 from seal_datasets.rewards.scorer import Scorer
 
 Normalise = Literal["sum", "length"]
@@ -171,7 +171,7 @@ class ImplicitReward(Scorer):
             "allow_pickle": allow_pickle,
             "allow_remote_code": allow_remote_code,
         }
-        self.device = PartialState().device
+        self.device = processes().device
         named = {"policy": (str(policy), revision)}
         if reference is not None:
             named["reference"] = (str(reference), reference_revision)
