@@ -11,12 +11,13 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from datasets import Dataset, Features, Value, concatenate_datasets
+from datasets import Dataset, Features, Value
 
 from seal_datasets import report, schema
 from seal_datasets.analyze import derived_columns
 from seal_datasets.diagnosis import Diagnosis
 from seal_datasets.taxonomy import Feature, Taxonomy
+from seal_datasets.transform import put_beside
 from seal_datasets.version import __version__
 
 _PACKAGES = ("accelerate", "datasets", "numpy", "openai", "scipy", "torch", "transformers")
@@ -64,8 +65,7 @@ def with_columns(pairs: Dataset, columns: Mapping[str, Sequence[object]]) -> Dat
     """Pairs with columns of words and numbers that follow from them; those of an earlier run are replaced."""
     words = {schema.REGIME, schema.LABELER_PREFERENCE, schema.PARTITION}
     types = Features({name: Value("string" if name in words else "float64") for name in columns})
-    kept = pairs.remove_columns([name for name in columns if name in pairs.column_names])
-    return concatenate_datasets([kept, Dataset.from_dict(dict(columns), features=types)], axis=1)
+    return put_beside(pairs, columns, types)
 
 
 def _statuses(pairs: Dataset, model: str) -> dict[str, int]:

@@ -5,13 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from datasets import Dataset, Features, concatenate_datasets
+from datasets import Dataset, Features
 
 from seal_datasets import schema
 from seal_datasets.errors import DataError
 from seal_datasets.featurize import feature_columns
 from seal_datasets.sources import open_source
 from seal_datasets.taxonomy import Feature, InvalidLabel, Taxonomy
+from seal_datasets.transform import put_beside
 
 
 def add_gold(pairs: Dataset, gold: str | Path | Dataset, taxonomy: Taxonomy) -> Dataset:
@@ -73,10 +74,7 @@ def add_gold(pairs: Dataset, gold: str | Path | Dataset, taxonomy: Taxonomy) -> 
             if schema.gold_column(each.name, side) in columns
         }
     )
-    kept = pairs.remove_columns([name for name in columns if name in pairs.column_names])
-    return concatenate_datasets(
-        [kept, Dataset.from_dict({name: columns[name] for name in types}, features=types)], axis=1
-    )
+    return put_beside(pairs, columns, types)
 
 
 def _read(path: Path) -> Dataset:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from datasets import Dataset, Features, Value, concatenate_datasets
+from datasets import Dataset, Features, Value
 
 from seal_datasets import schema
 from seal_datasets.errors import DataError, import_extra
@@ -17,6 +17,7 @@ from seal_datasets.gold import add_gold, parse_label
 from seal_datasets.load import load_pairs
 from seal_datasets.surface import SURFACE_FEATURES
 from seal_datasets.taxonomy import Feature, Taxonomy, load_taxonomy
+from seal_datasets.transform import put_beside
 
 RewardColumns = Mapping[str, tuple[str, str]]
 
@@ -118,7 +119,7 @@ def add_own_rewards(pairs: Dataset, rewards: RewardColumns) -> Dataset:
             columns[schema.reward_status_column(name, side)] = ["not_given" if v is None else "given" for v in values]
             types |= {schema.reward_column(name, side): Value("float64")}
             types |= {schema.reward_status_column(name, side): Value("string")}
-    return _beside(pairs, columns, Features(types))
+    return put_beside(pairs, columns, Features(types))
 
 
 def _numbers(pairs: Dataset, column: str) -> list[float | None]:
@@ -143,11 +144,4 @@ def _own_features(pairs: Dataset, taxonomy: Taxonomy) -> tuple[Dataset, list[Fea
         for side in schema.SIDES:
             name = schema.feature_column(feature.name, side)
             columns[name] = [parse_label(value, feature, name, row) for row, value in enumerate(pairs[name])]
-    return (_beside(pairs, columns, feature_columns(found)) if found else pairs), found
-
-
-def _beside(pairs: Dataset, columns: Mapping[str, list[Any]], types: Features) -> Dataset:
-    kept = pairs.remove_columns([name for name in columns if name in pairs.column_names])
-    return concatenate_datasets(
-        [kept, Dataset.from_dict({name: columns[name] for name in types}, features=types)], axis=1
-    )
+    return (put_beside(pairs, columns, feature_columns(found)) if found else pairs), found

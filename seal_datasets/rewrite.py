@@ -11,7 +11,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from datasets import Dataset, Features, Value, concatenate_datasets
+from datasets import Dataset, Features, Value
 from datasets.utils import tqdm
 
 from seal_datasets import schema
@@ -22,7 +22,7 @@ from seal_datasets.featurize import pair_text
 from seal_datasets.labeler import Text
 from seal_datasets.rewriter import PRESETS, REWRITE_VERSION, Preset, Rewrite, Rewriter
 from seal_datasets.similarity import SimilarityModel
-from seal_datasets.transform import Batch, map_batches
+from seal_datasets.transform import Batch, map_batches, put_beside
 
 MIN_SIMILARITY = 0.8
 
@@ -211,7 +211,7 @@ def add_round_trips(
         schema.attribute_column(axis, side): [has.get((pair_id, side)) for pair_id in pairs[schema.PAIR_ID]]
         for side in schema.SIDES
     }
-    pairs = _beside(pairs, columns, Features({name: Value("bool") for name in columns}))
+    pairs = put_beside(pairs, columns, Features({name: Value("bool") for name in columns}))
 
     def there(pair_id: str, side: schema.Side) -> Preset | None:
         value = has.get((pair_id, side))
@@ -339,7 +339,7 @@ def on_rewrites(pairs: Dataset, name: str, transform: Callable[[Dataset], Datase
             values[row] = value
         columns[schema.rewritten_column(name, column)] = values
     types = Features({schema.rewritten_column(name, column): result.features[column] for column in added})
-    return _beside(pairs, columns, types)
+    return put_beside(pairs, columns, types)
 
 
 def _add(
@@ -488,11 +488,6 @@ def _columns(name: str) -> Features:
             )
         }
     )
-
-
-def _beside(pairs: Dataset, columns: Mapping[str, Sequence[object]], types: Features) -> Dataset:
-    kept = pairs.remove_columns([name for name in columns if name in pairs.column_names])
-    return concatenate_datasets([kept, Dataset.from_dict(dict(columns), features=types)], axis=1)
 
 
 def _preset(name: str) -> Preset:

@@ -14,7 +14,7 @@ from typing import Any
 
 import pyarrow.parquet  # type: ignore[import-untyped]
 from accelerate.utils import gather_object
-from datasets import Dataset, Features, IterableDataset, Value, concatenate_datasets
+from datasets import Dataset, Features, IterableDataset, Value
 from datasets.utils import tqdm
 
 from seal_datasets import schema
@@ -22,7 +22,7 @@ from seal_datasets.errors import DataError
 from seal_datasets.rewards import Encoded, Exchange, Scored, Scorer, ScoreStore, exchange, outcomes
 from seal_datasets.rewards.batching import equal_shares
 from seal_datasets.rewards.processes import processes
-from seal_datasets.transform import Batch, Pairs, map_batches
+from seal_datasets.transform import Batch, Pairs, map_batches, put_beside
 
 _WINDOW_ROWS = 2048
 _TEXT_COLUMNS = (
@@ -69,11 +69,10 @@ def add_rewards(
     columns: Batch = {column: [] for column in types}
     rows = pairs.select_columns([column for column in _TEXT_COLUMNS if column in pairs.column_names]).iter(window)
     with _progress(2 * len(pairs) * len(models)) as bar:
-        for scored in _score_windows(rows, models, store, bar):
+        for scored in _score_windows(rows, models, store, bar.update):
             for column, values in scored.items():
                 columns[column] += values
-    kept = pairs.remove_columns([column for column in columns if column in pairs.column_names])
-    return concatenate_datasets([kept, Dataset.from_dict(columns, features=types)], axis=1)
+    return put_beside(pairs, columns, types)
 
 
 def write_rewards(
@@ -118,7 +117,7 @@ def write_rewards(
 
     n_texts = 2 * len(pairs) * len(models) if isinstance(pairs, Dataset) else None
     with _progress(n_texts) as bar:
-        for scored in _score_windows(rows(), models, store, bar):
+        for scored in _score_windows(rows(), models, store, bar.update):
             batch = whole.pop(0)
             if files is not None:
                 files.write({**{name: batch[name] for name in names}, **scored})
@@ -187,10 +186,9 @@ def _score_windows(
     windows: Iterable[Batch],
     models: Mapping[str, Scorer],
     store: ScoreStore | None,
-    bar: tqdm | Callable[[int], object],
+    progress: Callable[[int], object],
 ) -> Iterator[Batch]:
     """The reward columns of each window, the next one being encoded meanwhile."""
-    progress = bar.update if isinstance(bar, tqdm) else bar
     remaining = iter(windows)
     with ThreadPoolExecutor(1) as ahead:
         coming = ahead.submit(_encode_next, remaining, models)
@@ -215,7 +213,8 @@ class _Window:
 
     def __init__(self, batch: Batch, models: Mapping[str, Scorer]) -> None:
         self.n_rows = len(batch[schema.CHOSEN])
-        rows = [dict(zip(batch, values, strict=True)) for values in zip(*batch.values(), strict=True)]
+        needed = {name: batch[name] for name in _TEXT_COLUMNS if name in batch}
+        rows = [dict(zip(needed, values, strict=True)) for values in zip(*needed.values(), strict=True)]
         texts = {(index, side): exchange(row, side) for index, row in enumerate(rows) for side in schema.SIDES}
         self.texts = {where: text for where, text in texts.items() if text is not None}
         state = processes()

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
-from datasets import Dataset, Features, IterableDataset
+from datasets import Dataset, Features, IterableDataset, concatenate_datasets
 
 Pairs = TypeVar("Pairs", Dataset, IterableDataset)
 Batch = dict[str, list[Any]]
@@ -66,8 +66,8 @@ def map_batches(
     features = Features({**pairs.features, **new_columns}) if pairs.features else None
     if isinstance(pairs, IterableDataset):
         return pairs.map(function, batched=True, batch_size=batch_size, features=features)
-    if not len(pairs) and features is not None:  # `map` adds no columns to a table without rows
-        return Dataset.from_dict({name: [] for name in features}, features=features)
+    if not len(pairs):  # `map` adds no columns to a table without rows
+        return put_beside(pairs, {name: [] for name in new_columns}, Features(new_columns))
     key = json.dumps([pairs._fingerprint, sorted(new_columns), dict(provenance)], sort_keys=True)
     fingerprint = hashlib.blake2b(key.encode(), digest_size=16).hexdigest()
     return pairs.map(
@@ -79,3 +79,32 @@ def map_batches(
         new_fingerprint=fingerprint,
         load_from_cache_file=reuse_cache,
     )
+
+
+def put_beside(pairs: Dataset, columns: Mapping[str, Sequence[object]], types: Features) -> Dataset:
+    """Add whole columns at the right of a table; those of the same names from an earlier run are replaced.
+
+    Args:
+        pairs (`Dataset`): The table.
+        columns (`Mapping[str, Sequence]`): A value for each row of the table, by column.
+        types (`Features`): Types of these columns; their order is that of the result.
+
+    Returns:
+        `Dataset`: The table with the columns.
+
+    Example:
+
+    ```python
+    >>> from datasets import Dataset, Features, Value
+    >>> pairs = Dataset.from_dict({"chosen": ["yes", "no"], "length": [0, 0]})
+    >>> put_beside(pairs, {"length": [3, 2]}, Features({"length": Value("int64")}))["length"][:]
+    [3, 2]
+
+    ```
+    """
+    kept = pairs.remove_columns([name for name in types if name in pairs.column_names])
+    if not len(pairs):  # `concatenate_datasets` leaves out tables without rows, and their columns with them
+        features = Features({**kept.features, **types})
+        return Dataset.from_dict({name: [] for name in features}, features=features)
+    added = Dataset.from_dict({name: columns[name] for name in types}, features=types)
+    return concatenate_datasets([kept, added], axis=1)

@@ -184,3 +184,9 @@ def test_launch_configurations_are_what_they_are_called(name, processes, machine
     config = load_config_from_file(str(ROOT / "scripts" / "configs" / f"{name}.yaml"))
     assert (config.num_processes, config.num_machines) == (processes, machines)
     assert config.use_cpu is (name == "one_cpu")
+
+
+def test_a_table_without_rows_gets_its_columns(tiny_pairs, reward_models):
+    scored = add_rewards(tiny_pairs.select([]), {"post": RewardModel(reward_models["post"])})
+    assert len(scored) == 0
+    assert scored.features == {**tiny_pairs.features, **reward_columns("post")}

@@ -13,7 +13,7 @@ from seal_datasets.cli.options import (
     asking_options,
     dry_run,
     labeler_options,
-    names,
+    labeling_settings,
     table_options,
     verb,
     write,
@@ -40,18 +40,7 @@ def _run(options: argparse.Namespace) -> int:
     from seal_datasets.settings import AuditSettings
 
     settings = AuditSettings(
-        labeler=options.labeler,
-        labeler_model=options.labeler_model,
-        label_limit=options.label_limit,
-        probabilities=options.probabilities,
-        concurrency=options.concurrency,
-        max_failure_rate=options.max_failure_rate,
-        batch=options.batch,
-        budget=options.budget,
-        prices=options.prices,
-        gold=options.gold,
-        features=names(options.features),
-        taxonomy=options.taxonomy,
+        **labeling_settings(options),
         seed=options.seed,
     )
     taxonomy = asked_features(settings)

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from seal_datasets.cli.options import Verbs, asking_options, names, table_options, verb, write
+from seal_datasets.cli.options import Verbs, asking_options, asking_settings, names, table_options, verb, write
 from seal_datasets.errors import DataError
 
 
@@ -50,11 +50,7 @@ def _run(options: argparse.Namespace) -> int:
 
     settings = AuditSettings(
         label_limit=options.sample,
-        concurrency=options.concurrency,
-        max_failure_rate=options.max_failure_rate,
-        batch=options.batch,
-        budget=options.budget,
-        prices=options.prices,
+        **asking_settings(options),
         gold=options.gold,
         features=names(options.features),
         taxonomy=options.taxonomy,

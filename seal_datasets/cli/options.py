@@ -80,6 +80,21 @@ def asking_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--prices", metavar="FILE", help="YAML table of models' prices (default: the packaged one)")
 
 
+def asking_settings(options: argparse.Namespace) -> dict[str, Any]:
+    """Settings of an audit that `asking_options` are about."""
+    return {name: getattr(options, name) for name in ("concurrency", "max_failure_rate", "batch", "budget", "prices")}
+
+
+def labeling_settings(options: argparse.Namespace) -> dict[str, Any]:
+    """Settings of an audit that `labeler_options` and `asking_options` are about."""
+    same = ("labeler", "labeler_model", "label_limit", "probabilities", "gold", "taxonomy")
+    return {
+        **asking_settings(options),
+        **{name: getattr(options, name) for name in same},
+        "features": names(options.features),
+    }
+
+
 def rewriting_options(parser: argparse.ArgumentParser) -> None:
     """Options of verbs that rewrite."""
     parser.add_argument("--rewriter", metavar="URL|local", help="OpenAI-compatible endpoint or the embedded model (default: "

@@ -11,6 +11,7 @@ from pathlib import Path
 from seal_datasets.cli.options import (
     Verbs,
     asking_options,
+    asking_settings,
     dry_run,
     rewrite_settings,
     rewriting_options,
@@ -45,11 +46,7 @@ def _run(options: argparse.Namespace) -> int:
     from seal_datasets.settings import AuditSettings
 
     settings = AuditSettings(
-        concurrency=options.concurrency,
-        max_failure_rate=options.max_failure_rate,
-        batch=options.batch,
-        budget=options.budget,
-        prices=options.prices,
+        **asking_settings(options),
         seed=options.seed,
         rewrites=rewrite_settings(options, options.share),
     )

@@ -50,8 +50,7 @@ def padded(model: RewardModel, texts: Sequence[Inputs], *, side: str, n: int) ->
                 list(texts[start : start + n]), padding=True, padding_side=side, return_tensors="pt"
             )
             sent = {name: values.to(model.device) for name, values in batch.items()}
-            logits = model.model(**sent).logits.float().cpu()
-            found += (logits @ _weights(model, logits.shape[-1])).tolist()
+            found += model.reward_of(model.model(**sent).logits).tolist()
     return np.array(found, dtype=np.float64)
 
 
@@ -140,11 +139,3 @@ def tolerance(rewards: Floats, dtype: torch.dtype) -> float:
         return 0.0
     roundings = _ROUNDINGS * float(torch.finfo(dtype).eps)
     return max(_SPREAD_SHARE.get(dtype, 1e-3) * float(finite.std()), roundings * float(np.abs(finite).max()))
-
-
-def _weights(model: RewardModel, n_outputs: int) -> torch.Tensor:
-    if model.head is None:
-        return torch.ones(n_outputs)
-    if isinstance(model.head, int):
-        return torch.eye(n_outputs)[model.head]
-    return torch.tensor([float(each) for each in model.head])

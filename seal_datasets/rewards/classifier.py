@@ -113,15 +113,6 @@ class RewardModel(Scorer):
             )
             self._openvino = OpenVinoEncoder(self.name, self.model, self._pad(sample))
 
-    @property
-    def encoding(self) -> str:
-        """See `Scorer`."""
-        return self.encoder.digest
-
-    def encode(self, exchanges: Sequence[Exchange]) -> list[Encoded]:
-        """See `Scorer`."""
-        return self.encoder.encode(exchanges)
-
     def identity(self) -> dict[str, object]:
         """See `Scorer`."""
         return {
@@ -132,16 +123,6 @@ class RewardModel(Scorer):
             "dtype": str(self.model.dtype).removeprefix("torch."),
             "backend": self.backend,
             "score_version": SCORE_VERSION,
-        }
-
-    def provenance(self) -> dict[str, object]:
-        """Everything that decides this model's rewards, JSON-ready."""
-        return {
-            **self.identity(),
-            "input_style": self.encoder.style,
-            "template_hash": self.encoder.template_hash,
-            "max_length": self.encoder.max_length,
-            "over_length": self.encoder.over_length,
         }
 
     @torch.inference_mode()
@@ -161,11 +142,11 @@ class RewardModel(Scorer):
     def _padded(self, encoded: Sequence[Encoded], batch: Sequence[int]) -> tuple[list[int], torch.Tensor]:
         padded = self._pad([encoded[each] for each in batch])
         if self._openvino is not None:
-            return list(batch), self._reward(self._openvino.logits(padded))
+            return list(batch), self.reward_of(self._openvino.logits(padded))
         if self.device.type == "cuda":
             padded = {name: values.pin_memory() for name, values in padded.items()}
         sent = {name: values.to(self.device, non_blocking=True) for name, values in padded.items()}
-        return list(batch), self._reward(self.model(**sent).logits)
+        return list(batch), self.reward_of(self.model(**sent).logits)
 
     def _pad(self, texts: Sequence[Encoded]) -> dict[str, torch.Tensor]:
         inputs = [each.inputs for each in texts]
@@ -174,9 +155,10 @@ class RewardModel(Scorer):
 
     def _packed(self, ids: Sequence[Sequence[int]], batch: Sequence[Tree]) -> tuple[list[int], torch.Tensor]:
         logits = packed_logits(self.model, ids, batch)
-        return [text for tree in batch for text in tree.texts], self._reward(logits)
+        return [text for tree in batch for text in tree.texts], self.reward_of(logits)
 
-    def _reward(self, logits: torch.Tensor) -> torch.Tensor:
+    def reward_of(self, logits: torch.Tensor) -> torch.Tensor:
+        """The reward of each text, from the model's logits: its one output, or those that `head` names."""
         rewards: torch.Tensor = logits.float() @ self._weights.to(logits.device)
         return rewards
 

@@ -188,15 +188,6 @@ class ImplicitReward(Scorer):
         self._about = {role: _about(*named[role][:1], model) for role, model in self.models.items()}
         self.tokens_per_batch = tokens_per_batch or _TOKENS_PER_BATCH.get(self.device.type, _TOKENS_PER_BATCH["cpu"])
 
-    @property
-    def encoding(self) -> str:
-        """See `Scorer`."""
-        return self.encoder.digest
-
-    def encode(self, exchanges: Sequence[Exchange]) -> list[Encoded]:
-        """See `Scorer`."""
-        return self.encoder.encode(exchanges)
-
     def identity(self) -> dict[str, object]:
         """See `Scorer`."""
         return {
@@ -206,16 +197,6 @@ class ImplicitReward(Scorer):
             "beta": self.beta,
             "normalise": self.normalise,
             "score_version": IMPLICIT_VERSION,
-        }
-
-    def provenance(self) -> dict[str, object]:
-        """See `Scorer`."""
-        return {
-            **self.identity(),
-            "input_style": self.encoder.style,
-            "template_hash": self.encoder.template_hash,
-            "max_length": self.encoder.max_length,
-            "over_length": self.encoder.over_length,
         }
 
     @torch.inference_mode()

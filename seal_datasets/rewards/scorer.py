@@ -9,7 +9,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
-from seal_datasets.rewards.encoding import Encoded, Status
+from seal_datasets.rewards.encoding import Encoded, Encoder, Status
 from seal_datasets.rewards.exchange import Exchange
 from seal_datasets.rewards.score_store import ScoreStore
 
@@ -30,24 +30,36 @@ class Scored:
 
 
 class Scorer(ABC):
-    """A reward model of any kind."""
+    """A reward model of any kind.
+
+    Attributes:
+        encoder (`Encoder`): How the model is shown texts.
+    """
+
+    encoder: Encoder
 
     @property
-    @abstractmethod
     def encoding(self) -> str:
         """Hash of all that decides how texts are encoded; scorers with the same one share what `encode` makes."""
+        return self.encoder.digest
 
     @abstractmethod
     def identity(self) -> dict[str, object]:
         """Everything that decides the reward of an encoded text, JSON-ready."""
 
-    @abstractmethod
     def provenance(self) -> dict[str, object]:
-        """`identity`, and what decides the encoding."""
+        """`identity`, and what decides the encoding, JSON-ready."""
+        return {
+            **self.identity(),
+            "input_style": self.encoder.style,
+            "template_hash": self.encoder.template_hash,
+            "max_length": self.encoder.max_length,
+            "over_length": self.encoder.over_length,
+        }
 
-    @abstractmethod
     def encode(self, exchanges: Sequence[Exchange]) -> list[Encoded]:
         """Bring texts into the form the model takes, in order."""
+        return self.encoder.encode(exchanges)
 
     @abstractmethod
     def rewards(self, encoded: Sequence[Encoded]) -> Iterator[list[tuple[int, float]]]:

@@ -143,16 +143,6 @@ class ServedReward(Scorer):
             "score_version": SERVED_VERSION,
         }
 
-    def provenance(self) -> dict[str, object]:
-        """See `Scorer`."""
-        return {
-            **self.identity(),
-            "input_style": self.encoder.style,
-            "template_hash": self.encoder.template_hash,
-            "max_length": self.encoder.max_length,
-            "over_length": self.encoder.over_length,
-        }
-
     def rewards(self, encoded: Sequence[Encoded]) -> Iterator[list[tuple[int, float]]]:
         """See `Scorer`; batches come as they are answered, so that one that fails loses none of the others."""
         arrived: queue.SimpleQueue[list[tuple[int, float]] | None] = queue.SimpleQueue()

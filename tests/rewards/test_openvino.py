@@ -89,5 +89,5 @@ def test_without_openvino_the_extra_is_named(reward_models, monkeypatch):
 def test_batches_of_real_texts_are_hardly_padded(reward_models, hh_rlhf):
     model = RewardModel(reward_models["pre"], over_length="truncate")
     encoded = {each.key: each for each in model.encode(real_texts(hh_rlhf, 1500))}
-    lengths = [len(each.inputs["input_ids"]) for each in encoded.values()]
+    lengths = [len(each.inputs["input_ids"]) for each in encoded.values() if each.inputs]  # not what is too long
     assert padding_waste(lengths, token_batches(lengths, model.tokens_per_batch)) < 0.03
