@@ -118,15 +118,19 @@ def equal_shares(sizes: Sequence[int], groups: Sequence[Hashable], n_shares: int
 
 
 def run_batches(
-    work: Sequence[list[Item]], run: Callable[[list[Item]], tuple[list[int], torch.Tensor]]
+    work: Sequence[list[Item]],
+    run: Callable[[list[Item]], tuple[list[int], Callable[[], list[float]]]],
+    *,
+    ahead: int = 1,
 ) -> Iterator[list[tuple[int, float]]]:
-    """Run batches through a model, each while the results of the one before are still on their way.
+    """Run batches through a model, each while the results of those before are still on their way.
 
     Where memory runs out, the batch and all that are left are halved: no text is lost.
 
     Args:
         work (`Sequence[list]`): Batches of anything.
-        run (`Callable`): Takes a batch and returns positions of texts and their rewards, on any device.
+        run (`Callable`): Begins a batch; returns positions of texts, and what waits for their rewards.
+        ahead (`int`, defaults to 1): Batches that are begun before the rewards of one are waited for.
 
     Yields:
         `list[tuple[int, float]]`: Positions and rewards of a batch.
@@ -135,11 +139,16 @@ def run_batches(
         ModelError: There is not memory enough for one item.
     """
     left = deque(work)
-    under_way: deque[tuple[list[int], torch.Tensor]] = deque()
-    while left:
-        batch = left.popleft()
+    under_way: deque[tuple[list[Item], list[int], Callable[[], list[float]]]] = deque()
+    while left or under_way:
+        begins = bool(left) and len(under_way) <= ahead
+        batch = left.popleft() if begins else under_way[0][0]
         try:
-            under_way.append(run(batch))
+            if begins:
+                under_way.append((batch, *run(batch)))
+                continue
+            _, positions, read = under_way.popleft()
+            found = list(zip(positions, read(), strict=True))
         except (RuntimeError, MemoryError) as error:
             if not _out_of_memory(error):
                 raise
@@ -151,16 +160,8 @@ def run_batches(
             if torch.cuda.is_available():
                 torch.cuda.empty_cache()
             left = deque(half for each in (batch, *left) for half in _halves(each))
-            continue
-        if len(under_way) > 1:
-            yield _read(under_way.popleft())
-    for each in under_way:
-        yield _read(each)
-
-
-def _read(batch: tuple[list[int], torch.Tensor]) -> list[tuple[int, float]]:
-    positions, rewards = batch
-    return list(zip(positions, rewards.tolist(), strict=True))
+        else:
+            yield found
 
 
 def _halves(batch: list[Item]) -> list[list[Item]]:
@@ -169,4 +170,6 @@ def _halves(batch: list[Item]) -> list[list[Item]]:
 
 
 def _out_of_memory(error: BaseException) -> bool:
-    return isinstance(error, (torch.OutOfMemoryError, MemoryError)) or "not enough memory" in str(error)
+    # Of torch on CPUs, of C++ libraries, of the system.
+    said = ("not enough memory", "bad_alloc", "Cannot allocate memory")
+    return isinstance(error, (torch.OutOfMemoryError, MemoryError)) or any(each in str(error) for each in said)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Literal, get_args
 
@@ -23,7 +23,8 @@ Backend = Literal["torch", "openvino"]
 
 SCORE_VERSION = "2"
 
-_TOKENS_PER_BATCH = {"cpu": 2048, "cuda": 32768}
+# On CPUs small batches keep padding few and are no slower; see docs/benchmarks.md.
+_TOKENS_PER_BATCH = {"cuda": 32768, "cpu": 1024, "cpu packed": 2048, "cpu openvino": 384}
 
 _SAMPLE = ("Name a colour.", "How do I boil an egg?")
 
@@ -99,7 +100,6 @@ class RewardModel(Scorer):
         self.revision = resolved_revision(self.name, self.model)
         self.device = processes().device
         self.model.to(self.device)
-        self.tokens_per_batch = tokens_per_batch or _TOKENS_PER_BATCH.get(self.device.type, _TOKENS_PER_BATCH["cpu"])
         self.packs = pack is not False and attention is None and can_pack(self.model, self.encoder.max_length)
         if pack and not self.packs:
             raise ModelError(f"{self.name!r} cannot be scored packed: its attention cannot be told what follows what")
@@ -112,6 +112,7 @@ class RewardModel(Scorer):
                 [Exchange(text, [{"role": "user", "content": text}], text) for text in _SAMPLE]
             )
             self._openvino = OpenVinoEncoder(self.name, self.model, self._pad(sample))
+        self.tokens_per_batch = tokens_per_batch or self._usual_tokens()
 
     def identity(self) -> dict[str, object]:
         """See `Scorer`."""
@@ -125,6 +126,12 @@ class RewardModel(Scorer):
             "score_version": SCORE_VERSION,
         }
 
+    def _usual_tokens(self) -> int:
+        if self.device.type == "cuda":
+            return _TOKENS_PER_BATCH["cuda"]
+        how = " packed" if self.packs else " openvino" if self.backend == "openvino" else ""
+        return _TOKENS_PER_BATCH[f"cpu{how}"]
+
     @torch.inference_mode()
     def rewards(self, encoded: Sequence[Encoded]) -> Iterator[list[tuple[int, float]]]:
         """See `Scorer`; the longest texts come first, and a batch is computed while the one before is read."""
@@ -137,25 +144,27 @@ class RewardModel(Scorer):
         else:
             lengths = [len(each.inputs["input_ids"]) for each in encoded]
             batches = token_batches(lengths, self.tokens_per_batch)
-            yield from run_batches(batches, lambda batch: self._padded(encoded, batch))
+            ahead = self._openvino.n_at_once if self._openvino is not None else 1
+            yield from run_batches(batches, lambda batch: self._padded(encoded, batch), ahead=ahead)
 
-    def _padded(self, encoded: Sequence[Encoded], batch: Sequence[int]) -> tuple[list[int], torch.Tensor]:
+    def _padded(self, encoded: Sequence[Encoded], batch: list[int]) -> tuple[list[int], Callable[[], list[float]]]:
         padded = self._pad([encoded[each] for each in batch])
         if self._openvino is not None:
-            return list(batch), self.reward_of(self._openvino.logits(padded))
+            wait = self._openvino.begin(padded)
+            return batch, lambda: self.reward_of(wait()).tolist()
         if self.device.type == "cuda":
             padded = {name: values.pin_memory() for name, values in padded.items()}
         sent = {name: values.to(self.device, non_blocking=True) for name, values in padded.items()}
-        return list(batch), self.reward_of(self.model(**sent).logits)
+        return batch, self.reward_of(self.model(**sent).logits).tolist
 
     def _pad(self, texts: Sequence[Encoded]) -> dict[str, torch.Tensor]:
         inputs = [each.inputs for each in texts]
         # At the right, where positions that are learned stay what they were in training.
         return dict(self.encoder.tokenizer.pad(inputs, padding=True, padding_side="right", return_tensors="pt"))
 
-    def _packed(self, ids: Sequence[Sequence[int]], batch: Sequence[Tree]) -> tuple[list[int], torch.Tensor]:
+    def _packed(self, ids: Sequence[Sequence[int]], batch: list[Tree]) -> tuple[list[int], Callable[[], list[float]]]:
         logits = packed_logits(self.model, ids, batch)
-        return [text for tree in batch for text in tree.texts], self.reward_of(logits)
+        return [text for tree in batch for text in tree.texts], self.reward_of(logits).tolist
 
     def reward_of(self, logits: torch.Tensor) -> torch.Tensor:
         """The reward of each text, from the model's logits: its one output, or those that `head` names."""

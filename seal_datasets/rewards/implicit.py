@@ -203,7 +203,9 @@ class ImplicitReward(Scorer):
     def rewards(self, encoded: Sequence[Encoded]) -> Iterator[list[tuple[int, float]]]:
         """See `Scorer`."""
         batches = token_batches([len(each.inputs[_IDS]) for each in encoded], self.tokens_per_batch)
-        yield from run_batches(batches, lambda batch: (batch, self._rewards([encoded[each].inputs for each in batch])))
+        yield from run_batches(
+            batches, lambda batch: (batch, self._rewards([encoded[each].inputs for each in batch]).tolist)
+        )
 
     def _rewards(self, batch: list[dict[str, list[int]]]) -> torch.Tensor:
         rewards = log_likelihoods(self.models["policy"], batch)
