@@ -193,6 +193,7 @@ def _rewriting_server(settings: AuditSettings) -> tuple[str, str | None]:
 
 
 def _rewriter(settings: AuditSettings, store: ResponseStore, endpoint: Endpoint, api_key: str | None) -> Rewriter:
+    wanted = settings.rewrites or RewriteSettings()
     return Rewriter(
         endpoint.model,
         base_url=endpoint.url,
@@ -201,7 +202,9 @@ def _rewriter(settings: AuditSettings, store: ResponseStore, endpoint: Endpoint,
         store=store,
         # Without a penalty the embedded model says one sentence over and over until it is cut off.
         frequency_penalty=_EMBEDDED_PENALTY if endpoint.model == MODEL_NAME else 0.0,
-        whole_dialogue=settings.rewrites is not None and settings.rewrites.whole_dialogue,
+        temperature=wanted.temperature,
+        attempts=wanted.attempts,
+        whole_dialogue=wanted.whole_dialogue,
         max_failure_rate=settings.max_failure_rate,
         budget=_budget(settings, store, endpoint.model),
         batch=settings.batch and not endpoint.slots,
@@ -381,6 +384,7 @@ def rewrite_pairs(
         "rewrite_version": REWRITE_VERSION,
         **rewriter.sampling,
         "n_pairs_sampled": len(sample),
+        "attempts": wanted.attempts,
         "presets": list(wanted.presets),
         "axes": list(wanted.axes),
         "whole_dialogue": wanted.whole_dialogue,

@@ -28,6 +28,7 @@ MIN_SIMILARITY = 0.8
 
 NOT_SAMPLED = "not_sampled"
 _NOT_REWRITTEN = "first_rewrite_refused"
+_CHECKED_AT_ONCE = 256
 _SHOWN = frozenset({"ok", "below_similarity"})
 
 
@@ -353,18 +354,16 @@ def _add(
     of: str | None = None,
 ) -> Dataset:
     """Ask for all rewrites, then fill the columns from the store."""
-    wanted = list(_all_wanted(pairs, preset_of, of))
-    with tqdm(total=len(wanted), desc=f"Rewriting ({name})", unit="text") as bar:
-        rewriter.ask(wanted, progress=bar.update)
+    rewrites = _rewritten(list(_all_wanted(pairs, preset_of, of)), rewriter, name, similarity, min_similarity)
 
     def rewrite_batch(batch: Batch) -> Batch:
         columns: Batch = {column: [] for column in _columns(name)}
         for side in schema.SIDES:
             asked = [_wanted(batch, row, side, preset_of, of) for row in range(len(batch[schema.PAIR_ID]))]
-            texts = [(text, preset) for text, preset in asked if isinstance(text, Text) and preset]
-            found = iter(_compared(texts, rewriter.read(texts), similarity, min_similarity))
-            for text, _ in asked:
-                rewrite, alike = next(found) if isinstance(text, Text) else (Rewrite(None, text), None)
+            for text, preset in asked:
+                rewrite, alike = (
+                    rewrites[text, preset] if isinstance(text, Text) and preset else (Rewrite(None, str(text)), None)
+                )
                 columns[schema.rewrite_column(name, side)].append(rewrite.text and rewrite.text.response)
                 prompt = rewrite.text.prompt if rewrite.text and rewriter.whole_dialogue else None
                 columns[schema.rewrite_prompt_column(name, side)].append(prompt)
@@ -382,6 +381,24 @@ def _add(
         desc=f"Checking rewrites ({name})",
         reuse_cache=False,
     )
+
+
+def _rewritten(
+    wanted: list[tuple[Text, Preset]], rewriter: Rewriter, name: str, similarity: SimilarityModel, least: float
+) -> dict[tuple[Text, Preset], tuple[Rewrite, float | None]]:
+    """What became of each text and its likeness to the original, of the attempt that was accepted or of the last."""
+    found: dict[tuple[Text, Preset], tuple[Rewrite, float | None]] = {}
+    left = list(dict.fromkeys(wanted))
+    for attempt in range(rewriter.attempts):
+        said = f", attempt {attempt + 1}" if attempt else ""
+        with tqdm(total=len(left), desc=f"Rewriting ({name}{said})", unit="text", disable=not left) as bar:
+            rewriter.ask(left, attempt=attempt, progress=bar.update)
+        for start in range(0, len(left), _CHECKED_AT_ONCE):
+            some = left[start : start + _CHECKED_AT_ONCE]
+            rewrites = rewriter.read(some, attempt=attempt)
+            found |= zip(some, _compared(some, rewrites, similarity, least), strict=True)
+        left = [each for each in left if found[each][0].reason != "ok"]
+    return found
 
 
 def _compared(

@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from seal_datasets.asking import Asker, Plan, Request, decode_object, response_format
@@ -121,6 +121,8 @@ class Rewriter:
         served_model (`str`, *optional*): Name the endpoint gives in its answers, where it differs (see `ChatClient`).
         budget (`Budget`, *optional*): What may be spent; texts beyond it have no rewrite, with the reason `over_budget`.
         temperature (`float`, defaults to 0.1): Of sampling; the paper's.
+        attempts (`int`, defaults to 1): Times that a text is asked about at most, each with a seed of its own, until a
+            rewrite is accepted.
         frequency_penalty (`float`, defaults to 0.0): Of sampling; above 0 it keeps very small models from repeating themselves.
         batch (`bool`, defaults to `False`): Send requests through the OpenAI Batch API, and wait for its files.
         seed (`int`, defaults to 0): Of sampling.
@@ -143,12 +145,16 @@ class Rewriter:
         served_model: str | None = None,
         budget: Budget | None = None,
         temperature: float = 0.1,
+        attempts: int = 1,
         frequency_penalty: float = 0.0,
         seed: int = 0,
         batch: bool = False,
     ) -> None:
+        if attempts > 1 and temperature <= 0.0:
+            raise DataError("at temperature 0 every attempt to rewrite gives the same; give a temperature above 0")
         self.model = model
         self.whole_dialogue = whole_dialogue
+        self.attempts = attempts
         self.sampling = {"temperature": temperature, "seed": seed}
         if frequency_penalty:
             self.sampling["frequency_penalty"] = frequency_penalty
@@ -192,34 +198,43 @@ class Rewriter:
         Raises:
             LabelerError: The endpoint is down or refuses to work, or too many texts have no answer. Responses are kept.
         """
-        self.ask((text, preset) for text in texts)
-        return self.read([(text, preset) for text in texts])
+        found: dict[Text, Rewrite] = {}
+        for attempt in range(self.attempts):
+            left = [(text, preset) for text in texts if text not in found or found[text].reason != "ok"]
+            self.ask(left, attempt=attempt)
+            found |= zip((text for text, _ in left), self.read(left, attempt=attempt), strict=True)
+        return [found[text] for text in texts]
 
-    def ask(self, wanted: Iterable[tuple[Text, Preset]], *, progress: Callable[[int], object] = int) -> None:
-        """Ask for the rewrites that the store does not hold yet."""
-        self._asker.ask((self._job(*each) for each in wanted), progress=progress)
+    def ask(
+        self, wanted: Iterable[tuple[Text, Preset]], *, attempt: int = 0, progress: Callable[[int], object] = int
+    ) -> None:
+        """Ask for the rewrites of one attempt that the store does not hold yet."""
+        self._asker.ask((self._job(*each, attempt) for each in wanted), progress=progress)
 
     def plan(self, wanted: Iterable[tuple[Text, Preset]]) -> Plan:
-        """Say what `ask` would send and what it would cost, sending nothing."""
-        return self._asker.plan(self._job(*each) for each in wanted)
+        """Say what the first attempt would send and cost, sending nothing; at most, what all attempts would."""
+        plan = self._asker.plan(self._job(*each, 0) for each in wanted)
+        return replace(plan, most=sum([plan.most] * (self.attempts - 1), plan.most))
 
-    def read(self, wanted: Sequence[tuple[Text, Preset]]) -> list[Rewrite]:
+    def read(self, wanted: Sequence[tuple[Text, Preset]], *, attempt: int = 0) -> list[Rewrite]:
         """Read rewrites from the store, asking nothing, and check them.
 
         Args:
             wanted (`Sequence[tuple[Text, Preset]]`): Texts, each with how it was to be rewritten.
+            attempt (`int`, defaults to 0): Which attempt's.
 
         Returns:
             `list[Rewrite]`: One per text, in order.
         """
-        jobs = [self._job(*each) for each in wanted]
+        jobs = [self._job(*each, attempt) for each in wanted]
         stored = self._asker.store.get_many(list({job.subject: None for job in jobs}))
         return [self._read_one(job, stored.get(job.subject, [])) for job in jobs]
 
-    def _job(self, text: Text, preset: Preset) -> _RewritingJob:
+    def _job(self, text: Text, preset: Preset, attempt: int) -> _RewritingJob:
         system = (_DIALOGUE if self.whole_dialogue else _RESPONSE).format(instruction=preset.instruction)
-        subject = subject_key([self.model, system, self.sampling, render_text(text)])
-        return _RewritingJob(subject, text, preset, system, self.sampling, self.whole_dialogue)
+        sampling = {**self.sampling, "seed": self.sampling["seed"] + attempt}
+        subject = subject_key([self.model, system, sampling, render_text(text)])
+        return _RewritingJob(subject, text, preset, system, sampling, self.whole_dialogue)
 
     def _read_one(self, job: _RewritingJob, stored: Sequence[StoredResponse]) -> Rewrite:
         if not stored:

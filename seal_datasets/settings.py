@@ -21,6 +21,8 @@ class RewriteSettings:
         axes (`tuple[str, ...]`): Attributes to rewrite there and back, of `AXES`.
         rewriter (`str`, *optional*): `"local"` or a URL, as for the labeler; the labeler's when omitted.
         rewriter_model (`str`, *optional*): Name of the model at that endpoint.
+        attempts (`int`): Times that a text is asked about at most, until a rewrite is accepted.
+        temperature (`float`): Of sampling rewrites.
         whole_dialogue (`bool`): Whether prompts are rewritten too.
         min_similarity (`float`): Least cosine with the original.
         similarity_model (`str`, *optional*): A sentence encoder, see `SimilarityModel`; when omitted BGE-m3 where the Hub can
@@ -33,6 +35,8 @@ class RewriteSettings:
     axes: tuple[str, ...] = ()
     rewriter: str | None = None
     rewriter_model: str | None = None
+    attempts: int = 1
+    temperature: float = 0.1
     whole_dialogue: bool = False
     min_similarity: float = MIN_SIMILARITY
     similarity_model: str | None = None
@@ -44,6 +48,8 @@ class RewriteSettings:
                 raise DataError(f"there is no {kind} {unknown[0]!r} of rewriting; there are {list(known)}")
         if not 0.0 < self.share <= 1.0:
             raise DataError(f"the share of pairs to rewrite must be above 0 and at most 1, got {self.share}")
+        if self.attempts < 1:
+            raise DataError(f"a rewrite needs at least one attempt, got {self.attempts}")
         if self.rewriter and self.rewriter.startswith("http") and not self.rewriter_model:
             raise DataError("a rewriter given by URL needs the name of its model (rewriter_model)")
 

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa  # type: ignore[import-untyped]
 import pyarrow.compute as pc  # type: ignore[import-untyped]
-from datasets import Column, Dataset
+from datasets import Column, Dataset, Features
 from numpy.typing import NDArray
 
 from seal_datasets import schema
@@ -27,11 +27,13 @@ class TableInput:
     """Gives an `evaluate.Metric` two more ways in: a whole table, and arrays that are not copied cell by cell.
 
     List it before `evaluate.Metric` among the bases. Values added with `add` or `add_batch`, and several processes, go
-    through `evaluate` as always.
+    through `evaluate`'s files as always, but as Arrow columns in place of one Python object a cell.
     """
 
     num_process: int
-    writer: object
+    writer: Any
+    data: Any
+    selected_feature_format: Features
 
     def compute(self, *, dataset: Table | None = None, columns: Columns | None = None, **inputs: Any) -> Any:  # noqa: ANN401 - as evaluate
         """Compute the metric from arrays, from a table, or from what was added before.
@@ -68,6 +70,56 @@ class TableInput:
         if missing:
             raise DataError(f"no {', '.join(missing)} given; needed are {', '.join(needed)}")
         return estimate(**{name: _plain(values) for name, values in inputs.items()})
+
+    def add_batch(self, **batch: Any) -> None:  # noqa: ANN401 - as evaluate
+        """Add values of a batch of rows, to be computed with later.
+
+        Args:
+            **batch (arrays of shape (n,) or (n, k)): Every input of the metric that `features` declares.
+
+        Raises:
+            ValueError: Lengths differ or values are of another type; the message is evaluate's.
+        """
+        names = self._feature_names()  # type: ignore[attr-defined]
+        batch = {name: _plain(values) for name, values in batch.items() if name in names or values is not None}
+        if self.writer is None and set(batch) == set(names):
+            self.selected_feature_format = self.features  # type: ignore[attr-defined]
+            self._init_writer()  # type: ignore[attr-defined]
+        table = _as_arrow(batch, self.selected_feature_format) if set(batch) == set(names) else None
+        if table is None:
+            super().add_batch(**batch)  # type: ignore[misc]
+        else:
+            self.writer.write_table(table)
+
+    def _finalize(self) -> None:
+        super()._finalize()  # type: ignore[misc]
+        if isinstance(self.data, Dataset):
+            self.data = _Held({name: _column(self.data, name) for name in self.data.column_names})
+
+
+class _Held(dict[str, Any]):
+    """Columns as evaluate takes them from a `Dataset`, already in the form in which they are computed with."""
+
+    def set_format(self, type: str | None) -> None:  # noqa: A002 - as evaluate calls it
+        """The columns are in their only form."""
+
+
+def _as_arrow(batch: Mapping[str, Any], features: Features) -> pa.Table | None:
+    """A batch in the types of a metric's features; `None` where it is not of those types or its lengths differ."""
+    try:
+        columns = {
+            name: _arrow_column(np.asarray(batch[name]), features.arrow_schema.field(name).type) for name in features
+        }
+        return pa.Table.from_pydict(columns, schema=features.arrow_schema)
+    except (pa.ArrowException, ValueError, TypeError):
+        return None
+
+
+def _arrow_column(values: NDArray[Any], kind: pa.DataType) -> pa.Array:
+    if values.ndim == 1:
+        return pa.array(values).cast(kind)
+    flat = pa.array(values.reshape(-1)).cast(kind.value_type)
+    return pa.ListArray.from_arrays(np.arange(len(values) + 1, dtype=np.int32) * values.shape[1], flat).cast(kind)
 
 
 def _from_table(table: Table, columns: Columns, signature: inspect.Signature, given: set[str]) -> dict[str, Any]:
@@ -146,7 +198,8 @@ def _plain(values: Any) -> Any:  # noqa: ANN401 - options pass through, arrays o
     if isinstance(values, np.ndarray):
         return values.tolist() if values.dtype == object else values
     if isinstance(values, Column):  # lazy: value by value it would cost a hundred times as much
-        return values[:]
+        whole = isinstance(values.source, Dataset) and values.source.format["type"] is None
+        return _column(values.source, values.column_name) if whole else values[:]
     if hasattr(values, "to_numpy"):
         return _plain(values.to_numpy())
     return values.tolist() if hasattr(values, "tolist") else values
