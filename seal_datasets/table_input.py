@@ -100,7 +100,7 @@ class TableInput:
 class _Held(dict[str, Any]):
     """Columns as evaluate takes them from a `Dataset`, already in the form in which they are computed with."""
 
-    def set_format(self, type: str | None) -> None:  # noqa: A002 - as evaluate calls it
+    def set_format(self, type: str | None) -> None:
         """The columns are in their only form."""
 
 

@@ -105,10 +105,10 @@ def rewriting_options(parser: argparse.ArgumentParser) -> None:
                         "%(default)s)")  # fmt: skip
     parser.add_argument("--axes", default="", help="attributes to rewrite there and back, comma-separated: positive, eloquent, "
                         "long (default: none)")  # fmt: skip
-    parser.add_argument("--rewrite-attempts", type=int, default=1, metavar="N", help="ask for a rewrite up to N times, each with "
-                        "another seed, until one is accepted (default: %(default)s)")  # fmt: skip
-    parser.add_argument("--rewrite-temperature", type=float, default=0.1, metavar="T", help="of sampling rewrites; with several "
-                        "attempts a higher one gives them more to choose from (default: %(default)s, the paper's)")  # fmt: skip
+    parser.add_argument("--rewrite-attempts", type=int, default=1, metavar="N", help="ask for a rewrite up to N times, each "
+                        "with another seed, until one is accepted (default: %(default)s)")  # fmt: skip
+    parser.add_argument("--rewrite-temperature", type=float, default=0.1, metavar="T", help="of sampling rewrites; a higher "
+                        "one gives several attempts more to choose from (default: %(default)s, the paper's)")  # fmt: skip
     parser.add_argument("--whole-dialogue", action="store_true", help="rewrite the prompt too, as in the paper (default: the "
                         "response only)")  # fmt: skip
     parser.add_argument("--min-similarity", type=float, default=0.8, help="refuse rewrites whose cosine with the original is "
