@@ -84,7 +84,7 @@ class Request(NamedTuple):
 
 @dataclass(slots=True)
 class Fault:
-    """A failure that waits for its request; `reached` is set once it has come."""
+    """A failure that waits for its request; `reached` is set once it has come, and `then` is done."""
 
     method: str
     path: re.Pattern[str]
@@ -94,6 +94,7 @@ class Fault:
     headers: Mapping[str, str]
     seen: int = 0
     reached: threading.Event = field(default_factory=threading.Event)
+    then: Callable[[], object] = lambda: None
 
     def strikes(self, method: str, path: str) -> bool:
         """Count a request, and say whether it is the one that fails."""
@@ -234,6 +235,7 @@ class HubDouble:
         else:
             answer = None
         if outcome is not None:
+            struck[0].then()
             struck[0].reached.set()
         if outcome == "lost":
             answer = None

@@ -117,3 +117,43 @@ print(found and (found["alignment_resistance"], found["n_pairs"]))
     ]
     outputs = [process.communicate(timeout=150) for process in started]
     assert [output for output, _ in outputs] == ["(0.25, 4)\n", "None\n"], outputs
+
+
+@pytest.mark.slow
+def test_on_two_processes_groups_are_those_of_process_0_as_the_cards_say(tmp_path):
+    script = """
+import sys
+import evaluate
+from seal_datasets import metric_path
+from seal_datasets.errors import DataError
+rank, shared = int(sys.argv[1]), sys.argv[2]
+rows, rewards, groups = slice(2 * rank, 2 * rank + 2), [1.0, 0.0, 2.0, 0.0], ["a", "b", "a", "b"]
+for given in (groups, groups[rows]):
+    metric = evaluate.load(
+        metric_path("alignment_resistance"), num_process=2, process_id=rank, experiment_id=f"e{len(given)}",
+        cache_dir=shared,
+    )
+    inputs = {"chosen_rewards": rewards[rows], "rejected_rewards": [0.5, 0.5]}
+    try:
+        found = metric.compute(**inputs, groups=given if rank == 0 else None)
+    except DataError as error:
+        found = print(error)
+    if found:
+        alone = evaluate.load(metric_path("alignment_resistance"))
+        print(found == alone.compute(chosen_rewards=rewards, rejected_rewards=[0.5] * 4, groups=groups))
+"""
+    started = [
+        subprocess.Popen(
+            [sys.executable, "-c", script, str(rank), str(tmp_path)],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for rank in range(2)
+    ]
+    (first, errors), (second, _) = [process.communicate(timeout=150) for process in started]
+    assert first.splitlines() == [
+        "True",
+        "arguments differ in length: chosen_rewards has 4, groups has 2",
+    ], errors
+    assert second == ""

@@ -50,6 +50,10 @@ OPTIONS = {
     "labeler_stability": {"labeler_names": ["first", "second"], "groups": PROMPTS},
     "labeler_agreement": {"target_names": ["harmless", "helpful"], "aligned": ALIGNED, "pre_aligned": AFTER},
 }
+ROWS = {
+    *(each for inputs in ARRAYS.values() for each in inputs), "groups", "clusters", "by", "aligned", "pre_aligned",
+    "targets_changed", "chosen_ids", "rejected_ids", "pre_reference_rewards", "reference_rewards",
+}  # fmt: skip
 
 
 @pytest.fixture(params=METRICS)
@@ -89,6 +93,15 @@ def test_card_is_one_that_the_hub_accepts(name):
         assert f"\n## {section}\n" in content
     for section in ("Inputs", "Output values", "Values from the paper", "Examples"):
         assert f"\n### {section}\n" in content
+
+
+def test_card_says_what_several_processes_do_not_gather(metric, name):
+    card = (Path(metric_path(name)).parent / "README.md").read_text("utf-8")
+    said = " ".join(card.split("\nOn several processes (")[1].split("\n\n")[0].split())
+    gathered, others = said.split("nothing else")
+    assert re.findall(r"`(\w+)`", gathered)[2:-1] == list(metric.features)
+    arrays = {each for each in inspect.signature(metric._compute).parameters if each in ROWS}
+    assert set(re.findall(r"`(\w+)`", others)) == (arrays - set(metric.features)) | {"dataset"}
 
 
 def test_script_avoids_what_the_loader_of_evaluate_misreads(name):

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Callable
+from inspect import signature
 from pathlib import Path
 
 from seal_datasets.cli.options import Verbs, verb
@@ -20,9 +22,8 @@ def add(verbs: Verbs) -> None:
                     "seal publish metrics reward_shift --namespace me --private")  # fmt: skip
     metrics.add_argument("names", nargs="*", help="metrics to publish (default: all)")
     metrics.add_argument("--namespace", required=True, help="user or organisation to publish under")
-    metrics.add_argument("--private", action="store_true", help="make the Spaces private (default: public)")
     metrics.add_argument("--overwrite", action="store_true", help="replace files that somebody else wrote or changed")
-    metrics.add_argument("--dry-run", action="store_true", help="say which files would change, and change nothing")
+    _common_options(metrics, "make the Spaces private (default: public)")
 
     dataset = verb(things, "dataset", _dataset, "publish an audit's tables: pairs, labels, rewards and rewrites",
                     "seal publish dataset seal-audit --repo me/my-audit --dry-run",
@@ -41,7 +42,12 @@ def add(verbs: Verbs) -> None:
                    "seal publish report seal-audit --repo me/my-audit --model-repo me/my-rm")  # fmt: skip
     report.add_argument("folder", type=Path, help="folder of a finished audit")
     _repo_options(report, "dataset whose card gets the report; made where there is none")
-    report.add_argument("--model-repo", metavar="ID", help="reward model whose card gets the report and the results")
+    report.add_argument(
+        "--model-repo",
+        dest="model_repo_id",
+        metavar="ID",
+        help="reward model whose card gets the report and the results",
+    )
     taxonomy = verb(things, "taxonomy", _taxonomy, "publish your own taxonomy, for --taxonomy ID",
                      "seal publish taxonomy mine.yaml --repo me/my-taxonomy")  # fmt: skip
     taxonomy.add_argument("file", type=Path, help="YAML file")
@@ -49,63 +55,41 @@ def add(verbs: Verbs) -> None:
 
 
 def _repo_options(parser: argparse.ArgumentParser, purpose: str) -> None:
-    parser.add_argument("--repo", required=True, metavar="ID", help=purpose)
-    parser.add_argument("--private", action="store_true", help="make it private where it has to be made; one that exists "
-                        "stays what it is")  # fmt: skip
+    parser.add_argument("--repo", dest="repo_id", required=True, metavar="ID", help=purpose)
+    _common_options(parser, "make it private where it has to be made; one that exists stays what it is")
+
+
+def _common_options(parser: argparse.ArgumentParser, private: str) -> None:
+    parser.add_argument("--private", action="store_true", help=private)
     parser.add_argument("--dry-run", action="store_true", help="say which files would change, and change nothing")
 
 
 def _metrics(options: argparse.Namespace) -> int:
-    from seal_datasets.modules import METRICS
     from seal_datasets.publish.spaces import publish_metrics
 
-    publish_metrics(
-        options.namespace,
-        tuple(options.names) or METRICS,
-        private=options.private,
-        overwrite=options.overwrite,
-        dry_run=options.dry_run,
-        tell=_tell,
-    )
-    return 0
+    return _run(publish_metrics, options)
 
 
 def _dataset(options: argparse.Namespace) -> int:
     from seal_datasets.publish.dataset import publish_dataset
 
-    publish_dataset(
-        options.folder,
-        options.repo,
-        source_license=options.source_license,
-        ids_only=options.ids_only,
-        with_texts=options.with_texts,
-        private=options.private,
-        dry_run=options.dry_run,
-        tell=_tell,
-    )
-    return 0
+    return _run(publish_dataset, options)
 
 
 def _report(options: argparse.Namespace) -> int:
     from seal_datasets.publish.report import publish_report
 
-    publish_report(
-        options.folder,
-        options.repo,
-        model_repo_id=options.model_repo,
-        private=options.private,
-        dry_run=options.dry_run,
-        tell=_tell,
-    )
-    return 0
+    return _run(publish_report, options)
 
 
 def _taxonomy(options: argparse.Namespace) -> int:
     from seal_datasets.publish.taxonomy import publish_taxonomy
 
-    publish_taxonomy(options.file, options.repo, private=options.private, dry_run=options.dry_run, tell=_tell)
+    return _run(publish_taxonomy, options)
+
+
+def _run(publish: Callable[..., None], options: argparse.Namespace) -> int:
+    """Call a publisher; its parameters have the options' names."""
+    given = {name: getattr(options, name) for name in signature(publish).parameters if name != "tell"}
+    publish(**given, tell=lambda line: sys.stdout.write(f"{line}\n"))
     return 0
-
-
-def _tell(line: str) -> None:
-    sys.stdout.write(f"{line}\n")

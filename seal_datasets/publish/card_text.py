@@ -11,6 +11,8 @@ from huggingface_hub import DatasetCard, ModelCard
 
 from seal_datasets.errors import DataError
 
+CARD = "README.md"
+
 _FRONT = re.compile(r"\A\s*---[ \t]*\r?\n(.*?)\r?\n?---[ \t]*(?:\r?\n|\Z)", re.DOTALL)
 
 

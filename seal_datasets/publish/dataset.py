@@ -6,6 +6,7 @@ import json
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +16,21 @@ from seal_datasets.cards import escape_markdown, render_card
 from seal_datasets.demo import DEMO_LICENSE, DEMO_NAME
 from seal_datasets.errors import DataError, HubError
 from seal_datasets.flat import CONFIGS, Config, write_flat
-from seal_datasets.publish.card_text import join_card, put_section, split_card, with_tags
-from seal_datasets.publish.commit import Content, Repository, look_at, make_change, plan_change, read_text
+from seal_datasets.publish.card_text import CARD, join_card, put_section, split_card, with_tags
 from seal_datasets.publish.finished import Finished, finished_audit
-from seal_datasets.publish.hub import hub_errors, writing_api
+from seal_datasets.publish.hub import (
+    Change,
+    Content,
+    Publication,
+    Repository,
+    ask,
+    open_hub,
+    plan_change,
+    publish,
+    read_text,
+)
 from seal_datasets.report import REPORT_FILE, RUN_FILE, dump, size_category
 
-CARD = "README.md"
 TAGS = ("seal", "preference", "reward-model-audit")
 
 REDISTRIBUTABLE = frozenset({
@@ -80,47 +89,22 @@ def publish_dataset(
     license_ = source_license or _license_of(audit.run)
     if not ids_only and not with_texts and license_ not in REDISTRIBUTABLE:
         raise DataError(_undecided(audit.run["source"], license_))
-    api = HfApi() if dry_run else writing_api()
-    repo = look_at(api, repo_id, "dataset")
-    refuse_other_content(repo, audit.run)
-    with _staged(audit, ids_only) as shards:
-        files: dict[str, Content] = {
-            f"{config}/{path.name}": path for config, paths in shards.items() for path in paths
-        }
-        files |= {RUN_FILE: dump(audit.run).encode(), REPORT_FILE: dump(audit.report).encode()}
-        files[CARD] = _card(repo, audit, list(shards), None if ids_only else license_, ids_only).encode()
-        stale = [path for path in repo.files if path.startswith(tuple(f"{config}/" for config in CONFIGS))]
-        change = plan_change(repo, files, stale)
-        finish(api, [(change, f"SEAL audit of {audit.run['source']}")], private=private, dry_run=dry_run, tell=tell)
+    api = open_hub(write=not dry_run)
+    with _staging(audit.folder) as staging:
+        tables = cache(lambda: write_flat(audit.table, audit.run, audit.features, staging, ids_only=ids_only))
 
+        def plan(repo: Repository) -> Change:
+            refuse_other_content(repo, audit.run)
+            files: dict[str, Content] = {
+                f"{config}/{path.name}": path for config, paths in tables().items() for path in paths
+            }
+            files |= {RUN_FILE: dump(audit.run).encode(), REPORT_FILE: dump(audit.report).encode()}
+            files[CARD] = _card(repo, audit, list(tables()), None if ids_only else license_, ids_only).encode()
+            stale = [path for path in repo.files if path.startswith(tuple(f"{config}/" for config in CONFIGS))]
+            return plan_change(repo, files, stale, private=private)
 
-def finish(
-    api: HfApi,
-    changes: Sequence[tuple[Any, str]],
-    *,
-    private: bool,
-    dry_run: bool,
-    tell: Callable[[str], object],
-) -> None:
-    """Say what changes, and make the changes unless it is a dry run.
-
-    Args:
-        api (`HfApi`): The client.
-        changes (`Sequence[tuple[Change, str]]`): Each with the message of its commit.
-        private (`bool`): Whether a repository that has to be made is private.
-        dry_run (`bool`): Whether to change nothing.
-        tell (`Callable[[str], object]`): Where lines go.
-    """
-    for change, message in changes:
-        lines = change.lines()
-        for line in lines:
-            tell(line)
-        if dry_run:
-            new = "" if change.repo.head else ", which would be made"
-            tell(f"{len(lines)} files would change in {change.repo.type} {change.repo.id}{new}; nothing was changed")
-            continue
-        url = make_change(api, change, message=message, private=private)
-        tell(f"{len(lines)} files changed: {url}" if lines else f"nothing to change: {url}")
+        publication = Publication(repo_id, "dataset", f"SEAL audit of {audit.run['source']}", plan)
+        publish(api, [publication], dry_run=dry_run, tell=tell)
 
 
 def refuse_other_content(repo: Repository, run: Mapping[str, Any]) -> None:
@@ -151,8 +135,8 @@ def _license_of(run: Mapping[str, Any]) -> str | None:
         return DEMO_LICENSE
     if not str(run["diagnosis"].get("fingerprint")).startswith("hub:"):
         return None
-    with hub_errors(f"read the license of {run['source']}; give it with --source-license"):
-        data = HfApi().dataset_info(run["source"]).card_data
+    doing = f"read the license of {run['source']}; give it with --source-license"
+    data = ask(doing, lambda: HfApi().dataset_info(run["source"])).card_data
     found = data.license if data is not None else None
     names = [found] if isinstance(found, str) else list(found or ())
     return next((name for name in names if name not in REDISTRIBUTABLE), names[0] if names else None)
@@ -173,12 +157,12 @@ def _undecided(source: str, license_: str | None) -> str:
 
 
 @contextmanager
-def _staged(audit: Finished, ids_only: bool) -> Iterator[dict[Config, list[Path]]]:
-    """The flat tables, for as long as they are needed; what a killed run left is made anew."""
-    staging = audit.folder / _STAGING
+def _staging(folder: Path) -> Iterator[Path]:
+    """A folder for the flat tables, for as long as they are needed; what a killed run left goes."""
+    staging = folder / _STAGING
     shutil.rmtree(staging, ignore_errors=True)
     try:
-        yield write_flat(audit.table, audit.run, audit.features, staging, ids_only=ids_only)
+        yield staging
     finally:
         shutil.rmtree(staging, ignore_errors=True)
 

@@ -7,16 +7,24 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from huggingface_hub import EvalResultEntry, HfApi, eval_result_entries_to_yaml
+from huggingface_hub import EvalResultEntry, eval_result_entries_to_yaml
 
 from seal_datasets.cards import escape_markdown, render_card
 from seal_datasets.errors import HubError
 from seal_datasets.figures import CAPTIONS
-from seal_datasets.publish.card_text import join_card, put_section, split_card, with_tags
-from seal_datasets.publish.commit import Change, Content, Repository, look_at, plan_change, read_text
-from seal_datasets.publish.dataset import CARD, TAGS, finish, refuse_other_content
+from seal_datasets.publish.card_text import CARD, join_card, put_section, split_card, with_tags
+from seal_datasets.publish.dataset import TAGS, refuse_other_content
 from seal_datasets.publish.finished import Finished, finished_audit
-from seal_datasets.publish.hub import writing_api
+from seal_datasets.publish.hub import (
+    Change,
+    Content,
+    Publication,
+    Repository,
+    open_hub,
+    plan_change,
+    publish,
+    read_text,
+)
 from seal_datasets.report import REPORT_FILE, RUN_FILE, dump, headline, render_markdown, report_blocks
 
 EVAL_RESULTS = ".eval_results/seal.yaml"
@@ -54,20 +62,28 @@ def publish_report(
         HubError: The Hub cannot be reached, refuses, or a repository is missing or holds something else.
     """
     audit = finished_audit(folder)
-    api = HfApi() if dry_run else writing_api()
-    dataset = look_at(api, repo_id, "dataset")
-    refuse_other_content(dataset, audit.run)
+    api = open_hub(write=not dry_run)
+
+    def plan_dataset(repo: Repository) -> Change:
+        refuse_other_content(repo, audit.run)
+        return plan_change(repo, *_dataset_files(repo, audit), private=private)
+
+    def plan_model(repo: Repository) -> Change:
+        if repo.head is None:
+            raise HubError(f"there is no model {repo.id} that this token may see; publish the model first")
+        return plan_change(
+            repo, _model_files(repo, repo_id, f"{api.endpoint}/datasets/{repo_id}", audit), private=private
+        )
+
     message = f"SEAL report of {audit.run['source']}"
-    changes = [(_dataset_change(dataset, audit), message)]
+    publications = [Publication(repo_id, "dataset", message, plan_dataset)]
     if model_repo_id is not None:
-        model = look_at(api, model_repo_id, "model")
-        if model.head is None:
-            raise HubError(f"there is no model {model_repo_id} that this token may see; publish the model first")
-        changes.append((_model_change(api, model, dataset, audit), message))
-    finish(api, changes, private=private, dry_run=dry_run, tell=tell)
+        publications.append(Publication(model_repo_id, "model", message, plan_model))
+    publish(api, publications, dry_run=dry_run, tell=tell)
 
 
-def _dataset_change(repo: Repository, audit: Finished) -> Change:
+def _dataset_files(repo: Repository, audit: Finished) -> tuple[dict[str, Content], list[str]]:
+    """What the dataset is to hold, and the figures it holds now."""
     figures = _figures(audit)
     files: dict[str, Content] = {f"{_FIGURES}/{name}": audit.folder / _FIGURES / name for name in figures}
     files |= {RUN_FILE: dump(audit.run).encode(), REPORT_FILE: dump(audit.report).encode()}
@@ -81,25 +97,22 @@ def _dataset_change(repo: Repository, audit: Finished) -> Change:
     keys = with_tags({"pretty_name": title, **keys}, TAGS)
     text = put_section(text or f"# {escape_markdown(title)}\n", "report", section)
     files[CARD] = join_card(card, keys, text, repo_type="dataset").encode()
-    stale = [path for path in repo.files if path.startswith(f"{_FIGURES}/")]
-    return plan_change(repo, files, stale)
+    return files, [path for path in repo.files if path.startswith(f"{_FIGURES}/")]
 
 
-def _model_change(api: HfApi, repo: Repository, dataset: Repository, audit: Finished) -> Change:
-    url = dataset.url(api.endpoint)
+def _model_files(repo: Repository, dataset_id: str, url: str, audit: Finished) -> dict[str, Content]:
     card = read_text(repo, CARD) or ""
     keys, text = split_card(card)
     keys = with_tags(keys, _MODEL_TAGS)
-    keys["model-index"] = _model_index(keys.get("model-index"), repo.id, dataset.id, audit)
+    keys["model-index"] = _model_index(keys.get("model-index"), repo.id, dataset_id, audit)
     section = render_card(
-        "model_report_section.md", dataset_id=dataset.id, url=url, **_fields(audit, f"{url}/resolve/main/{_FIGURES}/")
+        "model_report_section.md", dataset_id=dataset_id, url=url, **_fields(audit, f"{url}/resolve/main/{_FIGURES}/")
     )
     text = put_section(text or f"# {escape_markdown(repo.id.split('/')[-1])}\n", "report", section)
-    files: dict[str, Content] = {
+    return {
         CARD: join_card(card, keys, text, repo_type="model").encode(),
-        EVAL_RESULTS: _eval_results(dataset.id, url, audit).encode(),
+        EVAL_RESULTS: _eval_results(dataset_id, url, audit).encode(),
     }
-    return plan_change(repo, files)
 
 
 def _figures(audit: Finished) -> dict[str, str]:

@@ -5,14 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from huggingface_hub import HfApi
-
 from seal_datasets.cards import escape_markdown, render_card
 from seal_datasets.errors import DataError, HubError
-from seal_datasets.publish.card_text import join_card, put_section, split_card, with_tags
-from seal_datasets.publish.commit import Content, Repository, look_at, plan_change, read_text
-from seal_datasets.publish.dataset import CARD, finish
-from seal_datasets.publish.hub import writing_api
+from seal_datasets.publish.card_text import CARD, join_card, put_section, split_card, with_tags
+from seal_datasets.publish.hub import (
+    Change,
+    Content,
+    Publication,
+    Repository,
+    open_hub,
+    plan_change,
+    publish,
+    read_text,
+)
 from seal_datasets.taxonomy import TAXONOMY_FILE, Taxonomy, load_taxonomy
 
 TAGS = ("seal", "seal-taxonomy")
@@ -45,16 +50,18 @@ def publish_taxonomy(
     if not file.is_file():
         raise DataError(f"there is no file {file.absolute()}; give the YAML file of a taxonomy")
     taxonomy = load_taxonomy(file)
-    api = HfApi() if dry_run else writing_api()
-    repo = look_at(api, repo_id, "dataset")
-    if others := sorted(repo.files.keys() - _BARE):
-        found = f"files that are no taxonomy ({', '.join(others[:3])}{', ...' if len(others) > 3 else ''})"
-        raise HubError(
-            f"the dataset {repo_id} holds {found}; nothing was changed: give another name, or empty it first"
-        )
-    files: dict[str, Content] = {TAXONOMY_FILE: file.read_bytes(), CARD: _card(repo, taxonomy).encode()}
+
+    def plan(repo: Repository) -> Change:
+        if others := sorted(repo.files.keys() - _BARE):
+            found = f"files that are no taxonomy ({', '.join(others[:3])}{', ...' if len(others) > 3 else ''})"
+            raise HubError(
+                f"the dataset {repo_id} holds {found}; nothing was changed: give another name, or empty it first"
+            )
+        files: dict[str, Content] = {TAXONOMY_FILE: file.read_bytes(), CARD: _card(repo, taxonomy).encode()}
+        return plan_change(repo, files, private=private)
+
     message = f"Taxonomy {taxonomy.name} {taxonomy.version}"
-    finish(api, [(plan_change(repo, files), message)], private=private, dry_run=dry_run, tell=tell)
+    publish(open_hub(write=not dry_run), [Publication(repo_id, "dataset", message, plan)], dry_run=dry_run, tell=tell)
 
 
 def _card(repo: Repository, taxonomy: Taxonomy) -> str:

@@ -136,13 +136,14 @@ def test_again_is_no_commit_and_a_card_that_somebody_wrote_on_is_kept(hub, seal,
     assert [each["config_name"] for each in data.configs] == ["pairs", "labels", "rewards", "extra"]
     edited = card.replace("My words.", "Other words.").replace("## Tables", "## Vandalised") + "\nBelow.\n"
     hub.put("dataset", REPO, {**published(hub), "README.md": edited})
-    assert "1 files changed" in seal(*PUBLISH, audit_folder, *OPTIONS).said
+    said = seal(*PUBLISH, audit_folder, *OPTIONS).said
+    assert [line.split(" (")[0] for line in said.splitlines()[:-1]] == [f"dataset {REPO}  update", "  ~ README.md"]
     text = published(hub)["README.md"].decode()
     assert "Other words." in text
     assert "Below." in text
     assert "Vandalised" not in text
     commits = len(hub.repos["dataset", REPO].commits)
-    assert "nothing to change" in seal(*PUBLISH, audit_folder, *OPTIONS).said
+    assert seal(*PUBLISH, audit_folder, *OPTIONS).said == f"dataset {REPO}  up to date\n"
     assert len(hub.repos["dataset", REPO].commits) == commits
 
 
@@ -150,7 +151,8 @@ def test_a_dry_run_changes_nothing(hub, seal, audit_folder):
     said = seal(*PUBLISH, audit_folder, *OPTIONS, "--dry-run", token=None)
     assert said.code == 0
     assert "+ pairs/train-00000-of-00001.parquet (" in said.said
-    assert "which would be made; nothing was changed" in said.said
+    assert said.said.startswith(f"dataset {REPO}  new, public\n")
+    assert said.said.endswith("  nothing was changed: this is a dry run\n")
     assert not hub.repos
 
 
@@ -229,7 +231,39 @@ def test_a_failing_hub_is_one_clear_line_and_nothing_is_half_there(hub, seal, au
 def test_a_commit_whose_answer_was_lost_is_found_to_be_there(hub, seal, audit_folder):
     hub.fault("POST", "/commit/main$", how="lost")
     assert seal(*PUBLISH, audit_folder, *OPTIONS).code == 2
-    assert "nothing to change" in seal(*PUBLISH, audit_folder, *OPTIONS).said
+    assert "up to date" in seal(*PUBLISH, audit_folder, *OPTIONS).said
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status"),
+    [
+        ("GET", "/api/whoami-v2$", 429),
+        ("GET", f"/api/datasets/{REPO}$", 503),
+        ("POST", "/api/repos/create$", 500),
+        ("POST", "/preupload/main$", 502),
+        ("POST", "/commit/main$", 429),
+        ("POST", "/commit/main$", 500),
+    ],
+)
+def test_a_hub_that_is_busy_for_a_moment_is_asked_again(hub, seal, audit_folder, method, path, status):
+    hub.fault(method, path, status=status, times=2)
+    said = seal(*PUBLISH, audit_folder, *OPTIONS)
+    assert said.code == 0, said.said
+    assert len(hub.repos["dataset", REPO].commits) == 2
+
+
+@pytest.mark.parametrize("status", [409, 412])
+def test_what_somebody_commits_meanwhile_is_looked_at_and_kept(hub, seal, audit_folder, status):
+    hub.put("dataset", REPO, {"README.md": "# Mine\n"})
+    theirs = hub.fault("POST", "/commit/main$", status=status)
+    theirs.then = lambda: hub.put("dataset", REPO, {"README.md": "# Mine\n\nWritten meanwhile.\n"})
+    said = seal(*PUBLISH, audit_folder, *OPTIONS)
+    assert said.code == 0, said.said
+    assert "was changed by somebody else meanwhile; it is looked at again" in said.said
+    card = published(hub)["README.md"].decode()
+    assert "Written meanwhile." in card
+    assert "<!-- seal:begin dataset -->" in card
+    assert len(hub.repos["dataset", REPO].commits) == 3
 
 
 def test_who_may_not_write_is_told_so_before_anything_is_made(hub, seal, audit_folder):

@@ -75,7 +75,7 @@ def test_again_commits_nothing_and_a_change_stays_between_the_markers(hub, seal,
     assert seal(*PUBLISH, audit_folder, *OPTIONS).code == 0
     commits = {name: len(repo.commits) for name, repo in hub.repos.items()}
     again = seal(*PUBLISH, audit_folder, *OPTIONS)
-    assert again.said.count("nothing to change") == 2
+    assert again.said == f"dataset {DATASET}  up to date\nmodel {MODEL}  up to date\n"
     assert {name: len(repo.commits) for name, repo in hub.repos.items()} == commits
     text = hub.files("model", MODEL)["README.md"].decode()
     edited = text.replace("My words.", "Newer words.").replace("## SEAL audit", "## Vandalised")

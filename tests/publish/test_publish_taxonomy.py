@@ -44,7 +44,7 @@ for each in ("{REPO}", "{REPO}@{sha}", {str(file)!r}):
     )
     assert len(set(read.stdout.split())) == 1, read.stderr
     assert len(read.stdout.split()) == 3
-    assert "nothing to change" in seal("publish", "taxonomy", file, "--repo", REPO).said
+    assert "up to date" in seal("publish", "taxonomy", file, "--repo", REPO).said
     refused = seal("featurize", "demo.jsonl", "--taxonomy", "tester/absent", "--out", "o.parquet", "--labeler", "none")
     assert refused.code == 2
 
