@@ -103,10 +103,16 @@ def render_text(text: Text) -> str:
 
     ```
     """
-    dialogue, response = (
-        _DELIMITER.sub(r"< \1\2>", part) if "<" in part else part for part in (text.prompt, text.response)
-    )
-    return f"<dialogue>{dialogue}</dialogue>\n<response>{response}</response>"
+    return f"<dialogue>{_defused(text.prompt)}</dialogue>\n{render_response(text.response)}"
+
+
+def render_response(response: str) -> str:
+    """Write a response between its delimiters, as `render_text` does."""
+    return f"<response>{_defused(response)}</response>"
+
+
+def _defused(text: str) -> str:
+    return _DELIMITER.sub(r"< \1\2>", text) if "<" in text else text
 
 
 def render_messages(text: Text, taxonomy: Taxonomy) -> list[dict[str, str]]:
