@@ -159,10 +159,32 @@ def test_same_numbers_by_every_way_in_and_from_the_estimator(metric, name):
         assert metric.compute(dataset=table, **options) == direct
     assert metric.compute(**{key: dataset[key] for key in arrays}, **options) == direct
 
-    for start in (0, 40):
-        metric.add_batch(**{key: value[start : start + 40] for key, value in arrays.items()})
-    assert metric.compute(**options) == direct
+    for inputs in (arrays, {key: np.array(value) for key, value in arrays.items()}):
+        for start in (0, 40):
+            metric.add_batch(**{key: value[start : start + 40] for key, value in inputs.items()})
+        assert metric.compute(**options) == direct
     assert metric.compute(**arrays, **options) == direct
+
+
+def test_batches_that_do_not_fit_are_refused_and_the_others_count(metric, name):
+    arrays, options = ARRAYS[name], OPTIONS[name]
+    first = next(iter(arrays))
+    metric.add_batch(**arrays)
+    if len(arrays) > 1:
+        with pytest.raises(ValueError, match="Mismatch in the number of"):
+            metric.add_batch(**{**arrays, first: arrays[first][:-1]})
+    with pytest.raises(ValueError, match=r"could not convert|don't match|expected a list"):
+        metric.add_batch(**{**arrays, first: ["none"] * N})
+    assert metric.compute(**options) == metric.compute(**arrays, **options)
+
+
+def test_lazy_columns_with_nulls_are_refused_by_name():
+    metric = evaluate.load(metric_path("alignment_resistance"))
+    table = Dataset.from_dict({"a": [1.0, None, 2.0], "b": [0.0, 1.0, 3.0]})
+    with pytest.raises(DataError, match=r"column 'a' has 1 row\(s\) without value, the first in row 1"):
+        metric.compute(chosen_rewards=table["a"], rejected_rewards=table["b"])
+    formatted = table.select([0, 2]).with_format("numpy")
+    assert metric.compute(chosen_rewards=formatted["a"], rejected_rewards=formatted["b"])["n_pairs"] == 2
 
 
 @pytest.mark.parametrize("name", [name for name in METRICS if any(key.endswith("_names") for key in OPTIONS[name])])

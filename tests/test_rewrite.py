@@ -126,6 +126,21 @@ def test_a_rewrite_that_says_something_else_is_kept_and_refused(similarity):
     assert "below 0.8" in found["rewrite_detail_style_chosen"][0]
 
 
+def test_texts_whose_rewrites_are_too_little_alike_are_asked_again_and_no_others(similarity):
+    rows = {
+        "prompt": ["Hi", "Hello"],
+        "chosen": ["Something unlike that was said."] * 2,
+        "rejected": ["You can boil eggs in water."] * 2,
+    }
+    pairs, _ = load_pairs(Dataset.from_dict(rows))
+    with Marking() as endpoint:
+        rewriter = Rewriter("m", base_url=endpoint.url, attempts=3)
+        found = add_rewrites(pairs, rewriter, similarity=similarity, share=1.0)
+        assert endpoint.n_requests == 2 * (3 + 1)
+    assert found["rewrite_status_style_chosen"][:] == ["below_similarity"] * 2
+    assert found["rewrite_status_style_rejected"][:] == ["ok"] * 2
+
+
 def test_what_a_transform_says_of_rewrites_stands_beside_the_originals(pairs, similarity):
     with Marking() as endpoint:
         found = add_rewrites(

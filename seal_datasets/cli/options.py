@@ -128,6 +128,9 @@ def training_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--pre-epochs", type=int, help="passes of the pre model over its self-supervised pairs")
     parser.add_argument("--post-epochs", type=int, help="passes of the post model over preferences and the same pairs")
     parser.add_argument(
+        "--max-length", type=int, help="tokens per text in training; the start of a longer prompt is dropped"
+    )
+    parser.add_argument(
         "--heldout-share", type=float, default=0.2, help="share of prompts held out (default: %(default)s)"
     )
     parser.add_argument("--seed", type=int, default=0, help="seed of every random draw (default: %(default)s)")
@@ -140,7 +143,9 @@ def training_settings(options: argparse.Namespace, defaults: TrainingSettings) -
         "heldout_share": options.heldout_share,
         "seed": options.seed,
     }
-    chosen |= {name: getattr(options, name) for name in ("pre_epochs", "post_epochs") if getattr(options, name)}
+    chosen |= {
+        name: getattr(options, name) for name in ("pre_epochs", "post_epochs", "max_length") if getattr(options, name)
+    }
     return replace(defaults, **chosen)
 
 
