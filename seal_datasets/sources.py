@@ -51,6 +51,10 @@ class Source:
     fingerprint: str | None
 
 
+class _NotThere(DataError):
+    """The Hub has no such dataset, or cannot be asked."""
+
+
 def open_source(
     source: object, *, split: str | None, name: str | None, revision: str | None, streaming: bool
 ) -> Source:
@@ -70,7 +74,10 @@ def open_source(
         DataError: There is no such source, it cannot be read, or it leaves open which split is meant.
     """
     if isinstance(source, str) and not _is_path(source):
-        return _from_hub(source, split=split, name=name, revision=revision, streaming=streaming)
+        try:
+            return open_hub_dataset(source, split=split, name=name, revision=revision, streaming=streaming)
+        except _NotThere as error:
+            raise DataError(f"there is no file or folder {Path(source).absolute()}, and {error}") from error
     if name is not None or revision is not None:
         given = {"name": name, "revision": revision}
         what = source if isinstance(source, str | os.PathLike) else f"a {type(source).__name__}"
@@ -82,6 +89,45 @@ def open_source(
         identity = getattr(rows, "_fingerprint", None)
         return Source(rows, f"a {type(rows).__name__}", f"datasets:{identity}" if identity else None)
     raise DataError(f"source must be a path, a Hub id or a datasets object, got {type(source).__name__}")
+
+
+def open_hub_dataset(
+    source: str, *, split: str | None, name: str | None = None, revision: str | None = None, streaming: bool = False
+) -> Source:
+    """Open a dataset on the Hub, whatever files there are here.
+
+    Args:
+        source (`str`): Its id.
+        split (`str`, *optional*): Split to take.
+        name (`str`, *optional*): Its configuration.
+        revision (`str`, *optional*): Its revision.
+        streaming (`bool`, defaults to `False`): Whether to return a stream.
+
+    Returns:
+        `Source`: The rows and their identity.
+
+    Raises:
+        DataError: There is no such dataset, it cannot be read, or it leaves open which split is meant.
+    """
+    _find_on_hub(source, revision)
+    try:
+        builder = load_dataset_builder(source, name=name, revision=revision)
+        splits = [str(each) for each in builder.info.splits or builder.config.data_files or ()]
+        if split is None and len(splits) != 1:
+            raise DataError(f"no split was named; {source!r} has the splits {splits}: choose one with split=...")
+        wanted = split or splits[0]
+        if streaming:
+            rows = builder.as_streaming_dataset(split=wanted)
+        else:
+            builder.download_and_prepare()
+            rows = builder.as_dataset(split=wanted)
+    except DatasetGenerationError as error:
+        raise DataError(f"the files of {source!r} on the Hub cannot be read: {error.__cause__ or error}") from error
+    except DataError:
+        raise
+    except (OSError, ValueError, httpx2.HTTPError) as error:
+        raise DataError(f"cannot load {source!r} from the Hub or its cache: {error}") from error
+    return Source(rows, source, f"hub:{builder.hash}" if builder.hash else None)
 
 
 def _is_path(source: str) -> bool:
@@ -134,42 +180,20 @@ def _saved(folder: Path) -> Dataset | DatasetDict:
         ) from error
 
 
-def _from_hub(source: str, *, split: str | None, name: str | None, revision: str | None, streaming: bool) -> Source:
-    _find_on_hub(source, revision)
-    try:
-        builder = load_dataset_builder(source, name=name, revision=revision)
-        splits = [str(each) for each in builder.info.splits or builder.config.data_files or ()]
-        if split is None and len(splits) != 1:
-            raise DataError(f"no split was named; {source!r} has the splits {splits}: choose one with split=...")
-        wanted = split or splits[0]
-        if streaming:
-            rows = builder.as_streaming_dataset(split=wanted)
-        else:
-            builder.download_and_prepare()
-            rows = builder.as_dataset(split=wanted)
-    except DatasetGenerationError as error:
-        raise DataError(f"the files of {source!r} on the Hub cannot be read: {error.__cause__ or error}") from error
-    except DataError:
-        raise
-    except (OSError, ValueError, httpx2.HTTPError) as error:
-        raise DataError(f"cannot load {source!r} from the Hub or its cache: {error}") from error
-    return Source(rows, source, f"hub:{builder.hash}" if builder.hash else None)
-
-
 def _find_on_hub(source: str, revision: str | None) -> None:
     """Ask the Hub once whether it has the dataset; `datasets` alone would try for half a minute before it gave up."""
-    looked = f"there is no file or folder {Path(source).absolute()}"
     try:
         HfApi().dataset_info(source, revision=revision, timeout=_HUB_TIMEOUT_SECONDS)
-    except (RepositoryNotFoundError, RevisionNotFoundError, HFValidationError) as error:
-        raise DataError(
-            f"{looked}, and no dataset {source!r} (revision {revision or 'main'}) on the Hub that this token may see: "
-            f"{str(error).splitlines()[0]}"
+    except (RepositoryNotFoundError, RevisionNotFoundError) as error:
+        raise _NotThere(
+            f"there is no dataset {source!r} (revision {revision or 'main'}) on the Hub that this token may see"
         ) from error
+    except HFValidationError as error:
+        raise _NotThere(f"{source!r} is no name of a dataset on the Hub: {str(error).splitlines()[0]}") from error
     except (OSError, httpx2.HTTPError, HfHubHTTPError, OfflineModeIsEnabled) as error:
         if not _is_cached(source):
-            raise DataError(
-                f"{looked}; {source!r} would be a dataset on the Hub, which cannot be reached ({error}), and it is not in "
+            raise _NotThere(
+                f"{source!r} would be a dataset on the Hub, which cannot be reached ({error}), and it is not in "
                 f"the cache {config.HF_DATASETS_CACHE}. To work offline, give a data file or a folder made by "
                 "save_to_disk, or load it once while online and then set HF_HUB_OFFLINE=1"
             ) from error

@@ -3,13 +3,17 @@
 import inspect
 import json
 import shutil
+import socket
+import subprocess
+import sys
 import time
+from pathlib import Path
 
 import evaluate
 import pandas as pd
 import pytest
 
-from seal_datasets import metric_path
+from seal_datasets import metric_path, space
 from seal_datasets.errors import DataError
 from seal_datasets.modules import METRICS
 from seal_datasets.space import _open, build_app, compute
@@ -180,6 +184,7 @@ def test_in_a_browser_a_malformed_file_is_an_error_in_the_page(page, tmp_path):
     path.write_text('{"a": 1}\n{"a": \n')
     bring(page, path)
     wait(page, "#status [role=alert]", "broken.jsonl")
+    assert not is_seen(page, "#result")
 
 
 @pytest.mark.slow
@@ -195,6 +200,81 @@ def test_in_a_browser_hostile_texts_stay_texts(page, tmp_path):
     time.sleep(1)
     assert page.title == "Feature imprint"
     assert not page.find_elements("css selector", "img[src='x'], #source b")
+
+
+@pytest.mark.slow
+def test_in_a_browser_a_fault_of_the_app_leaves_no_numbers(page, monkeypatch, tmp_path):
+    path = tmp_path / "mine.csv"
+    example_table().to_csv(path, index=False)
+    bring(page, path)
+    wait(page, "#source", "mine.csv: 400 rows")
+    wait(page, "#status", "400 rows")
+    with monkeypatch.context() as patched:
+        patched.setattr(space, "compute", lambda *_: 1 / 0)
+        page.execute_script("arguments[0].click()", wait(page, "#compute"))
+        wait(page, "#status [role=alert]", "This app failed")
+        assert not is_seen(page, "#result")
+    page.execute_script("arguments[0].click()", wait(page, "#compute"))
+    wait(page, "#status", "400 rows")
+    assert is_seen(page, "#numbers")
+
+
+@pytest.fixture
+def served(browser, hub, tmp_path):
+    """The Space's own app.py, served by a process that knows only the double of the Hub, in the browser."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    environment = hub.environment(tmp_path / "hf", token=None)
+    environment |= {"GRADIO_SERVER_PORT": str(port), "GRADIO_ANALYTICS_ENABLED": "False"}
+    app = Path(metric_path("feature_imprint")).with_name("app.py")
+    with (tmp_path / "log").open("wb") as log:
+        server = subprocess.Popen([sys.executable, app], env=environment, cwd=tmp_path, stdout=log, stderr=log)
+    end = time.monotonic() + 120
+    while time.monotonic() < end and server.poll() is None and "Running on" not in (tmp_path / "log").read_text():
+        time.sleep(0.3)
+    browser.get(f"http://127.0.0.1:{port}")
+    yield browser
+    server.terminate()
+    server.wait(30)
+
+
+def load_from_hub(page, dataset):
+    page.execute_script("arguments[0].click()", wait(page, "button[role=tab]", "Hub dataset"))
+    box = wait(page, "#hub-id textarea, #hub-id input")
+    box.clear()
+    box.send_keys(dataset)
+    page.execute_script("arguments[0].click()", wait(page, "#fetch"))
+
+
+def is_seen(page, selector):
+    return page.execute_script(
+        "return [...document.querySelectorAll(arguments[0])].some(e => e.offsetParent)", selector
+    )
+
+
+@pytest.mark.slow
+def test_in_a_browser_a_dataset_of_the_hub_is_named_and_one_that_is_not_there_is_an_error(served, hub, tmp_path):
+    example_table().head(250).to_parquet(tmp_path / "rows.parquet")
+    hub.put("dataset", "seal/rows", {"data/train-00000-of-00001.parquet": (tmp_path / "rows.parquet").read_bytes()})
+    wait(served, "#status", "400 rows")
+    load_from_hub(served, "seal/rows")
+    wait(served, "#source", "seal/rows: 250 rows")
+    wait(served, "#numbers", "500")
+    wait(served, "#figure img")
+    assert is_seen(served, "#table")
+
+    load_from_hub(served, "seal/None")
+    wait(served, "#status [role=alert]", "no dataset 'seal/None' (revision main) on the Hub")
+    assert str(tmp_path) not in served.page_source
+    assert not is_seen(served, "#result, #numbers, #figure, #table, #download")  # no placeholder, nothing stale
+    wait(served, "#source", "seal/rows: 250 rows")  # what would be computed with is still that
+
+    load_from_hub(served, "seal/rows")
+    wait(served, "#status", "250 rows")
+    wait(served, "#figure img")
+    assert is_seen(served, "#figure img")
+    assert is_seen(served, "#download")
 
 
 def test_inputs_are_those_of_the_metrics():

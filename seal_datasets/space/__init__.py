@@ -12,7 +12,7 @@ import pandas as pd
 
 from seal_datasets.errors import DataError, SealError, import_extra
 from seal_datasets.modules import metric_path
-from seal_datasets.sources import open_source
+from seal_datasets.sources import open_hub_dataset, open_source
 from seal_datasets.space.columns import INPUTS, choices, feature_of, guess
 from seal_datasets.space.example import DESCRIPTION, example_table
 from seal_datasets.space.view import figure, headline, rows
@@ -24,6 +24,7 @@ _CSS = """
 .seal-number {flex: 1 1 150px; padding: 14px 16px; border: 1px solid var(--border-color-primary); border-radius: 10px}
 .seal-number b {display: block; font-size: 1.9em; line-height: 1.2}
 .seal-number span {color: var(--body-text-color-subdued); font-size: .9em; overflow-wrap: anywhere}
+#table th {min-width: 7em}
 .seal-note, .seal-error {padding: 10px 14px; border-radius: 8px; overflow-wrap: anywhere; white-space: pre-wrap}
 .seal-note {background: var(--background-fill-secondary)}
 .seal-error {background: #fdeaea; color: #8c1d1d; border: 1px solid #e5a3a3}
@@ -77,38 +78,49 @@ def build_app(name: str) -> Any:  # noqa: ANN401 - a gradio.Blocks, whose packag
             with gradio.Column(scale=3, min_width=420):
                 shown = compute(name, example, list(guessed.values()))
                 status = gradio.HTML(shown[0], elem_id="status")
-                numbers = gradio.HTML(shown[1], elem_id="numbers")
-                plot = gradio.Plot(shown[2], show_label=False, elem_id="figure")
-                listing = gradio.Dataframe(shown[3], datatype="str", interactive=False, wrap=True, show_label=False,
-                                           elem_id="table")  # fmt: skip
-                download = gradio.DownloadButton("Download JSON", value=shown[4], elem_id="download")
+                with gradio.Column(elem_id="result") as result:
+                    numbers = gradio.HTML(shown[1], elem_id="numbers")
+                    plot = gradio.Plot(shown[2], show_label=False, elem_id="figure")
+                    listing = gradio.Dataframe(shown[3], datatype="str", interactive=False, wrap=True, show_label=False,
+                                               elem_id="table")  # fmt: skip
+                    download = gradio.DownloadButton("Download JSON", value=shown[4], elem_id="download")
         with gradio.Accordion("About this metric", open=False):
             gradio.Markdown(card)
-        outputs = [status, numbers, plot, listing, download]
+        outputs = [status, result, numbers, plot, listing, download]
+
+        def page(note: str, *found: Any) -> list[Any]:  # noqa: ANN401 - the parts of a result
+            """A note with a result, or alone: then nothing is left of an earlier result."""
+            parts = found or ("", None, None, None)
+            return [note, gradio.update(visible=bool(parts[0])), *parts]
 
         def opened(path: str | None, dataset: str, configuration: str, part: str) -> list[Any]:
             try:
                 found, note = _open(path, dataset, configuration, part)
             except SealError as error:
-                unchanged = [gradio.skip()] * (2 + len(asked))
-                shown = _error(error).replace(
-                    str(path), Path(path or "").name
-                )  # where the app keeps uploads is its own affair
-                return [*unchanged, shown, "", None, None, None]
+                said = (
+                    str(error).replace(path, Path(path).name) if path else str(error)
+                )  # where uploads are kept is private
+                return [*[gradio.skip()] * (2 + len(asked)), *page(_error(said))]
             offered, picked = choices(list(found.columns)), guess(name, list(found.columns))
             updates = [gradio.update(choices=offered, value=picked[each.name]) for each in asked]
             ready = all(picked[each.name] for each in asked if each.required)
-            ask = _note("Say which columns are which, then compute."), "", None, None, None
-            return [found, note, *updates, *(compute(name, found, list(picked.values())) if ready else ask)]
+            ask = (_note("Say which columns are which, then compute."),)
+            return [found, note, *updates, *page(*(compute(name, found, list(picked.values())) if ready else ask))]
 
-        def computed(found: pd.DataFrame, *columns: Any) -> tuple[Any, ...]:  # noqa: ANN401 - names, or lists of them
-            return compute(name, found, list(columns))
+        def computed(found: pd.DataFrame, *columns: Any) -> list[Any]:  # noqa: ANN401 - names, or lists of them
+            return page(*compute(name, found, list(columns)))
+
+        def broken() -> list[Any]:
+            return page(_error("This app failed, which is a fault of its own; nothing was computed."))
 
         changes = [table, source, *pickers, *outputs]
         nothing = [gradio.State(""), gradio.State(""), gradio.State("")]
-        upload.upload(opened, [upload, *nothing], changes, api_name=False)
-        fetch.click(opened, [gradio.State(None), hub_id, config, split], changes, api_name=False)
-        button.click(computed, [table, *pickers], outputs, api_name="compute")
+        for event in (
+            upload.upload(opened, [upload, *nothing], changes, api_name=False),
+            fetch.click(opened, [gradio.State(None), hub_id, config, split], changes, api_name=False),
+            button.click(computed, [table, *pickers], outputs, api_name="compute"),
+        ):
+            event.failure(broken, None, outputs, api_name=False)
     return app
 
 
@@ -138,7 +150,7 @@ def compute(
         result = metric.compute(dataset=used, columns=mapping, **options)
         drawn = figure(name, result)
     except SealError as error:
-        return _error(error), "", None, None, None
+        return _error(str(error)), "", None, None, None
     note = f"{len(used):,} rows" + (f"; {left_out:,} left out because a value is missing" if left_out else "")
     folder = tempfile.mkdtemp(prefix="seal-")
     path = Path(folder, f"{name}.json")
@@ -153,13 +165,11 @@ def _open(path: str | None, dataset: str, config: str, split: str) -> tuple[pd.D
     # A visitor names datasets on the Hub; a path of the machine that runs the app is none of theirs.
     if not path and (dataset.startswith((".", "/", "~")) or Path(dataset).exists()):
         raise DataError(f"{dataset!r} is not the name of a dataset on the Hub")
-    opened = open_source(
-        path or dataset.strip(),
-        split=split.strip() or None,
-        name=config.strip() or None,
-        revision=None,
-        streaming=False,
-    )
+    part, configuration = split.strip() or None, config.strip() or None
+    if path:
+        opened = open_source(path, split=part, name=None, revision=None, streaming=False)
+    else:
+        opened = open_hub_dataset(dataset.strip(), split=part, name=configuration)
     found: pd.DataFrame = opened.rows.to_pandas()
     label = Path(path).name if path else dataset.strip()
     return found, _note(f"{label}: {len(found):,} rows, {len(found.columns)} columns")
@@ -195,5 +205,5 @@ def _note(text: str) -> str:
     return f"<div class='seal-note'>{html.escape(text)}</div>"
 
 
-def _error(error: SealError) -> str:
-    return f"<div class='seal-error' role='alert'>{html.escape(str(error))}</div>"
+def _error(text: str) -> str:
+    return f"<div class='seal-error' role='alert'>{html.escape(text)}</div>"
