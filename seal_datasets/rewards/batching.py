@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import deque
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from typing import TypeVar
@@ -125,7 +126,8 @@ def run_batches(
 ) -> Iterator[list[tuple[int, float]]]:
     """Run batches through a model, each while the results of those before are still on their way.
 
-    Where memory runs out, the batch and all that are left are halved: no text is lost.
+    Where memory runs out, what is under way is read, the batch and all that are left are halved, and the next is run alone: no
+    text is lost.
 
     Args:
         work (`Sequence[list]`): Batches of anything.
@@ -139,29 +141,35 @@ def run_batches(
         ModelError: There is not memory enough for one item.
     """
     left = deque(work)
-    under_way: deque[tuple[list[Item], list[int], Callable[[], list[float]]]] = deque()
+    under_way: deque[tuple[list[Item], bool, list[int], Callable[[], list[float]]]] = deque()
+    short = False
     while left or under_way:
-        begins = bool(left) and len(under_way) <= ahead
-        batch = left.popleft() if begins else under_way[0][0]
+        begins = bool(left) and len(under_way) <= (0 if short else ahead)
+        batch, alone = (left.popleft(), short) if begins else under_way[0][:2]
         try:
             if begins:
-                under_way.append((batch, *run(batch)))
+                under_way.append((batch, alone, *run(batch)))
                 continue
-            _, positions, read = under_way.popleft()
-            found = list(zip(positions, read(), strict=True))
+            found = _rewards(*under_way.popleft()[2:])  # of one that fails nothing is held
         except (RuntimeError, MemoryError) as error:
             if not _out_of_memory(error):
                 raise
-            if len(batch) == 1:
+            if len(batch) == 1 and alone:
                 raise ModelError(
                     "there is not memory enough for a single text; shorten texts (max_length with over_length='truncate') or "
-                    f"use a smaller precision: {str(error).splitlines()[0]}"
+                    f"use a smaller precision: {_what_was_said(error)}"
                 ) from error
             if torch.cuda.is_available():
                 torch.cuda.empty_cache()
             left = deque(half for each in (batch, *left) for half in _halves(each))
+            short = True  # batches under way hold memory: they are read first, and the next has it to itself
         else:
+            short = short and not alone
             yield found
+
+
+def _rewards(positions: list[int], read: Callable[[], list[float]]) -> list[tuple[int, float]]:
+    return list(zip(positions, read(), strict=True))
 
 
 def _halves(batch: list[Item]) -> list[list[Item]]:
@@ -169,7 +177,17 @@ def _halves(batch: list[Item]) -> list[list[Item]]:
     return [half for half in (batch[:middle], batch[middle:]) if half]
 
 
+_SAID = re.compile(
+    "not enough memory|[Cc]an(no|')t alloc|[Ff]ailed to allocate|bad_alloc"
+    "|could not create a (primitive|memory)(?! descriptor)"  # of oneDNN, within torch
+)
+
+
 def _out_of_memory(error: BaseException) -> bool:
-    # Of torch on CPUs, of C++ libraries, of the system.
-    said = ("not enough memory", "bad_alloc", "Cannot allocate memory")
-    return isinstance(error, (torch.OutOfMemoryError, MemoryError)) or any(each in str(error) for each in said)
+    return isinstance(error, (torch.OutOfMemoryError, MemoryError)) or _SAID.search(str(error)) is not None
+
+
+def _what_was_said(error: BaseException) -> str:
+    """The line of an error that tells of memory: OpenVINO's stands behind others, and Python's own error has none."""
+    lines = str(error).splitlines() or [type(error).__name__]
+    return next(filter(_SAID.search, lines), lines[0])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 import warnings
 from collections.abc import Callable, Mapping
@@ -54,6 +55,7 @@ class OpenVinoEncoder:
                 converted, "CPU", {"PERFORMANCE_HINT": "THROUGHPUT", "INFERENCE_PRECISION_HINT": "f32"}
             )
             self._idle: list[Any] = []
+            self._has_failed = False
             self.n_at_once = int(self._model.get_property("OPTIMAL_NUMBER_OF_INFER_REQUESTS"))
         except Exception as error:
             raise ModelError(
@@ -87,11 +89,20 @@ class OpenVinoEncoder:
         Returns:
             `Callable[[], torch.Tensor]`: Waits for the logits, one row for each text.
         """
+        if self._has_failed:
+            # What it took before memory ran out it keeps else, and smaller batches find none either.
+            with contextlib.suppress(RuntimeError):  # not while another batch runs
+                self._model.release_memory()
+                self._has_failed = False
         request = self._idle.pop() if self._idle else self._model.create_infer_request()
         request.start_async({name: values.numpy() for name, values in inputs.items()}, share_inputs=False)
 
         def wait() -> torch.Tensor:
-            request.wait()
+            try:
+                request.wait()
+            except RuntimeError:
+                self._has_failed = True
+                raise
             logits = torch.from_numpy(request.get_output_tensor(0).data.copy())
             self._idle.append(request)  # its buffers are taken again
             return logits
