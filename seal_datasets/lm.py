@@ -18,7 +18,7 @@ from seal_datasets import schema
 from seal_datasets.compare_labelers import LabelerComparison, compare_labelers
 from seal_datasets.cost import Budget, Usage, load_prices
 from seal_datasets.errors import DataError, ModelError
-from seal_datasets.featurize import add_features, plan_features
+from seal_datasets.featurize import add_features, feature_columns, plan_features
 from seal_datasets.gold import add_gold
 from seal_datasets.labeler import PROMPT_VERSION, Labeler
 from seal_datasets.local_lm import MODEL_NAME, EmbeddedLM, embedded_weights
@@ -172,7 +172,9 @@ def plan_of_rewrites(pairs: Dataset, settings: AuditSettings, store_path: Path, 
     wanted = settings.rewrites or RewriteSettings()
     if settings.labeler != "none" and (drawn := _sample(pairs[schema.PAIR_ID][:], settings.label_limit, settings.seed)):
         pairs = pairs.select([row for row, pair_id in enumerate(pairs[schema.PAIR_ID]) if pair_id in drawn])
-    sample = sample_pairs(_labelled(pairs), wanted.share, seed=settings.seed, stratify_by=wanted.stratify_by)
+    labels = feature_columns(asked_features(settings).features) if settings.labeler != "none" else {}
+    strata = wanted.stratify_by if wanted.stratify_by not in labels else None  # labels to come: about as many pairs
+    sample = sample_pairs(_labelled(pairs), wanted.share, seed=settings.seed, stratify_by=strata)
     with ResponseStore(store_path if store_path.exists() else ":memory:") as store:
         rewriter = _rewriter(settings, store, _unopened(*_rewriting_server(settings)), api_key)
         plan = plan_rewrites(pairs, rewriter, wanted.presets, wanted.axes, sample)

@@ -142,6 +142,9 @@ def test_a_dry_run_says_what_labeling_would_cost_and_asks_nothing(tmp_path, caps
     drawn = ["--label-limit", "10", "--rewrite-share", "0.5"]  # rewrites are of labelled pairs
     assert main(["audit", "--demo", "--out", str(tmp_path / "audit"), *drawn, "--dry-run"]) == 0
     assert "Q4_1: 10 texts, 0 of them in the store; to ask: 10 requests" in capsys.readouterr().out.splitlines()[1]
+    strata = ["--stratify-by", "feature_last_response_is_harmless_chosen"]  # a column that labeling will add
+    assert main(["audit", "--demo", "--out", str(tmp_path / "audit"), *drawn, *strata, "--dry-run"]) == 0
+    assert "Q4_1: 10 texts, 0 of them in the store; to ask: 10 requests" in capsys.readouterr().out.splitlines()[1]
     two = ["--labelers", "gpt-4o-mini@http://127.0.0.1:9/v1", "local:probabilities", "--sample", "5", "--dry-run"]
     assert main(["labelers", str(demo_path()), *two, "--features", "last_response_is_helpful", "--out", str(out)]) == 0
     said = capsys.readouterr().out.splitlines()
@@ -180,6 +183,8 @@ def test_store_is_inspected_exported_merged_and_pruned(tmp_path, capsys):
     assert said[3].startswith("m  3 requests, 0 tokens sent, 0 written; 3 requests without a count; the price table of")
     assert said[4] == f"3 responses written to {tmp_path / 'x.parquet'}"
     assert said[5:] == ["1 responses deleted, 2 are left", "0 responses deleted, 2 are left"]
+    assert main(["store", "merge", str(tmp_path / "both.sqlite"), str(ours), str(theirs)]) == 0
+    assert capsys.readouterr().out.splitlines() == [f"2 new responses from {ours}", f"1 new responses from {theirs}"]
     assert main(["store", "inspect", str(tmp_path / "none.sqlite")]) == 2
     assert main(["store", "export", str(ours)]) == 2
     assert "there is no store at" in capsys.readouterr().err

@@ -19,7 +19,8 @@ def add(verbs: Verbs) -> None:
                   "seal store prune labels.sqlite --finish-reason length   # cut-off answers are asked for again")  # fmt: skip
     store.add_argument("action", choices=["inspect", "export", "merge", "prune"], help="what to do")
     store.add_argument("file", type=Path, help="the store")
-    store.add_argument("others", nargs="*", type=Path, help="merge: stores whose responses are taken over")
+    store.add_argument("others", nargs="*", type=Path, help="merge: stores whose responses are taken over; the first "
+                       "named is made where there is none")  # fmt: skip
     store.add_argument("--out", type=parquet, help="export: Parquet file to write")
     store.add_argument("--model", help="prune: only responses of this model")
     store.add_argument(
@@ -32,7 +33,8 @@ def _run(options: argparse.Namespace) -> int:
     from seal_datasets.cost import load_prices
     from seal_datasets.store import ResponseStore
 
-    for path in (options.file, *options.others):
+    # What is merged may go into a new store.
+    for path in options.others if options.action == "merge" else (options.file, *options.others):
         if not path.is_file():
             raise DataError(f"there is no store at {path}")
     if (options.action == "merge") != bool(options.others) or (options.action == "export") != bool(options.out):
