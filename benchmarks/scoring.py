@@ -121,6 +121,8 @@ def _seeded(config: transformers.PretrainedConfig) -> PreTrainedModel:
 
 def _compare(kind: str, folder: str, texts: list[Exchange], rounds: int, budgets: list[int]) -> None:
     padded = RewardModel(folder, over_length="truncate", pack=False)
+    # Responses that alone are longer than the model takes are left out.
+    texts = [text for text, each in zip(texts, padded.encode(texts), strict=True) if each.inputs]
     encoded = padded.encode(texts)
     distinct = list({each.key: each for each in encoded}.values())
     ways = [
