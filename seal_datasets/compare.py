@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
@@ -18,7 +19,7 @@ import httpx2
 import numpy as np
 import pandas as pd
 from huggingface_hub import hf_hub_download
-from huggingface_hub.errors import EntryNotFoundError, HfHubHTTPError, HFValidationError
+from huggingface_hub.errors import HfHubHTTPError, HFValidationError
 from numpy.typing import NDArray
 
 from seal_datasets import estimate, schema
@@ -28,12 +29,14 @@ from seal_datasets.errors import DataError
 from seal_datasets.estimate.intervals import critical_value
 from seal_datasets.estimate.multiplicity import adjust_p
 from seal_datasets.figures import draw_comparison
+from seal_datasets.published import find_published, restore_pairs
 from seal_datasets.report import PAIRS_FILE, REPORT_FILE, features_of
 
 Json = dict[str, Any]
 _FEWEST_PROMPTS = 10
 """Prompts that two audits must share to be compared pair by pair."""
 
+_INDEPENDENT = "independent estimates"
 _Z = critical_value(0.95, float("inf"))
 
 
@@ -56,12 +59,13 @@ def compare_audits(sources: Sequence[str | Path], out: str | Path | None = None)
     """Compare several audits, and write a table and a figure.
 
     Args:
-        sources (`Sequence[str | Path]`): Two or more folders of finished audits, `report.json` files, or ids of datasets on the
-            Hub that hold a `report.json`.
+        sources (`Sequence[str | Path]`): Two or more folders of finished or published audits, `report.json` files, or ids of
+            datasets on the Hub that hold a published audit or a `report.json`.
         out (`str` or `Path`, *optional*): Folder for `compare.md`, `compare.json` and `compare.png`.
 
     Returns:
-        `dict[str, Any]`: JSON-ready: `audits`, `estimates` of each quantity by audit, `differences` with tests, `notes`.
+        `dict[str, Any]`: JSON-ready: `audits`, `estimates` of each quantity by audit, `differences` with tests, for three or
+        more independent audits `joint` tests (Cochran's Q) that all are equal, `notes`.
 
     Raises:
         DataError: There are fewer than two audits, or one cannot be read.
@@ -84,6 +88,7 @@ def compare_audits(sources: Sequence[str | Path], out: str | Path | None = None)
         ],
         "estimates": rows,
         "differences": differences,
+        "joint": _joint(audits, rows, differences),
         "notes": notes,
     }
     if out is not None:
@@ -109,7 +114,13 @@ def read_source(source: str | Path, name: str) -> Audit:
     Raises:
         DataError: It is not there, or is no report.
     """
-    report_path, pairs_path = _files(source)
+    published = find_published(str(source))
+    if published is not None:
+        report_path, pairs = published / REPORT_FILE, _published_pairs(published)
+    else:
+        report_path = _report_file(source)
+        table = report_path.with_name(PAIRS_FILE)
+        pairs = _pairs(table) if Path(source).expanduser().is_dir() and table.is_file() else None
     try:
         report = json.loads(report_path.read_text("utf-8"))
         missing = [key for key in ("run", "population", "resistance", "imprint") if key not in report]
@@ -117,7 +128,7 @@ def read_source(source: str | Path, name: str) -> Audit:
         raise DataError(f"cannot read {report_path.absolute()}: {error}; give a finished `seal audit`") from error
     if missing:
         raise DataError(f"{report_path.absolute()} is no report of `seal audit`: it lacks {', '.join(missing)}")
-    return Audit(name, report, _pairs(pairs_path) if pairs_path else None)
+    return Audit(name, report, pairs)
 
 
 def render_comparison(result: Mapping[str, Any]) -> str:
@@ -131,7 +142,8 @@ def render_comparison(result: Mapping[str, Any]) -> str:
     """
     names = [audit["name"] for audit in result["audits"]]
     twos = list(combinations(names, 2))
-    header = ["", *names, *(f"{later} − {earlier}" for earlier, later in twos)]
+    joint = {(each["quantity"], each["of"]): each for each in result["joint"]}
+    header = ["", *names, *(f"{later} − {earlier}" for earlier, later in twos), *(["all equal"] if joint else [])]
     lines = [[escape_markdown(cell) for cell in header], ["---"] * len(header)]
     for row in result["estimates"]:
         cells = [_value(row["by_audit"].get(name), row["quantity"]) for name in names]
@@ -143,6 +155,11 @@ def render_comparison(result: Mapping[str, Any]) -> str:
                 == (row["quantity"], row["of"], earlier, later)
             ]
             cells.append(_difference(found[0], row["quantity"]) if found else "–")
+        if joint:
+            test = joint.get((row["quantity"], row["of"]))
+            cells.append(
+                f"Q = {test['statistic']:.1f}, df {test['degrees_of_freedom']}, {_p(test['p_value'])}" if test else "–"
+            )
         lines.append([escape_markdown(_title(row)), *cells])
     about = [
         f"- {escape_markdown(each['name'])}: {escape_markdown(each['post'])} on {escape_markdown(each['source'])}, "
@@ -155,7 +172,7 @@ def render_comparison(result: Mapping[str, Any]) -> str:
         "Resistance and robustness are in percent and percentage points. Imprints are standard deviations of reward for each "
         "standard deviation of a feature, both within prompts, so that models with other units compare. In parentheses: 95 % "
         "intervals, not adjusted; a star marks p < 0.05 after Holm's adjustment over all differences of a quantity."
-    )
+    ) + (" Cochran's Q tests that all audits are equal; its p-values are not adjusted." if joint else "")
     return f"# Audits compared\n\n{table}\n\n{explained}\n\n" + "\n".join(about) + f"\n\n{notes}\n"
 
 
@@ -169,28 +186,32 @@ def _names(sources: Sequence[str | Path]) -> list[str]:
     return names
 
 
-def _files(source: str | Path) -> tuple[Path, Path | None]:
+def _report_file(source: str | Path) -> Path:
     path = Path(source).expanduser()
     if path.is_dir():
-        return path / REPORT_FILE, path / PAIRS_FILE if (path / PAIRS_FILE).is_file() else None
+        return path / REPORT_FILE
     if path.is_file() or str(source).count("/") != 1 or str(source).startswith((".", "/", "~")):
-        return path, None
+        return path
     try:
-        report = Path(hf_hub_download(str(source), REPORT_FILE, repo_type="dataset"))
+        return Path(hf_hub_download(str(source), REPORT_FILE, repo_type="dataset"))
     except (OSError, ValueError, httpx2.HTTPError, HfHubHTTPError, HFValidationError) as error:
         raise DataError(
             f"there is no folder {path.absolute()}, and no dataset {source!r} on the Hub with a {REPORT_FILE} that can be had: "
             f"{str(error).splitlines()[0]}"
         ) from error
-    try:
-        return report, Path(hf_hub_download(str(source), PAIRS_FILE, repo_type="dataset"))
-    except (EntryNotFoundError, OSError, ValueError, httpx2.HTTPError, HfHubHTTPError):
-        return report, None
 
 
-def _pairs(path: Path) -> pd.DataFrame:
-    """Usable pairs under a key of their texts; of pairs that occur twice the first."""
+def _published_pairs(published: Path) -> pd.DataFrame | None:
+    with tempfile.TemporaryDirectory() as folder:
+        restore_pairs(published, Path(folder, PAIRS_FILE))
+        return _pairs(Path(folder, PAIRS_FILE))
+
+
+def _pairs(path: Path) -> pd.DataFrame | None:
+    """Usable pairs under a key of their texts, of pairs that occur twice the first; `None` where texts were not published."""
     table = pd.read_parquet(path)
+    if not {schema.CHOSEN, schema.REJECTED} <= set(table):
+        return None
     used = table[table[schema.REGIME].notna()]
     texts = zip(used[schema.PROMPT_ID], used[schema.CHOSEN], used[schema.REJECTED], strict=True)
     keys = [hashlib.blake2b(json.dumps(each).encode(), digest_size=16).hexdigest() for each in texts]
@@ -254,8 +275,8 @@ def _differences(audits: Sequence[Audit], rows: Sequence[Json]) -> tuple[list[Js
             )
             continue
         if earlier.pairs is None or later.pairs is None:
-            notes.append(f"{two}: no pairs beside a report, so estimates are taken as independent; if they rest on the same "
-                         "pairs, the tests are off.")  # fmt: skip
+            notes.append(f"{two}: no pairs with texts beside a report, so estimates are taken as independent; if they rest on "
+                         "the same pairs, the tests are off.")  # fmt: skip
         elif n_prompts:
             notes.append(f"{two}: only {n_prompts} prompts in common; taken as independent.")
         else:
@@ -286,7 +307,23 @@ def _independent(earlier: Audit, later: Audit, rows: Sequence[Json]) -> list[Jso
             [np.nan if each[key] is None else each[key] for each in both] for key in ("estimate", "std_error")
         )
         test = estimate.compare_estimates([earlier.name, later.name], values, errors).differences[0].to_dict()
-        found.append({"quantity": row["quantity"], "of": row["of"], **test, "test": "independent estimates"})
+        found.append({"quantity": row["quantity"], "of": row["of"], **test, "test": _INDEPENDENT})
+    return found
+
+
+def _joint(audits: Sequence[Audit], rows: Sequence[Json], differences: Sequence[Json]) -> list[Json]:
+    """Tests that all of three or more audits are equal, where none of them were compared pair by pair."""
+    if len(audits) < 3 or any(each["test"] != _INDEPENDENT for each in differences):
+        return []
+    found = []
+    for row in rows:
+        known = {name: each for name, each in row["by_audit"].items() if each["std_error"]}
+        if len(known) < 3:
+            continue
+        values, errors = ([each[key] for each in known.values()] for key in ("estimate", "std_error"))
+        test = estimate.compare_estimates(list(known), values, errors).to_dict()
+        about = {key: test[key] for key in ("statistic", "degrees_of_freedom", "p_value")}
+        found.append({"quantity": row["quantity"], "of": row["of"], "n_audits": len(known), **about})
     return found
 
 
@@ -373,6 +410,10 @@ def _value(found: Mapping[str, Any] | None, quantity: str) -> str:
 def _difference(found: Mapping[str, Any], quantity: str) -> str:
     star = "\\*" if found["p_adjusted"] is not None and found["p_adjusted"] < 0.05 else ""
     return _cell(found["difference"], found["confidence_interval"], quantity, signed=True) + star
+
+
+def _p(value: float) -> str:
+    return "p < 0.001" if value < 0.001 else f"p = {value:.3f}"
 
 
 def _cell(value: float | None, interval: Sequence[float | None], quantity: str, *, signed: bool) -> str:

@@ -96,14 +96,27 @@ def recompute(published: Path, out: str | Path) -> Recomputed:
         MissingExtraError: matplotlib is not installed.
     """
     out = Path(out)
-    run = read_json(published / RUN_FILE)
-    shards = {config: sorted((published / config).glob("*.parquet")) for config in CONFIGS}
     out.mkdir(parents=True, exist_ok=True)
-    restore_table(shards, run, features_of(run), out / PAIRS_FILE)
+    restore_pairs(published, out / PAIRS_FILE)
     shutil.copyfile(published / RUN_FILE, out / RUN_FILE)
     before = read_json(published / REPORT_FILE) if (published / REPORT_FILE).is_file() else None
     report = write_report(out)
     return Recomputed(report, None if before is None else sorted(differences(before, read_json(out / REPORT_FILE))))
+
+
+def restore_pairs(published: Path, out: Path) -> None:
+    """Write the table of a published audit as the audit had it.
+
+    Args:
+        published (`Path`): From `find_published`.
+        out (`Path`): Parquet file to write.
+
+    Raises:
+        DataError: The published tables do not belong together, or cannot be read.
+    """
+    run = read_json(published / RUN_FILE)
+    shards = {config: sorted((published / config).glob("*.parquet")) for config in CONFIGS}
+    restore_table(shards, run, features_of(run), out)
 
 
 def _cached(source: str) -> Path | None:

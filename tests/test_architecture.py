@@ -41,8 +41,8 @@ ORDER = [
     {"train", "analyze", "flat"},
     {"figures", "analyze_rewrites", "compare_labelers"},
     {"report", "settings"},
-    {"lm", "finish", "subset", "compare", "published"},
-    {"audit", "own_rewards", "publish"},
+    {"lm", "finish", "subset", "published"},
+    {"audit", "own_rewards", "publish", "compare"},
     {"cli"},
 ]
 RANK = {room: rank for rank, rooms in enumerate(ORDER) for room in rooms}

@@ -8,13 +8,14 @@ import numpy as np
 import pytest
 from datasets import Dataset
 
-from seal_datasets import compare, estimate, schema
+from seal_datasets import estimate, schema
 from seal_datasets.analyze import derived_columns
 from seal_datasets.cli import main
 from seal_datasets.compare import compare_audits
 from seal_datasets.errors import DataError
 from seal_datasets.finish import with_columns
 from seal_datasets.report import _compute, dump
+from tests.test_report import RUN
 
 HARMLESS = "last_response_is_harmless"
 
@@ -24,9 +25,8 @@ def make_audit(folder, table, features, name):
     folder.mkdir()
     pairs = with_columns(table, derived_columns(table, features))
     pairs.to_parquet(str(folder / "pairs.parquet"))
-    model = {"model": f"rm-{name}", "revision": "r"}
-    run = {"source": "data|of\n# ours", "models": {"pre": model, "post": model},
-           "features": [asdict(feature) for feature in features]}  # fmt: skip
+    models = {which: {**about, "model": f"rm-{name}"} for which, about in RUN["models"].items()}
+    run = {**RUN, "source": "data|of\n# ours", "models": models, "features": [asdict(feature) for feature in features]}
     (folder / "run.json").write_text(json.dumps(run))
     (folder / "report.json").write_text(dump(_compute(pairs, run)))
     return folder
@@ -130,18 +130,51 @@ def test_p_values_are_adjusted_over_all_differences_of_a_quantity(audits):
 
 def test_a_report_alone_is_enough_and_says_that_pairs_may_be_shared(audits):
     result = compare_audits([audits["one"], audits["two"] / "report.json"])
-    assert "no pairs beside a report" in result["notes"][0]
+    assert "no pairs with texts beside a report" in result["notes"][0]
     assert {each["test"] for each in result["differences"]} == {"independent estimates"}
 
 
-def test_a_report_on_the_hub_is_read(audits, monkeypatch):
-    # A double of the download: the request is the Hub's client's, the reading is real.
-    monkeypatch.setattr(
-        compare, "hf_hub_download", lambda repo, name, repo_type: str(audits[repo.split("/")[1]] / name)
-    )
-    result = compare_audits(["me/one", "me/two"])
-    assert [each["name"] for each in result["audits"]] == ["one", "two"]
-    assert "pair by pair" in result["notes"][0]
+def test_what_was_published_is_read_from_the_hub_and_compared_pair_by_pair(hub, hub_client, audits, tmp_path):
+    for name, more in (("one", "--with-texts"), ("two", "--with-texts"), ("same", "--ids-only")):
+        publish = ["-m", "seal_datasets.cli", "publish", "dataset", audits[name], "--repo", f"seal/{name}", more]
+        said = hub_client(publish)
+        assert said.returncode == 0, said.stderr
+    out = tmp_path / "compared"
+    seal = ["-m", "seal_datasets.cli", "compare", "seal/one", "seal/two", "seal/same", "--out", out]
+    said = hub_client(seal, token=None)
+    assert said.returncode == 0, said.stderr
+    found = json.loads((out / "compare.json").read_text())
+    here = compare_audits([audits["one"], audits["two"]])
+    assert found["notes"][0] == here["notes"][0]
+    ours = [{**each, "p_adjusted": None} for each in here["differences"]]
+    assert [{**each, "p_adjusted": None} for each in found["differences"]][: len(ours)] == ours
+    assert "one and same: no pairs with texts beside a report" in found["notes"][1]
+
+    hub.put("dataset", "seal/report", {"report.json": (audits["two"] / "report.json").read_bytes()})
+    said = hub_client([*seal[:3], "seal/one", "seal/report"], token=None)
+    assert "no pairs with texts beside a report" in said.stdout, said.stderr
+
+
+def test_three_independent_audits_are_tested_for_being_equal(audits, tmp_path, capsys):
+    reports = {}
+    for name in ("one", "two", "same"):
+        (tmp_path / name).mkdir()
+        reports[name] = shutil.copy(audits[name] / "report.json", tmp_path / name)
+    result = compare_audits(list(reports.values()))
+    rows = {(each["quantity"], each["of"]): each["by_audit"] for each in result["estimates"]}
+    assert {(each["quantity"], each["of"]) for each in result["joint"]} <= rows.keys()
+    (found,) = [each for each in result["joint"] if each["of"] == HARMLESS]
+    values, errors = (np.array([each[key] for each in rows["imprint", HARMLESS].values()])
+                      for key in ("estimate", "std_error"))  # fmt: skip
+    weights = errors**-2
+    assert found["statistic"] == pytest.approx((weights * (values - np.average(values, weights=weights)) ** 2).sum())
+    assert found["degrees_of_freedom"] == 2
+    assert found["p_value"] < 0.001
+    assert main(["compare", *map(str, reports.values())]) == 0
+    shown = capsys.readouterr().out
+    assert "| all equal |" in shown
+    assert f"Q = {found['statistic']:.1f}, df 2, p < 0.001" in shown
+    assert compare_audits([audits["one"], audits["two"], audits["same"]])["joint"] == []  # these share pairs
 
 
 def test_robustness_is_compared_where_there_are_rewrites(audits, tmp_path):

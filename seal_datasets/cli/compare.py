@@ -15,7 +15,7 @@ def add(verbs: Verbs) -> None:
                     "seal compare report-of-one-model report-of-another --out compared",
                     "seal compare me/audit-one me/audit-two report/report.json")  # fmt: skip
     compare.add_argument("audits", nargs="+", metavar="AUDIT", help="two or more: folder of an audit, its report.json, or "
-                         "a dataset on the Hub that holds one")  # fmt: skip
+                         "a published audit on the Hub")  # fmt: skip
     compare.add_argument("--out", type=Path, help="folder for compare.md, compare.json and compare.png")
 
 

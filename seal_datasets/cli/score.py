@@ -22,7 +22,7 @@ def add(verbs: Verbs) -> None:
         "seal score labelled.parquet --model post=dpo:my/policy@my/reference --out scored.parquet",
         "seal score labelled.parquet --model post=served:http://localhost:8000#my/rm --out scored.parquet",
         "seal score Anthropic/hh-rlhf --split train --stream --model post=my/rm --out scored/   # any number of rows",
-        "accelerate launch scripts/score.py labelled.parquet --model post=my/rm --out scored.parquet",
+        "accelerate launch -m seal_datasets.cli score labelled.parquet --model post=my/rm --out scored.parquet",
     )
     score.add_argument("data", help="as for audit; a table written by an earlier verb keeps its columns")
     score.add_argument("--split", help="split of a dataset with several")

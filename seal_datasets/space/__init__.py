@@ -24,7 +24,7 @@ _CSS = """
 .seal-number {flex: 1 1 150px; padding: 14px 16px; border: 1px solid var(--border-color-primary); border-radius: 10px}
 .seal-number b {display: block; font-size: 1.9em; line-height: 1.2}
 .seal-number span {color: var(--body-text-color-subdued); font-size: .9em; overflow-wrap: anywhere}
-#table th {min-width: 7em}
+#table th {min-width: 9em}
 .seal-note, .seal-error {padding: 10px 14px; border-radius: 8px; overflow-wrap: anywhere; white-space: pre-wrap}
 .seal-note {background: var(--background-fill-secondary)}
 .seal-error {background: #fdeaea; color: #8c1d1d; border: 1px solid #e5a3a3}
