@@ -79,7 +79,7 @@ def run_audit(
 
     _say("3/5 Reward models")
     pairs, training, paths = _models(pairs, settings, out)
-    examined = _examine(pairs, paths, out) if settings.doctor else None
+    examined = _examine(pairs, paths, out, scorer_api_key) if settings.doctor else None
     jitter = max(each["tie_band"] for each in examined.values()) if examined else 0.0
     _say("4/5 Scoring")
     models = {
@@ -111,12 +111,12 @@ def run_audit(
     return finish_audit(pairs, diagnosis, taxonomy, features, out, run)
 
 
-def _examine(pairs: Dataset, paths: Mapping[str, str | Path], out: Path) -> dict[str, Any]:
+def _examine(pairs: Dataset, paths: Mapping[str, str | Path], out: Path, api_key: str | None) -> dict[str, Any]:
     """A short examination of each model on some of the pairs, written beside the report."""
     found = {}
     for name, path in paths.items():
         _say(f"    Examining the {name} model")
-        examination = examine(path, pairs, short=True)
+        examination = examine(path, pairs, short=True, api_key=api_key)
         if examination.failed:
             _say(f"    failed: {', '.join(examination.failed)}; see {out / _DOCTOR_FILE}")
         found[name] = examination.to_dict()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,8 +20,10 @@ def add(verbs: Verbs) -> None:
     """Add the verb to the parser."""
     doctor = verb(verbs, "doctor", _run, "examine a reward model: do its scores depend on anything but the text?",
                   "seal doctor models/post", "seal doctor my/rm --data pairs.jsonl --out doctor.json --processes 2",
-                  "seal doctor my/multi-output-rm --head 0 --precision bfloat16")  # fmt: skip
-    doctor.add_argument("model", help="Hub id or folder of a sequence classifier")
+                  "seal doctor my/multi-output-rm --head 0 --precision bfloat16",
+                  "seal doctor dpo:my/policy@my/sft")  # fmt: skip
+    doctor.add_argument("model", help="Hub id or folder of a sequence classifier, or another kind as for seal score "
+                        "--model, which is asked for scores only")  # fmt: skip
     doctor.add_argument("--data", help="pairs, as for audit (default: the embedded preference set)")
     doctor.add_argument("--split", help="split of a dataset with several")
     doctor.add_argument("--limit", type=int, default=32, help="pairs to score in every way, from the shortest to the longest; "
@@ -58,6 +61,7 @@ def _run(options: argparse.Namespace) -> int:
         precision=options.precision,
         allow_pickle=options.allow_pickle,
         allow_remote_code=options.allow_remote_code,
+        api_key=os.environ.get("SEAL_SCORER_API_KEY"),
     )
     if options.out is not None:
         options.out.parent.mkdir(parents=True, exist_ok=True)

@@ -73,6 +73,12 @@ def check_batch(model: RewardModel, sample: Sample) -> Check:
                      "score with a batch of one text (tokens_per_batch=1); the model does not mask its padding")  # fmt: skip
 
 
+def check_alone(single: Floats, together: Floats, tolerance: float) -> Check:
+    """Whether a text has the same score by itself as beside others, in a model that is only asked for scores."""
+    return _compared("batch", largest(single, together), tolerance, "one text at a time against all together",
+                     "score with a batch of one text (tokens_per_batch=1), or ask whoever runs the server")  # fmt: skip
+
+
 def check_packing(model: RewardModel, packed: Floats | None, sample: Sample) -> Check:
     """Whether scores of packed texts are those of each text by itself."""
     if packed is None:

@@ -20,8 +20,9 @@ from seal_datasets.doctor.probe import Floats, alone, as_scored, tolerance
 from seal_datasets.doctor.sanity import sanity_pairs
 from seal_datasets.errors import DataError
 from seal_datasets.load import load_pairs
-from seal_datasets.rewards import Encoded, RewardModel, exchange
+from seal_datasets.rewards import Encoded, RewardModel, Scorer, exchange
 from seal_datasets.rewards.loading import Precision
+from seal_datasets.rewards.open import kind_of, open_scorer
 
 DEFAULT_LIMIT = 32
 """Pairs that are scored in every way."""
@@ -43,14 +44,19 @@ def examine(
     precision: Precision = "auto",
     allow_pickle: bool = False,
     allow_remote_code: bool = False,
+    api_key: str | None = None,
 ) -> Examination:
     """Score the same texts in every way a scorer may, and say how far their scores move and what to do.
 
+    A classifier is examined in every way. Of other kinds only scores are asked for: whether they are finite, the same a second
+    time, and the same of a text by itself; which texts are too long; and whether obviously better responses are preferred.
+
     Args:
-        name_or_path (`str` or `Path`): Sequence classifier, a Hub id or local folder.
+        name_or_path (`str` or `Path`): Sequence classifier, a Hub id or local folder, or another kind as for `open_scorer`.
         pairs (`Dataset`, *optional*): Canonical pairs from `load_pairs`; the embedded preference set when omitted.
         limit (`int`, defaults to 32): Pairs whose texts are scored in every way, from the shortest to the longest.
         processes (`int`, defaults to 1): Processes to compare with one, started with `accelerate launch`; 1 leaves this out.
+            Classifiers only.
         short (`bool`, defaults to `False`): Whether to leave out other precisions, which are loaded one by one.
         revision (`str`, *optional*): As for `RewardModel`.
         max_length (`int`, *optional*): As for `RewardModel`.
@@ -58,6 +64,7 @@ def examine(
         precision (`str`, defaults to `"auto"`): As for `RewardModel`.
         allow_pickle (`bool`, defaults to `False`): As for `RewardModel`.
         allow_remote_code (`bool`, defaults to `False`): As for `RewardModel`.
+        api_key (`str`, *optional*): Key for a server; written nowhere.
 
     Returns:
         `Examination`: A check each, and the measured jitter as `tie_band`.
@@ -83,8 +90,13 @@ def examine(
     }  # fmt: skip
     name = str(name_or_path)
     pairs = load_pairs(str(demo_path()))[0] if pairs is None else pairs
+    if kind_of(name) != "classifier":
+        if processes > 1:
+            raise DataError(f"several processes are compared for classifiers only; leave processes out for {name!r}")
+        loading["precision"] = None if precision == "auto" else precision
+        return _by_scores(open_scorer(name, over_length="skip", api_key=api_key, **loading), name, pairs, limit)
     model = RewardModel(name, over_length="truncate", **loading)
-    rows, texts, lengths = _texts(model, pairs, limit)
+    rows, texts, lengths = _texts(model, name, pairs, limit)
     scored, again = as_scored(model, texts), as_scored(model, texts)
     made = [checks.check_finite(scored)]
     obvious = [model.score(pair) for pair in sanity_pairs()]
@@ -133,7 +145,30 @@ def examine(
     )
 
 
-def _texts(model: RewardModel, pairs: Dataset, limit: int) -> tuple[list[int], list[Encoded], list[int]]:
+def _by_scores(model: Scorer, name: str, pairs: Dataset, limit: int) -> Examination:
+    """The checks that ask a model for nothing but scores."""
+    _, texts, lengths = _texts(model, name, pairs, limit)
+    scored, again = as_scored(model, texts), as_scored(model, texts)
+    single = np.concatenate([as_scored(model, [each]) for each in texts])
+    about = model.provenance()
+    kind = getattr(torch, str(about["dtype"]), torch.float32)
+    allowed = tolerance(single, kind if isinstance(kind, torch.dtype) else torch.float32)
+    truncation, shares = checks.check_truncation(lengths, model.encoder.max_length)
+    made = [
+        checks.check_finite(scored),
+        checks.check_determinism(scored, again, allowed),
+        checks.check_alone(single, scored, allowed),
+        truncation,
+        checks.check_sanity([(better, worse) for better, worse in (model.score(pair) for pair in sanity_pairs())]),
+    ]
+    template = about["template_hash"]
+    return Examination(
+        about, len(texts) // 2, len(lengths) // 2, tuple(made), _jitter(made, allowed), allowed, {}, shares,
+        model.encoder.render(sanity_pairs()[0][0]), template if isinstance(template, str) else None,
+    )  # fmt: skip
+
+
+def _texts(model: Scorer, name: str, pairs: Dataset, limit: int) -> tuple[list[int], list[Encoded], list[int]]:
     """The rows to score and their texts encoded, from the shortest to the longest, and the tokens of every text."""
     whole = [
         (index, found)
@@ -149,8 +184,8 @@ def _texts(model: RewardModel, pairs: Dataset, limit: int) -> tuple[list[int], l
         if all(each.inputs for each in encoded[2 * place : 2 * place + 2])
     ]
     if not both:
-        raise DataError(f"none of the {len(pairs)} pairs has two texts that fit into {model.name!r}; give others")
-    both.sort(key=lambda each: max(len(text.inputs["input_ids"]) for text in each[1]))
+        raise DataError(f"none of the {len(pairs)} pairs has two texts that fit into {name!r}; give others")
+    both.sort(key=lambda each: max(text.n_tokens for text in each[1]))
     places = sorted({round(each) for each in np.linspace(0, len(both) - 1, min(limit, len(both)))})
     chosen = [both[place] for place in places]
     return [index for index, _ in chosen], [text for _, texts in chosen for text in texts], lengths

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from seal_datasets.rewards import Encoded, RewardModel
+from seal_datasets.rewards import Encoded, RewardModel, Scorer
 
 Floats = NDArray[np.float64]
 Inputs = dict[str, list[int]]
@@ -54,11 +54,11 @@ def padded(model: RewardModel, texts: Sequence[Inputs], *, side: str, n: int) ->
     return np.array(found, dtype=np.float64)
 
 
-def as_scored(model: RewardModel, encoded: Sequence[Encoded]) -> Floats:
+def as_scored(model: Scorer, encoded: Sequence[Encoded]) -> Floats:
     """Rewards as the model's own `reward_by_key` gives them, batched or packed.
 
     Args:
-        model (`RewardModel`): As it is used for scoring.
+        model (`Scorer`): As it is used for scoring.
         encoded (`Sequence[Encoded]`): Encoded texts, all with inputs.
 
     Returns:

@@ -116,6 +116,23 @@ def find_scorer(text: str, *, over_length: OverLength = "error", api_key: str | 
         find_model(name)
 
 
+def kind_of(text: str) -> str:
+    """The kind of reward model that a text declares: one of `KINDS`, or `classifier`.
+
+    Raises:
+        DataError: It declares another.
+
+    Example:
+
+    ```python
+    >>> kind_of("my/rm"), kind_of("dpo:my/policy@my/sft")
+    ('classifier', 'dpo')
+
+    ```
+    """
+    return _kind(text)[0]
+
+
 def _kind(text: str) -> tuple[str, str]:
     declared = re.match(r"([a-z-]+):", text)
     if declared is None or Path(text).exists():

@@ -23,6 +23,9 @@ from seal_datasets.doctor import examine
 from seal_datasets.doctor.checks import check_precision, check_sanity
 from seal_datasets.errors import DataError, ModelError
 from seal_datasets.rewards import Scored
+from tests.rewards.models import CHAT_TEMPLATE
+from tests.rewards.models import save_llama as save_causal
+from tests.rewards.score_server import ScoreServer
 from tests.rewards.test_classifier import bare_loop
 
 BODY = "{% for m in messages %}[{{ m.role }}] {{ m.content }} {% endfor %}"
@@ -242,3 +245,41 @@ def test_the_command_prints_a_table_and_ends_with_1_on_failure(llama, tmp_path, 
     written = json.loads((tmp_path / "doctor.json").read_text())
     assert written["failed"] == ["bos"]
     assert written["example"] in out
+
+
+@pytest.fixture(scope="module")
+def dpo(tmp_path_factory, minilm):
+    names = [
+        save_causal(tmp_path_factory.mktemp(name), minilm, seed, template=CHAT_TEMPLATE, positions=512)
+        for seed, name in enumerate(("policy", "reference"))
+    ]
+    return f"dpo:{names[0]}@{names[1]}"
+
+
+def test_implicit_rewards_are_asked_for_scores(dpo, tmp_path, capsys):
+    found = examine(dpo, limit=4)
+    statuses = {each.name: each.status for each in found.checks}
+    assert list(statuses) == ["finite", "determinism", "batch", "truncation", "sanity"]
+    assert {statuses[name] for name in ("finite", "determinism", "batch")} == {"ok"}
+    assert 0.0 <= found.tie_band < 1e-3 < found.tolerance
+    assert found.example.startswith("[CLS]")
+    with pytest.raises(DataError, match="compared for classifiers only"):
+        examine(dpo, processes=2)
+    main(["doctor", dpo, "--limit", "2", "--out", str(tmp_path / "doctor.json")])
+    assert "LlamaForCausalLM" in capsys.readouterr().out
+    assert json.loads((tmp_path / "doctor.json").read_text())["n_pairs"] == 2
+
+
+def test_a_served_model_that_answers_at_random_fails(reward_models):
+    with ScoreServer(reward_models["post"], "m") as server:
+        named = f"served:{server.url}#m@{reward_models['post']}"
+        assert not {"finite", "determinism", "batch"} & set(examine(named, limit=4).failed)
+        real, noise = server.model.forward, np.random.default_rng(0)
+
+        def noisy(*arguments, **options):
+            answer = real(*arguments, **options)
+            answer.logits += noise.normal()
+            return answer
+
+        server.model.forward = noisy
+        assert {"determinism", "batch"} <= set(examine(named, limit=4).failed)
