@@ -6,6 +6,7 @@ whole window's rewards. While a window is scored the next one is encoded. Nothin
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -100,7 +101,7 @@ def write_rewards(
         `list[Path]`: The files, in the order of the rows.
 
     Raises:
-        DataError: As for `add_rewards`, or the folder holds other Parquet files.
+        DataError: As for `add_rewards`, the folder holds other Parquet files, or the disk is full.
     """
     out = Path(out)
     types = Features({column: kind for name in models for column, kind in reward_columns(name).items()})
@@ -158,9 +159,10 @@ class _PartFiles:
     def write(self, batch: Batch) -> None:
         """Write a window's rows."""
         table = Dataset.from_dict(batch, features=self.features).data.table
-        if self._writer is None:
-            self._writer = pyarrow.parquet.ParquetWriter(self._unfinished(), self.features.arrow_schema)
-        self._writer.write_table(table.cast(self.features.arrow_schema))
+        with self._said_of_the_disk():
+            if self._writer is None:
+                self._writer = pyarrow.parquet.ParquetWriter(self._unfinished(), self.features.arrow_schema)
+            self._writer.write_table(table.cast(self.features.arrow_schema))
         self._n_rows += table.num_rows
         if self._n_rows >= self.rows_per_file:
             self.close()
@@ -168,11 +170,23 @@ class _PartFiles:
     def close(self) -> list[Path]:
         """Finish the file under way, and name all files."""
         if self._writer is not None:
-            self._writer.close()
-            self.done.append(self.folder / f"part-{len(self.done):05d}.parquet")
-            os.replace(self.folder / "unfinished", self.done[-1])
+            with self._said_of_the_disk():
+                self._writer.close()
+                part = self.folder / f"part-{len(self.done):05d}.parquet"
+                os.replace(self._unfinished(), part)
+            self.done.append(part)
             self._writer, self._n_rows = None, 0
         return self.done
+
+    @contextlib.contextmanager
+    def _said_of_the_disk(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise DataError(
+                f"rows can no longer be written to {self.folder}: {error}; {len(self.done)} files are whole. Free space and "
+                "run again, with a store so that what was scored is not scored again"
+            ) from error
 
     def _unfinished(self) -> Path:
         return self.folder / "unfinished"

@@ -1,5 +1,6 @@
 import json
 import os
+import resource
 import subprocess
 import sys
 from pathlib import Path
@@ -8,6 +9,7 @@ import pytest
 from datasets import Dataset, IterableDataset
 
 from seal_datasets import schema
+from seal_datasets.cli.options import write
 from seal_datasets.errors import DataError
 from seal_datasets.load import load_pairs
 from seal_datasets.rewards import Exchange, RewardModel, ScoreStore
@@ -97,6 +99,41 @@ def test_parts_hold_every_row_in_order_and_are_whole(tiny_pairs, reward_models, 
     (tmp_path / "0" / "mine.parquet").write_text("")
     with pytest.raises(DataError, match=r"holds mine\.parquet, which is none of these files"):
         write_rewards(tiny_pairs, models, tmp_path / "0")
+
+
+def test_a_full_disk_is_said_and_rewards_that_were_kept_are_not_computed_again(tiny_pairs, reward_models, tmp_path):
+    model = RewardModel(reward_models["post"])
+    with ScoreStore(tmp_path / "rewards") as store:
+        soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+        add_rewards(tiny_pairs, {"post": model}, store=store)
+        kept = len(store)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (1000, hard))  # the system's own refusal, as of a full disk
+        try:
+            with pytest.raises(DataError, match=r"no longer be written to .*out: .*; 0 files are whole\. Free space"):
+                write_rewards(tiny_pairs, {"post": model}, tmp_path / "out", store=store)
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+        assert list((tmp_path / "out").glob("*.parquet")) == []
+        model.rewards = lambda encoded: iter(()) if not encoded else pytest.fail("scored again")
+        (part,) = write_rewards(tiny_pairs, {"post": model}, tmp_path / "out", store=store)
+        assert len(store) == kept
+    assert len(Dataset.from_parquet(str(part), cache_dir=str(tmp_path / "cache"))) == len(tiny_pairs)
+
+
+def test_a_file_that_cannot_be_written_leaves_the_one_that_was_there(tiny_pairs, tmp_path):
+    out = tmp_path / "scored.parquet"
+    out.write_text("earlier")
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, hard))
+    try:
+        with pytest.raises(DataError, match=r"cannot write .*scored\.parquet: .*; free space, or choose another --out"):
+            write(tiny_pairs, out)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert os.listdir(tmp_path) == ["scored.parquet"]
+    assert out.read_text() == "earlier"
+    write(tiny_pairs, out)
+    assert Dataset.from_parquet(str(out), cache_dir=str(tmp_path / "cache")).column_names == tiny_pairs.column_names
 
 
 def test_a_window_is_all_that_is_held(reward_models):

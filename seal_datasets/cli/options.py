@@ -10,6 +10,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from seal_datasets.errors import DataError
+
 if TYPE_CHECKING:
     from datasets import Dataset
 
@@ -196,8 +198,14 @@ def parquet(text: str) -> Path:
 
 
 def write(pairs: Dataset, out: Path) -> int:
-    """Write a table, and its path to standard output."""
-    out.parent.mkdir(parents=True, exist_ok=True)
-    pairs.to_parquet(str(out))
+    """Write a table, and its path to standard output; a file that was there before stays until the new one is whole."""
+    unfinished = out.with_name(f"{out.name}.unfinished")
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        pairs.to_parquet(str(unfinished))
+        os.replace(unfinished, out)
+    except OSError as error:
+        unfinished.unlink(missing_ok=True)
+        raise DataError(f"cannot write {out}: {error}; free space, or choose another --out, and run again") from error
     sys.stdout.write(f"{out}\n")
     return 0

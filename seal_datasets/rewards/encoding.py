@@ -29,7 +29,7 @@ class Encoded:
 
     Attributes:
         inputs (`dict[str, list[int]]`): `input_ids` and whatever else the tokenizer makes; empty when not scored.
-        status (`str`): `ok`, `truncated` or `too_long`.
+        status (`str`): `ok`, `truncated`, `too_long` or `no_text`, which is one without a token.
         n_tokens (`int`): Length before any truncation.
         key (`bytes`): Hash of `inputs`: what has the same key has the same reward.
     """
@@ -118,6 +118,8 @@ class Encoder:
 
     def _fit(self, inputs: dict[str, list[int]], exchange: Exchange) -> Encoded:
         n_tokens = len(inputs["input_ids"])
+        if not n_tokens:
+            return Encoded({}, "no_text", 0)
         if n_tokens <= self.max_length:
             return Encoded(inputs, "ok", n_tokens)
         if self.over_length == "error":

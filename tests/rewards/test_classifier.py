@@ -15,6 +15,7 @@ from transformers import (
 
 from seal_datasets.errors import DataError, ModelError
 from seal_datasets.rewards import Exchange, RewardModel, Scored
+from tests.rewards.models import save_llama
 
 # Padding changes the order of float32 sums; MiniLM logits move by less than this.
 PADDING_JITTER = 1e-5
@@ -135,6 +136,16 @@ def test_truncation_under_a_chat_template_drops_whole_turns(chat_model):
     assert cut.reward == pytest.approx(fresh.reward, abs=PADDING_JITTER)
     (unfit,) = model.score([Exchange("", turn("old " * 80), "reply")])
     assert (unfit.reward, unfit.status) == (None, "too_long")
+
+
+def test_a_text_without_a_token_has_its_status_and_others_their_rewards(tmp_path, minilm):
+    """Prompt and response are empty and the template writes nothing of its own."""
+    template = "{% for m in messages %}{{ m.content }} {% endfor %}"
+    model = RewardModel(save_llama(tmp_path, minilm, 0, classifier=True, template=template))
+    assert model.packs
+    none, some = model.score([Exchange("", turn(""), ""), EXCHANGES[0]])
+    assert none == Scored(None, "no_text", 0)
+    assert (some.status, some.reward is None) == ("ok", False)
 
 
 def test_provenance_changes_with_the_weights(reward_models):
