@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import takewhile
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -13,10 +13,11 @@ import torch
 from transformers import AutoModelForCausalLM, PreTrainedModel, PreTrainedTokenizerBase
 
 from seal_datasets.errors import DataError, ModelError
-from seal_datasets.rewards.batching import run_batches, token_batches
+from seal_datasets.rewards.batching import run_batches, token_batches, token_rows
 from seal_datasets.rewards.encoding import Encoded, Encoder, OverLength, tokenizer_state
 from seal_datasets.rewards.exchange import Exchange
 from seal_datasets.rewards.loading import Precision, length_limit, load_model, resolved_revision
+from seal_datasets.rewards.packing import ATTENTION, Tree, can_pack, packed_states, plant
 from seal_datasets.rewards.processes import processes
 from seal_datasets.rewards.scorer import Scorer
 
@@ -26,6 +27,7 @@ IMPLICIT_VERSION = "1"
 
 # Each position of a response has a logit for every word of the vocabulary, so batches are smaller than a classifier's.
 _TOKENS_PER_BATCH = {"cpu": 1024, "cuda": 8192}
+_TOKENS_OF_LOGITS = 512
 _IDS, _START = "input_ids", "response_start"
 
 
@@ -125,11 +127,14 @@ class ImplicitReward(Scorer):
         precision (`"auto"`, `"float32"`, `"bfloat16"` or `"float16"`, defaults to `"auto"`): Type of the weights.
         attention (`str`, *optional*): Attention implementation; transformers' choice when omitted.
         tokens_per_batch (`int`, *optional*): Tokens of a batch, padding included.
+        pack (`bool`, *optional*): Whether to compute a prompt that responses share once, without padding; where both models are
+            able to when omitted.
         allow_pickle (`bool`, defaults to `False`): Whether weights may be read from pickle files, which can run code.
         allow_remote_code (`bool`, defaults to `False`): Whether code that comes with the models may run.
 
     Raises:
-        ModelError: A model cannot be loaded as a causal language model, or the two have different tokenizers.
+        ModelError: A model cannot be loaded as a causal language model or packed as was asked, or the two have different
+            tokenizers.
         DataError: An option is not one of those above.
 
     Example:
@@ -156,6 +161,7 @@ class ImplicitReward(Scorer):
         precision: Precision = "auto",
         attention: str | None = None,
         tokens_per_batch: int | None = None,
+        pack: bool | None = None,
         allow_pickle: bool = False,
         allow_remote_code: bool = False,
     ) -> None:
@@ -186,6 +192,15 @@ class ImplicitReward(Scorer):
         self.encoder = ContinuationEncoder(tokenizer, min(limits), over_length)
         self.models = {role: model.to(self.device) for role, (_, model) in loaded.items()}
         self._about = {role: _about(*named[role][:1], model) for role, model in self.models.items()}
+        able = attention is None and all(can_pack(each, min(limits)) for each in self.models.values())
+        if pack and not able:
+            raise ModelError(
+                f"{named['policy'][0]!r} cannot be scored packed: its attention cannot be told what follows what"
+            )
+        self.packs = pack is not False and able
+        if self.packs:
+            for each in self.models.values():
+                each.set_attn_implementation(ATTENTION)
         self.tokens_per_batch = tokens_per_batch or _TOKENS_PER_BATCH.get(self.device.type, _TOKENS_PER_BATCH["cpu"])
 
     def identity(self) -> dict[str, object]:
@@ -202,15 +217,36 @@ class ImplicitReward(Scorer):
     @torch.inference_mode()
     def rewards(self, encoded: Sequence[Encoded]) -> Iterator[list[tuple[int, float]]]:
         """See `Scorer`."""
-        batches = token_batches([len(each.inputs[_IDS]) for each in encoded], self.tokens_per_batch)
-        yield from run_batches(
-            batches, lambda batch: (batch, self._rewards([encoded[each].inputs for each in batch]).tolist)
-        )
+        texts = [each.inputs for each in encoded]
+        if self.packs:
+            ids = [each[_IDS] for each in texts]
+            trees = plant(ids, self.tokens_per_batch)
+            rows = token_rows([tree.n_tokens(ids) for tree in trees], self.tokens_per_batch)
+            work = [[trees[each] for each in row] for row in rows]
+            yield from run_batches(work, lambda batch: self._packed(texts, batch))
+        else:
+            batches = token_batches([len(each[_IDS]) for each in texts], self.tokens_per_batch)
+            yield from run_batches(batches, lambda batch: self._padded(texts, batch))
 
-    def _rewards(self, batch: list[dict[str, list[int]]]) -> torch.Tensor:
-        rewards = log_likelihoods(self.models["policy"], batch)
+    def _padded(
+        self, texts: list[dict[str, list[int]]], order: list[int]
+    ) -> tuple[list[int], Callable[[], list[float]]]:
+        batch = [texts[each] for each in order]
+        return order, self._rewards(batch, lambda model: log_likelihoods(model, batch)).tolist
+
+    def _packed(
+        self, texts: list[dict[str, list[int]]], trees: list[Tree]
+    ) -> tuple[list[int], Callable[[], list[float]]]:
+        order = [text for tree in trees for text in tree.texts]
+        batch = [texts[each] for each in order]
+        return order, self._rewards(batch, lambda model: packed_log_likelihoods(model, texts, trees)).tolist
+
+    def _rewards(
+        self, batch: list[dict[str, list[int]]], likelihoods: Callable[[PreTrainedModel], torch.Tensor]
+    ) -> torch.Tensor:
+        rewards = likelihoods(self.models["policy"])
         if "reference" in self.models:
-            rewards = rewards - log_likelihoods(self.models["reference"], batch)
+            rewards = rewards - likelihoods(self.models["reference"])
         if self.normalise == "length":
             n_tokens = [len(each[_IDS]) - each[_START][0] for each in batch]
             rewards = rewards / torch.tensor(n_tokens, device=rewards.device)
@@ -246,6 +282,38 @@ def log_likelihoods(model: PreTrainedModel, batch: Sequence[dict[str, list[int]]
         chosen = scores.gather(1, ids[row, start:end, None]).squeeze(1) - scores.logsumexp(dim=1)
         totals.append(chosen.double().sum())
     return torch.stack(totals)
+
+
+def packed_log_likelihoods(
+    model: PreTrainedModel, texts: Sequence[dict[str, list[int]]], trees: Sequence[Tree]
+) -> torch.Tensor:
+    """Log-likelihood of each response behind its prompt, what texts begin with in common being computed once.
+
+    Args:
+        model (`PreTrainedModel`): A causal language model that `can_pack`, with `ATTENTION` as its attention implementation.
+        texts (`Sequence[dict[str, list[int]]]`): All texts, as for `log_likelihoods`.
+        trees (`Sequence[Tree]`): Which of them to run.
+
+    Returns:
+        `torch.Tensor`: As of `log_likelihoods`, for each text of each tree, in their order.
+    """
+    states, places = packed_states(model, [each[_IDS] for each in texts], trees)
+    order = [text for tree in trees for text in tree.texts]
+    before, chosen, owner = [], [], []
+    for row, (text, place) in enumerate(zip(order, places, strict=True)):
+        start = texts[text][_START][0]
+        before += place[start - 1 : -1]
+        chosen += texts[text][_IDS][start:]
+        owner += [row] * (len(place) - start)
+    head = model.get_output_embeddings()
+    scores = []
+    # A token's logits are as many as the vocabulary, so they are made and left some tokens at a time.
+    for part in range(0, len(before), _TOKENS_OF_LOGITS):
+        logits = head(states[before[part : part + _TOKENS_OF_LOGITS]]).float()
+        ids = torch.tensor(chosen[part : part + _TOKENS_OF_LOGITS], device=logits.device)
+        scores.append(logits.gather(1, ids[:, None]).squeeze(1) - logits.logsumexp(dim=1))
+    totals = torch.zeros(len(order), dtype=torch.float64, device=model.device)
+    return totals.index_add_(0, torch.tensor(owner, device=model.device), torch.cat(scores).double())
 
 
 def _parameters(model: PreTrainedModel) -> set[str]:

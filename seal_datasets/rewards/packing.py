@@ -1,4 +1,4 @@
-"""Causal reward models on packed sequences: a beginning that texts share goes through the model once, and nothing is padded.
+"""Causal models on packed sequences: a beginning that texts share goes through the model once, and nothing is padded.
 
 The two texts of a pair begin with the same prompt. Under a causal mask what the model makes of a prompt does not depend on
 the response behind it, so prompt, one response and the other response are laid side by side in one row, each response with the
@@ -15,7 +15,7 @@ from typing import Any
 
 import torch
 from torch.nn.functional import scaled_dot_product_attention
-from transformers import AttentionInterface, PreTrainedModel
+from transformers import AttentionInterface, GenerationMixin, PreTrainedModel
 from transformers.modeling_layers import GenericForSequenceClassification
 
 ATTENTION = "seal_trees"
@@ -100,16 +100,16 @@ def can_pack(model: PreTrainedModel, max_length: int) -> bool:
     """Whether a model's attention can be told which tokens follow which: by what it declares, and held to on two short texts.
 
     Args:
-        model (`PreTrainedModel`): A sequence classifier, in the form in which it will be used.
+        model (`PreTrainedModel`): A sequence classifier or causal language model, in the form in which it will be used.
         max_length (`int`): Tokens of the longest text.
 
     Returns:
-        `bool`: Whether `packed_logits` gives the model's own logits.
+        `bool`: Whether `packed_logits`, or the head on `packed_states`, gives the model's own logits.
     """
     config = model.config.get_text_config()
     window = getattr(config, "sliding_window", None)
     declared = (
-        isinstance(model, GenericForSequenceClassification)
+        isinstance(model, (GenericForSequenceClassification, GenerationMixin))
         and model._supports_attention_backend
         and set(getattr(config, "layer_types", None) or ["full_attention"]) <= {"full_attention", "sliding_attention"}
         and (window is None or window >= max_length)
@@ -120,7 +120,7 @@ def can_pack(model: PreTrainedModel, max_length: int) -> bool:
 
 
 def packed_logits(model: PreTrainedModel, ids: Sequence[Sequence[int]], trees: Iterable[Tree]) -> torch.Tensor:
-    """Run trees through a model in one row.
+    """Run trees through a sequence classifier in one row.
 
     Args:
         model (`PreTrainedModel`): One that `can_pack`, with `ATTENTION` as its attention implementation.
@@ -130,33 +130,53 @@ def packed_logits(model: PreTrainedModel, ids: Sequence[Sequence[int]], trees: I
     Returns:
         `torch.Tensor`: Logits, one row for each text of each tree, in their order.
     """
+    trees = list(trees)
+    states, places = packed_states(model, ids, trees)
+    pad = model.config.get_text_config().pad_token_id
+    texts = chain.from_iterable(tree.texts for tree in trees)
+    last = [place[_last_token(ids[text], pad)] for text, place in zip(texts, places, strict=True)]
+    logits: torch.Tensor = model.score(states[torch.tensor(last, device=model.device)])
+    return logits
+
+
+def packed_states(
+    model: PreTrainedModel, ids: Sequence[Sequence[int]], trees: Iterable[Tree]
+) -> tuple[torch.Tensor, list[list[int]]]:
+    """Run trees through a model in one row, up to its head.
+
+    Args:
+        model (`PreTrainedModel`): As for `packed_logits`, or a causal language model.
+        ids (`Sequence[Sequence[int]]`): Tokens of each text.
+        trees (`Iterable[Tree]`): The trees to run.
+
+    Returns:
+        `tuple[torch.Tensor, list[list[int]]]`: What the model makes of each token of the row; and for each text of each tree,
+        in their order, where its tokens lie in it.
+    """
     tokens: list[int] = []
     positions: list[int] = []
-    last: list[int] = []
+    places: list[list[int]] = []
     spans: list[_Span] = []
-    pad = model.config.get_text_config().pad_token_id
     for tree in trees:
         start, first = len(tokens), ids[tree.texts[0]]
         tokens += first
         positions += range(len(first))
-        last.append(start + _last_token(first, pad))
+        places.append(list(range(start, len(tokens))))
         rest = []
         for text in tree.texts[1:]:
             begin, own = len(tokens), ids[text][tree.n_shared :]
             tokens += own
             positions += range(tree.n_shared, len(ids[text]))
-            read = _last_token(ids[text], pad)
-            last.append(begin + read - tree.n_shared if read >= tree.n_shared else start + read)
+            places.append([*range(start, start + tree.n_shared), *range(begin, len(tokens))])
             rest.append((begin, len(tokens), _follows(tree.n_shared, len(own), model.device)))
         spans.append(_Span(start, tree.n_shared, start + len(first), tuple(rest)))
-    hidden = getattr(model, model.base_model_prefix)(
+    states: torch.Tensor = getattr(model, model.base_model_prefix)(
         input_ids=torch.tensor([tokens], device=model.device),
         position_ids=torch.tensor([positions], device=model.device),
         use_cache=False,
         trees=spans,
-    ).last_hidden_state
-    logits: torch.Tensor = model.score(hidden[0, torch.tensor(last, device=model.device)])
-    return logits
+    ).last_hidden_state[0]
+    return states, places
 
 
 def _n_common(one: Sequence[int], other: Sequence[int]) -> int:
@@ -216,17 +236,22 @@ def _gives_its_own_logits(model: PreTrainedModel) -> bool:
     numbers = [(7 * each + 3) % vocabulary for each in range(2 * _CHECK_TOKENS)]
     ids = [numbers[: _CHECK_TOKENS + 4], numbers[:_CHECK_TOKENS] + numbers[_CHECK_TOKENS + 7 :]]
     trees = plant(ids, budget=len(numbers) * 2)
+    order = list(chain.from_iterable(tree.texts for tree in trees))
     before = model.config._attn_implementation
     with torch.inference_mode():
-        alone = [model(input_ids=torch.tensor([each], device=model.device)).logits for each in ids]
+        alone = [model(input_ids=torch.tensor([ids[each]], device=model.device)).logits for each in order]
         model.set_attn_implementation(ATTENTION)
         try:
-            together = packed_logits(model, ids, trees)
+            if isinstance(model, GenericForSequenceClassification):
+                together = packed_logits(model, ids, trees)
+            else:
+                states, places = packed_states(model, ids, trees)
+                alone = [each[0] for each in alone]
+                together = model.get_output_embeddings()(states[list(chain.from_iterable(places))])
         except (TypeError, RuntimeError):
             return False
         finally:
             model.set_attn_implementation(before)
-    order = list(chain.from_iterable(tree.texts for tree in trees))
-    expected = torch.cat([alone[each] for each in order]).float()
+    expected = torch.cat(alone).float()
     exactness = _CHECK_TOLERANCE if model.dtype == torch.float32 else 0.1
     return bool(torch.allclose(together.float(), expected, atol=exactness * (1.0 + float(expected.abs().max()))))

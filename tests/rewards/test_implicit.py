@@ -4,11 +4,11 @@ import json
 
 import pytest
 import torch
-from transformers import AutoModelForCausalLM, AutoTokenizer
+from transformers import AutoModelForCausalLM, AutoTokenizer, Gemma2Config
 
 from seal_datasets.errors import DataError, ModelError
-from seal_datasets.rewards import Exchange, ImplicitReward, RewardModel, Scored, ScoreStore
-from tests.rewards.models import CHAT_TEMPLATE, EXCHANGES, save_llama, turn
+from seal_datasets.rewards import Exchange, ImplicitReward, RewardModel, Scored, ScoreStore, implicit
+from tests.rewards.models import CHAT_TEMPLATE, EXCHANGES, save_llama, save_tokenizer, turn
 
 PADDING_JITTER = 1e-5
 
@@ -56,9 +56,11 @@ def bare_loop(paths, exchanges, *, length=False):
 
 @pytest.mark.parametrize("kind", ["chat", "plain"])
 @pytest.mark.parametrize("tokens_per_batch", [1, 96, 4096])
-def test_rewards_equal_a_bare_loop_at_every_size_of_batch(kind, tokens_per_batch, request):
+@pytest.mark.parametrize("pack", [None, False])
+def test_rewards_equal_a_bare_loop_at_every_size_of_batch(kind, tokens_per_batch, pack, request):
     paths = request.getfixturevalue(kind)
-    model = ImplicitReward(*paths, tokens_per_batch=tokens_per_batch)
+    model = ImplicitReward(*paths, tokens_per_batch=tokens_per_batch, pack=pack)
+    assert model.packs is (pack is None)
     scored = model.score(EXCHANGES)
     expected = bare_loop(paths, EXCHANGES)
     assert [each.status for each in scored] == ["ok"] * 5
@@ -120,7 +122,7 @@ def test_longer_texts_follow_the_policy(kind, request):
 
 
 def test_only_responses_get_logits(plain, monkeypatch):
-    model = ImplicitReward(plain[0])
+    model = ImplicitReward(plain[0], pack=False)
     seen, forward = [], model.models["policy"].forward
 
     def spy(*args, logits_to_keep=0, **kwargs):
@@ -131,6 +133,38 @@ def test_only_responses_get_logits(plain, monkeypatch):
     monkeypatch.setattr(model.models["policy"], "forward", spy)
     model.score([Exchange("word " * 50, [], "no")])
     assert seen == [3]  # the place before the response, "no" and the end
+
+
+def test_a_shared_prompt_goes_through_once_and_logits_are_made_some_tokens_at_a_time(plain, monkeypatch):
+    monkeypatch.setattr(implicit, "_TOKENS_OF_LOGITS", 3)
+    model = ImplicitReward(plain[0])
+    seen, logits = [], []
+    model.models["policy"].model.layers[0].register_forward_hook(lambda _, args, __: seen.append(args[0].shape[1]))
+    model.models["policy"].lm_head.register_forward_hook(lambda _, args, __: logits.append(args[0].shape[0]))
+    texts = [Exchange("word " * 50, [], "no"), Exchange("word " * 50, [], "yes it is")]
+    scored = model.score(texts)
+    assert seen == [1 + 50 + 2 + 4]  # the beginning and the prompt once, each response with its end
+    assert logits == [3, 3]
+    assert [each.reward for each in scored] == pytest.approx(bare_loop(plain[:1], texts), rel=PADDING_JITTER)
+
+
+def test_a_model_that_cannot_pack_is_padded_or_refused(tmp_path, minilm):
+    """Logits that are capped behind the head are not the head's."""
+    tokenizer = save_tokenizer(tmp_path, minilm)
+    torch.manual_seed(0)
+    config = Gemma2Config(
+        vocab_size=len(tokenizer), hidden_size=32, intermediate_size=64, num_hidden_layers=2, num_attention_heads=4,
+        num_key_value_heads=2, head_dim=8, max_position_embeddings=64, attn_logit_softcapping=None, sliding_window=64,
+        final_logit_softcapping=0.5, initializer_range=0.3, pad_token_id=tokenizer.pad_token_id,
+    )  # fmt: skip
+    AutoModelForCausalLM.from_config(config).save_pretrained(tmp_path)
+    model = ImplicitReward(tmp_path)
+    assert not model.packs
+    assert [each.reward for each in model.score(EXCHANGES)] == pytest.approx(
+        bare_loop([tmp_path], EXCHANGES), rel=PADDING_JITTER
+    )
+    with pytest.raises(ModelError, match="cannot be scored packed"):
+        ImplicitReward(tmp_path, pack=True)
 
 
 def test_provenance_names_both_models_and_what_decides(plain):
