@@ -50,7 +50,8 @@ class TableInput:
             `dict[str, Any]`: JSON-ready results; `None` on other processes than the first.
 
         Raises:
-            DataError: A column is missing or has nulls, an input is missing, or values are not what the metric needs.
+            DataError: A column is missing or has nulls, an input is missing, values are not what the metric needs, or a table
+                is given on several processes.
         """
         if dataset is None and columns is not None:
             raise DataError("columns= names columns of a table; give the table as dataset=")
@@ -61,6 +62,11 @@ class TableInput:
         unknown = sorted(set(inputs) - set(signature.parameters))
         if unknown:
             raise DataError(f"{', '.join(unknown)} is not taken; the inputs are {', '.join(signature.parameters)}")
+        if dataset is not None and self.num_process > 1:
+            raise DataError(
+                f"a table is not gathered from {self.num_process} processes, and each would compute on its own; give each "
+                "process's rows with add_batch, or the whole table to a metric on one process"
+            )
         if dataset is not None:
             inputs = {**_from_table(dataset, columns or {}, signature, set(inputs)), **inputs}
         elif self.writer is not None or self.num_process > 1:

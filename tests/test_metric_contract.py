@@ -178,6 +178,12 @@ def test_batches_that_do_not_fit_are_refused_and_the_others_count(metric, name):
     assert metric.compute(**options) == metric.compute(**arrays, **options)
 
 
+def test_tables_are_refused_on_several_processes(name, tmp_path):
+    metric = evaluate.load(metric_path(name), num_process=2, process_id=0, experiment_id="e", cache_dir=str(tmp_path))
+    with pytest.raises(DataError, match="not gathered from 2 processes"):
+        metric.compute(dataset=ARRAYS[name], **OPTIONS[name])
+
+
 def test_lazy_columns_with_nulls_are_refused_by_name():
     metric = evaluate.load(metric_path("alignment_resistance"))
     table = Dataset.from_dict({"a": [1.0, None, 2.0], "b": [0.0, 1.0, 3.0]})
