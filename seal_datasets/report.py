@@ -157,6 +157,7 @@ def render_markdown(report: Mapping[str, Any], figures: Mapping[str, str]) -> st
         `str`: The document.
     """
     run = report["run"]
+    doctor = list(_doctor_section(run))
     blocks = [
         f"# SEAL audit of {escape_markdown(run['source'])}",
         "\n".join(f"- {line}" for line in headline(report)),
@@ -179,7 +180,7 @@ def render_markdown(report: Mapping[str, Any], figures: Mapping[str, str]) -> st
         *_rewrites_section(report, figures),
         "## Labels",
         *_labels_section(report),
-        *_doctor_section(run),
+        *(["## Doctor", *doctor] if doctor else []),
         "## How this was made",
         *_provenance(run),
     ]
@@ -204,6 +205,7 @@ def report_blocks(report: Mapping[str, Any], figures: Mapping[str, str]) -> dict
         "shift": [_shift_table(report)],
         "imprint": _imprint_section(report, figures),
         "labels": _labels_section(report),
+        "doctor": _doctor_section(report["run"]),
         "provenance": [next(_provenance(report["run"]))],
     }
     return {name: "\n\n".join(block for block in blocks if block) for name, blocks in parts.items()}
@@ -719,7 +721,6 @@ def _doctor_section(run: Mapping[str, Any]) -> Iterator[str]:
     band, examined = run.get("tie_band", 0.0), run.get("doctor")
     if not examined and not band:
         return
-    yield "## Doctor"
     yield (
         f"Tie band {band:.3g}: rewards no further apart than this count as a tie, which is not aligned, in resistance, "
         "regimes, drivers and agreement."
@@ -728,7 +729,7 @@ def _doctor_section(run: Mapping[str, Any]) -> Iterator[str]:
         failed = f"**Failed: {', '.join(found['failed'])}.**" if found["failed"] else "No check failed."
         template = f" (template {found['template_hash']})" if found["template_hash"] else ""
         yield (
-            f"### The {name}-training model\n\n{failed} {found['n_pairs']:,} pairs were scored in every way; the jitter is "
+            f"**The {name}-training model.** {failed} {found['n_pairs']:,} pairs were scored in every way; the jitter is "
             f"{found['tie_band']:.3g}. A text as the model is shown it{template}: {escape_markdown(found['example'])}"
         )
         yield _markdown_table(

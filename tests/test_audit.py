@@ -9,7 +9,7 @@ from seal_datasets.audit import run_audit
 from seal_datasets.demo import demo_path
 from seal_datasets.errors import DataError, ModelError
 from seal_datasets.lm import EMBEDDED_FEATURES
-from seal_datasets.report import check_report
+from seal_datasets.report import check_report, report_blocks
 from seal_datasets.settings import AuditSettings, RewriteSettings
 from seal_datasets.taxonomy import load_taxonomy
 
@@ -73,6 +73,7 @@ def test_models_are_examined_and_their_jitter_is_the_tie_band(reward_models, tmp
     text = (tmp_path / "report.md").read_text()
     assert f"Tie band {band:.3g}" in text
     assert "\\[CLS\\] what is the capital of france?" in text
+    assert report_blocks(report, {})["doctor"] in text
     assert check_report(tmp_path) == []
 
 
