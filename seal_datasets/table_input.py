@@ -122,7 +122,10 @@ def _as_arrow(batch: Mapping[str, Any], features: Features) -> pa.Table | None:
 
 
 def _arrow_column(values: NDArray[Any], kind: pa.DataType) -> pa.Array:
-    if values.ndim == 1:
+    needed = 2 if pa.types.is_list(kind) or pa.types.is_large_list(kind) else 1
+    if values.ndim != needed:
+        raise ValueError(f"an array of shape {values.shape} is no column of {kind}")
+    if needed == 1:
         return pa.array(values).cast(kind)
     flat = pa.array(values.reshape(-1)).cast(kind.value_type)
     return pa.ListArray.from_arrays(np.arange(len(values) + 1, dtype=np.int32) * values.shape[1], flat).cast(kind)

@@ -175,6 +175,9 @@ def test_batches_that_do_not_fit_are_refused_and_the_others_count(metric, name):
             metric.add_batch(**{**arrays, first: arrays[first][:-1]})
     with pytest.raises(ValueError, match=r"could not convert|don't match|expected a list"):
         metric.add_batch(**{**arrays, first: ["none"] * N})
+    for others in (np.zeros((N, 2, 2)), np.zeros(N) if isinstance(arrays[first][0], list) else np.zeros((N, 2))):
+        with pytest.raises((ValueError, TypeError)):  # evaluate's own
+            metric.add_batch(**{**arrays, first: others})
     assert metric.compute(**options) == metric.compute(**arrays, **options)
 
 
