@@ -8,11 +8,10 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from datasets import Dataset, Features, Value
-from datasets.utils import tqdm
 
 from seal_datasets import schema
 from seal_datasets.asking import Plan
@@ -28,7 +27,6 @@ MIN_SIMILARITY = 0.8
 
 NOT_SAMPLED = "not_sampled"
 _NOT_REWRITTEN = "first_rewrite_refused"
-_CHECKED_AT_ONCE = 256
 _SHOWN = frozenset({"ok", "below_similarity"})
 
 
@@ -354,22 +352,24 @@ def _add(
     of: str | None = None,
 ) -> Dataset:
     """Ask for all rewrites, then fill the columns from the store."""
-    rewrites = _rewritten(list(_all_wanted(pairs, preset_of, of)), rewriter, name, similarity, min_similarity)
+    rewrites = rewriter.until_accepted(
+        _all_wanted(pairs, preset_of, of),
+        check=lambda texts, found: _compared(texts, found, similarity, min_similarity),
+        title=f"Rewriting ({name})",
+    )
 
     def rewrite_batch(batch: Batch) -> Batch:
         columns: Batch = {column: [] for column in _columns(name)}
         for side in schema.SIDES:
             asked = [_wanted(batch, row, side, preset_of, of) for row in range(len(batch[schema.PAIR_ID]))]
             for text, preset in asked:
-                rewrite, alike = (
-                    rewrites[text, preset] if isinstance(text, Text) and preset else (Rewrite(None, str(text)), None)
-                )
+                rewrite = rewrites[text, preset] if isinstance(text, Text) and preset else Rewrite(None, str(text))
                 columns[schema.rewrite_column(name, side)].append(rewrite.text and rewrite.text.response)
                 prompt = rewrite.text.prompt if rewrite.text and rewriter.whole_dialogue else None
                 columns[schema.rewrite_prompt_column(name, side)].append(prompt)
                 columns[schema.rewrite_status_column(name, side)].append(rewrite.reason)
                 columns[schema.rewrite_detail_column(name, side)].append(rewrite.detail)
-                columns[schema.rewrite_similarity_column(name, side)].append(alike)
+                columns[schema.rewrite_similarity_column(name, side)].append(rewrite.similarity)
         return columns
 
     return map_batches(
@@ -383,46 +383,24 @@ def _add(
     )
 
 
-def _rewritten(
-    wanted: list[tuple[Text, Preset]], rewriter: Rewriter, name: str, similarity: SimilarityModel, least: float
-) -> dict[tuple[Text, Preset], tuple[Rewrite, float | None]]:
-    """What became of each text and its likeness to the original, of the attempt that was accepted or of the last."""
-    found: dict[tuple[Text, Preset], tuple[Rewrite, float | None]] = {}
-    left = list(dict.fromkeys(wanted))
-    for attempt in range(rewriter.attempts):
-        said = f", attempt {attempt + 1}" if attempt else ""
-        with tqdm(total=len(left), desc=f"Rewriting ({name}{said})", unit="text", disable=not left) as bar:
-            rewriter.ask(left, attempt=attempt, progress=bar.update)
-        for start in range(0, len(left), _CHECKED_AT_ONCE):
-            some = left[start : start + _CHECKED_AT_ONCE]
-            rewrites = rewriter.read(some, attempt=attempt)
-            found |= zip(some, _compared(some, rewrites, similarity, least), strict=True)
-        left = [each for each in left if found[each][0].reason != "ok"]
-    return found
-
-
 def _compared(
     texts: Sequence[tuple[Text, Preset]], rewrites: Sequence[Rewrite], model: SimilarityModel, least: float
-) -> list[tuple[Rewrite, float | None]]:
+) -> list[Rewrite]:
     """Each rewrite with its likeness to the original; those that are too little alike are refused."""
     shown = [
         (index, text, rewrite.text)
         for index, ((text, _), rewrite) in enumerate(zip(texts, rewrites, strict=True))
         if rewrite.text is not None and rewrite.text.response.strip()
     ]
-    cosines: dict[int, float] = {}
+    found = list(rewrites)
     if shown:
         before = [_compared_text(original, original, rewrite) for _, original, rewrite in shown]
         after = [_compared_text(rewrite, original, rewrite) for _, original, rewrite in shown]
-        cosines = dict(zip((index for index, _, _ in shown), model.compare(before, after).tolist(), strict=True))
-    found: list[tuple[Rewrite, float | None]] = []
-    for index, rewrite in enumerate(rewrites):
-        alike = cosines.get(index)
-        if rewrite.reason == "ok" and alike is not None and alike < least:
-            detail = f"cosine {alike:.3f} with the original is below {least:g}"
-            found.append((Rewrite(rewrite.text, "below_similarity", detail), alike))
-        else:
-            found.append((rewrite, alike))
+        for (index, _, _), alike in zip(shown, model.compare(before, after).tolist(), strict=True):
+            found[index] = replace(found[index], similarity=alike)
+            if found[index].reason == "ok" and alike < least:
+                detail = f"cosine {alike:.3f} with the original is below {least:g}"
+                found[index] = replace(found[index], reason="below_similarity", detail=detail)
     return found
 
 

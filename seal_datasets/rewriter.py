@@ -13,6 +13,8 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from datasets.utils import tqdm
+
 from seal_datasets.asking import Asker, Plan, Request, decode_object, response_format
 from seal_datasets.batch import BatchAsker
 from seal_datasets.client import ChatClient, RequestFailed
@@ -57,6 +59,7 @@ _REFUSAL = re.compile(
     r"\s*(i('m| am) sorry|sorry|i (can(no|')t|won't|will not|am unable to))\b.{0,60}\b(rewrit|rephras|fulfil|assist|help)",
     re.IGNORECASE,
 )
+_CHECKED_AT_ONCE = 256
 _LEAST_LETTERS = 40
 _SURE_OF_LANGUAGE = 0.95
 
@@ -184,11 +187,17 @@ class Rewrite:
         reason (`str`): `ok`; of an answer: `not_json`, `missing_key`, `wrong_type`, `cut_off`, `refused`, `empty`, `identical`,
             `commentary`, `roles_broken`, `length_ratio`, `wrong_language`; or a request's reason, see `RequestFailed`.
         detail (`str`): What was found.
+        similarity (`float`, *optional*): Cosine with the original, where they were compared.
     """
 
     text: Text | None
     reason: str
     detail: str = ""
+    similarity: float | None = None
+
+
+Check = Callable[[Sequence[tuple[Text, Preset]], list[Rewrite]], list[Rewrite]]
+"""Looks at rewrites beside the texts that they are of, and returns them, some of them refused."""
 
 
 class Rewriter:
@@ -290,12 +299,41 @@ class Rewriter:
         Raises:
             LabelerError: The endpoint is down or refuses to work, or too many texts have no answer. Responses are kept.
         """
-        found: dict[Text, Rewrite] = {}
+        wanted = [(text, preset) for text in texts]
+        found = self.until_accepted(wanted)
+        return [found[each] for each in wanted]
+
+    def until_accepted(
+        self,
+        wanted: Iterable[tuple[Text, Preset]],
+        *,
+        check: Check = lambda _, rewrites: rewrites,
+        title: str = "Rewriting",
+    ) -> dict[tuple[Text, Preset], Rewrite]:
+        """Rewrite texts, and those whose rewrite is refused again, up to `attempts` times.
+
+        Args:
+            wanted (`Iterable[tuple[Text, Preset]]`): Texts, each with how it is to be rewritten; the same is asked about once.
+            check (`Check`, *optional*): Refuses more rewrites than the rewriter itself does.
+            title (`str`, defaults to `"Rewriting"`): Text beside the progress bar.
+
+        Returns:
+            `dict[tuple[Text, Preset], Rewrite]`: Of each the rewrite that was accepted, or the last one.
+
+        Raises:
+            LabelerError: As for `rewrite`.
+        """
+        found: dict[tuple[Text, Preset], Rewrite] = {}
+        left = list(dict.fromkeys(wanted))
         for attempt in range(self.attempts):
-            left = [(text, preset) for text in texts if text not in found or found[text].reason != "ok"]
-            self.ask(left, attempt=attempt)
-            found |= zip((text for text, _ in left), self.read(left, attempt=attempt), strict=True)
-        return [found[text] for text in texts]
+            said = f"{title}, attempt {attempt + 1}" if attempt else title
+            with tqdm(total=len(left), desc=said, unit="text", disable=not left) as bar:
+                self.ask(left, attempt=attempt, progress=bar.update)
+            for start in range(0, len(left), _CHECKED_AT_ONCE):
+                some = left[start : start + _CHECKED_AT_ONCE]
+                found |= zip(some, check(some, self.read(some, attempt=attempt)), strict=True)
+            left = [each for each in left if found[each].reason != "ok"]
+        return found
 
     def ask(
         self, wanted: Iterable[tuple[Text, Preset]], *, attempt: int = 0, progress: Callable[[int], object] = int
@@ -392,7 +430,7 @@ def check_rewrite(original: Text, answer: str, preset: Preset, *, whole_dialogue
     ```python
     >>> text = Text("\n\nHuman: Hi", " Good day to you.")
     >>> check_rewrite(text, "I wish you a good day.", PRESETS["style"])
-    Rewrite(text=Text(prompt='\n\nHuman: Hi', response=' I wish you a good day.'), reason='ok', detail='')
+    Rewrite(text=Text(prompt='\n\nHuman: Hi', response=' I wish you a good day.'), reason='ok', detail='', similarity=None)
     >>> check_rewrite(text, "Good day to you.", PRESETS["style"]).reason
     'identical'
 

@@ -10,12 +10,12 @@ import torch
 from transformers import AutoModelForSequenceClassification
 
 from seal_datasets.errors import ModelError
-from seal_datasets.rewards.batching import run_batches, token_batches, token_rows
+from seal_datasets.rewards.batching import run_batches, token_batches
 from seal_datasets.rewards.encoding import Encoded, Encoder, OverLength
 from seal_datasets.rewards.exchange import Exchange
 from seal_datasets.rewards.loading import Precision, length_limit, load_model, resolved_revision
 from seal_datasets.rewards.openvino import OpenVinoEncoder
-from seal_datasets.rewards.packing import ATTENTION, Tree, can_pack, packed_logits, plant
+from seal_datasets.rewards.packing import ATTENTION, Tree, can_pack, packed_logits, packed_rows, texts_of
 from seal_datasets.rewards.processes import processes
 from seal_datasets.rewards.scorer import Scorer
 
@@ -137,10 +137,7 @@ class RewardModel(Scorer):
         """See `Scorer`; the longest texts come first, and a batch is computed while the one before is read."""
         if self.packs:
             ids = [each.inputs["input_ids"] for each in encoded]
-            trees = plant(ids, self.tokens_per_batch)
-            rows = token_rows([tree.n_tokens(ids) for tree in trees], self.tokens_per_batch)
-            work = [[trees[each] for each in row] for row in rows]
-            yield from run_batches(work, lambda batch: self._packed(ids, batch))
+            yield from run_batches(packed_rows(ids, self.tokens_per_batch), lambda batch: self._packed(ids, batch))
         else:
             lengths = [len(each.inputs["input_ids"]) for each in encoded]
             batches = token_batches(lengths, self.tokens_per_batch)
@@ -164,7 +161,7 @@ class RewardModel(Scorer):
 
     def _packed(self, ids: Sequence[Sequence[int]], batch: list[Tree]) -> tuple[list[int], Callable[[], list[float]]]:
         logits = packed_logits(self.model, ids, batch)
-        return [text for tree in batch for text in tree.texts], self.reward_of(logits).tolist
+        return texts_of(batch), self.reward_of(logits).tolist
 
     def reward_of(self, logits: torch.Tensor) -> torch.Tensor:
         """The reward of each text, from the model's logits: its one output, or those that `head` names."""

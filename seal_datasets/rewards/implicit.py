@@ -13,11 +13,11 @@ import torch
 from transformers import AutoModelForCausalLM, PreTrainedModel, PreTrainedTokenizerBase
 
 from seal_datasets.errors import DataError, ModelError
-from seal_datasets.rewards.batching import run_batches, token_batches, token_rows
+from seal_datasets.rewards.batching import run_batches, token_batches
 from seal_datasets.rewards.encoding import Encoded, Encoder, OverLength, tokenizer_state
 from seal_datasets.rewards.exchange import Exchange
 from seal_datasets.rewards.loading import Precision, length_limit, load_model, resolved_revision
-from seal_datasets.rewards.packing import ATTENTION, Tree, can_pack, packed_states, plant
+from seal_datasets.rewards.packing import ATTENTION, Tree, can_pack, packed_rows, packed_states, texts_of
 from seal_datasets.rewards.processes import processes
 from seal_datasets.rewards.scorer import Scorer
 
@@ -219,11 +219,8 @@ class ImplicitReward(Scorer):
         """See `Scorer`."""
         texts = [each.inputs for each in encoded]
         if self.packs:
-            ids = [each[_IDS] for each in texts]
-            trees = plant(ids, self.tokens_per_batch)
-            rows = token_rows([tree.n_tokens(ids) for tree in trees], self.tokens_per_batch)
-            work = [[trees[each] for each in row] for row in rows]
-            yield from run_batches(work, lambda batch: self._packed(texts, batch))
+            rows = packed_rows([each[_IDS] for each in texts], self.tokens_per_batch)
+            yield from run_batches(rows, lambda batch: self._packed(texts, batch))
         else:
             batches = token_batches([len(each[_IDS]) for each in texts], self.tokens_per_batch)
             yield from run_batches(batches, lambda batch: self._padded(texts, batch))
@@ -237,7 +234,7 @@ class ImplicitReward(Scorer):
     def _packed(
         self, texts: list[dict[str, list[int]]], trees: list[Tree]
     ) -> tuple[list[int], Callable[[], list[float]]]:
-        order = [text for tree in trees for text in tree.texts]
+        order = texts_of(trees)
         batch = [texts[each] for each in order]
         return order, self._rewards(batch, lambda model: packed_log_likelihoods(model, texts, trees)).tolist
 
@@ -298,7 +295,7 @@ def packed_log_likelihoods(
         `torch.Tensor`: As of `log_likelihoods`, for each text of each tree, in their order.
     """
     states, places = packed_states(model, [each[_IDS] for each in texts], trees)
-    order = [text for tree in trees for text in tree.texts]
+    order = texts_of(trees)
     before, chosen, owner = [], [], []
     for row, (text, place) in enumerate(zip(order, places, strict=True)):
         start = texts[text][_START][0]

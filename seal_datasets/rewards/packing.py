@@ -18,6 +18,8 @@ from torch.nn.functional import scaled_dot_product_attention
 from transformers import AttentionInterface, GenerationMixin, PreTrainedModel
 from transformers.modeling_layers import GenericForSequenceClassification
 
+from seal_datasets.rewards.batching import token_rows
+
 ATTENTION = "seal_trees"
 
 _KEEPS_MOST = 0.8
@@ -96,6 +98,35 @@ def _with(tree: Tree, text: int, ids: Sequence[Sequence[int]], n_common: int) ->
     return None if n_shared < _WORTH_SHARING or spoils else Tree(min(n_shared, tree.n_shared), [*tree.texts, text])
 
 
+def packed_rows(ids: Sequence[Sequence[int]], budget: int) -> list[list[Tree]]:
+    """Lay texts out in rows of trees, each to go through a model at once.
+
+    Args:
+        ids (`Sequence[Sequence[int]]`): Tokens of each text.
+        budget (`int`): Tokens of a row; a longer text is a row of its own.
+
+    Returns:
+        `list[list[Tree]]`: The trees of each row, the largest first.
+
+    Example:
+
+    ```python
+    >>> prompt = [1, 2, 3, 4, 5, 6, 7, 8, 9]
+    >>> [texts_of(row) for row in packed_rows([[*prompt, 11], [5, 5], [*prompt, 12, 13], [6, 7]], budget=14)]
+    [[0, 2, 1], [3]]
+
+    ```
+    """
+    trees = plant(ids, budget)
+    rows = token_rows([tree.n_tokens(ids) for tree in trees], budget)
+    return [[trees[each] for each in row] for row in rows]
+
+
+def texts_of(trees: Iterable[Tree]) -> list[int]:
+    """Positions of the texts of some trees, in the order in which they lie in a row."""
+    return [text for tree in trees for text in tree.texts]
+
+
 def can_pack(model: PreTrainedModel, max_length: int) -> bool:
     """Whether a model's attention can be told which tokens follow which: by what it declares, and held to on two short texts.
 
@@ -133,8 +164,7 @@ def packed_logits(model: PreTrainedModel, ids: Sequence[Sequence[int]], trees: I
     trees = list(trees)
     states, places = packed_states(model, ids, trees)
     pad = model.config.get_text_config().pad_token_id
-    texts = chain.from_iterable(tree.texts for tree in trees)
-    last = [place[_last_token(ids[text], pad)] for text, place in zip(texts, places, strict=True)]
+    last = [place[_last_token(ids[text], pad)] for text, place in zip(texts_of(trees), places, strict=True)]
     logits: torch.Tensor = model.score(states[torch.tensor(last, device=model.device)])
     return logits
 
@@ -236,10 +266,9 @@ def _gives_its_own_logits(model: PreTrainedModel) -> bool:
     numbers = [(7 * each + 3) % vocabulary for each in range(2 * _CHECK_TOKENS)]
     ids = [numbers[: _CHECK_TOKENS + 4], numbers[:_CHECK_TOKENS] + numbers[_CHECK_TOKENS + 7 :]]
     trees = plant(ids, budget=len(numbers) * 2)
-    order = list(chain.from_iterable(tree.texts for tree in trees))
     before = model.config._attn_implementation
     with torch.inference_mode():
-        alone = [model(input_ids=torch.tensor([ids[each]], device=model.device)).logits for each in order]
+        alone = [model(input_ids=torch.tensor([ids[each]], device=model.device)).logits for each in texts_of(trees)]
         model.set_attn_implementation(ATTENTION)
         try:
             if isinstance(model, GenericForSequenceClassification):
