@@ -138,7 +138,7 @@ def run_batches(
         `list[tuple[int, float]]`: Positions and rewards of a batch.
 
     Raises:
-        ModelError: There is not memory enough for one item.
+        ModelError: There is not memory enough for one item, or the accelerator failed.
     """
     left = deque(work)
     under_way: deque[tuple[list[Item], bool, list[int], Callable[[], list[float]]]] = deque()
@@ -152,6 +152,11 @@ def run_batches(
                 continue
             found = _rewards(*under_way.popleft()[2:])  # of one that fails nothing is held
         except (RuntimeError, MemoryError) as error:
+            if str(error).startswith(_GONE):
+                raise ModelError(
+                    f"the accelerator failed ({_what_was_said(error)}); rewards that a store has kept stay. Run the same "
+                    "command again, without a GPU (CUDA_VISIBLE_DEVICES=) if it fails again"
+                ) from error
             if not _out_of_memory(error):
                 raise
             if len(batch) == 1 and alone:
@@ -177,6 +182,7 @@ def _halves(batch: list[Item]) -> list[list[Item]]:
     return [half for half in (batch[:middle], batch[middle:]) if half]
 
 
+_GONE = ("CUDA error", "HIP error")
 _SAID = re.compile(
     "not enough memory|[Cc]an(no|')t alloc|[Ff]ailed to allocate|bad_alloc"
     "|could not create a (primitive|memory)(?! descriptor)"  # of oneDNN, within torch

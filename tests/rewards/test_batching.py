@@ -118,6 +118,22 @@ def test_an_error_of_another_kind_is_raised_as_it_is(error, room):
     assert raised.value is error
 
 
+def test_an_accelerator_that_is_gone_is_said_and_what_was_read_before_stays():
+    """The error is one that torch raises for a lost GPU, made here: there is none to lose."""
+
+    def run(batch):
+        if batch == [2]:
+            raise torch.AcceleratorError(
+                "CUDA error: unspecified launch failure\nCUDA kernel errors might be asynchronous"
+            )
+        return batch, lambda: [0.5] * len(batch)
+
+    found = run_batches([[0], [1], [2], [3]], run, ahead=0)
+    assert [next(found), next(found)] == [[(0, 0.5)], [(1, 0.5)]]
+    with pytest.raises(ModelError, match=r"accelerator failed \(CUDA error: unspecified launch failure\); rewards"):
+        next(found)
+
+
 @given(lengths=LENGTHS, budget=st.integers(1, 120))
 def test_padded_batches_hold_every_text_once_within_the_budget(lengths, budget):
     batches = token_batches(lengths, budget)
