@@ -18,7 +18,7 @@ from typing import Any, Protocol
 from seal_datasets.client import ChatClient, RequestFailed
 from seal_datasets.cost import Budget, Price, Usage, estimate_tokens
 from seal_datasets.errors import LabelerError
-from seal_datasets.store import Questions, ResponseStore, StoredResponse
+from seal_datasets.store import Questions, ResponseStore, StoredResponse, response_text
 
 FORMATS = ("json_schema", "json_object", "text")
 """How an answer's form is asked for, from the strictest to what every endpoint knows."""
@@ -142,6 +142,10 @@ class Asker:
 
         self.client.for_each(self._open_jobs(iter(jobs), under_way, progress), handle)
 
+    def any_to_ask(self, jobs: Iterable[Job]) -> bool:
+        """Whether the store lacks an answer that `ask` would ask for."""
+        return any(self._next(job, self.store.get(job.subject)) for job in jobs)
+
     def plan(self, jobs: Iterable[Job]) -> Plan:
         """Say what `ask` would send, sending nothing.
 
@@ -211,7 +215,7 @@ class Asker:
                     request = self._next(job, stored)
                     continue
                 questions = Questions(self.client.model, request.kind, request.asked)
-                stored.append(StoredResponse(questions, response, 0.0))
+                stored.append(StoredResponse(questions, response_text(response), 0.0))
                 request = self._next(job, stored)
                 self.store.put(job.subject, questions, response, finished=request is None)
         except RequestFailed as failure:
@@ -285,4 +289,6 @@ def decode_object(content: str, repeated: list[str]) -> dict[str, object]:
     answers, _ = json.JSONDecoder(object_pairs_hook=distinct_keys).raw_decode(content, max(content.find("{"), 0))
     if not isinstance(answers, dict):
         raise TypeError(f"expected an object, got {type(answers).__name__}")
+    if "\\ud" in content.lower():  # an escape may spell half a character, which no text can hold
+        json.dumps(answers, ensure_ascii=False).encode()
     return answers

@@ -28,6 +28,7 @@ _ATTEMPTS = 7
 _BACKOFF_SECONDS = 0.5
 _LONGEST_BACKOFF_SECONDS = 30.0
 _MOST_UNANSWERED = 3
+_ROUNDING = 1e-3
 _RETRIED_STATUS = (408, 409, 425, 429)
 
 
@@ -270,8 +271,9 @@ class ChatClient:
             }
             if choice.get("logprobs"):
                 tokens = choice["logprobs"]["content"][0]["top_logprobs"]
-                answer["top_logprobs"] = [[each["token"], each["logprob"]] for each in tokens]
-        except (ValueError, LookupError, TypeError, AttributeError) as error:
+                answer["top_logprobs"] = [[str(each["token"]), _logprob(each["logprob"])] for each in tokens]
+            answer = _without_half_characters(answer)
+        except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
             raise RequestFailed("bad_response", f"not a chat completion: {body[:80]!r}", retry_after=0.0) from error
         served = str(answer["model"])
         if served != self._served_model and not served.startswith(self.model):
@@ -347,6 +349,28 @@ def _retry_after(headers: Mapping[str, str]) -> float:
     return 0.0
 
 
+def _logprob(value: object) -> float:
+    """A log-probability; impossible tokens get -9999, as with OpenAI, since JSON has no word for minus infinity."""
+    if not isinstance(value, (int, float)) or not value <= _ROUNDING:
+        raise ValueError(f"{value!r} is no log-probability")
+    return max(float(value), -9999.0)
+
+
+def _without_half_characters(answer: dict[str, object]) -> dict[str, object]:
+    """U+FFFD in place of each half of a surrogate pair, which JSON can spell and no text can hold."""
+    text = json.dumps(answer, ensure_ascii=False, allow_nan=False)
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        mended: dict[str, object] = json.loads(_whole_characters(text))
+        return mended
+    return answer
+
+
+def _whole_characters(text: str) -> str:
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+
+
 def _message(error: openai.APIError) -> str:
     cause = f" ({error.__cause__})" if error.__cause__ else ""
-    return f"{error.message}{cause}"[:300]
+    return _whole_characters(f"{error.message}{cause}")[:300]

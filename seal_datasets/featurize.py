@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 
 from datasets import Dataset, Features, List, Value
 from datasets.utils import tqdm
 
 from seal_datasets import schema
 from seal_datasets.asking import Plan
-from seal_datasets.labeler import PROMPT_VERSION, Labeler, Labels, Text, no_labels
+from seal_datasets.labeler import PROMPT_VERSION, Labeler, Labels, StillToAsk, Text, no_labels
 from seal_datasets.surface import SURFACE_FEATURES, SURFACE_VERSION, surface_features
 from seal_datasets.taxonomy import Feature, Taxonomy
 from seal_datasets.transform import Batch, Pairs, map_batches
 
 _FAILURE_TYPE = List({"feature": Value("string"), "reason": Value("string"), "detail": Value("string")})
+_TEXT_COLUMNS = (schema.PAIR_ID, schema.PROMPT, schema.REJECTED_PROMPT, *schema.SIDES)
 _NOT_SAMPLED = ("not_sampled", "the pair was not drawn for labeling")
 _COLUMN_TYPES = {
     "bool": Value("bool"),
@@ -69,13 +70,13 @@ def add_features(
     taxonomy: Taxonomy,
     *,
     pair_ids: Collection[str] | None = None,
-    batch_size: int = 256,
+    batch_size: int = 1000,
 ) -> Pairs:
     """Add the labels a language model gives to every response, each asked blind to its side.
 
-    A table is asked about first, with as many requests under way as the endpoint bears, and then labelled from the
-    labeler's store; a stream is asked about batch by batch. Responses are in the store as soon as they come in, so an
-    interrupted run asks only for what is missing.
+    A table whose answers are all in the labeler's store is labelled from it in one pass. Otherwise it is asked about first,
+    with as many requests under way as the endpoint bears; a stream is asked about batch by batch. Responses are in the
+    store as soon as they come in, so an interrupted run asks only for what is missing.
 
     Args:
         pairs (`Dataset` or `IterableDataset`): Canonical pairs from `load_pairs`.
@@ -83,7 +84,7 @@ def add_features(
         taxonomy (`Taxonomy`): What to ask; `taxonomy.select([...])` asks for less.
         pair_ids (`Collection[str]`, *optional*): Label these pairs only; the others' labels are missing with the
             reason `not_sampled`. All pairs when omitted.
-        batch_size (`int`, defaults to 256): Rows per call; a stream asks about so many at a time.
+        batch_size (`int`, defaults to 1000): Rows per call; a stream asks about so many at a time.
 
     Returns:
         `Dataset` or `IterableDataset`: The pairs with one column per feature and side, null where a label is missing,
@@ -94,24 +95,40 @@ def add_features(
         LabelerError: Too many texts got no label, or the endpoint is down or refuses to work; what was answered so far is
             in the store.
     """
-    soft = [name for name in taxonomy.names if labeler.probabilities and taxonomy[name].type == "bool"]
-    answer = labeler.label
-    if isinstance(pairs, Dataset):
+    if not isinstance(pairs, Dataset):
+        return _labelled(pairs, labeler, taxonomy, labeler.label, pair_ids, batch_size, "Labels")
+    try:
+        return _labelled(pairs, labeler, taxonomy, labeler.recall, pair_ids, batch_size, "Stored labels")
+    except StillToAsk:
         n_rows = len(pairs) if pair_ids is None else len(set(pair_ids))
         with tqdm(total=2 * n_rows, desc="Asking", unit="text") as bar:
             labeler.ask(_texts(pairs, pair_ids), taxonomy, progress=bar.update)
-        answer = labeler.read
+    return _labelled(pairs, labeler, taxonomy, labeler.read, pair_ids, batch_size, "Labels")
+
+
+def _labelled(
+    pairs: Pairs,
+    labeler: Labeler,
+    taxonomy: Taxonomy,
+    answer: Callable[[Sequence[Text], Taxonomy], list[Labels]],
+    pair_ids: Collection[str] | None,
+    batch_size: int,
+    desc: str,
+) -> Pairs:
+    soft = [name for name in taxonomy.names if labeler.probabilities and taxonomy[name].type == "bool"]
 
     def label_batch(batch: Batch) -> Batch:
-        asked = {side: [_text(batch, row, side, pair_ids) for row in range(len(batch[side]))] for side in schema.SIDES}
-        texts = [text for row in zip(*asked.values(), strict=True) for text in row if isinstance(text, Text)]
-        answers = dict(zip(texts, answer(texts, taxonomy), strict=True))
+        batch = {name: batch[name] for name in _TEXT_COLUMNS}
+        rows = range(len(batch[schema.PAIR_ID]))
+        asked = [_text(batch, row, side, pair_ids) for row in rows for side in schema.SIDES]
+        found = iter(answer([text for text in asked if isinstance(text, Text)], taxonomy))
+        labels = [next(found) if isinstance(text, Text) else no_labels(taxonomy, *text) for text in asked]
         columns: Batch = {}
-        for side in schema.SIDES:
-            labels = [answers[text] if isinstance(text, Text) else no_labels(taxonomy, *text) for text in asked[side]]
-            columns.update(_label_columns(labels, taxonomy, side))
+        for offset, side in enumerate(schema.SIDES):
+            of_side = labels[offset :: len(schema.SIDES)]
+            columns.update(_label_columns(of_side, taxonomy, side))
             for name in soft:
-                columns[schema.probability_column(name, side)] = [each.probabilities.get(name) for each in labels]
+                columns[schema.probability_column(name, side)] = [each.probabilities.get(name) for each in of_side]
         return columns
 
     return map_batches(
@@ -129,7 +146,7 @@ def add_features(
             "pair_ids": None if pair_ids is None else sorted(pair_ids),
         },
         batch_size=batch_size,
-        desc="Labels",
+        desc=desc,
         reuse_cache=False,
     )
 
@@ -163,8 +180,7 @@ def _surface_batch(batch: Batch) -> Batch:
 
 def _texts(pairs: Dataset, pair_ids: Collection[str] | None) -> Iterator[Text]:
     """The texts to label, those of one pair next to each other, read a thousand rows at a time."""
-    columns = (schema.PAIR_ID, schema.PROMPT, schema.REJECTED_PROMPT, *schema.SIDES)
-    for batch in pairs.select_columns(list(columns)).iter(1000):
+    for batch in pairs.select_columns(list(_TEXT_COLUMNS)).iter(1000):
         for row in range(len(batch[schema.PAIR_ID])):
             for side in schema.SIDES:
                 text = _text(batch, row, side, pair_ids)

@@ -40,6 +40,7 @@ _QUESTION = "\nQuestion: {}\nAnswer Yes or No."
 _REPAIR = "That answer cannot be used: {errors}. Answer again with one JSON object that has exactly the keys {keys}."
 _DELIMITER = re.compile(r"<(/?)(dialogue|response)>", re.IGNORECASE)
 _TOKENS_PER_FEATURE = 48
+_READ_AT_ONCE = 250  # few: the more answers are alive, the more often the garbage collector looks through everything
 _YES_NO = "yes_no"
 _REPAIRABLE = ("not_json", "missing_key", "wrong_type", "unknown_value", "duplicate_key")
 _WORDS = {"yes": True, "true": True, "no": False, "false": False}
@@ -53,6 +54,10 @@ class Text:
 
     prompt: str
     response: str
+
+
+class StillToAsk(Exception):
+    """The store does not hold everything that is to be asked about a text."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -309,7 +314,10 @@ class Labeler:
             LabelerError: The endpoint is down, refuses the key or does not know the model, or too many texts got no label.
                 Responses so far are kept.
         """
-        self.ask(texts, taxonomy)
+        try:
+            return self.recall(texts, taxonomy)
+        except StillToAsk:
+            self.ask(texts, taxonomy)
         return self.read(texts, taxonomy)
 
     def ask(self, texts: Iterable[Text], taxonomy: Taxonomy, *, progress: Callable[[int], object] = int) -> None:
@@ -333,6 +341,25 @@ class Labeler:
         parser = _parser(taxonomy, self.probabilities)
         return (_LabelingJob(self._subject(text), text, parser, self.sampling) for text in texts)
 
+    def recall(self, texts: Sequence[Text], taxonomy: Taxonomy) -> list[Labels]:
+        """As `read`, where nothing is left to ask.
+
+        Args:
+            texts (`Sequence[Text]`): The texts.
+            taxonomy (`Taxonomy`): The features wanted.
+
+        Returns:
+            `list[Labels]`: One per text, in order; what is missing could not be read from the answers.
+
+        Raises:
+            StillToAsk: Something is to be asked about one of the texts.
+        """
+        labels = self.read(texts, taxonomy)
+        incomplete = (text for text, each in zip(texts, labels, strict=True) if each.failures)
+        if self._asker.any_to_ask(self._jobs(incomplete, taxonomy)):
+            raise StillToAsk
+        return labels
+
     def read(self, texts: Sequence[Text], taxonomy: Taxonomy) -> list[Labels]:
         """Read the labels of texts from the store, asking nothing.
 
@@ -344,10 +371,14 @@ class Labeler:
             `list[Labels]`: One per text, in order; what the store does not hold is missing, with the reason why the last
             `ask` did not get it.
         """
+        parser, failed = _parser(taxonomy, self.probabilities), self._asker.failed
         subjects = [self._subject(text) for text in texts]
-        stored = self.store.get_many(list(dict.fromkeys(subjects)))
-        parser = _parser(taxonomy, self.probabilities)
-        return [parser.merge(stored.get(each, []), self._asker.failed.get(each)) for each in subjects]
+        labels: dict[bytes, Labels] = {}
+        for start in range(0, len(subjects), _READ_AT_ONCE):
+            some = subjects[start : start + _READ_AT_ONCE]
+            stored = self.store.get_many(some)
+            labels.update((each, parser.merge(stored.get(each, []), failed.get(each))) for each in some)
+        return [labels[each] for each in subjects]
 
     def _subject(self, text: Text) -> bytes:
         return self._key(render_text(text))

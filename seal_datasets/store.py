@@ -23,6 +23,9 @@ from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from types import TracebackType
+from typing import NamedTuple
+
+import jiter
 
 from seal_datasets.cost import Usage
 from seal_datasets.errors import DataError
@@ -39,12 +42,9 @@ CREATE TABLE IF NOT EXISTS batches (token TEXT PRIMARY KEY, model TEXT NOT NULL,
 """
 _LEASE_SECONDS = 900.0
 _CHUNK = 500
-_decode = json.JSONDecoder().raw_decode
-"""As `json.loads`, but for the search for blanks around it, which are not there."""
 
 
-@dataclass(frozen=True, slots=True)
-class Questions:
+class Questions(NamedTuple):
     """What was asked in one request.
 
     Attributes:
@@ -58,13 +58,24 @@ class Questions:
     asked: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class StoredResponse:
-    """A raw response: what was asked, what came back (text, usage, finish reason) and when (seconds since 1970)."""
+class StoredResponse(NamedTuple):
+    """A raw response, kept as the text it is stored as until somebody reads it.
+
+    Attributes:
+        questions (`Questions`): What was asked.
+        text (`str`): What came back, as JSON.
+        created (`float`): When, in seconds since 1970.
+    """
 
     questions: Questions
-    response: dict[str, object]
+    text: str
     created: float
+
+    @property
+    def response(self) -> dict[str, object]:
+        """What came back: content, usage, finish reason."""
+        read: dict[str, object] = jiter.from_json(self.text.encode())
+        return read
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,13 +122,23 @@ def subject_keys(common: Sequence[object]) -> Callable[[str], bytes]:
     ```
     """
     begun = _hash(json.dumps([*common, ""], sort_keys=True).removesuffix('""]'))
+    encode = json.JSONEncoder().encode
 
     def key(text: str) -> bytes:
         hashed = begun.copy()
-        hashed.update(f"{json.dumps(text)}]".encode())
+        hashed.update(f"{encode(text)}]".encode())
         return hashed.digest()
 
     return key
+
+
+def response_text(response: Mapping[str, object]) -> str:
+    """A response as it is stored.
+
+    Raises:
+        ValueError: It holds numbers that JSON has no words for.
+    """
+    return json.dumps(dict(response), ensure_ascii=False, allow_nan=False)
 
 
 class ResponseStore:
@@ -216,9 +237,8 @@ class ResponseStore:
                     f"WHERE subject IN ({','.join('?' * len(chunk))}) ORDER BY created, rowid",
                     chunk,
                 )
-                for subject, questions, response, created in rows.fetchall():
-                    stored = StoredResponse(self.questions_of(questions), _decode(response)[0], created)
-                    found.setdefault(subject, []).append(stored)
+                for subject, questions, text, created in rows:
+                    found.setdefault(subject, []).append(StoredResponse(self.questions_of(questions), text, created))
         return found
 
     def put(
@@ -235,7 +255,7 @@ class ResponseStore:
         Raises:
             DataError: The store cannot be written: the disk is full, or the file is for reading only.
         """
-        text = json.dumps(dict(response), ensure_ascii=False)
+        text = response_text(response)
         with self._writing() as connection:
             connection.execute(
                 "INSERT OR REPLACE INTO responses VALUES (?, ?, ?, ?)",
@@ -301,7 +321,7 @@ class ResponseStore:
                     f"WHERE rowid > ? ORDER BY rowid LIMIT {_CHUNK}",
                     (last,),
                 ).fetchall()
-                read = [(row[1], StoredResponse(self.questions_of(row[2]), json.loads(row[3]), row[4])) for row in rows]
+                read = [(row[1], StoredResponse(self.questions_of(row[2]), row[3], row[4])) for row in rows]
             if not rows:
                 return
             yield from read
@@ -352,10 +372,7 @@ class ResponseStore:
         with self._writing() as connection:
             connection.executemany(
                 "INSERT OR IGNORE INTO responses VALUES (?, ?, ?, ?)",
-                [
-                    (subject, self.questions_id(each.questions), json.dumps(each.response), each.created)
-                    for subject, each in batch
-                ],
+                [(subject, self.questions_id(each.questions), each.text, each.created) for subject, each in batch],
             )
 
     def prune(self, *, model: str | None = None, before: float | None = None, finish_reason: str | None = None) -> int:
@@ -462,7 +479,8 @@ def _hash(text: str) -> hashlib.blake2b:
 
 
 def _as_row(subject: bytes, stored: StoredResponse) -> dict[str, object]:
-    response, usage = stored.response, stored.response.get("usage")
+    response = stored.response
+    usage = response.get("usage")
     usage = usage if isinstance(usage, dict) else {}
     return {
         "subject": subject.hex(),
@@ -473,7 +491,7 @@ def _as_row(subject: bytes, stored: StoredResponse) -> dict[str, object]:
         "finish_reason": response.get("finish_reason"),
         "prompt_tokens": usage.get("prompt_tokens"),
         "completion_tokens": usage.get("completion_tokens"),
-        "response": json.dumps(response, ensure_ascii=False),
+        "response": stored.text,
         "created": int(stored.created * 1e6),
     }
 

@@ -68,6 +68,19 @@ def test_an_added_feature_is_all_that_is_asked_and_a_finished_run_asks_nothing(t
             assert len(endpoint.requests) == asked
 
 
+def test_a_table_whose_answers_are_all_stored_needs_no_endpoint(tiny_pairs, tmp_path):
+    from seal_datasets.store import ResponseStore
+
+    with ResponseStore(tmp_path / "s.sqlite") as store:
+        with Endpoint((200, ANSWER, "stop")) as endpoint:
+            asked = add_features(tiny_pairs, Labeler("m", base_url=endpoint.url, store=store), TAXONOMY)
+        gone = Labeler("m", base_url="http://127.0.0.1:9/v1", store=store)
+        # An answer with "warm" stays unreadable: its repair was asked, and came to nothing.
+        assert add_features(tiny_pairs, gone, TAXONOMY)[:] == asked[:]
+        with pytest.raises(LabelerError, match="cannot reach"):
+            add_features(tiny_pairs, gone, load_taxonomy().select([*TAXONOMY.names, "last_response_is_harmless"]))
+
+
 def test_a_crash_resumes_without_asking_twice(tiny_pairs, tmp_path, monkeypatch):
     from seal_datasets.store import ResponseStore
 
