@@ -29,6 +29,7 @@ _BACKOFF_SECONDS = 0.5
 _LONGEST_BACKOFF_SECONDS = 30.0
 _MOST_UNANSWERED = 3
 _ROUNDING = 1e-3
+_NO_KEY = "none"
 _RETRIED_STATUS = (408, 409, 425, 429)
 
 
@@ -137,17 +138,22 @@ class ChatClient:
                 "give the plain URL, and the key apart from it"
             )
         # A key meant for one service must not travel to another: an explicit URL never gets OPENAI_API_KEY.
-        self._base_url, self._api_key = base_url, api_key or ("none" if base_url else None)
+        self._base_url, self._api_key = base_url, api_key or (_NO_KEY if base_url else None)
         try:
-            self.url = str(openai.OpenAI(base_url=self._base_url, api_key=self._api_key).base_url)
+            known = openai.OpenAI(base_url=self._base_url, api_key=self._api_key)
         except openai.OpenAIError as error:
             raise LabelerError(
                 f"the {self.what} needs a key or the URL of an endpoint that needs none: {error}"
             ) from error
+        self.url, self._key = str(known.base_url), known.api_key
 
     def api(self) -> openai.OpenAI:
         """The endpoint's other services, blocking; close it after use."""
         return openai.OpenAI(base_url=self._base_url, api_key=self._api_key, timeout=self._timeout, max_retries=5)
+
+    def without_key(self, message: str) -> str:
+        """What an endpoint says, with stars for the key: some repeat what they were sent, and messages end in tables."""
+        return message.replace(self._key, "***") if self._api_key != _NO_KEY else message
 
     def for_each(self, items: Iterator[Item], handle: Callable[[Item], Awaitable[None]]) -> None:
         """Handle items, several at once, each handler asking as it needs; blocks until all are handled.
@@ -233,9 +239,9 @@ class ChatClient:
             if timed_out:
                 self._throttle.overloaded(0.0)
             reason = "timed_out" if timed_out else "connection_lost"
-            raise RequestFailed(reason, _message(error), retry_after=0.0) from error
+            raise RequestFailed(reason, self._message(error), retry_after=0.0) from error
         except openai.APIStatusError as error:
-            raise self._refused(error) from error
+            raise self._refused(error) from None  # its own message may hold the key
         answer = self.read_completion(body)
         self.n_requests += 1
         self._unanswered = 0
@@ -274,7 +280,8 @@ class ChatClient:
                 answer["top_logprobs"] = [[str(each["token"]), _logprob(each["logprob"])] for each in tokens]
             answer = _without_half_characters(answer)
         except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
-            raise RequestFailed("bad_response", f"not a chat completion: {body[:80]!r}", retry_after=0.0) from error
+            found = self.without_key(repr(body[:200]))[:90]
+            raise RequestFailed("bad_response", f"not a chat completion: {found}", retry_after=0.0) from error
         served = str(answer["model"])
         if served != self._served_model and not served.startswith(self.model):
             raise RequestFailed(
@@ -288,13 +295,17 @@ class ChatClient:
         """What a status other than 200 means: for this request, or for the run."""
         status = error.status_code
         if status in (400, 413, 422):
-            return RequestFailed("request_rejected", _message(error))
+            return RequestFailed("request_rejected", self._message(error))
         if (status < 500 and status not in _RETRIED_STATUS) or error.code == "insufficient_quota":
-            return LabelerError(f"the {self.what} at {self.url} refused to work: {_message(error)}")
+            return LabelerError(f"the {self.what} at {self.url} refused to work: {self._message(error)}")
         wait = _retry_after(error.response.headers)
         self._throttle.overloaded(wait)
         reason = "rate_limited" if status == 429 else "server_error"
-        return RequestFailed(reason, f"{status}: {_message(error)}", retry_after=wait)
+        return RequestFailed(reason, f"{status}: {self._message(error)}", retry_after=wait)
+
+    def _message(self, error: openai.APIError) -> str:
+        cause = f" ({error.__cause__})" if error.__cause__ else ""
+        return self.without_key(_whole_characters(f"{error.message}{cause}"))[:300]
 
     def _gone(self, failure: RequestFailed) -> LabelerError:
         if failure.reason in ("connection_lost", "timed_out"):
@@ -369,8 +380,3 @@ def _without_half_characters(answer: dict[str, object]) -> dict[str, object]:
 
 def _whole_characters(text: str) -> str:
     return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
-
-
-def _message(error: openai.APIError) -> str:
-    cause = f" ({error.__cause__})" if error.__cause__ else ""
-    return _whole_characters(f"{error.message}{cause}")[:300]

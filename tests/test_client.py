@@ -1,14 +1,17 @@
 """Whatever an endpoint sends is an answer that can be kept and read again, or a recorded failure."""
 
 import json
+import traceback
 
 import pyarrow as pa
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from seal_datasets import client
 from seal_datasets.client import ChatClient, RequestFailed
 from seal_datasets.cost import Usage
+from seal_datasets.errors import LabelerError
 from seal_datasets.labeler import Labeler, Text
 from seal_datasets.rewriter import PRESETS, Rewriter
 from seal_datasets.store import Questions, ResponseStore, response_text
@@ -98,3 +101,26 @@ def test_half_an_emoji_in_an_answer_does_not_stop_the_run():
 def test_what_is_no_completion_is_a_failure_of_its_request(body):
     with pytest.raises(RequestFailed, match="bad_response"):
         ChatClient("m", base_url="http://127.0.0.1:9/v1").read_completion(body)
+
+
+@pytest.mark.parametrize("status", [400, 401, 500])
+def test_a_key_that_the_endpoint_repeats_is_in_no_error_and_no_label(status, monkeypatch):
+    monkeypatch.setattr(client, "_BACKOFF_SECONDS", 0.001)
+    monkeypatch.setattr(client, "_ATTEMPTS", 2)
+    key = "sk-" + "wrong" * 3
+    with Endpoint((status, f"the key {key} is not known", None)) as endpoint:
+        labeler = Labeler("m", base_url=endpoint.url, api_key=key)
+        try:
+            shown = repr(labeler.label([Text("p", "q")], TAXONOMY))
+        except LabelerError:
+            shown = traceback.format_exc()
+    assert "the key *** is not known" in shown
+    assert key not in shown
+
+
+def test_a_key_in_what_is_no_completion_is_hidden_too():
+    key = "sk-" + "wrong" * 3
+    answering = ChatClient("m", base_url="http://127.0.0.1:9/v1", api_key=key)
+    with pytest.raises(RequestFailed, match=r"you sent \*\*\*") as caught:
+        answering.read_completion(f"<html>you sent {key}, {' ' * 40}{key}</html>".encode())
+    assert "wrong" not in str(caught.value)

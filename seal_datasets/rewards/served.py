@@ -96,7 +96,6 @@ class ServedReward(Scorer):
             if given not in get_args(known):
                 raise DataError(f"{name} must be one of {list(get_args(known))}, got {given!r}")
         self.name, self.kind, self.invert = model, kind, invert
-        self._secret = api_key
         try:
             self._client = _ScoreClient(
                 model,
@@ -171,8 +170,7 @@ class ServedReward(Scorer):
             message = (
                 str(error) if isinstance(error, LabelerError) else f"a request to {self._client.url} failed: {error}"
             )
-            # A server may repeat the key it was sent; not even a traceback is to show it.
-            raise ModelError(message.replace(self._secret, "***") if self._secret else message) from None
+            raise ModelError(message) from error
 
     def _answers(self, requests: Sequence[Mapping[str, Any]]) -> list[Any]:
         answers: dict[int, Any] = {}
@@ -273,7 +271,8 @@ class _ScoreClient(ChatClient):
         try:
             answer = json.loads(body)
         except ValueError as error:
-            raise RequestFailed("bad_response", f"not JSON: {body[:80]!r}", retry_after=0.0) from error
+            found = self.without_key(repr(body[:200]))[:90]
+            raise RequestFailed("bad_response", f"not JSON: {found}", retry_after=0.0) from error
         served = answer.get("model", self.model) if isinstance(answer, dict) else self.model
         if served != self.model:
             raise RequestFailed("wrong_model", f"{self.model!r} was asked and {served!r} answered", retry_after=0.0)
