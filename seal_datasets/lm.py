@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import sys
 from collections import Counter
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -17,9 +17,10 @@ from datasets import Dataset
 from seal_datasets import schema
 from seal_datasets.compare_labelers import LabelerComparison, compare_labelers
 from seal_datasets.cost import Budget, Usage, load_prices
-from seal_datasets.errors import DataError, ModelError
+from seal_datasets.errors import ModelError
 from seal_datasets.featurize import add_features, feature_columns, plan_features
 from seal_datasets.gold import add_gold
+from seal_datasets.keys import key_for
 from seal_datasets.labeler import PROMPT_VERSION, Labeler
 from seal_datasets.local_lm import MODEL_NAME, EmbeddedLM, embedded_weights
 from seal_datasets.rewards import Scorer, ScoreStore
@@ -33,7 +34,7 @@ from seal_datasets.rewrite import (
 )
 from seal_datasets.rewriter import REWRITE_VERSION, Rewriter
 from seal_datasets.score import add_rewards
-from seal_datasets.settings import AuditSettings, RewriteSettings
+from seal_datasets.settings import AuditSettings, LabelerPanel, RewriteSettings
 from seal_datasets.similarity import DEFAULT_MODEL, EMBEDDED_MODEL, SimilarityModel
 from seal_datasets.store import ResponseStore
 from seal_datasets.taxonomy import Taxonomy, load_taxonomy
@@ -101,7 +102,7 @@ def label_pairs(
         taxonomy (`Taxonomy`): What to ask.
         settings (`AuditSettings`): The labeler, its sample and the seed.
         store_path (`Path`): SQLite file of responses.
-        api_key (`str`, *optional*): Key for the endpoint; written nowhere.
+        api_key (`str`, *optional*): Key for the endpoint, see `key_for`; written nowhere.
 
     Returns:
         `tuple[Dataset, dict | None]`: The labelled pairs, and what is to be recorded of the labeler (`None` for none).
@@ -116,7 +117,8 @@ def label_pairs(
     sample = _sample(pairs[schema.PAIR_ID][:], settings.label_limit, settings.seed)
     with ResponseStore(store_path) as store, open_endpoint(settings.labeler, settings.labeler_model) as endpoint:
         found = len(store)
-        labeler = _labeler(settings, store, endpoint, api_key)
+        key = key_for(settings.labeler, api_key, settings.addresses)
+        labeler = _labeler(settings, store, endpoint, key)
         pairs = add_features(pairs, labeler, taxonomy, pair_ids=sample)
         spent = _spent(store, settings)
     _say(
@@ -158,7 +160,8 @@ def plan_labels(
         return "no labeler, nothing to ask"
     sample = _sample(pairs[schema.PAIR_ID][:], settings.label_limit, settings.seed)
     with ResponseStore(store_path if store_path.exists() else ":memory:") as store:
-        labeler = _labeler(settings, store, _unopened(settings.labeler, settings.labeler_model), api_key)
+        key = key_for(settings.labeler, api_key, settings.addresses)
+        labeler = _labeler(settings, store, _unopened(settings.labeler, settings.labeler_model), key)
         plan = plan_features(pairs, labeler, taxonomy, pair_ids=sample)
     return f"{plan} (prices of {load_prices(settings.prices).as_of})"
 
@@ -176,7 +179,8 @@ def plan_of_rewrites(pairs: Dataset, settings: AuditSettings, store_path: Path, 
     strata = wanted.stratify_by if wanted.stratify_by not in labels else None  # labels to come: about as many pairs
     sample = sample_pairs(_labelled(pairs), wanted.share, seed=settings.seed, stratify_by=strata)
     with ResponseStore(store_path if store_path.exists() else ":memory:") as store:
-        rewriter = _rewriter(settings, store, _unopened(*_rewriting_server(settings)), api_key)
+        server, model = _rewriting_server(settings)
+        rewriter = _rewriter(settings, store, _unopened(server, model), key_for(server, api_key, settings.addresses))
         plan = plan_rewrites(pairs, rewriter, wanted.presets, wanted.axes, sample)
     return f"{plan} (prices of {load_prices(settings.prices).as_of})"
 
@@ -233,45 +237,39 @@ def _dollars(amount: float) -> str:
 
 def run_labelers(
     pairs: Dataset,
-    labelers: Sequence[str],
+    panel: LabelerPanel,
     taxonomy: Taxonomy,
     settings: AuditSettings,
     store_path: Path,
     *,
-    repeat: int = 1,
-    temperature: float = 0.0,
-    pair_ids: Collection[str] | None = None,
     api_key: str | None = None,
 ) -> LabelerComparison:
-    """Have labelers label the same pairs, each of them `repeat` times.
+    """Have the labelers of a panel label the same pairs.
 
     Args:
         pairs (`Dataset`): Canonical pairs.
-        labelers (`Sequence[str]`): `local` or `MODEL@URL`, with `:probabilities` at its end to ask for P(true).
+        panel (`LabelerPanel`): The labelers, and how often each is asked.
         taxonomy (`Taxonomy`): What to ask.
         settings (`AuditSettings`): How to ask; `label_limit` pairs are drawn with its seed.
         store_path (`Path`): SQLite file of responses.
-        repeat (`int`, defaults to 1): Times each is asked, with the seeds 0, 1, ...
-        temperature (`float`, defaults to 0.0): Of sampling.
-        pair_ids (`Collection[str]`, *optional*): Pairs to label, in place of a draw.
-        api_key (`str`, *optional*): Key for the endpoints; written nowhere.
+        api_key (`str`, *optional*): Key of the endpoints' service, or one for each, see `key_for`; written nowhere.
 
     Returns:
         `LabelerComparison`: Labels and agreement.
 
     Raises:
-        DataError: A labeler is not written as it should be, there are fewer than two, or repeating would repeat nothing.
+        DataError: One key is given for several services.
         LabelerError: An endpoint is down or refuses to work; what was answered so far is in the store.
     """
     if settings.gold is not None:
         pairs = add_gold(pairs, settings.gold, taxonomy)
-    ids = pair_ids or _sample(pairs[schema.PAIR_ID][:], settings.label_limit, settings.seed)
+    ids = panel.pair_ids or _sample(pairs[schema.PAIR_ID][:], settings.label_limit, settings.seed)
     with ResponseStore(store_path) as store, ExitStack() as open_endpoints:
 
         def opened(server: str, model: str) -> Endpoint:
             return open_endpoints.enter_context(open_endpoint(server, model))
 
-        asked = _labelers(labelers, settings, store, opened, repeat, temperature, api_key)
+        asked = _labelers(panel, settings, store, opened, api_key)
         compared = compare_labelers(pairs, asked, taxonomy, pair_ids=ids)
     for name, each in asked.items():
         _say(f"    {name}: {each.budget.usage}, {_dollars(each.budget.spent)}; labels missing: "
@@ -281,14 +279,11 @@ def run_labelers(
 
 def plan_labelers(
     pairs: Dataset,
-    labelers: Sequence[str],
+    panel: LabelerPanel,
     taxonomy: Taxonomy,
     settings: AuditSettings,
     store_path: Path,
     *,
-    repeat: int = 1,
-    temperature: float = 0.0,
-    pair_ids: Collection[str] | None = None,
     api_key: str | None = None,
 ) -> list[str]:
     """Say what `run_labelers` would ask each labeler and cost, asking nothing; the arguments are the same.
@@ -296,43 +291,34 @@ def plan_labelers(
     Returns:
         `list[str]`: For each labeler its name, and texts, requests, tokens, dollars and the date of the prices.
     """
-    ids = pair_ids or _sample(pairs[schema.PAIR_ID][:], settings.label_limit, settings.seed)
+    ids = panel.pair_ids or _sample(pairs[schema.PAIR_ID][:], settings.label_limit, settings.seed)
     as_of = load_prices(settings.prices).as_of
     with ResponseStore(store_path if store_path.exists() else ":memory:") as store:
-        asked = _labelers(labelers, settings, store, _unopened, repeat, temperature, api_key)
+        asked = _labelers(panel, settings, store, _unopened, api_key)
         plans = {name: plan_features(pairs, each, taxonomy, pair_ids=ids) for name, each in asked.items()}
     return [f"labels by {name}: {plan} (prices of {as_of})" for name, plan in plans.items()]
 
 
 def _labelers(
-    given: Sequence[str],
+    panel: LabelerPanel,
     settings: AuditSettings,
     store: ResponseStore,
     opened: Callable[[str, str], Endpoint],
-    repeat: int,
-    temperature: float,
     api_key: str | None,
 ) -> dict[str, Labeler]:
-    """The labelers to compare, by short name; together they keep to one budget."""
-    if repeat > 1 and temperature <= 0.0:
-        raise DataError("asking again at temperature 0 gives the same answers; give a temperature above 0")
-    if repeat * len(given) < 2:
-        raise DataError("comparing labelers needs two of them, or one that is asked twice")
+    """The labelers of a panel, by short name; together they keep to one budget."""
     asked: dict[str, Labeler] = {}
     budget: Budget | None = None
-    for each in given:
-        name, soft = each.removesuffix(":probabilities"), each.endswith(":probabilities")
-        model, _, url = name.partition("@")
-        if name != "local" and not url.startswith(("http://", "https://")):
-            raise DataError(f"a labeler is written local or MODEL@URL, got {each!r}")
-        endpoint = opened("local" if name == "local" else url, model)
-        for seed in range(repeat):
+    for model, server, soft in panel.members:
+        key = key_for(server, api_key, panel.addresses)
+        endpoint = opened(server, model)
+        for seed in range(panel.repeat):
             own = _budget(settings, store, endpoint.model)
             budget = own if budget is None else budget.beside(own.price)
             wanted = replace(settings, probabilities=soft)
-            short = f"{endpoint.model}{' (P)' if soft else ''}{f' #{seed}' if repeat > 1 else ''}"
-            labeler = _labeler(wanted, store, endpoint, api_key, temperature=temperature, seed=seed, budget=budget)
-            asked[short if short not in asked else f"{short} at {url}"] = labeler
+            short = f"{endpoint.model}{' (P)' if soft else ''}{f' #{seed}' if panel.repeat > 1 else ''}"
+            labeler = _labeler(wanted, store, endpoint, key, temperature=panel.temperature, seed=seed, budget=budget)
+            asked[short if short not in asked else f"{short} at {server}"] = labeler
     return asked
 
 
@@ -353,7 +339,7 @@ def rewrite_pairs(
         store_path (`Path`): SQLite file of responses.
         taxonomy (`Taxonomy`, *optional*): What to ask the labeler about rewrites; nothing when omitted.
         models (`Mapping[str, Scorer]`, *optional*): Models that score the rewrites, by short name.
-        api_key (`str`, *optional*): Key for the endpoints; written nowhere.
+        api_key (`str`, *optional*): Key of the endpoints' service, or one for each, see `key_for`; written nowhere.
 
     Returns:
         `tuple[Dataset, dict]`: The pairs with all columns of the rewrites, and what is to be recorded of them.
@@ -364,8 +350,10 @@ def rewrite_pairs(
     wanted = settings.rewrites or RewriteSettings()
     similarity = _similarity(wanted.similarity_model)
     sample = sample_pairs(_labelled(pairs), wanted.share, seed=settings.seed, stratify_by=wanted.stratify_by)
-    with ResponseStore(store_path) as store, open_endpoint(*_rewriting_server(settings)) as endpoint:
-        rewriter = _rewriter(settings, store, endpoint, api_key)
+    server, model = _rewriting_server(settings)
+    key = key_for(server, api_key, settings.addresses)
+    with ResponseStore(store_path) as store, open_endpoint(server, model) as endpoint:
+        rewriter = _rewriter(settings, store, endpoint, key)
         options: dict[str, Any] = {
             "similarity": similarity,
             "min_similarity": wanted.min_similarity,

@@ -125,3 +125,50 @@ class AuditSettings:
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise DataError(f"{name} must be at least 1, got {value}")
+
+    @property
+    def addresses(self) -> tuple[str, ...]:
+        """URLs of the language models that are asked."""
+        servers = (self.labeler, self.rewrites.rewriter if self.rewrites else None)
+        return tuple(each for each in servers if each and each.startswith("http"))
+
+
+@dataclass(frozen=True, slots=True)
+class LabelerPanel:
+    """Several labelers of the same pairs, or one that is asked several times.
+
+    Attributes:
+        labelers (`tuple[str, ...]`): `local` or `MODEL@URL`, with `:probabilities` at its end to ask for P(true).
+        repeat (`int`): Times that each is asked, with the seeds 0, 1, ...
+        temperature (`float`): Of sampling.
+        pair_ids (`tuple[str, ...]`, *optional*): Pairs to label, in place of a draw.
+    """
+
+    labelers: tuple[str, ...]
+    repeat: int = 1
+    temperature: float = 0.0
+    pair_ids: tuple[str, ...] | None = None
+
+    def __post_init__(self) -> None:
+        if self.repeat > 1 and self.temperature <= 0.0:
+            raise DataError("asking again at temperature 0 gives the same answers; give a temperature above 0")
+        if self.repeat * len(self.labelers) < 2:
+            raise DataError("comparing labelers needs two of them, or one that is asked twice")
+        for each, (model, server, _) in zip(self.labelers, self.members, strict=True):
+            if server != "local" and not (model and server.startswith(("http://", "https://"))):
+                raise DataError(f"a labeler is written local or MODEL@URL, got {each!r}")
+
+    @property
+    def members(self) -> list[tuple[str, str, bool]]:
+        """Model, server (`"local"` or a URL) and whether it is asked for P(true), of each labeler."""
+        members = []
+        for each in self.labelers:
+            name = each.removesuffix(":probabilities")
+            model, _, url = name.partition("@")
+            members.append((model, "local" if name == "local" else url, name != each))
+        return members
+
+    @property
+    def addresses(self) -> tuple[str, ...]:
+        """URLs of the labelers that have one."""
+        return tuple(server for _, server, _ in self.members if server != "local")

@@ -28,6 +28,7 @@ ORDER = [
         "local_lm",
         "cards",
         "modules",
+        "keys",
     },
     {"asking", "similarity"},
     {"batch"},

@@ -10,7 +10,7 @@ from seal_datasets.errors import DataError
 from seal_datasets.gold import add_gold
 from seal_datasets.labeler import Labeler
 from seal_datasets.lm import run_labelers
-from seal_datasets.settings import AuditSettings
+from seal_datasets.settings import AuditSettings, LabelerPanel
 from seal_datasets.taxonomy import load_taxonomy
 from tests.test_labeler import Endpoint
 
@@ -65,7 +65,7 @@ def test_labelers_together_keep_to_one_budget(tiny_pairs, tmp_path, capsys):
     taxonomy = TAXONOMY.select(["last_response_is_harmless"])
     with Endpoint((200, json.dumps({"last_response_is_harmless": True}), "stop"), usage=usage) as endpoint:
         found = run_labelers(
-            tiny_pairs, [f"m@{endpoint.url}"], taxonomy, settings, tmp_path / "s", repeat=2, temperature=0.5
+            tiny_pairs, LabelerPanel((f"m@{endpoint.url}",), 2, 0.5), taxonomy, settings, tmp_path / "s"
         )
         assert 7 < len(endpoint.requests) <= 10  # each would have had the money for all of the 7 texts
     reasons = {each["reason"] for row in found.table["m #1_labeling_failures_chosen"] for each in row}
@@ -74,6 +74,20 @@ def test_labelers_together_keep_to_one_budget(tiny_pairs, tmp_path, capsys):
     assert "m #0: 7 requests, 3,500 tokens sent, 560 written, $0.0041; labels missing: no_text 1" in said
     assert "m #1: " in said
     assert "over_budget" in said
+
+
+def test_no_labeler_is_sent_the_key_of_another(tiny_pairs, tmp_path):
+    answer = (200, json.dumps({"last_response_is_harmless": True}), "stop")
+    arguments = (TAXONOMY.select(["last_response_is_harmless"]), AuditSettings(), tmp_path / "s")
+    with Endpoint(answer) as one, Endpoint(answer) as other:
+        panel = LabelerPanel((f"m@{one.url}", f"m@{other.url}"))
+        with pytest.raises(DataError, match="one key is given for 2 services"):
+            run_labelers(tiny_pairs, panel, *arguments, api_key="sk-1")
+        assert one.keys == other.keys == []
+        service = one.url.removesuffix("/v1")
+        run_labelers(tiny_pairs, panel, *arguments[:2], tmp_path / "t", api_key=f"{service}=sk-1")
+        assert set(one.keys) == {"Bearer sk-1"}
+        assert "Bearer sk-1" not in other.keys
 
 
 @pytest.mark.real_lm

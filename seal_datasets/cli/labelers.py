@@ -6,7 +6,6 @@ import argparse
 import os
 import sys
 from pathlib import Path
-from typing import Any
 
 from seal_datasets.cli.options import Verbs, asking_options, asking_settings, names, table_options, verb, write
 from seal_datasets.errors import DataError
@@ -21,7 +20,8 @@ def add(verbs: Verbs) -> None:
                      )  # fmt: skip
     table_options(labelers)
     labelers.add_argument("--labelers", nargs="+", required=True, metavar="MODEL@URL|local", help="two or more, or one with "
-                          "--repeat; `:probabilities` at the end asks for P(true)")  # fmt: skip
+                          "--repeat; `:probabilities` at the end asks for P(true); keys are read from "
+                          "SEAL_LABELER_API_KEY: one, or ADDRESS=KEY for each service, with blanks between")  # fmt: skip
     labelers.add_argument(
         "--repeat", type=int, default=1, help="ask each so many times, with a seed of its own each time"
     )
@@ -46,8 +46,9 @@ def _run(options: argparse.Namespace) -> int:
 
     from seal_datasets.lm import asked_features, plan_labelers, run_labelers
     from seal_datasets.load import load_pairs
-    from seal_datasets.settings import AuditSettings
+    from seal_datasets.settings import AuditSettings, LabelerPanel
 
+    panel = LabelerPanel(tuple(options.labelers), options.repeat, options.temperature, _lines(options.pair_ids))
     settings = AuditSettings(
         label_limit=options.sample,
         **asking_settings(options),
@@ -59,18 +60,13 @@ def _run(options: argparse.Namespace) -> int:
     pairs, diagnosis = load_pairs(options.data, split=options.split, limit=options.limit)
     sys.stderr.write(f"{diagnosis}\n")
     store = options.store or options.out.with_suffix(".labels.sqlite")
-    arguments = (pairs, options.labelers, asked_features(settings), settings, store)
-    how: dict[str, Any] = {
-        "repeat": options.repeat,
-        "temperature": options.temperature,
-        "pair_ids": _lines(options.pair_ids),
-        "api_key": os.environ.get("SEAL_LABELER_API_KEY"),
-    }
+    arguments = (pairs, panel, asked_features(settings), settings, store)
+    key = os.environ.get("SEAL_LABELER_API_KEY")
     if options.dry_run:
-        for line in plan_labelers(*arguments, **how):
+        for line in plan_labelers(*arguments, api_key=key):
             sys.stdout.write(f"{line}\n")
         return 0
-    compared = run_labelers(*arguments, **how)
+    compared = run_labelers(*arguments, api_key=key)
     for line in compared.lines():
         sys.stdout.write(f"{line}\n")
     numbers = options.out.with_suffix(".json")

@@ -54,7 +54,8 @@ def labeler_options(parser: argparse.ArgumentParser) -> None:
     """Options of verbs that label."""
     parser.add_argument("--labeler", default="local", metavar="URL|local|none",
                         help="OpenAI-compatible endpoint, the embedded model, or no labels (default: %(default)s); a key "
-                        "is read from SEAL_LABELER_API_KEY")  # fmt: skip
+                        "is read from SEAL_LABELER_API_KEY (where the rewriter is of another service, ADDRESS=KEY for each, "
+                        "with blanks between)")  # fmt: skip
     parser.add_argument("--labeler-model", help="name of the model at that endpoint")
     parser.add_argument("--label-limit", type=int, help="label only this many pairs, drawn with the seed")
     parser.add_argument("--probabilities", action="store_true", help="ask each yes/no feature alone and keep P(true); "

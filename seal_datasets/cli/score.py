@@ -38,7 +38,8 @@ def add(verbs: Verbs) -> None:
                        help="short name and reward model: a Hub id or folder of a sequence classifier, e.g. post=my/rm; "
                        "dpo:POLICY@REFERENCE for the implicit reward of a policy (dpo-length: for its mean over tokens); "
                        "served:URL#MODEL for one behind vLLM, tei:URL#MODEL behind Text Embeddings Inference, with a key, if "
-                       "they need one, in SEAL_SCORER_API_KEY; may be repeated")  # fmt: skip
+                       "they need one, in SEAL_SCORER_API_KEY (ADDRESS=KEY for each where they are of several services, with "
+                       "blanks between); may be repeated")  # fmt: skip
     score.add_argument("--revision", action="append", default=[], metavar="NAME=REVISION",
                        help="branch, tag or commit of a model on the Hub; the commit is recorded")  # fmt: skip
     score.add_argument("--over-length", choices=["error", "truncate", "skip"], default="error",
@@ -62,7 +63,7 @@ def _run(options: argparse.Namespace) -> int:
     from datasets import IterableDataset
 
     from seal_datasets.load import load_pairs
-    from seal_datasets.rewards import ScoreStore, open_scorer
+    from seal_datasets.rewards import ScoreStore, keys_of, open_scorer
     from seal_datasets.rewards.processes import processes
     from seal_datasets.score import add_rewards, reward_columns, write_rewards
 
@@ -72,6 +73,7 @@ def _run(options: argparse.Namespace) -> int:
     named, revisions = _assignments(options.model, "MODEL"), _assignments(options.revision, "REVISION")
     for name in named:
         reward_columns(name)  # before anything takes long
+    keys = keys_of(named.values(), os.environ.get("SEAL_SCORER_API_KEY"))
     state = processes()
     with state.main_process_first():
         pairs, diagnosis = load_pairs(options.data, split=options.split, limit=options.limit, streaming=options.stream)
@@ -89,7 +91,7 @@ def _run(options: argparse.Namespace) -> int:
             backend=options.backend,
             allow_pickle=options.allow_pickle,
             allow_remote_code=options.allow_remote_code,
-            api_key=os.environ.get("SEAL_SCORER_API_KEY"),
+            api_key=keys[text],
         )
         for name, text in named.items()
     }

@@ -5,7 +5,7 @@ from seal_datasets.rewards.encoding import Encoded, Encoder, OverLength, Status
 from seal_datasets.rewards.exchange import Exchange, exchange
 from seal_datasets.rewards.implicit import ImplicitReward
 from seal_datasets.rewards.loading import find_model
-from seal_datasets.rewards.open import find_scorer, open_scorer
+from seal_datasets.rewards.open import find_scorer, keys_of, open_scorer
 from seal_datasets.rewards.score_store import ScoreStore
 from seal_datasets.rewards.scorer import Scored, Scorer, outcomes
 from seal_datasets.rewards.served import ServedReward
@@ -25,6 +25,7 @@ __all__ = [
     "exchange",
     "find_model",
     "find_scorer",
+    "keys_of",
     "open_scorer",
     "outcomes",
 ]

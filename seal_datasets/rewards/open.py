@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 from seal_datasets.errors import DataError
+from seal_datasets.keys import key_for
 from seal_datasets.rewards.classifier import Backend, RewardModel
 from seal_datasets.rewards.encoding import OverLength
 from seal_datasets.rewards.implicit import ImplicitReward, Normalise
@@ -114,6 +116,39 @@ def find_scorer(text: str, *, over_length: OverLength = "error", api_key: str | 
         return
     for name in _parts(text, kind, rest) if kind in _NORMALISE else (text,):
         find_model(name)
+
+
+def address_of(text: str) -> str | None:
+    """The URL in a text that declares a served model; `None` for models of other kinds.
+
+    Example:
+
+    ```python
+    >>> address_of("served:http://localhost:8000#my/rm"), address_of("my/rm")
+    ('http://localhost:8000', None)
+
+    ```
+    """
+    kind, rest = _kind(text)
+    return _server(text, kind, rest)[0] if kind in _SERVER else None
+
+
+def keys_of(texts: Iterable[str], keys: str | None) -> dict[str, str | None]:
+    """The key of each of several models, by the text that declares it.
+
+    Args:
+        texts (`Iterable[str]`): As for `open_scorer`.
+        keys (`str`, *optional*): As for `key_for`.
+
+    Returns:
+        `dict[str, str | None]`: A key for each model behind a server that has one; `None` for all others.
+
+    Raises:
+        DataError: One key is given for servers of several services.
+    """
+    addresses = {text: address_of(text) for text in texts}
+    served = [each for each in addresses.values() if each]
+    return {text: key_for(address, keys, served) if address else None for text, address in addresses.items()}
 
 
 def kind_of(text: str) -> str:
