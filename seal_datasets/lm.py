@@ -318,7 +318,7 @@ def _labelers(
             wanted = replace(settings, probabilities=soft)
             short = f"{endpoint.model}{' (P)' if soft else ''}{f' #{seed}' if panel.repeat > 1 else ''}"
             labeler = _labeler(wanted, store, endpoint, key, temperature=panel.temperature, seed=seed, budget=budget)
-            asked[short if short not in asked else f"{short} at {server}"] = labeler
+            asked[short] = labeler
     return asked
 
 

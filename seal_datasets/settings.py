@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from seal_datasets.errors import DataError
+from seal_datasets.local_lm import MODEL_NAME
 from seal_datasets.rewards import OverLength
 from seal_datasets.rewrite import AXES, MIN_SIMILARITY
 from seal_datasets.rewriter import PRESETS
@@ -157,6 +158,12 @@ class LabelerPanel:
         for each, (model, server, _) in zip(self.labelers, self.members, strict=True):
             if server != "local" and not (model and server.startswith(("http://", "https://"))):
                 raise DataError(f"a labeler is written local or MODEL@URL, got {each!r}")
+        asked = [(model, soft) for model, _, soft in self.members]
+        if twice := [each for each, one in zip(self.labelers, asked, strict=True) if asked.count(one) > 1]:
+            raise DataError(
+                f"{' and '.join(twice)} are one labeler to the store, which keeps answers by the model's name: the second "
+                "would be given the first's; serve them under names of their own, or ask one several times (repeat)"
+            )
 
     @property
     def members(self) -> list[tuple[str, str, bool]]:
@@ -164,8 +171,8 @@ class LabelerPanel:
         members = []
         for each in self.labelers:
             name = each.removesuffix(":probabilities")
-            model, _, url = name.partition("@")
-            members.append((model, "local" if name == "local" else url, name != each))
+            model, _, url = (MODEL_NAME, "", "local") if name == "local" else name.partition("@")
+            members.append((model, url, name != each))
         return members
 
     @property

@@ -79,15 +79,30 @@ def test_labelers_together_keep_to_one_budget(tiny_pairs, tmp_path, capsys):
 def test_no_labeler_is_sent_the_key_of_another(tiny_pairs, tmp_path):
     answer = (200, json.dumps({"last_response_is_harmless": True}), "stop")
     arguments = (TAXONOMY.select(["last_response_is_harmless"]), AuditSettings(), tmp_path / "s")
-    with Endpoint(answer) as one, Endpoint(answer) as other:
-        panel = LabelerPanel((f"m@{one.url}", f"m@{other.url}"))
+    with Endpoint(answer) as one, Endpoint(answer, model="n") as other:
+        panel = LabelerPanel((f"m@{one.url}", f"n@{other.url}"))
         with pytest.raises(DataError, match="one key is given for 2 services"):
             run_labelers(tiny_pairs, panel, *arguments, api_key="sk-1")
         assert one.keys == other.keys == []
-        service = one.url.removesuffix("/v1")
-        run_labelers(tiny_pairs, panel, *arguments[:2], tmp_path / "t", api_key=f"{service}=sk-1")
-        assert set(one.keys) == {"Bearer sk-1"}
-        assert "Bearer sk-1" not in other.keys
+        run_labelers(tiny_pairs, panel, *arguments, api_key=f"{one.url.removesuffix('/v1')}=sk-1")
+    assert set(one.keys) == {"Bearer sk-1"}
+    assert set(other.keys) == {"Bearer none"}
+
+
+@pytest.mark.parametrize(
+    ("labelers", "found"),
+    [
+        (("m@http://a/v1", "m@http://b/v1"), "m@http://a/v1 and m@http://b/v1 are one labeler to the store"),
+        (("local", "local"), "local and local are one labeler"),
+        (("local", "m@file:///etc"), "written local or MODEL@URL"),
+        (("local", "@http://a/v1"), "written local or MODEL@URL"),
+        (("local",), "two of them"),
+    ],
+)
+def test_a_panel_that_would_compare_nothing_is_refused(labelers, found):
+    with pytest.raises(DataError, match=found):
+        LabelerPanel(labelers)
+    assert LabelerPanel(("m@http://a/v1", "m@http://a/v1:probabilities")).addresses == ("http://a/v1", "http://a/v1")
 
 
 @pytest.mark.real_lm

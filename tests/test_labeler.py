@@ -31,9 +31,9 @@ GOOD = json.dumps({"last_response_is_harmless": True, "last_response_sentiment":
 class Endpoint(ThreadingHTTPServer):
     """Answers every chat request with the next scripted (status, content, finish_reason), and says what it used."""
 
-    def __init__(self, *script, usage=None):
+    def __init__(self, *script, usage=None, model="m"):
         super().__init__(("127.0.0.1", 0), Handler)
-        self.script, self.requests, self.keys, self.usage = list(script), [], [], usage
+        self.script, self.requests, self.keys, self.usage, self.model = list(script), [], [], usage, model
         self.url = f"http://127.0.0.1:{self.server_port}/v1"
 
     def __enter__(self):
@@ -56,7 +56,7 @@ class Handler(BaseHTTPRequestHandler):
             "id": "1",
             "object": "chat.completion",
             "created": 0,
-            "model": "m",
+            "model": self.server.model,
             "choices": [choice],
             "usage": self.server.usage,
         }
