@@ -13,7 +13,7 @@ from datasets import Dataset, concatenate_datasets
 from seal_datasets import estimate, schema
 from seal_datasets.analyze import feature_design
 from seal_datasets.errors import DataError
-from seal_datasets.featurize import add_features
+from seal_datasets.featurize import add_features, known_ids
 from seal_datasets.labeler import Labeler
 from seal_datasets.taxonomy import Feature, Taxonomy
 
@@ -108,12 +108,8 @@ def compare_labelers(
 
 
 def _chosen(pairs: Dataset, pair_ids: Collection[str]) -> Dataset:
-    where = {pair_id: row for row, pair_id in enumerate(pairs[schema.PAIR_ID])}
-    if unknown := [each for each in pair_ids if each not in where]:
-        raise DataError(
-            f"{len(unknown):,} of the {len(pair_ids):,} pair ids are not in the data; the first is {unknown[0]!r}"
-        )
-    return pairs.select(sorted(where[each] for each in pair_ids))
+    wanted = known_ids(pairs, pair_ids)
+    return pairs.select([row for row, pair_id in enumerate(pairs[schema.PAIR_ID]) if pair_id in wanted])
 
 
 def _frame(table: Dataset, features: Sequence[Feature]) -> pd.DataFrame:

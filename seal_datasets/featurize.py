@@ -9,6 +9,7 @@ from datasets.utils import tqdm
 
 from seal_datasets import schema
 from seal_datasets.asking import Plan
+from seal_datasets.errors import DataError
 from seal_datasets.labeler import PROMPT_VERSION, Labeler, Labels, StillToAsk, Text, no_labels
 from seal_datasets.surface import SURFACE_FEATURES, SURFACE_VERSION, surface_features
 from seal_datasets.taxonomy import Feature, Taxonomy
@@ -92,15 +93,18 @@ def add_features(
         `probability_<name>_<side>` for each yes/no feature.
 
     Raises:
+        DataError: A pair id is not in the table; of a stream that cannot be known.
         LabelerError: Too many texts got no label, or the endpoint is down or refuses to work; what was answered so far is
             in the store.
     """
+    if pair_ids is not None:
+        pair_ids = known_ids(pairs, pair_ids) if isinstance(pairs, Dataset) else frozenset(pair_ids)
     if not isinstance(pairs, Dataset):
         return _labelled(pairs, labeler, taxonomy, labeler.label, pair_ids, batch_size, "Labels")
     try:
         return _labelled(pairs, labeler, taxonomy, labeler.recall, pair_ids, batch_size, "Stored labels")
     except StillToAsk:
-        n_rows = len(pairs) if pair_ids is None else len(set(pair_ids))
+        n_rows = len(pairs) if pair_ids is None else len(pair_ids)
         with tqdm(total=2 * n_rows, desc="Asking", unit="text") as bar:
             labeler.ask(_texts(pairs, pair_ids), taxonomy, progress=bar.update)
     return _labelled(pairs, labeler, taxonomy, labeler.read, pair_ids, batch_size, "Labels")
@@ -165,7 +169,36 @@ def plan_features(
     Returns:
         `Plan`: Texts, requests, tokens and cost.
     """
-    return labeler.plan(_texts(pairs, pair_ids), taxonomy)
+    return labeler.plan(_texts(pairs, None if pair_ids is None else known_ids(pairs, pair_ids)), taxonomy)
+
+
+def known_ids(pairs: Dataset, pair_ids: Collection[str]) -> frozenset[str]:
+    """The same pair ids, once it is sure that all are in a table.
+
+    Args:
+        pairs (`Dataset`): Canonical pairs.
+        pair_ids (`Collection[str]`): The ids.
+
+    Returns:
+        `frozenset[str]`: The ids.
+
+    Raises:
+        DataError: One is not in the table.
+
+    Example:
+
+    ```python
+    >>> sorted(known_ids(Dataset.from_dict({"pair_id": ["a", "b"]}), ["b", "a", "b"]))
+    ['a', 'b']
+
+    ```
+    """
+    known = frozenset(pairs[schema.PAIR_ID])
+    if unknown := [each for each in pair_ids if each not in known]:
+        raise DataError(
+            f"{len(unknown):,} of the {len(pair_ids):,} pair ids are not in the table; the first is {unknown[0]!r}"
+        )
+    return frozenset(pair_ids)
 
 
 def _surface_batch(batch: Batch) -> Batch:

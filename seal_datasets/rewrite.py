@@ -6,7 +6,6 @@ pairs labels or scores rewrites too: `on_rewrites` runs it and brings its column
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -17,7 +16,7 @@ from seal_datasets import schema
 from seal_datasets.asking import Plan
 from seal_datasets.dialogue import parse_dialogue
 from seal_datasets.errors import DataError
-from seal_datasets.featurize import pair_text
+from seal_datasets.featurize import known_ids, pair_text
 from seal_datasets.labeler import Text
 from seal_datasets.rewriter import PRESETS, REWRITE_VERSION, Preset, Rewrite, Rewriter
 from seal_datasets.similarity import SimilarityModel
@@ -144,7 +143,7 @@ def add_rewrites(
     """
     found = _preset(preset)
     ids = (
-        _known(pairs, pair_ids)
+        known_ids(pairs, pair_ids)
         if pair_ids is not None
         else sample_pairs(pairs, share, seed=seed, stratify_by=stratify_by)
     )
@@ -201,7 +200,7 @@ def add_round_trips(
     known = AXES[axis]
     gain, lose = PRESETS[known.gain], PRESETS[known.lose]
     ids = (
-        _known(pairs, pair_ids)
+        known_ids(pairs, pair_ids)
         if pair_ids is not None
         else sample_pairs(pairs, share, seed=seed, stratify_by=stratify_by)
     )
@@ -489,12 +488,3 @@ def _preset(name: str) -> Preset:
     if name not in PRESETS:
         raise DataError(f"there is no preset {name!r}; there are {list(PRESETS)}")
     return PRESETS[name]
-
-
-def _known(pairs: Dataset, pair_ids: Collection[str]) -> Collection[str]:
-    counts = Counter(pairs[schema.PAIR_ID])
-    if unknown := [each for each in pair_ids if each not in counts]:
-        raise DataError(
-            f"{len(unknown):,} of the {len(pair_ids):,} pair ids are not in the table; the first is {unknown[0]!r}"
-        )
-    return pair_ids

@@ -50,7 +50,7 @@ def test_only_listed_pairs_are_asked_about(tiny_pairs):
         found = compare_labelers(tiny_pairs, labelers, TAXONOMY, pair_ids=["1"])
         assert len(endpoint.requests) == 4
         assert {request["seed"] for request in endpoint.requests} == {0, 1}
-        with pytest.raises(DataError, match="not in the data"):
+        with pytest.raises(DataError, match="not in the table"):
             compare_labelers(tiny_pairs, labelers, TAXONOMY, pair_ids=["x"])
         with pytest.raises(DataError, match="needs two"):
             compare_labelers(tiny_pairs, {"a": labelers["a"]}, TAXONOMY)

@@ -4,7 +4,7 @@ import pytest
 from datasets import Dataset
 
 from seal_datasets import client
-from seal_datasets.errors import LabelerError
+from seal_datasets.errors import DataError, LabelerError
 from seal_datasets.featurize import add_features, add_surface_features
 from seal_datasets.labeler import Labeler
 from seal_datasets.local_lm import MODEL_NAME
@@ -52,6 +52,8 @@ def test_only_the_named_pairs_are_sent(tiny_pairs):
             tiny_pairs, Labeler("m", base_url=endpoint.url), TAXONOMY, pair_ids={tiny_pairs["pair_id"][1]}
         )
         assert len(endpoint.requests) == 4
+        with pytest.raises(DataError, match="1 of the 2 pair ids are not in the table; the first is 'typo'"):
+            add_features(tiny_pairs, Labeler("m", base_url=endpoint.url), TAXONOMY, pair_ids=["0", "typo"])
     assert pairs["feature_last_response_is_helpful_chosen"][:] == [None, False, None, None]
     assert {failure["reason"] for failure in pairs["labeling_failures_chosen"][0]} == {"not_sampled"}
 
