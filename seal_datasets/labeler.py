@@ -426,11 +426,14 @@ class _LabelingJob:
 
     def _repair(self, stored: Sequence[StoredResponse], form: str) -> Iterator[Request]:
         """One more try at an answer that could not be read, showing the model what was wrong with it."""
+        lacking = {each.feature for each in self.parser.merge(stored, None).failures}
         repaired = {each for one in stored if one.questions.kind == "repair" for each in one.questions.asked}
         for each in stored:
             if each.questions.kind not in FORMATS:
                 continue
-            failed = [one for one in self.parser.parse(each).failures if one.reason in _REPAIRABLE]
+            failed = [
+                one for one in self.parser.parse(each).failures if one.reason in _REPAIRABLE and one.feature in lacking
+            ]
             if not failed:
                 continue
             wanted = self.parser.taxonomy.select([one.feature for one in failed])

@@ -16,12 +16,14 @@ from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from seal_datasets import client
 from seal_datasets.errors import LabelerError
-from seal_datasets.labeler import Labeler, Labels, Text, parse_labels, render_messages
+from seal_datasets.labeler import Labeler, Labels, StillToAsk, Text, parse_labels, render_messages
 from seal_datasets.local_lm import MODEL_NAME, EmbeddedLM
-from seal_datasets.store import ResponseStore
+from seal_datasets.store import Questions, ResponseStore
 from seal_datasets.taxonomy import Taxonomy, load_taxonomy
 
 TAXONOMY = load_taxonomy().select(["last_response_is_harmless", "last_response_sentiment"])
@@ -378,3 +380,34 @@ def test_the_embedded_server_ends_with_its_block():
         process = server._process
         assert process.poll() is None
     assert process.poll() is not None
+
+
+ANSWERS = st.lists(
+    st.tuples(
+        st.sampled_from(["json_schema", "text", "repair", "yes_no"]),
+        st.lists(st.sampled_from(range(len(TAXONOMY.features))), min_size=1, max_size=2, unique=True),
+        st.sampled_from([GOOD, GOOD.replace("neutral", "glum"), "nonsense", '{"last_response_is_harmless": false}']),
+    ),
+    max_size=4,
+)
+
+
+@settings(max_examples=60, deadline=None)
+@given(ANSWERS, st.booleans())
+def test_labels_are_recalled_just_where_nothing_is_to_be_asked(answers, probabilities):
+    text = Text("prompt", "response")
+    with ResponseStore(":memory:") as store:
+        labeler = Labeler("m", base_url="http://127.0.0.1:9/v1", store=store, probabilities=probabilities)
+        (job,) = labeler._jobs([text], TAXONOMY)
+        digests = tuple(job.parser._by_digest)
+        for kind, asked, content in answers:
+            response = {"content": content, "finish_reason": "stop", "top_logprobs": [["Yes", -0.1]]}
+            store.put(job.subject, Questions("m", kind, tuple(digests[each] for each in asked)), response)
+        to_ask = labeler.plan([text], TAXONOMY).usage.n_requests
+        try:
+            recalled = labeler.recall([text], TAXONOMY)
+        except StillToAsk:
+            assert to_ask > 0
+        else:
+            assert to_ask == 0
+            assert recalled == labeler.read([text], TAXONOMY)
