@@ -62,6 +62,7 @@ def test_without_a_labeler_the_surface_features_remain(reward_models, tmp_path):
     assert not (tmp_path / "labels.sqlite").exists()
 
 
+@pytest.mark.slow
 def test_models_are_examined_and_their_jitter_is_the_tie_band(reward_models, tmp_path):
     settings = AuditSettings(limit=24, labeler="none", doctor=True, **reward_models)
     report = run_audit(str(demo_path()), tmp_path, settings)
@@ -77,6 +78,7 @@ def test_models_are_examined_and_their_jitter_is_the_tie_band(reward_models, tmp
     assert check_report(tmp_path) == []
 
 
+@pytest.mark.slow
 def test_a_tie_band_makes_ties_everywhere(reward_models, tmp_path):
     settings = AuditSettings(limit=24, labeler="none", tie_band=1e6, **reward_models)
     report = run_audit(str(demo_path()), tmp_path, settings)

@@ -134,6 +134,7 @@ def test_a_report_alone_is_enough_and_says_that_pairs_may_be_shared(audits):
     assert {each["test"] for each in result["differences"]} == {"independent estimates"}
 
 
+@pytest.mark.slow
 def test_what_was_published_is_read_from_the_hub_and_compared_pair_by_pair(hub, hub_client, audits, tmp_path):
     for name, more in (("one", "--with-texts"), ("two", "--with-texts"), ("same", "--ids-only")):
         publish = ["-m", "seal_datasets.cli", "publish", "dataset", audits[name], "--repo", f"seal/{name}", more]

@@ -57,6 +57,7 @@ def test_every_text_is_labelled_or_has_a_reason_and_none_is_paid_twice(faults, t
         assert not paid_more_than_once(proxy)
 
 
+@pytest.mark.slow
 @pytest.mark.real_lm
 def test_the_real_server_behind_faults_gives_what_it_gives_without_them(embedded_lm):
     texts = [Text("\n\nHuman: Name a number.", f" My number is {number}.") for number in range(24)]
@@ -87,6 +88,7 @@ with ResponseStore(sys.argv[2]) as store:
 """
 
 
+@pytest.mark.slow
 def test_killed_twenty_times_amid_faults_the_end_is_that_of_an_undisturbed_run(tmp_path):
     kills, concurrency = 20, 4
     rng = random.Random(1)
