@@ -89,7 +89,7 @@ class BatchAsker(Asker):
                     if not self._open:
                         break
             except openai.OpenAIError as error:
-                said = self.client.without_key(str(error))
+                said = self.client.said(str(error))
                 raise LabelerError(f"the Batch API at {self.client.url} refused to work: {said}") from None
         self._judge(everything)
 
@@ -198,7 +198,7 @@ class BatchAsker(Asker):
             return
         errors = (batch.errors.data if batch.errors else None) or []
         found = "; ".join(str(each.message) for each in errors[:3]) or "no reason was given"
-        raise LabelerError(f"the Batch API at {self.client.url} did not take a file: {self.client.without_key(found)}")
+        raise LabelerError(f"the Batch API at {self.client.url} did not take a file: {self.client.said(found)}")
 
     def _collect(self, api: openai.OpenAI, batch: Batch) -> None:
         for file_id in (batch.output_file_id, batch.error_file_id):
@@ -221,7 +221,7 @@ class BatchAsker(Asker):
                 subject, number = bytes.fromhex(result["custom_id"][:32]), int(result["custom_id"][33:])
                 response = result.get("response") or {}
                 status, body = int(response.get("status_code") or 0), response.get("body")
-            except (ValueError, LookupError, TypeError, AttributeError):
+            except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
                 continue  # a line cut short: its request is sent again
             if status == 200:
                 self._keep(subject, number, body)
@@ -240,7 +240,7 @@ class BatchAsker(Asker):
     def _reject(self, subject: bytes, number: int, body: object) -> None:
         error = body.get("error") if isinstance(body, Mapping) else None
         message = str(error.get("message") if isinstance(error, Mapping) else error)
-        failure = RequestFailed("request_rejected", self.client.without_key(message))
+        failure = RequestFailed("request_rejected", self.client.said(message))
         if not self._lower_form(self.store.questions_of(number).kind, failure):
             self.failed[subject] = failure
         self.store.release([subject])

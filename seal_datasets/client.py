@@ -151,9 +151,10 @@ class ChatClient:
         """The endpoint's other services, blocking; close it after use."""
         return openai.OpenAI(base_url=self._base_url, api_key=self._api_key, timeout=self._timeout, max_retries=5)
 
-    def without_key(self, message: str) -> str:
-        """What an endpoint says, with stars for the key: some repeat what they were sent, and messages end in tables."""
-        return message.replace(self._key, "***") if self._api_key != _NO_KEY else message
+    def said(self, message: str) -> str:
+        """What an endpoint says, fit for tables: in whole characters, and with stars for the key if it repeats that."""
+        whole = _whole_characters(message)
+        return whole.replace(self._key, "***") if self._api_key != _NO_KEY else whole
 
     def for_each(self, items: Iterator[Item], handle: Callable[[Item], Awaitable[None]]) -> None:
         """Handle items, several at once, each handler asking as it needs; blocks until all are handled.
@@ -280,7 +281,7 @@ class ChatClient:
                 answer["top_logprobs"] = [[str(each["token"]), _logprob(each["logprob"])] for each in tokens]
             answer = _without_half_characters(answer)
         except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
-            found = self.without_key(repr(body[:200]))[:90]
+            found = self.said(repr(body[:200]))[:90]
             raise RequestFailed("bad_response", f"not a chat completion: {found}", retry_after=0.0) from error
         served = str(answer["model"])
         if served != self._served_model and not served.startswith(self.model):
@@ -305,7 +306,7 @@ class ChatClient:
 
     def _message(self, error: openai.APIError) -> str:
         cause = f" ({error.__cause__})" if error.__cause__ else ""
-        return self.without_key(_whole_characters(f"{error.message}{cause}"))[:300]
+        return self.said(f"{error.message}{cause}")[:300]
 
     def _gone(self, failure: RequestFailed) -> LabelerError:
         if failure.reason in ("connection_lost", "timed_out"):

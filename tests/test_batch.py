@@ -206,6 +206,12 @@ def test_an_endpoint_without_batches_is_named():
         labeler(endpoint, ResponseStore(":memory:")).label(TEXTS, TAXONOMY)
 
 
+def test_what_a_rejected_line_says_is_fit_for_a_table(store):
+    with BatchApi(lambda _: (400, "half an emoji \ud83d, and your key sk-12345")) as api:
+        (labels,) = labeler(api, store, api_key="sk-12345").label(TEXTS[:1], TAXONOMY)
+    assert {each.detail for each in labels.failures} == {"half an emoji \ufffd, and your key ***"}
+
+
 def test_rewrites_go_through_batches_too(store):
     with BatchApi(lambda request: (200, '{"rewrite": "Lay the egg into water that boils for a while."}')) as api:
         rewriter = Rewriter("m", base_url=api.url, store=store, batch=True)

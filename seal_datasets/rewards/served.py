@@ -270,8 +270,8 @@ class _ScoreClient(ChatClient):
         """Read an answer as it came; one by another model is asked for again."""
         try:
             answer = json.loads(body)
-        except ValueError as error:
-            found = self.without_key(repr(body[:200]))[:90]
+        except (ValueError, RecursionError) as error:
+            found = self.said(repr(body[:200]))[:90]
             raise RequestFailed("bad_response", f"not JSON: {found}", retry_after=0.0) from error
         served = answer.get("model", self.model) if isinstance(answer, dict) else self.model
         if served != self.model:
