@@ -192,11 +192,21 @@ def test_killed_at_any_request_the_next_run_finishes(hub, seal, request_, tmp_pa
 
 @pytest.mark.parametrize("request_", [REQUESTS[2], REQUESTS[5], REQUESTS[6]], ids=lambda request: request[1])
 @pytest.mark.parametrize("how", ["cut", "lost"])
-def test_a_connection_that_breaks_is_told_and_the_next_run_finishes(hub, seal, request_, how):
+def test_a_connection_that_breaks_once_is_made_good(hub, seal, request_, how):
     hub.fault(*request_, how=how)
+    published = seal()
+    assert published.returncode == 0, published.stderr
+    assert not hub.repos["space", "seal/reward_shift"].private
+    assert len(hub.repos["space", "seal/reward_shift"].commits) == 2
+
+
+@pytest.mark.parametrize("request_", [REQUESTS[2], REQUESTS[5], REQUESTS[6]], ids=lambda request: request[1])
+def test_a_connection_that_goes_on_breaking_is_told_and_the_next_run_finishes(hub, seal, request_):
+    hub.fault(*request_, times=20)
     failed = seal()
     assert failed.returncode == 2
     assert "cannot be reached, or broke off" in failed.stderr
+    hub.heal()
     finished = seal()
     assert finished.returncode == 0, finished.stderr
     assert not hub.repos["space", "seal/reward_shift"].private

@@ -44,8 +44,8 @@ _STATUSES = {
 }
 
 
-class _Conflict(HubError):
-    """The repository is no longer as it was looked at."""
+class _LookAgainError(HubError):
+    """The repository is no longer as it was looked at, or may not be."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -275,12 +275,13 @@ def kept_hash(present: RepoFile) -> tuple[HashKind, str]:
     return ("git", present.blob_id) if present.lfs is None else ("sha256", present.lfs.sha256)
 
 
-def ask(doing: str, question: Callable[[], Answer]) -> Answer:
-    """Ask the Hub, again where it is busy or fails, and say in plain words, without any token, what went wrong.
+def ask(doing: str, question: Callable[[], Answer], *, repeats: bool = True) -> Answer:
+    """Ask the Hub, again where it is busy, fails or breaks off, and say in plain words, without any token, what went wrong.
 
     Args:
         doing (`str`): What is tried, as in "cannot {doing}".
         question (`Callable`): Asks.
+        repeats (`bool`, defaults to `True`): Whether it does no harm twice, where an answer was lost on its way.
 
     Returns:
         What it answered.
@@ -296,13 +297,17 @@ def ask(doing: str, question: Callable[[], Answer]) -> Answer:
             if wait is not None and (status == 429 or status >= 500):
                 time.sleep(min(max(wait, _asked_to_wait(error)), _LONGEST_WAIT_SECONDS))
                 continue
-            kind = _Conflict if status in (409, 412) else HubError
+            kind = _LookAgainError if status in (409, 412) else HubError
             raise kind(f"cannot {doing}: the Hub was asked, and {_why(status, error)}") from None
         except OfflineModeIsEnabled:
             raise HubError(f"cannot {doing}: HF_HUB_OFFLINE is set; unset it to publish") from None
         except (httpx2.HTTPError, OSError) as error:
+            broke_off = isinstance(error, httpx2.TransportError)
+            if broke_off and repeats and wait is not None:
+                time.sleep(wait)
+                continue
             detail = _harmless(f"{type(error).__name__}: {error}")
-            raise HubError(
+            raise (_LookAgainError if broke_off else HubError)(
                 f"cannot {doing}: the Hub at {HfApi().endpoint} cannot be reached, or broke off ({detail}); "
                 "run the same command again when it can be"
             ) from None
@@ -316,8 +321,8 @@ def _commit(api: HfApi, publication: Publication, change: Change, tell: Callable
     for wait in _WAITS_SECONDS:
         try:
             return _make(api, publication.message, change)
-        except _Conflict:
-            tell("  was changed by somebody else meanwhile; it is looked at again")
+        except _LookAgainError:
+            tell("  was changed meanwhile, or the connection broke off; it is looked at again")
             time.sleep(wait)
             change = publication.plan(look_at(api, publication.repo_id, publication.repo_type))
     return _make(api, publication.message, change)
@@ -340,6 +345,7 @@ def _make(api: HfApi, message: str, change: Change) -> None:
             lambda: api.create_commit(
                 repo.id, operations, commit_message=message, repo_type=repo.type, parent_commit=repo.head
             ),
+            repeats=False,
         )
     if is_private != change.private:
         ask(doing, lambda: api.update_repo_settings(repo.id, private=change.private, repo_type=repo.type))
