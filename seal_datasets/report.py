@@ -424,7 +424,7 @@ def _regime_section(report: Mapping[str, Any]) -> Iterator[str]:
         f"By the targets {', '.join(agreement['targets'])} in this order, the labeler prefers the chosen response in "
         f"{preference['chosen']:,} pairs and the rejected one in {preference['rejected']:,}, and is indifferent in "
         f"{preference['indifferent']:,}; agreement is taken over the first two. "
-        f"{agreement['n_pairs_with_missing_labels']:,} pairs lack a target label."
+        f"Pairs that lack a target label: {agreement['n_pairs_with_missing_labels']:,}."
     )
 
 
