@@ -17,10 +17,10 @@ from seal_datasets.doctor import examine
 from seal_datasets.errors import import_extra
 from seal_datasets.featurize import add_surface_features
 from seal_datasets.finish import finish_audit, with_columns
-from seal_datasets.keys import key_for
+from seal_datasets.keys import check_keys
 from seal_datasets.lm import asked_features, label_pairs, rewrite_pairs
 from seal_datasets.load import load_pairs
-from seal_datasets.rewards import ScoreStore, find_scorer, keys_of, open_scorer
+from seal_datasets.rewards import ScoreStore, addresses_of, find_scorer, open_scorer
 from seal_datasets.score import add_rewards
 from seal_datasets.settings import AuditSettings
 from seal_datasets.surface import SURFACE_FEATURES
@@ -63,12 +63,12 @@ def run_audit(
     out = Path(out)
     import_extra("matplotlib", extra="report", purpose="draw the report's figures")
     taxonomy = asked_features(settings)
-    # Before anything that takes long: whether there is a key for each service, and the models that were given.
-    key_for(settings.labeler, api_key, settings.addresses)
+    # Before anything that takes long: whether each service has a key of its own, and the models that were given.
     given = [each for each in (settings.pre, settings.post) if each is not None]
-    scorer_keys = keys_of(given, scorer_api_key)
+    check_keys(settings.addresses, api_key)
+    check_keys(addresses_of(given), scorer_api_key)
     for each in given:
-        find_scorer(each, over_length=settings.over_length, api_key=scorer_keys[each])
+        find_scorer(each, over_length=settings.over_length, api_key=scorer_api_key)
     out.mkdir(parents=True, exist_ok=True)
 
     _say("1/5 Loading pairs")
@@ -84,11 +84,11 @@ def run_audit(
 
     _say("3/5 Reward models")
     pairs, training, paths = _models(pairs, settings, out)
-    examined = _examine(pairs, paths, out, scorer_keys) if settings.doctor else None
+    examined = _examine(pairs, paths, out, scorer_api_key) if settings.doctor else None
     jitter = max(each["tie_band"] for each in examined.values()) if examined else 0.0
     _say("4/5 Scoring")
     models = {
-        name: open_scorer(str(path), over_length=settings.over_length, api_key=scorer_keys.get(str(path)))
+        name: open_scorer(str(path), over_length=settings.over_length, api_key=scorer_api_key)
         for name, path in paths.items()
     }
     with ScoreStore(out / "rewards") as scores:
@@ -116,14 +116,12 @@ def run_audit(
     return finish_audit(pairs, diagnosis, taxonomy, features, out, run)
 
 
-def _examine(
-    pairs: Dataset, paths: Mapping[str, str | Path], out: Path, keys: Mapping[str, str | None]
-) -> dict[str, Any]:
+def _examine(pairs: Dataset, paths: Mapping[str, str | Path], out: Path, api_key: str | None) -> dict[str, Any]:
     """A short examination of each model on some of the pairs, written beside the report."""
     found = {}
     for name, path in paths.items():
         _say(f"    Examining the {name} model")
-        examination = examine(path, pairs, short=True, api_key=keys.get(str(path)))
+        examination = examine(path, pairs, short=True, api_key=api_key)
         if examination.failed:
             _say(f"    failed: {', '.join(examination.failed)}; see {out / _DOCTOR_FILE}")
         found[name] = examination.to_dict()

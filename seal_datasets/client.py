@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import random
 import re
 import threading
@@ -21,6 +22,7 @@ from urllib.parse import urlsplit
 import openai
 
 from seal_datasets.errors import LabelerError
+from seal_datasets.keys import key_for
 
 Item = TypeVar("Item")
 
@@ -30,6 +32,7 @@ _LONGEST_BACKOFF_SECONDS = 30.0
 _MOST_UNANSWERED = 3
 _ROUNDING = 1e-3
 _NO_KEY = "none"
+_OPENAI = "https://api.openai.com/v1"
 _RETRIED_STATUS = (408, 409, 425, 429)
 
 
@@ -100,7 +103,8 @@ class ChatClient:
     Args:
         model (`str`): Name the endpoint knows the model by.
         base_url (`str`, *optional*): Endpoint, e.g. `http://localhost:8000/v1`; OpenAI's own when omitted.
-        api_key (`str`, *optional*): Key for the endpoint. It is passed to the `openai` client and kept nowhere else.
+        api_key (`str`, *optional*): Key for the endpoint, or one for each of several, of which it is sent its own (see
+            `key_for`). It is passed to the `openai` client and kept nowhere else.
         concurrency (`int`, defaults to 16): Most requests under way at once.
         timeout (`float`, defaults to 300.0): Seconds one request may take.
         served_model (`str`, *optional*): Name the endpoint gives in its answers, where that is neither the model's name nor
@@ -138,7 +142,9 @@ class ChatClient:
                 "give the plain URL, and the key apart from it"
             )
         # A key meant for one service must not travel to another: an explicit URL never gets OPENAI_API_KEY.
-        self._base_url, self._api_key = base_url, api_key or (_NO_KEY if base_url else None)
+        self._base_url = base_url
+        own_key = key_for(base_url or os.environ.get("OPENAI_BASE_URL") or _OPENAI, api_key)
+        self._api_key = own_key or (_NO_KEY if base_url else None)
         try:
             known = openai.OpenAI(base_url=self._base_url, api_key=self._api_key)
         except openai.OpenAIError as error:
@@ -281,8 +287,8 @@ class ChatClient:
                 answer["top_logprobs"] = [[str(each["token"]), _logprob(each["logprob"])] for each in tokens]
             answer = _without_half_characters(answer)
         except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
-            found = self.said(repr(body[:200]))[:90]
-            raise RequestFailed("bad_response", f"not a chat completion: {found}", retry_after=0.0) from error
+            found = f"not a chat completion: {self.beginning(body)}"
+            raise RequestFailed("bad_response", found, retry_after=0.0) from error
         served = str(answer["model"])
         if served != self._served_model and not served.startswith(self.model):
             raise RequestFailed(
@@ -303,6 +309,10 @@ class ChatClient:
         self._throttle.overloaded(wait)
         reason = "rate_limited" if status == 429 else "server_error"
         return RequestFailed(reason, f"{status}: {self._message(error)}", retry_after=wait)
+
+    def beginning(self, body: bytes) -> str:
+        """How an answer begins that is none, to be shown."""
+        return self.said(repr(body[:200]))[:90]
 
     def _message(self, error: openai.APIError) -> str:
         cause = f" ({error.__cause__})" if error.__cause__ else ""

@@ -20,7 +20,7 @@ from seal_datasets.cost import Budget, Usage, load_prices
 from seal_datasets.errors import ModelError
 from seal_datasets.featurize import add_features, feature_columns, plan_features
 from seal_datasets.gold import add_gold
-from seal_datasets.keys import key_for
+from seal_datasets.keys import check_keys
 from seal_datasets.labeler import PROMPT_VERSION, Labeler
 from seal_datasets.local_lm import MODEL_NAME, EmbeddedLM, embedded_weights
 from seal_datasets.rewards import Scorer, ScoreStore
@@ -117,8 +117,7 @@ def label_pairs(
     sample = _sample(pairs[schema.PAIR_ID][:], settings.label_limit, settings.seed)
     with ResponseStore(store_path) as store, open_endpoint(settings.labeler, settings.labeler_model) as endpoint:
         found = len(store)
-        key = key_for(settings.labeler, api_key, settings.addresses)
-        labeler = _labeler(settings, store, endpoint, key)
+        labeler = _labeler(settings, store, endpoint, api_key)
         pairs = add_features(pairs, labeler, taxonomy, pair_ids=sample)
         spent = _spent(store, settings)
     _say(
@@ -160,8 +159,7 @@ def plan_labels(
         return "no labeler, nothing to ask"
     sample = _sample(pairs[schema.PAIR_ID][:], settings.label_limit, settings.seed)
     with ResponseStore(store_path if store_path.exists() else ":memory:") as store:
-        key = key_for(settings.labeler, api_key, settings.addresses)
-        labeler = _labeler(settings, store, _unopened(settings.labeler, settings.labeler_model), key)
+        labeler = _labeler(settings, store, _unopened(settings.labeler, settings.labeler_model), api_key)
         plan = plan_features(pairs, labeler, taxonomy, pair_ids=sample)
     return f"{plan} (prices of {load_prices(settings.prices).as_of})"
 
@@ -179,8 +177,7 @@ def plan_of_rewrites(pairs: Dataset, settings: AuditSettings, store_path: Path, 
     strata = wanted.stratify_by if wanted.stratify_by not in labels else None  # labels to come: about as many pairs
     sample = sample_pairs(_labelled(pairs), wanted.share, seed=settings.seed, stratify_by=strata)
     with ResponseStore(store_path if store_path.exists() else ":memory:") as store:
-        server, model = _rewriting_server(settings)
-        rewriter = _rewriter(settings, store, _unopened(server, model), key_for(server, api_key, settings.addresses))
+        rewriter = _rewriter(settings, store, _unopened(*_rewriting_server(settings)), api_key)
         plan = plan_rewrites(pairs, rewriter, wanted.presets, wanted.axes, sample)
     return f"{plan} (prices of {load_prices(settings.prices).as_of})"
 
@@ -199,6 +196,7 @@ def _rewriting_server(settings: AuditSettings) -> tuple[str, str | None]:
 
 
 def _rewriter(settings: AuditSettings, store: ResponseStore, endpoint: Endpoint, api_key: str | None) -> Rewriter:
+    check_keys(settings.addresses, api_key)
     wanted = settings.rewrites or RewriteSettings()
     return Rewriter(
         endpoint.model,
@@ -307,17 +305,19 @@ def _labelers(
     api_key: str | None,
 ) -> dict[str, Labeler]:
     """The labelers of a panel, by short name; together they keep to one budget."""
+    check_keys(panel.addresses, api_key)
     asked: dict[str, Labeler] = {}
     budget: Budget | None = None
     for model, server, soft in panel.members:
-        key = key_for(server, api_key, panel.addresses)
         endpoint = opened(server, model)
         for seed in range(panel.repeat):
             own = _budget(settings, store, endpoint.model)
             budget = own if budget is None else budget.beside(own.price)
             wanted = replace(settings, probabilities=soft)
             short = f"{endpoint.model}{' (P)' if soft else ''}{f' #{seed}' if panel.repeat > 1 else ''}"
-            labeler = _labeler(wanted, store, endpoint, key, temperature=panel.temperature, seed=seed, budget=budget)
+            labeler = _labeler(
+                wanted, store, endpoint, api_key, temperature=panel.temperature, seed=seed, budget=budget
+            )
             asked[short] = labeler
     return asked
 
@@ -350,10 +350,8 @@ def rewrite_pairs(
     wanted = settings.rewrites or RewriteSettings()
     similarity = _similarity(wanted.similarity_model)
     sample = sample_pairs(_labelled(pairs), wanted.share, seed=settings.seed, stratify_by=wanted.stratify_by)
-    server, model = _rewriting_server(settings)
-    key = key_for(server, api_key, settings.addresses)
-    with ResponseStore(store_path) as store, open_endpoint(server, model) as endpoint:
-        rewriter = _rewriter(settings, store, endpoint, key)
+    with ResponseStore(store_path) as store, open_endpoint(*_rewriting_server(settings)) as endpoint:
+        rewriter = _rewriter(settings, store, endpoint, api_key)
         options: dict[str, Any] = {
             "similarity": similarity,
             "min_similarity": wanted.min_similarity,
@@ -445,6 +443,7 @@ def _labeler(
     seed: int = 0,
     budget: Budget | None = None,
 ) -> Labeler:
+    check_keys(settings.addresses, api_key)
     return Labeler(
         endpoint.model,
         base_url=endpoint.url,

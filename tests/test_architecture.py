@@ -14,7 +14,7 @@ ROOT = Path(seal_datasets.__file__).parent
 # Left to right; a room imports only from rooms before it. Rooms on one line do not import each other.
 ORDER = [
     {"version", "errors", "py"},
-    {"cost"},
+    {"cost", "keys"},
     {
         "schema",
         "dialogue",
@@ -28,7 +28,6 @@ ORDER = [
         "local_lm",
         "cards",
         "modules",
-        "keys",
     },
     {"asking", "similarity"},
     {"batch"},

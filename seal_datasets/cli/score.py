@@ -62,8 +62,9 @@ def add(verbs: Verbs) -> None:
 def _run(options: argparse.Namespace) -> int:
     from datasets import IterableDataset
 
+    from seal_datasets.keys import check_keys
     from seal_datasets.load import load_pairs
-    from seal_datasets.rewards import ScoreStore, keys_of, open_scorer
+    from seal_datasets.rewards import ScoreStore, addresses_of, open_scorer
     from seal_datasets.rewards.processes import processes
     from seal_datasets.score import add_rewards, reward_columns, write_rewards
 
@@ -73,7 +74,8 @@ def _run(options: argparse.Namespace) -> int:
     named, revisions = _assignments(options.model, "MODEL"), _assignments(options.revision, "REVISION")
     for name in named:
         reward_columns(name)  # before anything takes long
-    keys = keys_of(named.values(), os.environ.get("SEAL_SCORER_API_KEY"))
+    key = os.environ.get("SEAL_SCORER_API_KEY")
+    check_keys(addresses_of(named.values()), key)
     state = processes()
     with state.main_process_first():
         pairs, diagnosis = load_pairs(options.data, split=options.split, limit=options.limit, streaming=options.stream)
@@ -91,7 +93,7 @@ def _run(options: argparse.Namespace) -> int:
             backend=options.backend,
             allow_pickle=options.allow_pickle,
             allow_remote_code=options.allow_remote_code,
-            api_key=keys[text],
+            api_key=key,
         )
         for name, text in named.items()
     }

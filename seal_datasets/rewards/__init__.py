@@ -5,7 +5,7 @@ from seal_datasets.rewards.encoding import Encoded, Encoder, OverLength, Status
 from seal_datasets.rewards.exchange import Exchange, exchange
 from seal_datasets.rewards.implicit import ImplicitReward
 from seal_datasets.rewards.loading import find_model
-from seal_datasets.rewards.open import find_scorer, keys_of, open_scorer
+from seal_datasets.rewards.open import addresses_of, find_scorer, open_scorer
 from seal_datasets.rewards.score_store import ScoreStore
 from seal_datasets.rewards.scorer import Scored, Scorer, outcomes
 from seal_datasets.rewards.served import ServedReward
@@ -22,10 +22,10 @@ __all__ = [
     "Scorer",
     "ServedReward",
     "Status",
+    "addresses_of",
     "exchange",
     "find_model",
     "find_scorer",
-    "keys_of",
     "open_scorer",
     "outcomes",
 ]

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 from seal_datasets.errors import DataError
-from seal_datasets.keys import key_for
 from seal_datasets.rewards.classifier import Backend, RewardModel
 from seal_datasets.rewards.encoding import OverLength
 from seal_datasets.rewards.implicit import ImplicitReward, Normalise
@@ -118,37 +117,25 @@ def find_scorer(text: str, *, over_length: OverLength = "error", api_key: str | 
         find_model(name)
 
 
-def address_of(text: str) -> str | None:
-    """The URL in a text that declares a served model; `None` for models of other kinds.
+def addresses_of(texts: Iterable[str]) -> list[str]:
+    """The URLs of those models that are behind a server.
+
+    Args:
+        texts (`Iterable[str]`): As for `open_scorer`.
+
+    Returns:
+        `list[str]`: One for each served model.
 
     Example:
 
     ```python
-    >>> address_of("served:http://localhost:8000#my/rm"), address_of("my/rm")
-    ('http://localhost:8000', None)
+    >>> addresses_of(["served:http://localhost:8000#my/rm", "my/rm"])
+    ['http://localhost:8000']
 
     ```
     """
-    kind, rest = _kind(text)
-    return _server(text, kind, rest)[0] if kind in _SERVER else None
-
-
-def keys_of(texts: Iterable[str], keys: str | None) -> dict[str, str | None]:
-    """The key of each of several models, by the text that declares it.
-
-    Args:
-        texts (`Iterable[str]`): As for `open_scorer`.
-        keys (`str`, *optional*): As for `key_for`.
-
-    Returns:
-        `dict[str, str | None]`: A key for each model behind a server that has one; `None` for all others.
-
-    Raises:
-        DataError: One key is given for servers of several services.
-    """
-    addresses = {text: address_of(text) for text in texts}
-    served = [each for each in addresses.values() if each]
-    return {text: key_for(address, keys, served) if address else None for text, address in addresses.items()}
+    kinds = ((text, *_kind(text)) for text in texts)
+    return [_server(text, kind, rest)[0] for text, kind, rest in kinds if kind in _SERVER]
 
 
 def kind_of(text: str) -> str:

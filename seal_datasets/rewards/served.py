@@ -271,8 +271,7 @@ class _ScoreClient(ChatClient):
         try:
             answer = json.loads(body)
         except (ValueError, RecursionError) as error:
-            found = self.said(repr(body[:200]))[:90]
-            raise RequestFailed("bad_response", f"not JSON: {found}", retry_after=0.0) from error
+            raise RequestFailed("bad_response", f"not JSON: {self.beginning(body)}", retry_after=0.0) from error
         served = answer.get("model", self.model) if isinstance(answer, dict) else self.model
         if served != self.model:
             raise RequestFailed("wrong_model", f"{self.model!r} was asked and {served!r} answered", retry_after=0.0)

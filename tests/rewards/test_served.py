@@ -140,6 +140,17 @@ def test_the_key_is_in_no_error(reward_models):
         assert "sk-wrong" not in shown.replace('api_key="sk-wrong"', "")
 
 
+def test_of_several_keys_a_server_is_sent_its_own(reward_models):
+    path = reward_models["post"]
+    with ScoreServer(path) as server:  # it refuses the key sk-wrong
+        served = open_scorer(
+            f"served:{server.url}#{path}", api_key=f"https://other.example=sk-wrong {server.url}={KEY}"
+        )
+        assert served.score(EXCHANGES[:1])[0].status == "ok"
+        with pytest.raises(ModelError, match="is not known"):
+            open_scorer(f"served:{server.url}#{path}", api_key=f"https://other.example={KEY} {server.url}=sk-wrong")
+
+
 def test_no_number_no_reward(reward_models):
     path = reward_models["post"]
     with ScoreServer(path) as server:
