@@ -42,7 +42,7 @@ from seal_datasets.data.texts import Exchange, exchange
 from seal_datasets.rewards.batching import padding_waste, token_batches
 from seal_datasets.rewards.classifier import RewardModel
 from seal_datasets.rewards.encoding import Encoded
-from seal_datasets.rewards.packing import plant
+from seal_datasets.rewards.packing import build_trees
 
 REAL_PAIRS = Path(__file__).parents[2] / "shared" / "data" / "hh-rlhf" / "harmless-base-test-1500.jsonl.gz"
 TEMPLATE = "{{ bos_token }}{% for m in messages %}[{{ m.role }}] {{ m.content }}{% endfor %}"
@@ -199,7 +199,7 @@ def _ours(kind: str, folder: str, texts: list[Exchange], distinct: list[Encoded]
     yield way("ours, padded: batches by length", padded, waste, _flops(padded.model, lengths))
     if kind == "causal":
         ids, packed = [each.inputs["input_ids"] for each in distinct], load()
-        saved = [tree.n_shared for tree in plant(ids, packed.tokens_per_batch) for _ in tree.texts[1:]]
+        saved = [tree.n_shared for tree in build_trees(ids, packed.tokens_per_batch) for _ in tree.texts[1:]]
         flops = _flops(padded.model, lengths) - _flops(padded.model, saved)
         yield way("ours, packed: prompts once", packed, 0.0, flops)
     elif padded.device.type == "cpu" and importlib.util.find_spec("openvino"):

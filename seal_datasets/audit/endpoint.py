@@ -91,7 +91,7 @@ def draw_sample(pair_ids: Sequence[str], size: int | None, seed: int) -> frozens
     return frozenset(pair_ids[index] for index in drawn)
 
 
-def say(message: str) -> None:
+def print_progress(message: str) -> None:
     """Write a line of progress to stderr."""
     sys.stderr.write(f"{message}\n")
     sys.stderr.flush()

@@ -15,7 +15,7 @@ from datasets import Dataset, Features, Value
 
 from seal_datasets import schema
 from seal_datasets.data.diagnosis import Diagnosis
-from seal_datasets.data.transform import put_beside
+from seal_datasets.data.transform import add_columns
 from seal_datasets.labels.taxonomy import Feature, Taxonomy
 from seal_datasets.report.analyze import derived_columns
 from seal_datasets.report.files import PAIRS_FILE, RUN_FILE
@@ -67,7 +67,7 @@ def with_columns(pairs: Dataset, columns: Mapping[str, Sequence[object]]) -> Dat
     """Pairs with columns of words and numbers that follow from them; those of an earlier run are replaced."""
     words = {schema.REGIME, schema.LABELER_PREFERENCE, schema.PARTITION}
     types = Features({name: Value("string" if name in words else "float64") for name in columns})
-    return put_beside(pairs, columns, types)
+    return add_columns(pairs, columns, types)
 
 
 def _statuses(pairs: Dataset, model: str) -> dict[str, int]:

@@ -14,7 +14,7 @@ from seal_datasets.audit.endpoint import (
     format_dollars,
     open_budget,
     open_endpoint,
-    say,
+    print_progress,
     sum_spent,
     unopened_endpoint,
 )
@@ -52,7 +52,7 @@ def asked_features(settings: AuditSettings) -> Taxonomy:
 def label_pairs(
     pairs: Dataset, taxonomy: Taxonomy, settings: AuditSettings, store_path: Path, *, api_key: str | None = None
 ) -> tuple[Dataset, dict[str, object] | None]:
-    """Label pairs as the settings say, starting and stopping the embedded model where it is the labeler.
+    """Label pairs as the settings print_progress, starting and stopping the embedded model where it is the labeler.
 
     Args:
         pairs (`Dataset`): Canonical pairs.
@@ -77,11 +77,11 @@ def label_pairs(
         labeler = make_labeler(settings, store, endpoint, api_key)
         pairs = add_features(pairs, labeler, taxonomy, pair_ids=sample)
         spent = sum_spent(store, settings)
-    say(
+    print_progress(
         f"    {labeler.n_requests:,} requests; the store held {found:,} responses before; "
         f"labels missing: {count_missing(pairs)}"
     )
-    say(
+    print_progress(
         f"    {labeler.budget.usage}, {format_dollars(labeler.budget.spent)}; with all the store holds: {spent['responses']}"
     )
     return pairs, {
@@ -104,7 +104,7 @@ def count_missing(pairs: Dataset, prefix: str = "") -> str:
     return ", ".join(f"{reason} {count:,}" for reason, count in failures.most_common()) or "none"
 
 
-def plan_labels(
+def describe_label_plan(
     pairs: Dataset, taxonomy: Taxonomy, settings: AuditSettings, store_path: Path, *, api_key: str | None = None
 ) -> str:
     """Say what `label_pairs` would ask and cost, asking nothing; the arguments are the same.

@@ -16,7 +16,7 @@ from seal_datasets.audit.endpoint import (
     format_dollars,
     open_budget,
     open_endpoint,
-    say,
+    print_progress,
     unopened_endpoint,
 )
 from seal_datasets.audit.label_step import count_missing, make_labeler
@@ -68,14 +68,14 @@ def run_labelers(
         asked = _labelers(panel, settings, store, opened, api_key)
         compared = compare_labelers(pairs, asked, taxonomy, pair_ids=ids)
     for name, each in asked.items():
-        say(
+        print_progress(
             f"    {name}: {each.budget.usage}, {format_dollars(each.budget.spent)}; labels missing: "
             f"{count_missing(compared.table, f'{name}_')}"
         )
     return compared
 
 
-def plan_labelers(
+def describe_labelers_plan(
     pairs: Dataset,
     panel: LabelerPanel,
     taxonomy: Taxonomy,

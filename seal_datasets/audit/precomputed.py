@@ -10,7 +10,7 @@ from datasets import Dataset
 from seal_datasets import schema
 from seal_datasets.audit.finish import finish_audit
 from seal_datasets.data.load import load_pairs
-from seal_datasets.data.transform import put_beside
+from seal_datasets.data.transform import add_columns
 from seal_datasets.errors import DataError, import_extra
 from seal_datasets.labels.featurize import add_surface_features, feature_columns
 from seal_datasets.labels.gold import add_gold, parse_label
@@ -91,4 +91,4 @@ def _own_features(pairs: Dataset, taxonomy: Taxonomy) -> tuple[Dataset, list[Fea
         for side in schema.SIDES:
             name = schema.feature_column(feature.name, side)
             columns[name] = [parse_label(value, feature, name, row) for row, value in enumerate(pairs[name])]
-    return (put_beside(pairs, columns, feature_columns(found)) if found else pairs), found
+    return (add_columns(pairs, columns, feature_columns(found)) if found else pairs), found

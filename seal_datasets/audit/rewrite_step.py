@@ -18,7 +18,7 @@ from seal_datasets.audit.endpoint import (
     format_dollars,
     open_budget,
     open_endpoint,
-    say,
+    print_progress,
     unopened_endpoint,
 )
 from seal_datasets.audit.label_step import asked_features, label_pairs
@@ -40,7 +40,9 @@ from seal_datasets.rewrites.sample import sample_pairs
 from seal_datasets.rewrites.similarity import DEFAULT_MODEL, EMBEDDED_MODEL, SimilarityModel
 
 
-def plan_of_rewrites(pairs: Dataset, settings: AuditSettings, store_path: Path, *, api_key: str | None = None) -> str:
+def describe_rewrite_plan(
+    pairs: Dataset, settings: AuditSettings, store_path: Path, *, api_key: str | None = None
+) -> str:
     """Say what `rewrite_pairs` would ask the rewriter and cost, asking nothing; the arguments are the same.
 
     Returns:
@@ -96,7 +98,7 @@ def rewrite_pairs(
     models: Mapping[str, Scorer] | None = None,
     api_key: str | None = None,
 ) -> tuple[Dataset, dict[str, object]]:
-    """Rewrite a share of the pairs as the settings say, and label and score the rewrites like the originals.
+    """Rewrite a share of the pairs as the settings print_progress, and label and score the rewrites like the originals.
 
     Args:
         pairs (`Dataset`): Canonical pairs, with the features of the axes.
@@ -126,9 +128,9 @@ def rewrite_pairs(
             pairs = add_rewrites(pairs, rewriter, preset, **options)
         for axis in wanted.axes:
             pairs = add_round_trips(pairs, rewriter, axis, **options)
-    say(f"    {rewriter.budget.usage}, {format_dollars(rewriter.budget.spent)}")
+    print_progress(f"    {rewriter.budget.usage}, {format_dollars(rewriter.budget.spent)}")
     for name in rewrite_names(wanted):
-        say(f"    rewrites, {name}: {_statuses(pairs, name)}")
+        print_progress(f"    rewrites, {name}: {_statuses(pairs, name)}")
         if taxonomy is not None:
             pairs = on_rewrites(pairs, name, _labels_of_rewrites(taxonomy, settings, store_path, api_key))
         if models:
@@ -155,7 +157,9 @@ def _similarity(name: str | None) -> SimilarityModel:
     try:
         return SimilarityModel()
     except ModelError:
-        say(f"    {DEFAULT_MODEL} cannot be loaded here; rewrites are compared by the embedded all-MiniLM-L6-v2")
+        print_progress(
+            f"    {DEFAULT_MODEL} cannot be loaded here; rewrites are compared by the embedded all-MiniLM-L6-v2"
+        )
         return SimilarityModel(EMBEDDED_MODEL)
 
 

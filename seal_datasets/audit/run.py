@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import Any
 from datasets import Dataset
 
 from seal_datasets import schema
+from seal_datasets.audit.endpoint import print_progress
 from seal_datasets.audit.finish import finish_audit, with_columns
 from seal_datasets.audit.label_step import asked_features, label_pairs
 from seal_datasets.audit.rewrite_step import rewrite_pairs
@@ -73,22 +73,22 @@ def run_audit(
         find_scorer(each, over_length=settings.over_length, api_key=scorer_api_key)
     out.mkdir(parents=True, exist_ok=True)
 
-    _say("1/5 Loading pairs")
+    print_progress("1/5 Loading pairs")
     data = str(demo_path()) if source == "demo" else source
     pairs, diagnosis = load_pairs(data, split=settings.split, limit=settings.limit, seed=settings.seed)
     if source == "demo":
         diagnosis = replace(diagnosis, source=DEMO_NAME)
-    _say(str(diagnosis))
-    _say("2/5 Features")
+    print_progress(str(diagnosis))
+    print_progress("2/5 Features")
     pairs = add_surface_features(pairs)
     pairs, labeler = label_pairs(pairs, taxonomy, settings, out / "labels.sqlite", api_key=api_key)
     features = [*(taxonomy.features if labeler else ()), *SURFACE_FEATURES]
 
-    _say("3/5 Reward models")
+    print_progress("3/5 Reward models")
     pairs, training, paths = _models(pairs, settings, out)
     examined = _examine(pairs, paths, out, scorer_api_key) if settings.doctor else None
     jitter = max(each["tie_band"] for each in examined.values()) if examined else 0.0
-    _say("4/5 Scoring")
+    print_progress("4/5 Scoring")
     models = {
         name: open_scorer(str(path), over_length=settings.over_length, api_key=scorer_api_key)
         for name, path in paths.items()
@@ -97,11 +97,11 @@ def run_audit(
         pairs = add_rewards(pairs, models, store=scores)
     rewrites = None
     if settings.rewrites is not None:
-        _say("    Rewriting")
+        print_progress("    Rewriting")
         asked = taxonomy if labeler else None
         store = out / "labels.sqlite"
         pairs, rewrites = rewrite_pairs(pairs, settings, store, taxonomy=asked, models=models, api_key=api_key)
-    _say("5/5 Estimates and report")
+    print_progress("5/5 Estimates and report")
     run = {
         # A model trained here is named from the report's folder, wherever that folder will be.
         "models": {
@@ -122,10 +122,10 @@ def _examine(pairs: Dataset, paths: Mapping[str, str | Path], out: Path, api_key
     """A short examination of each model on some of the pairs, written beside the report."""
     found = {}
     for name, path in paths.items():
-        _say(f"    Examining the {name} model")
+        print_progress(f"    Examining the {name} model")
         examination = examine(path, pairs, short=True, api_key=api_key)
         if examination.failed:
-            _say(f"    failed: {', '.join(examination.failed)}; see {out / _DOCTOR_FILE}")
+            print_progress(f"    failed: {', '.join(examination.failed)}; see {out / _DOCTOR_FILE}")
         found[name] = examination.to_dict()
         del found[name]["model"]  # recorded with the audit's models, by a name that may move with the folder
     (out / _DOCTOR_FILE).write_text(json.dumps(found, indent=1, allow_nan=False) + "\n", "utf-8")
@@ -146,8 +146,3 @@ def _models(
         "held-out prompts": len(trained.heldout_prompts),
     }
     return with_columns(pairs, {schema.PARTITION: partition}), about, {"pre": trained.pre, "post": trained.post}
-
-
-def _say(message: str) -> None:
-    sys.stderr.write(f"{message}\n")
-    sys.stderr.flush()

@@ -55,7 +55,7 @@ def _run(options: argparse.Namespace) -> int:
     import json
 
     from seal_datasets.audit.label_step import asked_features
-    from seal_datasets.audit.labelers_step import plan_labelers, run_labelers
+    from seal_datasets.audit.labelers_step import describe_labelers_plan, run_labelers
     from seal_datasets.audit.settings import AuditSettings, LabelerPanel
     from seal_datasets.data.load import load_pairs
 
@@ -74,7 +74,7 @@ def _run(options: argparse.Namespace) -> int:
     arguments = (pairs, panel, asked_features(settings), settings, store)
     key = os.environ.get("SEAL_LABELER_API_KEY")
     if options.dry_run:
-        for line in plan_labelers(*arguments, api_key=key):
+        for line in describe_labelers_plan(*arguments, api_key=key):
             sys.stdout.write(f"{line}\n")
         return 0
     compared = run_labelers(*arguments, api_key=key)

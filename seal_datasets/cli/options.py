@@ -228,17 +228,19 @@ def rewrite_settings(options: argparse.Namespace, share: float) -> RewriteSettin
 
 def dry_run(data: str, settings: AuditSettings, store: Path, *, labels: bool = True) -> int:
     """Say what would be asked and cost, and ask nothing."""
-    from seal_datasets.audit.label_step import asked_features, plan_labels
-    from seal_datasets.audit.rewrite_step import plan_of_rewrites
+    from seal_datasets.audit.label_step import asked_features, describe_label_plan
+    from seal_datasets.audit.rewrite_step import describe_rewrite_plan
     from seal_datasets.data.load import load_pairs
 
     pairs, diagnosis = load_pairs(data, split=settings.split, limit=settings.limit, seed=settings.seed)
     sys.stderr.write(f"{diagnosis}\n")
     key = os.environ.get("SEAL_LABELER_API_KEY")
     if labels:
-        sys.stdout.write(f"labels: {plan_labels(pairs, asked_features(settings), settings, store, api_key=key)}\n")
+        sys.stdout.write(
+            f"labels: {describe_label_plan(pairs, asked_features(settings), settings, store, api_key=key)}\n"
+        )
     if settings.rewrites is not None:
-        sys.stdout.write(f"rewrites: {plan_of_rewrites(pairs, settings, store, api_key=key)}\n")
+        sys.stdout.write(f"rewrites: {describe_rewrite_plan(pairs, settings, store, api_key=key)}\n")
     return 0
 
 

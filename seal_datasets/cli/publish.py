@@ -126,6 +126,6 @@ def _taxonomy(options: argparse.Namespace) -> int:
 
 def _run(publish: Callable[..., None], options: argparse.Namespace) -> int:
     """Call a publisher; its parameters have the options' names."""
-    given = {name: getattr(options, name) for name in signature(publish).parameters if name != "tell"}
-    publish(**given, tell=lambda line: sys.stdout.write(f"{line}\n"))
+    given = {name: getattr(options, name) for name in signature(publish).parameters if name != "write_line"}
+    publish(**given, write_line=lambda line: sys.stdout.write(f"{line}\n"))
     return 0

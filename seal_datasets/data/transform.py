@@ -67,7 +67,7 @@ def map_batches(
     if isinstance(pairs, IterableDataset):
         return pairs.map(function, batched=True, batch_size=batch_size, features=features)
     if not len(pairs):  # `map` adds no columns to a table without rows
-        return put_beside(pairs, {name: [] for name in new_columns}, Features(new_columns))
+        return add_columns(pairs, {name: [] for name in new_columns}, Features(new_columns))
     key = json.dumps([pairs._fingerprint, sorted(new_columns), dict(provenance)], sort_keys=True)
     fingerprint = hashlib.blake2b(key.encode(), digest_size=16).hexdigest()
     return pairs.map(
@@ -81,7 +81,7 @@ def map_batches(
     )
 
 
-def put_beside(pairs: Dataset, columns: Mapping[str, Sequence[object]], types: Features) -> Dataset:
+def add_columns(pairs: Dataset, columns: Mapping[str, Sequence[object]], types: Features) -> Dataset:
     """Add whole columns at the right of a table; those of the same names from an earlier run are replaced.
 
     Args:
@@ -97,7 +97,7 @@ def put_beside(pairs: Dataset, columns: Mapping[str, Sequence[object]], types: F
     ```python
     >>> from datasets import Dataset, Features, Value
     >>> pairs = Dataset.from_dict({"chosen": ["yes", "no"], "length": [0, 0]})
-    >>> put_beside(pairs, {"length": [3, 2]}, Features({"length": Value("int64")}))["length"][:]
+    >>> add_columns(pairs, {"length": [3, 2]}, Features({"length": Value("int64")}))["length"][:]
     [3, 2]
 
     ```

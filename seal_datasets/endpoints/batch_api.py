@@ -89,7 +89,7 @@ class BatchAsker(Asker):
                     if not self._open:
                         break
             except openai.OpenAIError as error:
-                said = self.client.said(str(error))
+                said = self.client.redact(str(error))
                 raise LabelerError(f"the Batch API at {self.client.url} refused to work: {said}") from None
         self._judge(everything)
 
@@ -198,7 +198,7 @@ class BatchAsker(Asker):
             return
         errors = (batch.errors.data if batch.errors else None) or []
         found = "; ".join(str(each.message) for each in errors[:3]) or "no reason was given"
-        raise LabelerError(f"the Batch API at {self.client.url} did not take a file: {self.client.said(found)}")
+        raise LabelerError(f"the Batch API at {self.client.url} did not take a file: {self.client.redact(found)}")
 
     def _collect(self, api: openai.OpenAI, batch: Batch) -> None:
         for file_id in (batch.output_file_id, batch.error_file_id):
@@ -240,7 +240,7 @@ class BatchAsker(Asker):
     def _reject(self, subject: bytes, number: int, body: object) -> None:
         error = body.get("error") if isinstance(body, Mapping) else None
         message = str(error.get("message") if isinstance(error, Mapping) else error)
-        failure = RequestFailed("request_rejected", self.client.said(message))
+        failure = RequestFailed("request_rejected", self.client.redact(message))
         if not self._lower_form(self.store.questions_of(number).kind, failure):
             self.failed[subject] = failure
         self.store.release([subject])

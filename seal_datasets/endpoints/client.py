@@ -157,7 +157,7 @@ class ChatClient:
         """The endpoint's other services, blocking; close it after use."""
         return openai.OpenAI(base_url=self._base_url, api_key=self._api_key, timeout=self._timeout, max_retries=5)
 
-    def said(self, message: str) -> str:
+    def redact(self, message: str) -> str:
         """What an endpoint says, fit for tables: in whole characters, and with stars for the key if it repeats that."""
         whole = _whole_characters(message)
         return whole.replace(self._key, "***") if self._api_key != _NO_KEY else whole
@@ -312,11 +312,11 @@ class ChatClient:
 
     def beginning(self, body: bytes) -> str:
         """How an answer begins that is none, to be shown."""
-        return self.said(repr(body[:200]))[:90]
+        return self.redact(repr(body[:200]))[:90]
 
     def _message(self, error: openai.APIError) -> str:
         cause = f" ({error.__cause__})" if error.__cause__ else ""
-        return self.said(f"{error.message}{cause}")[:300]
+        return self.redact(f"{error.message}{cause}")[:300]
 
     def _gone(self, failure: RequestFailed) -> LabelerError:
         if failure.reason in ("connection_lost", "timed_out"):

@@ -180,7 +180,7 @@ def corrected_imprint(
     used = int(paired.sum())
     covariance = influence.T @ influence * used / max(used - 1, 1)
     varies = (within != 0).any(axis=0) | (within_gold != 0).any(axis=0)
-    return _laid_out(
+    return _corrected_result(
         names,
         naive,
         np.where(identified, beta, np.nan),
@@ -286,7 +286,7 @@ def simex_imprint(
     variance = back @ np.array(variances)
     sizes = np.bincount(codes)
     used = int((sizes > 1).sum())
-    return _laid_out(
+    return _corrected_result(
         names,
         naive,
         back @ np.array(points),
@@ -330,7 +330,7 @@ def labelled_texts(
     return y, matrix(features, "features", n, len(names)), codes, names
 
 
-def _laid_out(
+def _corrected_result(
     names: tuple[str, ...],
     naive: Floats,
     coefficients: Floats,

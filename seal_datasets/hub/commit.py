@@ -155,7 +155,9 @@ def open_hub(*, write: bool) -> HfApi:
     return api
 
 
-def publish(api: HfApi, publications: Sequence[Publication], *, dry_run: bool, tell: Callable[[str], object]) -> None:
+def publish(
+    api: HfApi, publications: Sequence[Publication], *, dry_run: bool, write_line: Callable[[str], object]
+) -> None:
     """Say what changes, and make the changes unless it is a dry run.
 
     All repositories are looked at and planned before any is changed, and each gets one commit. What is as it is to be is left
@@ -165,7 +167,7 @@ def publish(api: HfApi, publications: Sequence[Publication], *, dry_run: bool, t
         api (`HfApi`): From `open_hub`.
         publications (`Sequence[Publication]`): What to publish.
         dry_run (`bool`): Whether to change nothing.
-        tell (`Callable[[str], object]`): Where lines go.
+        write_line (`Callable[[str], object]`): Where lines go.
 
     Raises:
         HubError: The Hub cannot be reached or refuses, or others keep changing the same repository.
@@ -173,12 +175,12 @@ def publish(api: HfApi, publications: Sequence[Publication], *, dry_run: bool, t
     planned = [(each, each.plan(look_at(api, each.repo_id, each.repo_type))) for each in publications]
     for publication, change in planned:
         for line in change.lines():
-            tell(line)
+            write_line(line)
         if dry_run and change.is_due:
-            tell("  nothing was changed: this is a dry run")
+            write_line("  nothing was changed: this is a dry run")
         elif change.is_due:
-            _commit(api, publication, change, tell)
-            tell(f"  {change.repo.url(api.endpoint)}")
+            _commit(api, publication, change, write_line)
+            write_line(f"  {change.repo.url(api.endpoint)}")
 
 
 def look_at(api: HfApi, repo_id: str, repo_type: RepoType) -> Repository:
@@ -235,7 +237,7 @@ def plan_change(repo: Repository, files: Mapping[str, Content], stale: Iterable[
     Returns:
         `Change`: What would change.
     """
-    writes = {path: content for path, content in files.items() if not _is(repo.files.get(path), content)}
+    writes = {path: content for path, content in files.items() if not _is_unchanged(repo.files.get(path), content)}
     deletes = tuple(sorted(path for path in stale if path in repo.files and path not in files))
     stays = repo.head is not None and repo.type != "space"
     return Change(repo, writes, deletes, repo.private if stays else private)
@@ -316,13 +318,13 @@ def ask(doing: str, question: Callable[[], Answer], *, repeats: bool = True) -> 
     raise AssertionError("the last wait is None")
 
 
-def _commit(api: HfApi, publication: Publication, change: Change, tell: Callable[[str], object]) -> None:
+def _commit(api: HfApi, publication: Publication, change: Change, write_line: Callable[[str], object]) -> None:
     """Make a change, planned again where somebody else was faster."""
     for wait in _WAITS_SECONDS:
         try:
             return _make(api, publication.message, change)
         except _LookAgainError:
-            tell("  was changed meanwhile, or the connection broke off; it is looked at again")
+            write_line("  was changed meanwhile, or the connection broke off; it is looked at again")
             time.sleep(wait)
             change = publication.plan(look_at(api, publication.repo_id, publication.repo_type))
     return _make(api, publication.message, change)
@@ -377,7 +379,7 @@ def _size(content: Content) -> int:
     return len(content) if isinstance(content, bytes) else content.stat().st_size
 
 
-def _is(present: RepoFile | None, content: Content) -> bool:
+def _is_unchanged(present: RepoFile | None, content: Content) -> bool:
     """Whether a file holds a content already."""
     if present is None or present.size != _size(content):
         return False

@@ -106,7 +106,7 @@ def publish_dataset(
     with_texts: bool = False,
     private: bool = False,
     dry_run: bool = False,
-    tell: Callable[[str], object] = print,
+    write_line: Callable[[str], object] = print,
 ) -> None:
     """Publish the tables of an audit as a dataset, in one commit.
 
@@ -120,7 +120,7 @@ def publish_dataset(
         with_texts (`bool`, defaults to `False`): Publish texts whatever the license, or its absence, says.
         private (`bool`, defaults to `False`): Whether a dataset that has to be made is private.
         dry_run (`bool`, defaults to `False`): Say what would change, and change nothing.
-        tell (`Callable[[str], object]`, defaults to `print`): Where lines go.
+        write_line (`Callable[[str], object]`, defaults to `print`): Where lines go.
 
     Raises:
         DataError: It is not a finished audit, or the license leaves open whether texts may be published.
@@ -147,7 +147,7 @@ def publish_dataset(
             return plan_change(repo, files, stale, private=private)
 
         publication = Publication(repo_id, "dataset", f"SEAL audit of {audit.run['source']}", plan)
-        publish(api, [publication], dry_run=dry_run, tell=tell)
+        publish(api, [publication], dry_run=dry_run, write_line=write_line)
 
 
 def refuse_other_content(repo: Repository, run: Mapping[str, Any]) -> None:

@@ -36,7 +36,7 @@ def publish_report(
     model_repo_id: str | None = None,
     private: bool = False,
     dry_run: bool = False,
-    tell: Callable[[str], object] = print,
+    write_line: Callable[[str], object] = print,
 ) -> None:
     """Publish an audit's report: one commit to the dataset and, where a model is named, one to the model.
 
@@ -48,7 +48,7 @@ def publish_report(
         model_repo_id (`str`, *optional*): The audited (post-training) reward model, which must exist.
         private (`bool`, defaults to `False`): Whether a dataset that has to be made is private.
         dry_run (`bool`, defaults to `False`): Say what would change, and change nothing.
-        tell (`Callable[[str], object]`, defaults to `print`): Where lines go.
+        write_line (`Callable[[str], object]`, defaults to `print`): Where lines go.
 
     Raises:
         DataError: It is not a finished audit, or a card cannot be read.
@@ -72,7 +72,7 @@ def publish_report(
     publications = [Publication(repo_id, "dataset", message, plan_dataset)]
     if model_repo_id is not None:
         publications.append(Publication(model_repo_id, "model", message, plan_model))
-    publish(api, publications, dry_run=dry_run, tell=tell)
+    publish(api, publications, dry_run=dry_run, write_line=write_line)
 
 
 def _dataset_files(repo: Repository, audit: Finished) -> tuple[dict[str, Content], list[str]]:

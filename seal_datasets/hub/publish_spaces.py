@@ -68,7 +68,7 @@ def publish_metrics(
     private: bool = False,
     overwrite: bool = False,
     dry_run: bool = False,
-    tell: Callable[[str], object] = print,
+    write_line: Callable[[str], object] = print,
 ) -> None:
     """Create the metrics' Spaces, or bring them up to date, with one commit each.
 
@@ -81,7 +81,7 @@ def publish_metrics(
         private (`bool`, defaults to `False`): Whether the Spaces are to be private; Spaces that are not as said become so.
         overwrite (`bool`, defaults to `False`): Replace files in a Space that somebody else wrote or changed.
         dry_run (`bool`, defaults to `False`): Say what would change, and change nothing.
-        tell (`Callable[[str], object]`, defaults to `print`): Where lines go.
+        write_line (`Callable[[str], object]`, defaults to `print`): Where lines go.
 
     Raises:
         DataError: There is no such metric, or the namespace is no name.
@@ -105,7 +105,7 @@ def publish_metrics(
 
     message = f"seal_datasets {__version__}"
     publications = [Publication(repo_id, "space", message, plan) for repo_id in contents]
-    publish(api, publications, dry_run=dry_run, tell=tell)
+    publish(api, publications, dry_run=dry_run, write_line=write_line)
 
 
 def _plan(api: HfApi, repo: Repository, files: Mapping[str, bytes], private: bool) -> Change:

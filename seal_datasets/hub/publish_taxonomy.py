@@ -22,7 +22,7 @@ def publish_taxonomy(
     *,
     private: bool = False,
     dry_run: bool = False,
-    tell: Callable[[str], object] = print,
+    write_line: Callable[[str], object] = print,
 ) -> None:
     """Publish a taxonomy with a card, in one commit; `load_taxonomy(repo_id)` reads it.
 
@@ -31,7 +31,7 @@ def publish_taxonomy(
         repo_id (`str`): A dataset repository, which need not exist.
         private (`bool`, defaults to `False`): Whether a repository that has to be made is private.
         dry_run (`bool`, defaults to `False`): Say what would change, and change nothing.
-        tell (`Callable[[str], object]`, defaults to `print`): Where lines go.
+        write_line (`Callable[[str], object]`, defaults to `print`): Where lines go.
 
     Raises:
         DataError: The file is no taxonomy.
@@ -52,7 +52,12 @@ def publish_taxonomy(
         return plan_change(repo, files, private=private)
 
     message = f"Taxonomy {taxonomy.name} {taxonomy.version}"
-    publish(open_hub(write=not dry_run), [Publication(repo_id, "dataset", message, plan)], dry_run=dry_run, tell=tell)
+    publish(
+        open_hub(write=not dry_run),
+        [Publication(repo_id, "dataset", message, plan)],
+        dry_run=dry_run,
+        write_line=write_line,
+    )
 
 
 def _card(repo: Repository, taxonomy: Taxonomy) -> str:

@@ -11,7 +11,7 @@ from seal_datasets import schema
 from seal_datasets.data.texts import Text, known_ids, pair_text
 from seal_datasets.data.transform import Batch, Pairs, map_batches
 from seal_datasets.endpoints.requests import Plan
-from seal_datasets.labels.labeler import PROMPT_VERSION, Labeler, StillToAsk
+from seal_datasets.labels.labeler import PROMPT_VERSION, Labeler, StoreIncomplete
 from seal_datasets.labels.parse import Labels, no_labels
 from seal_datasets.labels.surface import SURFACE_FEATURES, SURFACE_VERSION, surface_features
 from seal_datasets.labels.taxonomy import Feature, Taxonomy
@@ -104,7 +104,7 @@ def add_features(
         return _labelled(pairs, labeler, taxonomy, labeler.label, pair_ids, batch_size, "Labels")
     try:
         return _labelled(pairs, labeler, taxonomy, labeler.recall, pair_ids, batch_size, "Stored labels")
-    except StillToAsk:
+    except StoreIncomplete:
         n_rows = len(pairs) if pair_ids is None else len(pair_ids)
         with tqdm(total=2 * n_rows, desc="Asking", unit="text") as bar:
             labeler.ask(_texts(pairs, pair_ids), taxonomy, progress=bar.update)

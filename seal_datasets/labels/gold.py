@@ -9,7 +9,7 @@ from datasets import Dataset, Features
 
 from seal_datasets import schema
 from seal_datasets.data.sources import open_source
-from seal_datasets.data.transform import put_beside
+from seal_datasets.data.transform import add_columns
 from seal_datasets.errors import DataError
 from seal_datasets.labels.featurize import feature_columns
 from seal_datasets.labels.taxonomy import Feature, InvalidLabel, Taxonomy
@@ -74,7 +74,7 @@ def add_gold(pairs: Dataset, gold: str | Path | Dataset, taxonomy: Taxonomy) -> 
             if schema.gold_column(each.name, side) in columns
         }
     )
-    return put_beside(pairs, columns, types)
+    return add_columns(pairs, columns, types)
 
 
 def _read(path: Path) -> Dataset:

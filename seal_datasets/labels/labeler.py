@@ -42,7 +42,7 @@ _REPAIRABLE = ("not_json", "missing_key", "wrong_type", "unknown_value", "duplic
 _ANSWER_TOKENS_PER_FEATURE = 14
 
 
-class StillToAsk(Exception):
+class StoreIncomplete(Exception):
     """The store does not hold everything that is to be asked about a text."""
 
 
@@ -136,7 +136,7 @@ class Labeler:
         """
         try:
             return self.recall(texts, taxonomy)
-        except StillToAsk:
+        except StoreIncomplete:
             self.ask(texts, taxonomy)
         return self.read(texts, taxonomy)
 
@@ -172,12 +172,12 @@ class Labeler:
             `list[Labels]`: One per text, in order; what is missing could not be read from the answers.
 
         Raises:
-            StillToAsk: Something is to be asked about one of the texts.
+            StoreIncomplete: Something is to be asked about one of the texts.
         """
         labels = self.read(texts, taxonomy)
         incomplete = (text for text, each in zip(texts, labels, strict=True) if each.failures)
         if self._asker.any_to_ask(self._jobs(incomplete, taxonomy)):
-            raise StillToAsk
+            raise StoreIncomplete
         return labels
 
     def read(self, texts: Sequence[Text], taxonomy: Taxonomy) -> list[Labels]:

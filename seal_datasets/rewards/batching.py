@@ -152,7 +152,7 @@ def run_batches(
                 continue
             found = _rewards(*under_way.popleft()[2:])  # of one that fails nothing is held
         except (RuntimeError, MemoryError) as error:
-            if str(error).startswith(_GONE):
+            if str(error).startswith(_DEVICE_LOST):
                 raise ModelError(
                     f"the accelerator failed ({_what_was_said(error)}); rewards that a store has kept stay. Run the same "
                     "command again, without a GPU (CUDA_VISIBLE_DEVICES=) if it fails again"
@@ -182,18 +182,18 @@ def _halves(batch: list[Item]) -> list[list[Item]]:
     return [half for half in (batch[:middle], batch[middle:]) if half]
 
 
-_GONE = ("CUDA error", "HIP error")
-_SAID = re.compile(
+_DEVICE_LOST = ("CUDA error", "HIP error")
+_OUT_OF_MEMORY = re.compile(
     "not enough memory|[Cc]an(no|')t alloc|[Ff]ailed to allocate|bad_alloc"
     "|could not create a (primitive|memory)(?! descriptor)"  # of oneDNN, within torch
 )
 
 
 def _out_of_memory(error: BaseException) -> bool:
-    return isinstance(error, (torch.OutOfMemoryError, MemoryError)) or _SAID.search(str(error)) is not None
+    return isinstance(error, (torch.OutOfMemoryError, MemoryError)) or _OUT_OF_MEMORY.search(str(error)) is not None
 
 
 def _what_was_said(error: BaseException) -> str:
     """The line of an error that tells of memory: OpenVINO's stands behind others, and Python's own error has none."""
     lines = str(error).splitlines() or [type(error).__name__]
-    return next(filter(_SAID.search, lines), lines[0])
+    return next(filter(_OUT_OF_MEMORY.search, lines), lines[0])

@@ -55,7 +55,7 @@ class _Span:
     rest: tuple[tuple[int, int, torch.Tensor], ...]
 
 
-def plant(ids: Sequence[Sequence[int]], budget: int) -> list[Tree]:
+def build_trees(ids: Sequence[Sequence[int]], budget: int) -> list[Tree]:
     """Find the texts that share a beginning, so that few tokens go through the model.
 
     Args:
@@ -69,7 +69,7 @@ def plant(ids: Sequence[Sequence[int]], budget: int) -> list[Tree]:
 
     ```python
     >>> prompt = [1, 2, 3, 4, 5, 6, 7, 8, 9]
-    >>> plant([[*prompt, 11], [5, 5], [*prompt, 12, 13]], budget=100)
+    >>> build_trees([[*prompt, 11], [5, 5], [*prompt, 12, 13]], budget=100)
     [Tree(n_shared=9, texts=[0, 2]), Tree(n_shared=2, texts=[1])]
 
     ```
@@ -117,7 +117,7 @@ def packed_rows(ids: Sequence[Sequence[int]], budget: int) -> list[list[Tree]]:
 
     ```
     """
-    trees = plant(ids, budget)
+    trees = build_trees(ids, budget)
     rows = token_rows([tree.n_tokens(ids) for tree in trees], budget)
     return [[trees[each] for each in row] for row in rows]
 
@@ -265,7 +265,7 @@ def _gives_its_own_logits(model: PreTrainedModel) -> bool:
     vocabulary = model.config.get_text_config().vocab_size
     numbers = [(7 * each + 3) % vocabulary for each in range(2 * _CHECK_TOKENS)]
     ids = [numbers[: _CHECK_TOKENS + 4], numbers[:_CHECK_TOKENS] + numbers[_CHECK_TOKENS + 7 :]]
-    trees = plant(ids, budget=len(numbers) * 2)
+    trees = build_trees(ids, budget=len(numbers) * 2)
     before = model.config._attn_implementation
     with torch.inference_mode():
         alone = [model(input_ids=torch.tensor([ids[each]], device=model.device)).logits for each in texts_of(trees)]

@@ -9,7 +9,7 @@ from typing import Any
 from datasets import Dataset, Features, Value
 
 from seal_datasets import schema
-from seal_datasets.data.transform import put_beside
+from seal_datasets.data.transform import add_columns
 from seal_datasets.errors import DataError
 
 RewardColumns = Mapping[str, tuple[str, str]]
@@ -53,7 +53,7 @@ def add_own_rewards(pairs: Dataset, rewards: RewardColumns) -> Dataset:
             columns[schema.reward_status_column(name, side)] = ["not_given" if v is None else "given" for v in values]
             types |= {schema.reward_column(name, side): Value("float64")}
             types |= {schema.reward_status_column(name, side): Value("string")}
-    return put_beside(pairs, columns, Features(types))
+    return add_columns(pairs, columns, Features(types))
 
 
 def _numbers(pairs: Dataset, column: str) -> list[float | None]:

@@ -20,7 +20,7 @@ from datasets.utils import tqdm
 
 from seal_datasets import schema
 from seal_datasets.data.texts import Exchange, exchange
-from seal_datasets.data.transform import Batch, Pairs, map_batches, put_beside
+from seal_datasets.data.transform import Batch, Pairs, add_columns, map_batches
 from seal_datasets.errors import DataError
 from seal_datasets.rewards.batching import equal_shares
 from seal_datasets.rewards.encoding import Encoded
@@ -76,7 +76,7 @@ def add_rewards(
         for scored in _score_windows(rows, models, store, bar.update):
             for column, values in scored.items():
                 columns[column] += values
-    return put_beside(pairs, columns, types)
+    return add_columns(pairs, columns, types)
 
 
 def write_rewards(

@@ -8,7 +8,7 @@ from datasets import Dataset, Features
 
 from seal_datasets import schema
 from seal_datasets.data.dialogue import parse_dialogue
-from seal_datasets.data.transform import Batch, put_beside
+from seal_datasets.data.transform import Batch, add_columns
 from seal_datasets.errors import DataError
 
 _SHOWN = frozenset({"ok", "below_similarity"})
@@ -81,7 +81,7 @@ def on_rewrites(pairs: Dataset, name: str, transform: Callable[[Dataset], Datase
             values[row] = value
         columns[schema.rewritten_column(name, column)] = values
     types = Features({schema.rewritten_column(name, column): result.features[column] for column in added})
-    return put_beside(pairs, columns, types)
+    return add_columns(pairs, columns, types)
 
 
 def _rewritten_row(batch: Batch, row: int, name: str) -> dict[str, object]:

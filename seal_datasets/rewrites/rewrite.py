@@ -13,7 +13,7 @@ from datasets import Dataset, Features, Value
 
 from seal_datasets import schema
 from seal_datasets.data.texts import Text, known_ids, pair_text
-from seal_datasets.data.transform import Batch, map_batches, put_beside
+from seal_datasets.data.transform import Batch, add_columns, map_batches
 from seal_datasets.endpoints.requests import Plan
 from seal_datasets.errors import DataError
 from seal_datasets.rewrites.check import Rewrite
@@ -131,7 +131,7 @@ def add_round_trips(
         schema.attribute_column(axis, side): [has.get((pair_id, side)) for pair_id in pairs[schema.PAIR_ID]]
         for side in schema.SIDES
     }
-    pairs = put_beside(pairs, columns, Features({name: Value("bool") for name in columns}))
+    pairs = add_columns(pairs, columns, Features({name: Value("bool") for name in columns}))
 
     def there(pair_id: str, side: schema.Side) -> Preset | None:
         value = has.get((pair_id, side))

@@ -24,7 +24,7 @@ from seal_datasets.endpoints import client
 from seal_datasets.endpoints.embedded import MODEL_NAME, EmbeddedLM
 from seal_datasets.endpoints.store import Questions, ResponseStore
 from seal_datasets.errors import LabelerError
-from seal_datasets.labels.labeler import Labeler, StillToAsk
+from seal_datasets.labels.labeler import Labeler, StoreIncomplete
 from seal_datasets.labels.parse import Labels, parse_labels
 from seal_datasets.labels.prompt import render_messages
 from seal_datasets.labels.taxonomy import Taxonomy, load_taxonomy
@@ -409,7 +409,7 @@ def test_labels_are_recalled_just_where_nothing_is_to_be_asked(answers, probabil
         to_ask = labeler.plan([text], TAXONOMY).usage.n_requests
         try:
             recalled = labeler.recall([text], TAXONOMY)
-        except StillToAsk:
+        except StoreIncomplete:
             assert to_ask > 0
         else:
             assert to_ask == 0

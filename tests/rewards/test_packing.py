@@ -21,7 +21,7 @@ from transformers import (
     Qwen3ForSequenceClassification,
 )
 
-from seal_datasets.rewards.packing import ATTENTION, can_pack, packed_logits, plant
+from seal_datasets.rewards.packing import ATTENTION, build_trees, can_pack, packed_logits
 
 # Packing changes the order of float32 sums and nothing else.
 PACKING_JITTER = 1e-5
@@ -66,7 +66,7 @@ def own_logits(model, texts):
 
 @torch.inference_mode()
 def packed(model, texts, budget=1000):
-    trees = plant(texts, budget)
+    trees = build_trees(texts, budget)
     model.set_attn_implementation(ATTENTION)
     logits = packed_logits(model, texts, trees)
     order = [text for tree in trees for text in tree.texts]
@@ -113,15 +113,15 @@ def test_what_cannot_be_told_is_not_packed(kind, config):
 
 
 def test_texts_of_one_prompt_go_through_once():
-    trees = plant(TEXTS, 1000)
+    trees = build_trees(TEXTS, 1000)
     assert sorted(sorted(tree.texts) for tree in trees) == [[0, 3, 6], [1, 4], [2], [5]]
     assert sum(tree.n_tokens(TEXTS) for tree in trees) == (12 + 2 + 1 + 5) + (31 + 3 + 1) + 3 + 10
-    assert all(len(tree.texts) == 1 for tree in plant(TEXTS, budget=5))
+    assert all(len(tree.texts) == 1 for tree in build_trees(TEXTS, budget=5))
 
 
 @given(st.lists(st.lists(st.integers(1, 2), min_size=1, max_size=30), min_size=1, max_size=12, unique_by=tuple))
 def test_every_text_is_in_one_tree_whose_shared_tokens_it_begins_with(texts):
-    trees = plant(texts, 60)
+    trees = build_trees(texts, 60)
     assert sorted(text for tree in trees for text in tree.texts) == list(range(len(texts)))
     for tree in trees:
         assert len({tuple(texts[each][: tree.n_shared]) for each in tree.texts}) == 1
