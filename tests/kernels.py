@@ -20,8 +20,8 @@ print(*sorted({each["architecture"] for each in threadpoolctl.threadpool_info() 
 
 
 def run(kernel: str, *command: str) -> subprocess.CompletedProcess[str]:
-    """Run Python with a kernel asked for."""
-    environment = {**os.environ, "OPENBLAS_CORETYPE": kernel}
+    """Run Python with a kernel asked for, on one thread: several wait for each other beside other processes."""
+    environment = {**os.environ, "OPENBLAS_CORETYPE": kernel, "OPENBLAS_NUM_THREADS": "1"}
     return subprocess.run([sys.executable, *command], env=environment, capture_output=True, text=True, check=False)
 
 

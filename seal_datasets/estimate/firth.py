@@ -164,15 +164,20 @@ class _Likelihood:
         Returns:
             `_Point`: The maximum; not converged where no step leads on.
         """
-        point, length, damping = self.at(start), math.inf, 1.0
+        point, length, damping, careful = self.at(start), math.inf, 1.0, False
         step, slope = np.zeros_like(start), 0.0
         for _ in range(_MAX_STEPS):
-            score, root = self._score(point)
+            root = point.root
             if root is None:
                 return point
+            score, hat = self._score(point, root)
             # A step that went too far: its direction leads down now. Two such steps could alternate for ever.
             if (now := float(score @ step)) < -slope / 2:
-                damping = max(damping * slope / (slope - now), _LEAST_DAMPING)
+                if careful:
+                    damping = max(damping * slope / (slope - now), _LEAST_DAMPING)
+                careful = True
+            if careful:
+                root = self._penalised_root(point, hat, root)
             # In units of standard errors, so that neither the step nor its size hangs on the columns' units.
             move = root.T @ score
             if held is not None:
@@ -188,15 +193,19 @@ class _Likelihood:
             point, slope = higher, float(score @ step)
         return replace(point, converged=length < _ROUNDING)
 
-    def _score(self, point: _Point) -> tuple[Floats, Floats | None]:
-        """The penalised score, and a root of the inverse of its slope; `None` where the information is singular."""
-        if point.root is None:
-            return np.zeros_like(point.beta), None
-        hat = point.weight * ((self.basis.rows @ point.root) ** 2).sum(axis=1)
+    def _score(self, point: _Point, root: Floats) -> tuple[Floats, Floats]:
+        """The penalised score, and the patterns' leverages."""
+        hat = point.weight * ((self.basis.rows @ root) ** 2).sum(axis=1)
         residuals = self.successes - self.totals * point.fitted + hat * (0.5 - point.fitted)
-        # The penalty acts as so many more observations, half of them successes. Counted, steps hardly go too far.
-        more = point.weight * (1 + hat / self.totals)
-        return residuals @ self.basis.rows, inverse_root(self.basis.rows, more)
+        return residuals @ self.basis.rows, hat
+
+    def _penalised_root(self, point: _Point, hat: Floats, root: Floats) -> Floats:
+        """A root of the inverse information in which the penalty counts: steps by it hardly go too far.
+
+        The penalty acts as so many more observations as there is leverage, half of them successes.
+        """
+        found = inverse_root(self.basis.rows, point.weight * (1 + hat / self.totals))
+        return root if found is None else found
 
     def _climb(self, point: _Point, step: Floats) -> _Point | None:
         """The first point along a step, halved as often as needed, that is not lower; `None` where there is none."""
