@@ -33,8 +33,28 @@ import pandas as pd
 PAIRS, FEATURES = 160_800, 19
 # Shares of texts with each feature: the fourteen published for hh-rlhf, then five in their range.
 PREVALENCE = np.array(
-    [.782, .942, .963, .873, .324, .212, .048, .042, .041, .013, .007, .006, .004, .003, .9, .1, .05, .02, .01]
-)  # fmt: skip
+    [
+        0.782,
+        0.942,
+        0.963,
+        0.873,
+        0.324,
+        0.212,
+        0.048,
+        0.042,
+        0.041,
+        0.013,
+        0.007,
+        0.006,
+        0.004,
+        0.003,
+        0.9,
+        0.1,
+        0.05,
+        0.02,
+        0.01,
+    ]
+)
 NAMES = [f"feature_{i}" for i in range(FEATURES)]
 
 
@@ -178,7 +198,7 @@ def suite() -> None:
     from datasets import Dataset
 
     from seal_datasets import metric_path
-    from seal_datasets.modules import METRICS
+    from seal_datasets.evaluate_modules.paths import METRICS
 
     columns = draw(PAIRS, 0)
     columns["aligned"] = columns["post_chosen"] > columns["post_rejected"]
@@ -234,7 +254,7 @@ def _ways_in(metric: Any, dataset: Any, mapping: Any, options: dict[str, Any]) -
     """Every documented way to hand a module the same inputs."""
     from datasets import Dataset
 
-    from seal_datasets.table_input import _from_table
+    from seal_datasets.evaluate_modules.table_input import _from_table
 
     signature = inspect.signature(metric._compute)
     arrays = {name: np.asarray(each) for name, each in _from_table(dataset, mapping, signature, set(options)).items()}
@@ -300,7 +320,7 @@ def stream(path: Path) -> None:
     import pyarrow.parquet as pq
 
     from seal_datasets.estimate import alignment_resistance, reward_shift, streamed_imprint
-    from seal_datasets.stream import PromptParts
+    from seal_datasets.report.prompt_parts import PromptParts
 
     before = _peak()
     start = time.perf_counter()

@@ -26,11 +26,12 @@ import openai
 from datasets import Dataset
 
 from seal_datasets import load_pairs
-from seal_datasets.featurize import add_features
-from seal_datasets.labeler import Labeler, Text
-from seal_datasets.local_lm import MODEL_NAME, EmbeddedLM
-from seal_datasets.store import ResponseStore
-from seal_datasets.taxonomy import Taxonomy, load_taxonomy
+from seal_datasets.data.texts import Text
+from seal_datasets.endpoints.embedded import MODEL_NAME, EmbeddedLM
+from seal_datasets.endpoints.store import ResponseStore
+from seal_datasets.labels.featurize import add_features
+from seal_datasets.labels.labeler import Labeler
+from seal_datasets.labels.taxonomy import Taxonomy, load_taxonomy
 
 FEATURES = (
     "last_response_is_harmless",

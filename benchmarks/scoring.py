@@ -37,9 +37,11 @@ from transformers import (
 )
 
 from seal_datasets import load_pairs, schema
-from seal_datasets.demo import demo_path
-from seal_datasets.rewards import Encoded, Exchange, RewardModel, exchange
+from seal_datasets.data.demo import demo_path
+from seal_datasets.data.texts import Exchange, exchange
 from seal_datasets.rewards.batching import padding_waste, token_batches
+from seal_datasets.rewards.classifier import RewardModel
+from seal_datasets.rewards.encoding import Encoded
 from seal_datasets.rewards.packing import plant
 
 REAL_PAIRS = Path(__file__).parents[2] / "shared" / "data" / "hh-rlhf" / "harmless-base-test-1500.jsonl.gz"
@@ -98,16 +100,41 @@ def _save(kind: str, folder: str, *, on_gpu: bool) -> None:
         tokenizer.model_max_length = 2048
         shape = {"hidden_size": 512, "intermediate_size": 1376, "num_hidden_layers": 8, "num_attention_heads": 8}
         if on_gpu:
-            shape = {"hidden_size": 2048, "intermediate_size": 8192, "num_hidden_layers": 16, "num_attention_heads": 32,
-                     "num_key_value_heads": 8}  # fmt: skip
-        model = _seeded(LlamaConfig(**shape, vocab_size=len(tokenizer), max_position_embeddings=2048, num_labels=1,
-                                    pad_token_id=tokenizer.pad_token_id))  # fmt: skip
+            shape = {
+                "hidden_size": 2048,
+                "intermediate_size": 8192,
+                "num_hidden_layers": 16,
+                "num_attention_heads": 32,
+                "num_key_value_heads": 8,
+            }
+        model = _seeded(
+            LlamaConfig(
+                **shape,
+                vocab_size=len(tokenizer),
+                max_position_embeddings=2048,
+                num_labels=1,
+                pad_token_id=tokenizer.pad_token_id,
+            )
+        )
     elif on_gpu:
-        model = _seeded(DebertaV2Config(
-            vocab_size=len(tokenizer), hidden_size=1024, intermediate_size=4096, num_hidden_layers=24, num_attention_heads=16,
-            relative_attention=True, position_buckets=256, norm_rel_ebd="layer_norm", share_att_key=True, type_vocab_size=0,
-            pos_att_type=["p2c", "c2p"], position_biased_input=False, num_labels=1, pad_token_id=tokenizer.pad_token_id,
-        ))  # fmt: skip
+        model = _seeded(
+            DebertaV2Config(
+                vocab_size=len(tokenizer),
+                hidden_size=1024,
+                intermediate_size=4096,
+                num_hidden_layers=24,
+                num_attention_heads=16,
+                relative_attention=True,
+                position_buckets=256,
+                norm_rel_ebd="layer_norm",
+                share_att_key=True,
+                type_vocab_size=0,
+                pos_att_type=["p2c", "c2p"],
+                position_biased_input=False,
+                num_labels=1,
+                pad_token_id=tokenizer.pad_token_id,
+            )
+        )
     else:
         model = AutoModelForSequenceClassification.from_pretrained(minilm, num_labels=1)
     model.to(torch.bfloat16 if on_gpu else torch.float32).save_pretrained(folder)
@@ -126,11 +153,19 @@ def _compare(kind: str, folder: str, texts: list[Exchange], rounds: int, budgets
     encoded = padded.encode(texts)
     distinct = list({each.key: each for each in encoded}.values())
     ways = [
-        Way("the reference's loop: one text at a time", lambda: _loop(padded, texts), 0.0,
-            _flops(padded.model, _lengths(encoded))),
-        Way(f"RewardBench's batches of {LIKE_REWARDBENCH}", lambda: _batches_of_16(padded, texts),
-            padding_waste(_lengths(encoded), _in_order(len(texts))), _flops(padded.model, _lengths(encoded))),
-    ]  # fmt: skip
+        Way(
+            "the reference's loop: one text at a time",
+            lambda: _loop(padded, texts),
+            0.0,
+            _flops(padded.model, _lengths(encoded)),
+        ),
+        Way(
+            f"RewardBench's batches of {LIKE_REWARDBENCH}",
+            lambda: _batches_of_16(padded, texts),
+            padding_waste(_lengths(encoded), _in_order(len(texts))),
+            _flops(padded.model, _lengths(encoded)),
+        ),
+    ]
     for budget in [None, *budgets]:
         ways += _ours(kind, folder, texts, distinct, budget)
     seconds: dict[str, list[float]] = {way.name: [] for way in ways}
@@ -152,8 +187,12 @@ def _ours(kind: str, folder: str, texts: list[Exchange], distinct: list[Encoded]
         return RewardModel(folder, over_length="truncate", tokens_per_batch=budget, **options)  # type: ignore[arg-type]
 
     def way(name: str, model: RewardModel, waste: float, flops: float) -> Way:
-        return Way(f"{name}, {model.tokens_per_batch} tokens",
-                   lambda: [each.reward or 0.0 for each in model.score(texts)], waste, flops)  # fmt: skip
+        return Way(
+            f"{name}, {model.tokens_per_batch} tokens",
+            lambda: [each.reward or 0.0 for each in model.score(texts)],
+            waste,
+            flops,
+        )
 
     padded, lengths = load(pack=False), _lengths(distinct)
     waste = padding_waste(lengths, token_batches(lengths, padded.tokens_per_batch))
@@ -227,9 +266,14 @@ def _batches_of_16(model: RewardModel, texts: list[Exchange]) -> list[float]:
 
 
 def _print(
-    kind: str, model: RewardModel, encoded: list[Encoded], ways: list[Way], seconds: dict[str, float],
-    rewards: dict[str, list[float]], peak: float,
-) -> None:  # fmt: skip
+    kind: str,
+    model: RewardModel,
+    encoded: list[Encoded],
+    ways: list[Way],
+    seconds: dict[str, float],
+    rewards: dict[str, list[float]],
+    peak: float,
+) -> None:
     loop = rewards[ways[0].name]
     best_padded = min(spent for name, spent in seconds.items() if name.startswith("ours, padded"))
     n_tokens = sum(_lengths(encoded))

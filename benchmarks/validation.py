@@ -33,7 +33,7 @@ from seal_datasets.estimate import (
     shift_imprint,
     simex_imprint,
 )
-from seal_datasets.synthetic import planted_pairs
+from seal_datasets.estimate.synthetic import planted_pairs
 from seal_datasets.version import __version__
 
 # What a draw found: whether its interval holds the truth, and whether its test rejects a true null.
@@ -266,7 +266,7 @@ CASES: list[tuple[str, str, Callable[[np.random.Generator], Found]]] = [
     ("imprint, 10 % wrong labels, MC-SIMEX", "800 pairs", labels("MC-SIMEX")),
     ("labeler agreement; tests of regimes", "400 pairs, prompts of 1-8", agreement),
     ("Cohen's kappa, cluster bootstrap", "400 rows, prompts of 1-8", stability),
-]  # fmt: skip
+]
 
 
 def main() -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.hub_double import WRITE_TOKEN, HubDouble
+from tests.hub.hub_double import WRITE_TOKEN, HubDouble
 
 # No test may reach a model hub or leave files in a user's cache.
 os.environ["HF_HUB_OFFLINE"] = "1"
@@ -53,7 +53,7 @@ def hh_rlhf() -> Path:
 @pytest.fixture(scope="session")
 def embedded_lm():
     """The embedded language model, started once."""
-    from seal_datasets.local_lm import EmbeddedLM
+    from seal_datasets.endpoints.embedded import EmbeddedLM
 
     with EmbeddedLM() as server:
         yield server
@@ -87,7 +87,7 @@ def tiny_pairs():
     """Four canonical pairs, one of them without a rejected text."""
     from datasets import Dataset
 
-    from seal_datasets.load import load_pairs
+    from seal_datasets.data.load import load_pairs
 
     rows = {
         "prompt": ["How do I boil an egg?", "How do I boil an egg?", "Say hello.", "Name a colour."],
@@ -109,12 +109,12 @@ def enriched():
     from datasets import Dataset, Features, List, Value
 
     from seal_datasets import schema
-    from seal_datasets.featurize import feature_columns
-    from seal_datasets.load import load_pairs
-    from seal_datasets.score import reward_columns
-    from seal_datasets.surface import SURFACE_FEATURES, surface_features
-    from seal_datasets.taxonomy import load_taxonomy
-    from seal_datasets.transform import map_batches
+    from seal_datasets.data.load import load_pairs
+    from seal_datasets.data.transform import map_batches
+    from seal_datasets.labels.featurize import feature_columns
+    from seal_datasets.labels.surface import SURFACE_FEATURES, surface_features
+    from seal_datasets.labels.taxonomy import load_taxonomy
+    from seal_datasets.rewards.score import reward_columns
 
     rng = np.random.default_rng(0)
     n = 120

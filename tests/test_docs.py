@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from seal_datasets.demo import demo_path
+from seal_datasets.data.demo import demo_path
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text("utf-8")
@@ -40,6 +40,17 @@ def test_make_targets_in_the_readme_exist():
     assert all(re.search(rf"^{target}:", makefile, flags=re.MULTILINE) for target in targets)
 
 
+def test_the_rooms_are_the_same_in_readme_architecture_and_package():
+    package = ROOT / "seal_datasets"
+    rooms = {path.name for path in package.iterdir() if (path / "__init__.py").is_file()}
+    assert set(re.findall(r"^  (\w+)/ ", README, flags=re.MULTILINE)) == rooms
+    architecture = (ROOT / "docs" / "architecture.md").read_text("utf-8")
+    assert set(re.findall(r"^\| `(\w+)` \|", architecture, flags=re.MULTILINE)) == rooms
+    named = set(re.findall(r"`(?:seal_datasets/)?((?:\w+/)+\w+\.\w+)`", architecture))
+    assert named
+    assert [name for name in named if not any((folder / name).is_file() for folder in (package, ROOT))] == []
+
+
 @pytest.mark.slow
 def test_commands_in_the_readme_run_in_order(tmp_path):
     rows = [json.loads(line) for line in demo_path().read_text("utf-8").splitlines()][:40]
@@ -52,20 +63,22 @@ def test_commands_in_the_readme_run_in_order(tmp_path):
     }
     commands = [command for command in COMMANDS if command[0] in ("seal", "accelerate")]
     assert {command[1] for command in commands if command[0] == "seal"} == {
-        "train-pair", "featurize", "score", "audit", "report", "install-metrics", "labelers", "rewrite", "store", "subset",
-        "compare", "doctor",
-    }  # fmt: skip
+        "train-pair",
+        "featurize",
+        "score",
+        "audit",
+        "report",
+        "install-metrics",
+        "labelers",
+        "rewrite",
+        "store",
+        "subset",
+        "compare",
+        "doctor",
+    }
     for command in commands:
         finished = subprocess.run(
             command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False, timeout=600
         )
         assert finished.returncode == 0, f"{shlex.join(command)}\n{finished.stderr[-2000:]}"
     assert (tmp_path / "report" / "report.md").is_file()
-
-
-def test_the_tree_in_the_readme_names_every_module():
-    named = set(re.findall(r"^  (\w+\.py|\w+/)", README, flags=re.MULTILINE))
-    package = ROOT / "seal_datasets"
-    modules = {path.name for path in package.glob("*.py")} - {"__init__.py", "errors.py", "version.py"}
-    folders = {f"{path.parent.name}/" for path in package.glob("*/__init__.py")}
-    assert named == modules | folders

@@ -15,11 +15,11 @@ USE = """
 import seal_datasets, sys
 from pathlib import Path
 from seal_datasets.cards import render_card
-from seal_datasets.cost import load_prices
-from seal_datasets.demo import demo_path
-from seal_datasets.modules import METRICS, metric_path
-from seal_datasets.publish.spaces import space_files
-from seal_datasets.taxonomy import load_taxonomy
+from seal_datasets.endpoints.cost import load_prices
+from seal_datasets.data.demo import demo_path
+from seal_datasets.evaluate_modules.paths import METRICS, metric_path
+from seal_datasets.hub.publish_spaces import space_files
+from seal_datasets.labels.taxonomy import load_taxonomy
 here = Path(sys.argv[1])
 assert Path(seal_datasets.__file__).is_relative_to(here), seal_datasets.__file__
 assert all(Path(metric_path(name)).is_relative_to(here) for name in METRICS)

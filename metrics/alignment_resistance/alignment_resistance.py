@@ -4,8 +4,8 @@ import datasets
 import evaluate
 
 from seal_datasets.estimate import alignment_resistance
-from seal_datasets.modules import CITATION
-from seal_datasets.table_input import TableInput
+from seal_datasets.evaluate_modules.paths import CITATION
+from seal_datasets.evaluate_modules.table_input import TableInput
 
 _DESCRIPTION = """\
 Alignment resistance is the share of preference pairs on which a reward model does not give the response that humans

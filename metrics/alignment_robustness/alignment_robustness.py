@@ -4,8 +4,8 @@ import datasets
 import evaluate
 
 from seal_datasets.estimate import alignment_robustness
-from seal_datasets.modules import CITATION
-from seal_datasets.table_input import TableInput
+from seal_datasets.evaluate_modules.paths import CITATION
+from seal_datasets.evaluate_modules.table_input import TableInput
 
 _DESCRIPTION = """\
 Alignment robustness asks which changes of style turn a reward model that ranked a pair as humans did against their

@@ -4,8 +4,8 @@ import datasets
 import evaluate
 
 from seal_datasets.estimate import feature_imprint
-from seal_datasets.modules import CITATION
-from seal_datasets.table_input import TableInput
+from seal_datasets.evaluate_modules.paths import CITATION
+from seal_datasets.evaluate_modules.table_input import TableInput
 
 _DESCRIPTION = """\
 The feature imprint is how many points of reward a text gains with a feature, over a text answering the same prompt

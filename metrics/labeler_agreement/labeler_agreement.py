@@ -4,8 +4,8 @@ import datasets
 import evaluate
 
 from seal_datasets.estimate import labeler_agreement
-from seal_datasets.modules import CITATION
-from seal_datasets.table_input import TableInput
+from seal_datasets.evaluate_modules.paths import CITATION
+from seal_datasets.evaluate_modules.table_input import TableInput
 
 _DESCRIPTION = """\
 A labeler prefers the response that has more of the first target feature, such as harmlessness; at a tie the next

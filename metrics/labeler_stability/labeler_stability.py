@@ -4,8 +4,8 @@ import datasets
 import evaluate
 
 from seal_datasets.estimate import labeler_stability
-from seal_datasets.modules import CITATION
-from seal_datasets.table_input import TableInput
+from seal_datasets.evaluate_modules.paths import CITATION
+from seal_datasets.evaluate_modules.table_input import TableInput
 
 _DESCRIPTION = """\
 Labeler stability is how far two or more labelers, or repetitions of one, agree on the same rows: raw agreement and by class,

@@ -4,8 +4,8 @@ import datasets
 import evaluate
 
 from seal_datasets.estimate import misalignment_drivers
-from seal_datasets.modules import CITATION
-from seal_datasets.table_input import TableInput
+from seal_datasets.evaluate_modules.paths import CITATION
+from seal_datasets.evaluate_modules.table_input import TableInput
 
 _DESCRIPTION = """\
 Drivers of misalignment are features whose presence in the chosen or in the rejected response goes with the reward

@@ -4,8 +4,8 @@ import datasets
 import evaluate
 
 from seal_datasets.estimate import reward_shift
-from seal_datasets.modules import CITATION
-from seal_datasets.table_input import TableInput
+from seal_datasets.evaluate_modules.paths import CITATION
+from seal_datasets.evaluate_modules.table_input import TableInput
 
 _DESCRIPTION = """\
 The reward shift of a pair is the angle, in degrees, between its vector of rewards (chosen, rejected) before and after

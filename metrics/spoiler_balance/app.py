@@ -1,6 +1,6 @@
 """The Space of this metric: upload a table, map its columns, read the numbers."""
 
-from seal_datasets.space import build_app
+from seal_datasets.evaluate_modules.app import build_app
 
 app = build_app("spoiler_balance")
 

@@ -4,8 +4,8 @@ import datasets
 import evaluate
 
 from seal_datasets.estimate import spoiler_balance
-from seal_datasets.modules import CITATION
-from seal_datasets.table_input import TableInput
+from seal_datasets.evaluate_modules.paths import CITATION
+from seal_datasets.evaluate_modules.table_input import TableInput
 
 _DESCRIPTION = """\
 Spoiler balance measures a preference dataset without any reward model: how spoiler features differ between chosen and

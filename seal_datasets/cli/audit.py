@@ -27,38 +27,74 @@ from seal_datasets.errors import DataError
 
 def add(verbs: Verbs) -> None:
     """Add the verb to the parser."""
-    audit = verb(verbs, "audit", _run, "load, label, train where needed, score, estimate and report, in one go",
-                  "seal audit --demo", "seal audit pairs.jsonl --pre my/rm-before --post my/rm-after --out report",
-                  "seal audit Anthropic/hh-rlhf --split test --limit 500 --labeler none",
-                  "seal audit scored.parquet --rewards pre=before_chosen,before_rejected "
-                  "--rewards post=after_chosen,after_rejected", "seal audit me/published-audit --out again")  # fmt: skip
-    audit.add_argument("data", nargs="?", help="Hub id, file (jsonl, json, csv, parquet, also .gz) or saved dataset; of a "
-                       "published audit, every number is computed again, without an LM or models")  # fmt: skip
+    audit = verb(
+        verbs,
+        "audit",
+        _run,
+        "load, label, train where needed, score, estimate and report, in one go",
+        "seal audit --demo",
+        "seal audit pairs.jsonl --pre my/rm-before --post my/rm-after --out report",
+        "seal audit Anthropic/hh-rlhf --split test --limit 500 --labeler none",
+        "seal audit scored.parquet --rewards pre=before_chosen,before_rejected "
+        "--rewards post=after_chosen,after_rejected",
+        "seal audit me/published-audit --out again",
+    )
+    audit.add_argument(
+        "data",
+        nargs="?",
+        help="Hub id, file (jsonl, json, csv, parquet, also .gz) or saved dataset; of a "
+        "published audit, every number is computed again, without an LM or models",
+    )
     audit.add_argument("--demo", action="store_true", help="audit the embedded preference set")
     audit.add_argument(
         "--out", type=Path, default=Path("seal-audit"), help="folder of the report (default: %(default)s)"
     )
     audit.add_argument("--split", help="split of a dataset with several")
     audit.add_argument("--limit", type=int, help="take this many pairs, drawn with the seed")
-    audit.add_argument("--pre", help="pre-training reward model: Hub id, folder, or another kind as for seal score "
-                       "--model (default: train one)")  # fmt: skip
+    audit.add_argument(
+        "--pre",
+        help="pre-training reward model: Hub id, folder, or another kind as for seal score "
+        "--model (default: train one)",
+    )
     audit.add_argument("--post", help="post-training reward model, as --pre (default: train one)")
-    audit.add_argument("--rewards", action="append", default=[], metavar="NAME=CHOSEN,REJECTED", help="take rewards from "
-                       "columns of the data, once for pre and once for post; no model is run, no labeler asked: features are "
-                       "those the data has (from seal featurize) and surface features")  # fmt: skip
+    audit.add_argument(
+        "--rewards",
+        action="append",
+        default=[],
+        metavar="NAME=CHOSEN,REJECTED",
+        help="take rewards from "
+        "columns of the data, once for pre and once for post; no model is run, no labeler asked: features are "
+        "those the data has (from seal featurize) and surface features",
+    )
     labeler_options(audit)
     asking_options(audit)
     training_options(audit)
-    audit.add_argument("--over-length", choices=["error", "truncate", "skip"], default="truncate",
-                       help="texts longer than the model takes: stop, drop the start of the prompt, or leave unscored "
-                       "(default: %(default)s; counted in the report)")  # fmt: skip
+    audit.add_argument(
+        "--over-length",
+        choices=["error", "truncate", "skip"],
+        default="truncate",
+        help="texts longer than the model takes: stop, drop the start of the prompt, or leave unscored "
+        "(default: %(default)s; counted in the report)",
+    )
 
-    audit.add_argument("--doctor", action="store_true", help="examine both models first (see seal doctor), and take the larger "
-                       "jitter as tie band")  # fmt: skip
-    audit.add_argument("--tie-band", type=float, metavar="POINTS", help="rewards no further apart are a tie, which is not "
-                       "aligned (default: what --doctor measures, or 0)")  # fmt: skip
-    audit.add_argument("--rewrite-share", type=float, metavar="SHARE", help="rewrite this share of the pairs, label and score "
-                       "the rewrites and estimate robustness (the paper's: 0.01)")  # fmt: skip
+    audit.add_argument(
+        "--doctor",
+        action="store_true",
+        help="examine both models first (see seal doctor), and take the larger jitter as tie band",
+    )
+    audit.add_argument(
+        "--tie-band",
+        type=float,
+        metavar="POINTS",
+        help="rewards no further apart are a tie, which is not aligned (default: what --doctor measures, or 0)",
+    )
+    audit.add_argument(
+        "--rewrite-share",
+        type=float,
+        metavar="SHARE",
+        help="rewrite this share of the pairs, label and score "
+        "the rewrites and estimate robustness (the paper's: 0.01)",
+    )
     rewriting_options(audit)
 
 
@@ -67,7 +103,7 @@ def _run(options: argparse.Namespace) -> int:
 
 
 def _audit_own_rewards(options: argparse.Namespace) -> int:
-    from seal_datasets.own_rewards import audit_own_rewards
+    from seal_datasets.audit.precomputed import audit_own_rewards
 
     if options.demo or options.data is None:
         raise DataError("--rewards names columns of your data; give the data")
@@ -100,7 +136,7 @@ def _audit_own_rewards(options: argparse.Namespace) -> int:
 
 
 def _tell(report: Mapping[str, Any], out: Path) -> int:
-    from seal_datasets.report import headline
+    from seal_datasets.report.headline import headline
 
     for line in headline(report):
         sys.stdout.write(f"{line}\n")
@@ -109,11 +145,11 @@ def _tell(report: Mapping[str, Any], out: Path) -> int:
 
 
 def _audit(options: argparse.Namespace) -> int:
-    from seal_datasets.audit import DEMO_TRAINING, run_audit
-    from seal_datasets.demo import demo_path
-    from seal_datasets.published import find_published
-    from seal_datasets.settings import AuditSettings
-    from seal_datasets.train import TrainingSettings
+    from seal_datasets.audit.run import DEMO_TRAINING, run_audit
+    from seal_datasets.audit.settings import AuditSettings
+    from seal_datasets.data.demo import demo_path
+    from seal_datasets.hub.recompute import find_published
+    from seal_datasets.rewards.train import TrainingSettings
 
     if options.demo == (options.data is not None):
         raise DataError("give a dataset to audit, or --demo (not both)")
@@ -144,7 +180,7 @@ def _audit(options: argparse.Namespace) -> int:
 
 
 def _recompute(published: Path, out: Path) -> int:
-    from seal_datasets.published import recompute
+    from seal_datasets.hub.recompute import recompute
 
     found = recompute(published, out)
     if found.differing is None:

@@ -13,29 +13,51 @@ from typing import TYPE_CHECKING
 from seal_datasets.cli.options import Verbs, verb
 
 if TYPE_CHECKING:
-    from seal_datasets.doctor import Check, Examination
+    from seal_datasets.rewards.doctor.findings import Check, Examination
 
 
 def add(verbs: Verbs) -> None:
     """Add the verb to the parser."""
-    doctor = verb(verbs, "doctor", _run, "examine a reward model: do its scores depend on anything but the text?",
-                  "seal doctor models/post", "seal doctor my/rm --data pairs.jsonl --out doctor.json --processes 2",
-                  "seal doctor my/multi-output-rm --head 0 --precision bfloat16",
-                  "seal doctor dpo:my/policy@my/sft")  # fmt: skip
-    doctor.add_argument("model", help="Hub id or folder of a sequence classifier, or another kind as for seal score "
-                        "--model, which is asked for scores only")  # fmt: skip
+    doctor = verb(
+        verbs,
+        "doctor",
+        _run,
+        "examine a reward model: do its scores depend on anything but the text?",
+        "seal doctor models/post",
+        "seal doctor my/rm --data pairs.jsonl --out doctor.json --processes 2",
+        "seal doctor my/multi-output-rm --head 0 --precision bfloat16",
+        "seal doctor dpo:my/policy@my/sft",
+    )
+    doctor.add_argument(
+        "model",
+        help="Hub id or folder of a sequence classifier, or another kind as for seal score "
+        "--model, which is asked for scores only",
+    )
     doctor.add_argument("--data", help="pairs, as for audit (default: the embedded preference set)")
     doctor.add_argument("--split", help="split of a dataset with several")
-    doctor.add_argument("--limit", type=int, default=32, help="pairs to score in every way, from the shortest to the longest; "
-                        "all are measured in tokens (default: %(default)s)")  # fmt: skip
+    doctor.add_argument(
+        "--limit",
+        type=int,
+        default=32,
+        help="pairs to score in every way, from the shortest to the longest; "
+        "all are measured in tokens (default: %(default)s)",
+    )
     doctor.add_argument("--out", type=Path, help="JSON file to write")
-    doctor.add_argument("--processes", type=int, default=1, help="compare one process with this many, started with "
-                        "`accelerate launch` (default: not compared)")  # fmt: skip
+    doctor.add_argument(
+        "--processes",
+        type=int,
+        default=1,
+        help="compare one process with this many, started with `accelerate launch` (default: not compared)",
+    )
     doctor.add_argument("--revision", help="branch, tag or commit on the Hub")
     doctor.add_argument("--max-length", type=int, help="tokens per text (default: what the model takes)")
     doctor.add_argument("--head", type=int, help="which output of a model with several is the reward")
-    doctor.add_argument("--precision", choices=["auto", "float32", "bfloat16", "float16"], default="auto",
-                        help="type of the weights in use (default: the checkpoint's own)")  # fmt: skip
+    doctor.add_argument(
+        "--precision",
+        choices=["auto", "float32", "bfloat16", "float16"],
+        default="auto",
+        help="type of the weights in use (default: the checkpoint's own)",
+    )
     doctor.add_argument(
         "--allow-pickle", action="store_true", help="read weights from pickle files, which can run code"
     )
@@ -43,8 +65,8 @@ def add(verbs: Verbs) -> None:
 
 
 def _run(options: argparse.Namespace) -> int:
-    from seal_datasets.doctor import examine
-    from seal_datasets.load import load_pairs
+    from seal_datasets.data.load import load_pairs
+    from seal_datasets.rewards.doctor.examine import examine
 
     pairs = None
     if options.data is not None:

@@ -22,10 +22,14 @@ from seal_datasets.cli.options import (
 
 def add(verbs: Verbs) -> None:
     """Add the verb to the parser."""
-    featurize = verb(verbs, "featurize", _run, "add surface features and LM labels to a dataset",
-                      "seal featurize pairs.jsonl --out labelled.parquet --labeler none",
-                      "seal featurize pairs.jsonl --out labelled.parquet --labeler http://localhost:8000/v1 "
-                      "--labeler-model my-model")  # fmt: skip
+    featurize = verb(
+        verbs,
+        "featurize",
+        _run,
+        "add surface features and LM labels to a dataset",
+        "seal featurize pairs.jsonl --out labelled.parquet --labeler none",
+        "seal featurize pairs.jsonl --out labelled.parquet --labeler http://localhost:8000/v1 --labeler-model my-model",
+    )
     table_options(featurize)
     labeler_options(featurize)
     asking_options(featurize)
@@ -34,10 +38,10 @@ def add(verbs: Verbs) -> None:
 
 
 def _run(options: argparse.Namespace) -> int:
-    from seal_datasets.featurize import add_surface_features
-    from seal_datasets.lm import asked_features, label_pairs
-    from seal_datasets.load import load_pairs
-    from seal_datasets.settings import AuditSettings
+    from seal_datasets.audit.label_step import asked_features, label_pairs
+    from seal_datasets.audit.settings import AuditSettings
+    from seal_datasets.data.load import load_pairs
+    from seal_datasets.labels.featurize import add_surface_features
 
     settings = AuditSettings(
         **labeling_settings(options),

@@ -10,14 +10,19 @@ from seal_datasets.cli.options import Verbs, verb
 
 def add(verbs: Verbs) -> None:
     """Add the verb to the parser."""
-    install = verb(verbs, "install-metrics", _run,
-                    'make evaluate.load("seal/alignment_resistance") work offline',
-                    "seal install-metrics", "seal install-metrics reward_shift")  # fmt: skip
+    install = verb(
+        verbs,
+        "install-metrics",
+        _run,
+        'make evaluate.load("seal/alignment_resistance") work offline',
+        "seal install-metrics",
+        "seal install-metrics reward_shift",
+    )
     install.add_argument("names", nargs="*", help="modules to install (default: all)")
 
 
 def _run(options: argparse.Namespace) -> int:
-    from seal_datasets.modules import METRICS, install_metrics
+    from seal_datasets.evaluate_modules.paths import METRICS, install_metrics
 
     for path in install_metrics(tuple(options.names) or METRICS):
         sys.stdout.write(f"{path}\n")

@@ -13,15 +13,25 @@ from seal_datasets.errors import DataError
 
 def add(verbs: Verbs) -> None:
     """Add the verb to the parser."""
-    labelers = verb(verbs, "labelers", _run, "have several labelers label the same pairs, and say how far they agree",
-                     "seal labelers pairs.jsonl --labelers local my-model@http://localhost:8000/v1 --out both.parquet",
-                     "seal labelers pairs.jsonl --labelers local --repeat 3 --temperature 0.7 --out thrice.parquet",
-                     "seal labelers pairs.jsonl --labelers local local:probabilities --gold human.csv --out x.parquet",
-                     )  # fmt: skip
+    labelers = verb(
+        verbs,
+        "labelers",
+        _run,
+        "have several labelers label the same pairs, and say how far they agree",
+        "seal labelers pairs.jsonl --labelers local my-model@http://localhost:8000/v1 --out both.parquet",
+        "seal labelers pairs.jsonl --labelers local --repeat 3 --temperature 0.7 --out thrice.parquet",
+        "seal labelers pairs.jsonl --labelers local local:probabilities --gold human.csv --out x.parquet",
+    )
     table_options(labelers)
-    labelers.add_argument("--labelers", nargs="+", required=True, metavar="MODEL@URL|local", help="two or more, or one with "
-                          "--repeat; `:probabilities` at the end asks for P(true); keys are read from "
-                          "SEAL_LABELER_API_KEY: one, or ADDRESS=KEY for each service, with blanks between")  # fmt: skip
+    labelers.add_argument(
+        "--labelers",
+        nargs="+",
+        required=True,
+        metavar="MODEL@URL|local",
+        help="two or more, or one with "
+        "--repeat; `:probabilities` at the end asks for P(true); keys are read from "
+        "SEAL_LABELER_API_KEY: one, or ADDRESS=KEY for each service, with blanks between",
+    )
     labelers.add_argument(
         "--repeat", type=int, default=1, help="ask each so many times, with a seed of its own each time"
     )
@@ -44,9 +54,10 @@ def add(verbs: Verbs) -> None:
 def _run(options: argparse.Namespace) -> int:
     import json
 
-    from seal_datasets.lm import asked_features, plan_labelers, run_labelers
-    from seal_datasets.load import load_pairs
-    from seal_datasets.settings import AuditSettings, LabelerPanel
+    from seal_datasets.audit.label_step import asked_features
+    from seal_datasets.audit.labelers_step import plan_labelers, run_labelers
+    from seal_datasets.audit.settings import AuditSettings, LabelerPanel
+    from seal_datasets.data.load import load_pairs
 
     panel = LabelerPanel(tuple(options.labelers), options.repeat, options.temperature, _lines(options.pair_ids))
     settings = AuditSettings(

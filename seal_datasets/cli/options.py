@@ -15,8 +15,8 @@ from seal_datasets.errors import DataError
 if TYPE_CHECKING:
     from datasets import Dataset
 
-    from seal_datasets.settings import AuditSettings, RewriteSettings
-    from seal_datasets.train import TrainingSettings
+    from seal_datasets.audit.settings import AuditSettings, RewriteSettings
+    from seal_datasets.rewards.train import TrainingSettings
 
     Verbs = argparse._SubParsersAction[argparse.ArgumentParser]
 else:
@@ -52,14 +52,21 @@ def table_options(parser: argparse.ArgumentParser) -> None:
 
 def labeler_options(parser: argparse.ArgumentParser) -> None:
     """Options of verbs that label."""
-    parser.add_argument("--labeler", default="local", metavar="URL|local|none",
-                        help="OpenAI-compatible endpoint, the embedded model, or no labels (default: %(default)s); a key "
-                        "is read from SEAL_LABELER_API_KEY (where the rewriter is of another service, ADDRESS=KEY for each, "
-                        "with blanks between)")  # fmt: skip
+    parser.add_argument(
+        "--labeler",
+        default="local",
+        metavar="URL|local|none",
+        help="OpenAI-compatible endpoint, the embedded model, or no labels (default: %(default)s); a key "
+        "is read from SEAL_LABELER_API_KEY (where the rewriter is of another service, ADDRESS=KEY for each, "
+        "with blanks between)",
+    )
     parser.add_argument("--labeler-model", help="name of the model at that endpoint")
     parser.add_argument("--label-limit", type=int, help="label only this many pairs, drawn with the seed")
-    parser.add_argument("--probabilities", action="store_true", help="ask each yes/no feature alone and keep P(true); "
-                        "needs an endpoint that returns log-probabilities")  # fmt: skip
+    parser.add_argument(
+        "--probabilities",
+        action="store_true",
+        help="ask each yes/no feature alone and keep P(true); needs an endpoint that returns log-probabilities",
+    )
     parser.add_argument("--dry-run", action="store_true", help="say what labeling would ask and cost, and ask nothing")
     parser.add_argument(
         "--gold", metavar="FILE", help="human labels: a table with pair_id and columns gold_<feature>_<side>"
@@ -72,14 +79,31 @@ def labeler_options(parser: argparse.ArgumentParser) -> None:
 
 def asking_options(parser: argparse.ArgumentParser) -> None:
     """Options of verbs that ask language models."""
-    parser.add_argument("--concurrency", type=int, default=16, help="most requests at once; fewer while the endpoint is "
-                        "overloaded (default: %(default)s)")  # fmt: skip
-    parser.add_argument("--max-failure-rate", type=float, default=0.5, help="stop when more than this share of texts, of "
-                        "50 or more, got no label (default: %(default)s)")  # fmt: skip
-    parser.add_argument("--batch", action="store_true", help="send requests through the OpenAI Batch API (half the price, "
-                        "within a day); a run that is stopped finds its batches again")  # fmt: skip
-    parser.add_argument("--budget", type=float, metavar="DOLLARS", help="most that all responses in the store may cost; "
-                        "texts beyond it have no labels, and the same command with more goes on")  # fmt: skip
+    parser.add_argument(
+        "--concurrency",
+        type=int,
+        default=16,
+        help="most requests at once; fewer while the endpoint is overloaded (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--max-failure-rate",
+        type=float,
+        default=0.5,
+        help="stop when more than this share of texts, of 50 or more, got no label (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--batch",
+        action="store_true",
+        help="send requests through the OpenAI Batch API (half the price, "
+        "within a day); a run that is stopped finds its batches again",
+    )
+    parser.add_argument(
+        "--budget",
+        type=float,
+        metavar="DOLLARS",
+        help="most that all responses in the store may cost; "
+        "texts beyond it have no labels, and the same command with more goes on",
+    )
     parser.add_argument("--prices", metavar="FILE", help="YAML table of models' prices (default: the packaged one)")
 
 
@@ -100,24 +124,55 @@ def labeling_settings(options: argparse.Namespace) -> dict[str, Any]:
 
 def rewriting_options(parser: argparse.ArgumentParser) -> None:
     """Options of verbs that rewrite."""
-    parser.add_argument("--rewriter", metavar="URL|local", help="OpenAI-compatible endpoint or the embedded model (default: "
-                        "the labeler's, or local)")  # fmt: skip
+    parser.add_argument(
+        "--rewriter",
+        metavar="URL|local",
+        help="OpenAI-compatible endpoint or the embedded model (default: the labeler's, or local)",
+    )
     parser.add_argument("--rewriter-model", help="name of the model at that endpoint")
-    parser.add_argument("--presets", default="style", help="rewrites to make, comma-separated: style (the paper's), identity "
-                        "(a sham), more_positive, less_positive, more_eloquent, less_eloquent, longer, shorter (default: "
-                        "%(default)s)")  # fmt: skip
-    parser.add_argument("--axes", default="", help="attributes to rewrite there and back, comma-separated: positive, eloquent, "
-                        "long (default: none)")  # fmt: skip
-    parser.add_argument("--rewrite-attempts", type=int, default=1, metavar="N", help="ask for a rewrite up to N times, each "
-                        "with another seed, until one is accepted (default: %(default)s)")  # fmt: skip
-    parser.add_argument("--rewrite-temperature", type=float, default=0.1, metavar="T", help="of sampling rewrites; a higher "
-                        "one gives several attempts more to choose from (default: %(default)s, the paper's)")  # fmt: skip
-    parser.add_argument("--whole-dialogue", action="store_true", help="rewrite the prompt too, as in the paper (default: the "
-                        "response only)")  # fmt: skip
-    parser.add_argument("--min-similarity", type=float, default=0.8, help="refuse rewrites whose cosine with the original is "
-                        "below this (default: %(default)s)")  # fmt: skip
-    parser.add_argument("--similarity-model", help="sentence encoder: Hub id, folder, or 'embedded' (MiniLM, offline); "
-                        "default: BAAI/bge-m3 where the Hub can be reached, else 'embedded'")  # fmt: skip
+    parser.add_argument(
+        "--presets",
+        default="style",
+        help="rewrites to make, comma-separated: style (the paper's), identity "
+        "(a sham), more_positive, less_positive, more_eloquent, less_eloquent, longer, shorter (default: "
+        "%(default)s)",
+    )
+    parser.add_argument(
+        "--axes",
+        default="",
+        help="attributes to rewrite there and back, comma-separated: positive, eloquent, long (default: none)",
+    )
+    parser.add_argument(
+        "--rewrite-attempts",
+        type=int,
+        default=1,
+        metavar="N",
+        help="ask for a rewrite up to N times, each with another seed, until one is accepted (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--rewrite-temperature",
+        type=float,
+        default=0.1,
+        metavar="T",
+        help="of sampling rewrites; a higher "
+        "one gives several attempts more to choose from (default: %(default)s, the paper's)",
+    )
+    parser.add_argument(
+        "--whole-dialogue",
+        action="store_true",
+        help="rewrite the prompt too, as in the paper (default: the response only)",
+    )
+    parser.add_argument(
+        "--min-similarity",
+        type=float,
+        default=0.8,
+        help="refuse rewrites whose cosine with the original is below this (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--similarity-model",
+        help="sentence encoder: Hub id, folder, or 'embedded' (MiniLM, offline); "
+        "default: BAAI/bge-m3 where the Hub can be reached, else 'embedded'",
+    )
     parser.add_argument(
         "--stratify-by", metavar="COLUMN", help="draw the pairs so that this column's values keep their shares"
     )
@@ -154,7 +209,7 @@ def training_settings(options: argparse.Namespace, defaults: TrainingSettings) -
 
 def rewrite_settings(options: argparse.Namespace, share: float) -> RewriteSettings:
     """What to rewrite, from the options given."""
-    from seal_datasets.settings import RewriteSettings
+    from seal_datasets.audit.settings import RewriteSettings
 
     return RewriteSettings(
         share=share,
@@ -173,8 +228,9 @@ def rewrite_settings(options: argparse.Namespace, share: float) -> RewriteSettin
 
 def dry_run(data: str, settings: AuditSettings, store: Path, *, labels: bool = True) -> int:
     """Say what would be asked and cost, and ask nothing."""
-    from seal_datasets.lm import asked_features, plan_labels, plan_of_rewrites
-    from seal_datasets.load import load_pairs
+    from seal_datasets.audit.label_step import asked_features, plan_labels
+    from seal_datasets.audit.rewrite_step import plan_of_rewrites
+    from seal_datasets.data.load import load_pairs
 
     pairs, diagnosis = load_pairs(data, split=settings.split, limit=settings.limit, seed=settings.seed)
     sys.stderr.write(f"{diagnosis}\n")

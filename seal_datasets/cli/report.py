@@ -11,14 +11,20 @@ from seal_datasets.cli.options import Verbs, verb
 
 def add(verbs: Verbs) -> None:
     """Add the verb to the parser."""
-    report = verb(verbs, "report", _run, "write an audit's report again, or check it against its parquet",
-                   "seal report seal-audit --check")  # fmt: skip
+    report = verb(
+        verbs,
+        "report",
+        _run,
+        "write an audit's report again, or check it against its parquet",
+        "seal report seal-audit --check",
+    )
     report.add_argument("folder", type=Path, help="folder of a finished audit")
     report.add_argument("--check", action="store_true", help="change nothing; exit 1 if any number differs")
 
 
 def _run(options: argparse.Namespace) -> int:
-    from seal_datasets.report import check_report, headline, write_report
+    from seal_datasets.report.headline import headline
+    from seal_datasets.report.write import check_report, write_report
 
     if options.check:
         differing = check_report(options.folder)

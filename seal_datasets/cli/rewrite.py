@@ -23,10 +23,15 @@ from seal_datasets.cli.options import (
 
 def add(verbs: Verbs) -> None:
     """Add the verb to the parser."""
-    rewrite = verb(verbs, "rewrite", _run, "add an LM's rewrites of a share of the pairs",
-                    "seal rewrite labelled.parquet --out rewritten.parquet --share 0.01",
-                    "seal rewrite labelled.parquet --out rewritten.parquet --presets style,identity --axes positive "
-                    "--rewriter http://localhost:8000/v1 --rewriter-model my-model")  # fmt: skip
+    rewrite = verb(
+        verbs,
+        "rewrite",
+        _run,
+        "add an LM's rewrites of a share of the pairs",
+        "seal rewrite labelled.parquet --out rewritten.parquet --share 0.01",
+        "seal rewrite labelled.parquet --out rewritten.parquet --presets style,identity --axes positive "
+        "--rewriter http://localhost:8000/v1 --rewriter-model my-model",
+    )
     table_options(rewrite)
     rewrite.add_argument(
         "--share", type=float, default=0.01, help="share of the pairs to rewrite (default: %(default)s)"
@@ -41,9 +46,9 @@ def add(verbs: Verbs) -> None:
 
 
 def _run(options: argparse.Namespace) -> int:
-    from seal_datasets.lm import rewrite_pairs
-    from seal_datasets.load import load_pairs
-    from seal_datasets.settings import AuditSettings
+    from seal_datasets.audit.rewrite_step import rewrite_pairs
+    from seal_datasets.audit.settings import AuditSettings
+    from seal_datasets.data.load import load_pairs
 
     settings = AuditSettings(
         **asking_settings(options),

@@ -28,33 +28,65 @@ def add(verbs: Verbs) -> None:
     score.add_argument("--split", help="split of a dataset with several")
     score.add_argument("--limit", type=int, help="take this many pairs")
     score.add_argument("--out", type=Path, required=True, help="Parquet file to write, or a folder of Parquet files")
-    score.add_argument("--stream", action="store_true", help="read the data as a stream, holding a window of rows at a time; "
-                       "--out is a folder")  # fmt: skip
-    score.add_argument("--rows-per-file", type=int, default=100_000, help="rows of each file of a folder (default: "
-                       "%(default)s)")  # fmt: skip
-    score.add_argument("--store", type=Path, help="folder where rewards are kept as they come, so that a run that is stopped "
-                       "goes on (default: beside the output)")  # fmt: skip
-    score.add_argument("--model", action="append", required=True, metavar="NAME=MODEL",
-                       help="short name and reward model: a Hub id or folder of a sequence classifier, e.g. post=my/rm; "
-                       "dpo:POLICY@REFERENCE for the implicit reward of a policy (dpo-length: for its mean over tokens); "
-                       "served:URL#MODEL for one behind vLLM, tei:URL#MODEL behind Text Embeddings Inference, with a key, if "
-                       "they need one, in SEAL_SCORER_API_KEY (ADDRESS=KEY for each where they are of several services, with "
-                       "blanks between); may be repeated")  # fmt: skip
-    score.add_argument("--revision", action="append", default=[], metavar="NAME=REVISION",
-                       help="branch, tag or commit of a model on the Hub; the commit is recorded")  # fmt: skip
-    score.add_argument("--over-length", choices=["error", "truncate", "skip"], default="error",
-                       help="texts longer than the model takes (default: %(default)s)")  # fmt: skip
+    score.add_argument(
+        "--stream",
+        action="store_true",
+        help="read the data as a stream, holding a window of rows at a time; --out is a folder",
+    )
+    score.add_argument(
+        "--rows-per-file", type=int, default=100_000, help="rows of each file of a folder (default: %(default)s)"
+    )
+    score.add_argument(
+        "--store",
+        type=Path,
+        help="folder where rewards are kept as they come, so that a run that is stopped "
+        "goes on (default: beside the output)",
+    )
+    score.add_argument(
+        "--model",
+        action="append",
+        required=True,
+        metavar="NAME=MODEL",
+        help="short name and reward model: a Hub id or folder of a sequence classifier, e.g. post=my/rm; "
+        "dpo:POLICY@REFERENCE for the implicit reward of a policy (dpo-length: for its mean over tokens); "
+        "served:URL#MODEL for one behind vLLM, tei:URL#MODEL behind Text Embeddings Inference, with a key, if "
+        "they need one, in SEAL_SCORER_API_KEY (ADDRESS=KEY for each where they are of several services, with "
+        "blanks between); may be repeated",
+    )
+    score.add_argument(
+        "--revision",
+        action="append",
+        default=[],
+        metavar="NAME=REVISION",
+        help="branch, tag or commit of a model on the Hub; the commit is recorded",
+    )
+    score.add_argument(
+        "--over-length",
+        choices=["error", "truncate", "skip"],
+        default="error",
+        help="texts longer than the model takes (default: %(default)s)",
+    )
     score.add_argument("--max-length", type=int, help="tokens per text (default: what the model takes)")
     score.add_argument("--head", type=int, help="which output of a model with several is the reward")
-    score.add_argument("--precision", choices=["auto", "float32", "bfloat16", "float16"],
-                       help="type of the weights (default: the checkpoint's own)")  # fmt: skip
+    score.add_argument(
+        "--precision",
+        choices=["auto", "float32", "bfloat16", "float16"],
+        help="type of the weights (default: the checkpoint's own)",
+    )
     score.add_argument(
         "--tokens-per-batch", type=int, help="tokens of a batch, padding included; fewer where memory runs out"
     )
-    score.add_argument("--window", type=int, default=2048, help="rows within which texts are sorted by length and dealt to "
-                       "processes (default: %(default)s)")  # fmt: skip
-    score.add_argument("--backend", choices=["torch", "openvino"],
-                       help="what computes; openvino is for encoders in float32 on a CPU (default: torch)")  # fmt: skip
+    score.add_argument(
+        "--window",
+        type=int,
+        default=2048,
+        help="rows within which texts are sorted by length and dealt to processes (default: %(default)s)",
+    )
+    score.add_argument(
+        "--backend",
+        choices=["torch", "openvino"],
+        help="what computes; openvino is for encoders in float32 on a CPU (default: torch)",
+    )
     score.add_argument("--allow-pickle", action="store_true", help="read weights from pickle files, which can run code")
     score.add_argument("--allow-remote-code", action="store_true", help="run code that comes with the model")
 
@@ -62,11 +94,12 @@ def add(verbs: Verbs) -> None:
 def _run(options: argparse.Namespace) -> int:
     from datasets import IterableDataset
 
-    from seal_datasets.keys import check_keys
-    from seal_datasets.load import load_pairs
-    from seal_datasets.rewards import ScoreStore, addresses_of, open_scorer
-    from seal_datasets.rewards.processes import processes
-    from seal_datasets.score import add_rewards, reward_columns, write_rewards
+    from seal_datasets.data.load import load_pairs
+    from seal_datasets.endpoints.keys import check_keys
+    from seal_datasets.rewards.loading import processes
+    from seal_datasets.rewards.open import addresses_of, open_scorer
+    from seal_datasets.rewards.score import add_rewards, reward_columns, write_rewards
+    from seal_datasets.rewards.score_store import ScoreStore
 
     to_folder = options.out.suffix != ".parquet"
     if options.stream and not to_folder:

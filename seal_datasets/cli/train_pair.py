@@ -11,8 +11,13 @@ from seal_datasets.cli.options import Verbs, training_options, training_settings
 
 def add(verbs: Verbs) -> None:
     """Add the verb to the parser."""
-    train = verb(verbs, "train-pair", _run, "train a pre- and a post-training reward model on a dataset",
-                  "seal train-pair pairs.jsonl --out models")  # fmt: skip
+    train = verb(
+        verbs,
+        "train-pair",
+        _run,
+        "train a pre- and a post-training reward model on a dataset",
+        "seal train-pair pairs.jsonl --out models",
+    )
     train.add_argument("data", help="as for audit")
     train.add_argument("--split", help="split of a dataset with several")
     train.add_argument("--limit", type=int, help="take this many pairs")
@@ -21,8 +26,8 @@ def add(verbs: Verbs) -> None:
 
 
 def _run(options: argparse.Namespace) -> int:
-    from seal_datasets.load import load_pairs
-    from seal_datasets.train import TrainingSettings, measure_pair, train_pair
+    from seal_datasets.data.load import load_pairs
+    from seal_datasets.rewards.train import TrainingSettings, measure_pair, train_pair
 
     pairs, diagnosis = load_pairs(options.data, split=options.split, limit=options.limit)
     sys.stderr.write(f"{diagnosis}\n")

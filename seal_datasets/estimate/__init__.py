@@ -32,42 +32,25 @@ from seal_datasets.estimate.agreement import (
     labeler_agreement,
     labeler_preference,
 )
-from seal_datasets.estimate.balance import (
-    ChoicePrediction,
-    Consistency,
-    Contrast,
-    SpoilerBalance,
-    SpoilerContrast,
-    TargetContrast,
-    inconsistent_pairs,
-    spoiler_balance,
-)
+from seal_datasets.estimate.balance import Contrast, SpoilerBalance, SpoilerContrast, TargetContrast, spoiler_balance
+from seal_datasets.estimate.binary_regression import BinaryRow
 from seal_datasets.estimate.calibration import Calibration, calibrate_probabilities, implied_rates
+from seal_datasets.estimate.choice_prediction import ChoicePrediction
 from seal_datasets.estimate.comparison import Difference, EstimateComparison, compare_estimates
-from seal_datasets.estimate.drivers import BinaryRow, Driver, MisalignmentDrivers, misalignment_drivers
-from seal_datasets.estimate.imprint import (
+from seal_datasets.estimate.consistency import Consistency, inconsistent_pairs
+from seal_datasets.estimate.corrected_imprint import CorrectedImprint, CorrectedRow, corrected_imprint, simex_imprint
+from seal_datasets.estimate.drivers import Driver, MisalignmentDrivers, misalignment_drivers
+from seal_datasets.estimate.error_curve import ErrorCurve, label_error_curve
+from seal_datasets.estimate.error_rates import ErrorRates, implied_error_rate, label_error_rates
+from seal_datasets.estimate.imprint import feature_imprint, imprint_trajectory, streamed_imprint
+from seal_datasets.estimate.imprint_results import (
     BlockTest,
     FeatureChange,
     FeatureImprint,
     ImprintRow,
     ImprintTrajectory,
-    Texts,
-    feature_imprint,
-    imprint_trajectory,
-    streamed_imprint,
 )
 from seal_datasets.estimate.intervals import wilson
-from seal_datasets.estimate.label_error import (
-    CorrectedImprint,
-    CorrectedRow,
-    ErrorCurve,
-    ErrorRates,
-    corrected_imprint,
-    implied_error_rate,
-    label_error_curve,
-    label_error_rates,
-    simex_imprint,
-)
 from seal_datasets.estimate.resistance import (
     REGIMES,
     AlignmentResistance,
@@ -75,12 +58,11 @@ from seal_datasets.estimate.resistance import (
     NoiseAwareResistance,
     PairedTest,
     Regime,
-    ResistanceTrajectory,
     aligned_pairs,
     alignment_regimes,
     alignment_resistance,
-    resistance_trajectory,
 )
+from seal_datasets.estimate.resistance_trajectory import ResistanceTrajectory, resistance_trajectory
 from seal_datasets.estimate.robustness import AlignmentRobustness, RobustnessScore, alignment_robustness
 from seal_datasets.estimate.shift import (
     AngleSummary,
@@ -99,6 +81,7 @@ from seal_datasets.estimate.treatment import (
     rewrite_selection,
     treatment_effect,
 )
+from seal_datasets.estimate.within_prompt import Texts
 
 __all__ = [
     "Agreement",

@@ -10,11 +10,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
-from scipy import sparse
-from scipy.sparse import csgraph
-from scipy.special import expit, log_expit
 
 from seal_datasets.errors import DataError
+from seal_datasets.estimate.choice_prediction import ChoicePrediction, choice_slopes, predict_choices
+from seal_datasets.estimate.consistency import Consistency, count_inconsistent
 from seal_datasets.estimate.inference import infer
 from seal_datasets.estimate.inputs import (
     Bools,
@@ -26,18 +25,10 @@ from seal_datasets.estimate.inputs import (
     same_length,
     unique_names,
 )
-from seal_datasets.estimate.intervals import Interval, critical_value, wilson
-from seal_datasets.estimate.linear import PERFECT, cluster_factor, demean, differing, group_sums
-from seal_datasets.estimate.logit import find_patterns
+from seal_datasets.estimate.intervals import Interval, wilson
+from seal_datasets.estimate.linear import demean, differing
 from seal_datasets.estimate.multiplicity import Adjustment
 from seal_datasets.estimate.result import Result
-
-_Ids = Sequence[Any] | NDArray[Any]
-
-_MAX_STEPS = 60
-_STEP_TOLERANCE = 1e-9
-# Log-odds below which a model prefers neither response: coefficients that cancel out leave rounding.
-_TIE = 1e-6
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,56 +99,6 @@ class TargetContrast(Contrast):
     spoiler: str
     target: str
     correlation: float
-
-
-@dataclass(frozen=True, slots=True)
-class ChoicePrediction(Result):
-    """How well features alone tell which response of a pair was chosen.
-
-    Attributes:
-        features (`str`): `spoilers`, `targets` or `both`.
-        n_features (`int`): How many.
-        accuracy (`float`): Share of pairs predicted rightly by folds that did not see their prompt; a tie counts half, so
-            that guessing gives 0.5.
-        std_error (`float`): Clustered by prompt, at the fitted folds.
-        confidence_interval (`tuple[float, float]`): Of the accuracy, within [0, 1].
-        n_ties (`int`): Pairs without a prediction, such as those whose responses do not differ in any of the features.
-        pseudo_r2 (`float`): McFadden's: 1 - log-likelihood / (-n log 2), in sample.
-        status (`str`): `ok`; or why numbers are missing: `too_few_clusters` (fewer prompts than folds);
-            `no_residual_variation` (every pair is predicted rightly, every one wrongly, or all are ties: there is no error).
-    """
-
-    features: str
-    n_features: int
-    accuracy: float
-    std_error: float
-    confidence_interval: Interval
-    n_ties: int
-    pseudo_r2: float
-    status: str
-
-
-@dataclass(frozen=True, slots=True)
-class Consistency(Result):
-    """Whether preferences between the responses to one prompt can all hold at once.
-
-    Attributes:
-        n_pairs (`int`): Pairs.
-        n_prompts (`int`): Prompts.
-        n_same_response (`int`): Pairs whose two responses are the same.
-        n_duplicate (`int`): Pairs that repeat an earlier one: the same prompt, chosen and rejected response.
-        n_contradictory (`int`): Pairs of two responses that another pair of the prompt has the other way round.
-        n_in_cycles (`int`): Pairs on a preference cycle, a > b > ... > a; contradictory ones are on a cycle of two.
-        n_prompts_with_cycle (`int`): Prompts that have a cycle.
-    """
-
-    n_pairs: int
-    n_prompts: int
-    n_same_response: int
-    n_duplicate: int
-    n_contradictory: int
-    n_in_cycles: int
-    n_prompts_with_cycle: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -275,7 +216,7 @@ def spoiler_balance(
     same_length(chosen_features=chosen, groups=clusters)
     options = _Options(adjust, confidence_level(confidence), min_discordant)
     folds = _folds(int(clusters.max()) + 1, n_folds, seed)
-    consistency, why_none = _consistency(groups, clusters, chosen_ids, rejected_ids)
+    consistency, why_none = count_inconsistent(groups, clusters, chosen_ids, rejected_ids)
     differences = chosen - rejected
     equal = (differences[:, k:] == 0).all(axis=1)
     rows = _spoiler_rows(watched, chosen[:, :k], rejected[:, :k], equal if wanted else None, clusters, options)
@@ -283,7 +224,7 @@ def spoiler_balance(
     return SpoilerBalance(
         spoilers=rows,
         across_targets=across,
-        predictions=_predictions(differences, k, clusters, folds, n_folds, confidence),
+        predictions=predict_choices(differences, k, clusters, folds, n_folds, confidence),
         consistency=consistency,
         consistency_status=why_none,
         n_pairs=n,
@@ -382,7 +323,7 @@ def _target_rows(
     # With both sides centred, slopes and errors are those of a regression with an intercept.
     centred = demean(texts, np.zeros(len(texts), dtype=np.int64))
     length = np.sqrt((centred**2).sum(axis=0))
-    fits = [_slopes(centred[:, j], centred[:, :k], clusters, 2) for j in range(k, texts.shape[1])]
+    fits = [choice_slopes(centred[:, j], centred[:, :k], clusters, 2) for j in range(k, texts.shape[1])]
     slopes, errors = (np.column_stack(each) for each in zip(*fits, strict=True))
     counts = differing(texts)
     discordant = np.minimum(counts[:k, None], counts[k:])
@@ -396,7 +337,7 @@ def _target_rows(
 
 
 def _mean_contrasts(differences: Floats, clusters: Codes, options: _Options) -> list[Contrast]:
-    means, errors = _slopes(np.ones(len(differences)), differences, clusters, 1)
+    means, errors = choice_slopes(np.ones(len(differences)), differences, clusters, 1)
     discordant = (differences != 0).sum(axis=0)
     return _contrasts(means, errors, len(differences), int(clusters.max(initial=-1)) + 1, discordant, options)
 
@@ -435,167 +376,3 @@ def _contrasts(
         )
         for i in range(len(estimates))
     ]
-
-
-def _slopes(x: Floats, y: Floats, clusters: Codes, n_parameters: int) -> tuple[Floats, Floats]:
-    """Least squares of each column of y on x alone, with clustered (CRV1) errors; nan where there are none."""
-    nowhere, size = np.full(y.shape[1], math.nan), float(x @ x)
-    n_clusters = int(clusters.max(initial=-1)) + 1
-    if size == 0:
-        return nowhere, nowhere
-    slopes = x @ y / size
-    if n_clusters < 2 or len(x) <= n_parameters:
-        return slopes, nowhere
-    scores = group_sums((y - x[:, None] * slopes) * x[:, None], clusters, n_clusters)
-    errors = np.sqrt(cluster_factor(n_clusters, len(x), n_parameters) * (scores**2).sum(axis=0)) / size
-    # Scores that cancel leave rounding, which would pass for a tiny error.
-    rounding = PERFECT * float(np.abs(x).max()) * np.abs(y).max(axis=0)
-    return slopes, np.where(np.abs(scores).max(axis=0) > rounding, errors, math.nan)
-
-
-def _predictions(
-    differences: Floats, n_spoilers: int, clusters: Codes, folds: Codes, n_folds: int, confidence: float
-) -> tuple[ChoicePrediction, ...]:
-    """Choices predicted from spoilers, from targets and from both, on the distinct rows of differences."""
-    patterns = find_patterns(differences)
-    n, k, n_clusters, fold = *differences.shape, len(folds), folds[clusters]
-    counts = np.bincount(patterns.inverse * n_folds + fold, minlength=len(patterns.x) * n_folds).reshape(-1, n_folds)
-    blocks = {"spoilers": slice(n_spoilers), "targets": slice(n_spoilers, k), "both": slice(k)}
-    predictions = []
-    for name in blocks if k > n_spoilers else ("spoilers",):
-        x = _scaled(patterns.x[:, blocks[name]], patterns.totals)
-        whole = _choice_logit(x, patterns.totals, np.zeros(x.shape[1]))
-        log_likelihood = float(patterns.totals @ log_expit(x @ whole))
-        accuracy, error, ties, status = math.nan, math.nan, 0, "too_few_clusters"
-        if n_clusters >= n_folds:
-            log_odds = np.column_stack([x @ _choice_logit(x, patterns.totals - held, whole) for held in counts.T])
-            hits = np.where(np.abs(log_odds) < _TIE, 0.5, log_odds > 0)
-            found, errors = _slopes(np.ones(n), hits[patterns.inverse, fold][:, None], clusters, 1)
-            accuracy, error, ties = float(found[0]), float(errors[0]), int(counts[hits == 0.5].sum())
-            status = "no_residual_variation" if math.isnan(error) else "ok"
-        half = critical_value(confidence, n_clusters - 1) * error
-        predictions.append(
-            ChoicePrediction(
-                features=name,
-                n_features=x.shape[1],
-                accuracy=accuracy,
-                std_error=error,
-                confidence_interval=(float(np.maximum(accuracy - half, 0)), float(np.minimum(accuracy + half, 1))),
-                n_ties=ties,
-                pseudo_r2=1 + log_likelihood / (n * math.log(2)),
-                status=status,
-            )
-        )
-    return tuple(predictions)
-
-
-def _scaled(x: Floats, weight: Floats) -> Floats:
-    """Columns over their root mean squares; columns of zeros stay."""
-    size = np.sqrt(weight @ x**2 / weight.sum())
-    return x / np.where(size > 0, size, 1.0)
-
-
-def _choice_logit(x: Floats, weight: Floats, start: Floats) -> Floats:
-    """Coefficients of P(chosen) = logistic(x b), by Newton's method with step halving.
-
-    Args:
-        x (`ndarray` of shape (p, k)): Chosen minus rejected features.
-        weight (`ndarray` of shape (p,)): Pairs each row stands for.
-        start (`ndarray` of shape (k,)): Where to start.
-
-    Returns:
-        `ndarray` of shape (k,): Coefficients; finite also where features separate or depend on each other.
-
-    Source: Greenland and Mansournia (2015) on log-F priors, which are pairs that are added to the data.
-    """
-    beta, log_odds = start, x @ start
-    value = _penalised(log_odds, weight, beta)
-    for _ in range(_MAX_STEPS):
-        against = expit(-log_odds)
-        score = x.T @ (weight * against) + 0.5 - expit(beta)
-        root = x * np.sqrt(weight * against * (1 - against))[:, None]
-        step = np.linalg.solve(root.T @ root + np.diag(expit(beta) * expit(-beta)), score)
-        for halving in range(30):
-            proposed = beta + step * 0.5**halving
-            log_odds = x @ proposed
-            reached = _penalised(log_odds, weight, proposed)
-            if reached >= value - 1e-12 * abs(value):
-                break
-        beta, value = proposed, reached
-        if float(score @ step) < _STEP_TOLERANCE * weight.sum():
-            break
-    return beta
-
-
-def _penalised(log_odds: Floats, weight: Floats, beta: Floats) -> float:
-    """The log-likelihood, with half a pair for and half a pair against each feature."""
-    return float(weight @ log_expit(log_odds) + 0.5 * (log_expit(beta) + log_expit(-beta)).sum())
-
-
-def inconsistent_pairs(groups: Sequence[Any] | NDArray[Any], chosen_ids: _Ids, rejected_ids: _Ids) -> NDArray[np.bool_]:
-    """Which pairs cannot all hold at once: those on a cycle of preferences between the responses to one prompt.
-
-    Args:
-        groups (sequence of shape (n,)): Prompt ids.
-        chosen_ids (sequence of shape (n,)): What tells responses apart, such as their texts.
-        rejected_ids (sequence of shape (n,)): The same of the rejected responses.
-
-    Returns:
-        `ndarray` of shape (n,): Whether a pair is on a cycle; two pairs that contradict each other are a cycle of two.
-
-    Raises:
-        DataError: Lengths differ or an id is missing.
-
-    Example:
-
-    ```python
-    >>> inconsistent_pairs(["p"] * 4, ["a", "b", "c", "a"], ["b", "c", "a", "d"]).tolist()  # a > b > c > a
-    [True, True, True, False]
-
-    ```
-    """
-    clusters = group_codes(groups, "groups")
-    sides = group_codes(chosen_ids, "chosen_ids"), group_codes(rejected_ids, "rejected_ids")
-    same_length(groups=clusters, chosen_ids=sides[0], rejected_ids=sides[1])
-    return _on_cycle(*_nodes(clusters, chosen_ids, rejected_ids))
-
-
-def _nodes(clusters: Codes, chosen_ids: _Ids, rejected_ids: _Ids) -> tuple[NDArray[Any], NDArray[Any], int]:
-    """Responses as nodes of a graph, one to two prompts as two; and how many there are."""
-    n = len(clusters)
-    ids = np.concatenate([np.asarray(each, dtype=object) for each in (chosen_ids, rejected_ids)])
-    responses = pd.factorize(ids)[0].astype(np.int64)
-    nodes = pd.factorize(np.tile(clusters, 2) * n * 2 + responses)[0].astype(np.int64)
-    return nodes[:n], nodes[n:], int(nodes.max()) + 1
-
-
-def _on_cycle(chosen: NDArray[Any], rejected: NDArray[Any], n_nodes: int) -> NDArray[np.bool_]:
-    graph = sparse.coo_array((np.ones(len(chosen)), (chosen, rejected)), shape=(n_nodes, n_nodes)).tocsr()
-    component = csgraph.connected_components(graph, connection="strong")[1]
-    return np.asarray((chosen != rejected) & (component[chosen] == component[rejected]), dtype=np.bool_)
-
-
-def _consistency(
-    groups: object, clusters: Codes, chosen_ids: _Ids | None, rejected_ids: _Ids | None
-) -> tuple[Consistency | None, str]:
-    """The counts, or None and the reason."""
-    if chosen_ids is None and rejected_ids is None:
-        return None, "no chosen_ids and rejected_ids, which say where responses are the same"
-    if chosen_ids is None or rejected_ids is None:
-        raise DataError("chosen_ids and rejected_ids belong together; give both or neither")
-    if groups is None:
-        return None, "no groups, which say where prompts are the same"
-    sides = group_codes(chosen_ids, "chosen_ids"), group_codes(rejected_ids, "rejected_ids")
-    n = same_length(groups=clusters, chosen_ids=sides[0], rejected_ids=sides[1])
-    chosen, rejected, n_nodes = _nodes(clusters, chosen_ids, rejected_ids)
-    edges, different = chosen * n_nodes + rejected, chosen != rejected
-    cyclic = _on_cycle(chosen, rejected, n_nodes)
-    return Consistency(
-        n_pairs=n,
-        n_prompts=int(clusters.max()) + 1,
-        n_same_response=int((~different).sum()),
-        n_duplicate=n - len(pd.unique(edges)),
-        n_contradictory=int((different & np.isin(rejected * n_nodes + chosen, edges)).sum()),
-        n_in_cycles=int(cyclic.sum()),
-        n_prompts_with_cycle=len(pd.unique(clusters[cyclic])),
-    ), "ok"

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from seal_datasets.errors import DataError
-from seal_datasets.estimate.drivers import BinaryRow, Estimator, binary_regression
+from seal_datasets.estimate.binary_regression import BinaryRow, Estimator, binary_regression
 from seal_datasets.estimate.inputs import group_codes, indicator, matrix, same_length, unique_names
 from seal_datasets.estimate.multiplicity import Adjustment
 from seal_datasets.estimate.result import Result

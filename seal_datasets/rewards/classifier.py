@@ -9,14 +9,13 @@ from typing import Literal, get_args
 import torch
 from transformers import AutoModelForSequenceClassification
 
+from seal_datasets.data.texts import Exchange
 from seal_datasets.errors import ModelError
 from seal_datasets.rewards.batching import run_batches, token_batches
 from seal_datasets.rewards.encoding import Encoded, Encoder, OverLength
-from seal_datasets.rewards.exchange import Exchange
-from seal_datasets.rewards.loading import Precision, length_limit, load_model, resolved_revision
+from seal_datasets.rewards.loading import Precision, length_limit, load_model, processes, resolved_revision
 from seal_datasets.rewards.openvino import OpenVinoEncoder
 from seal_datasets.rewards.packing import ATTENTION, Tree, can_pack, packed_logits, packed_rows, texts_of
-from seal_datasets.rewards.processes import processes
 from seal_datasets.rewards.scorer import Scorer
 
 Backend = Literal["torch", "openvino"]

@@ -16,8 +16,8 @@ from typing import Literal, get_args
 
 from transformers import PreTrainedTokenizerBase
 
+from seal_datasets.data.texts import Exchange
 from seal_datasets.errors import DataError
-from seal_datasets.rewards.exchange import Exchange
 
 OverLength = Literal["error", "truncate", "skip"]
 Status = Literal["ok", "truncated", "too_long", "no_text", "not_finite"]

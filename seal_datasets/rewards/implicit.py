@@ -12,13 +12,12 @@ from typing import Any, Literal, get_args
 import torch
 from transformers import AutoModelForCausalLM, PreTrainedModel, PreTrainedTokenizerBase
 
+from seal_datasets.data.texts import Exchange
 from seal_datasets.errors import DataError, ModelError
 from seal_datasets.rewards.batching import run_batches, token_batches
 from seal_datasets.rewards.encoding import Encoded, Encoder, OverLength, tokenizer_state
-from seal_datasets.rewards.exchange import Exchange
-from seal_datasets.rewards.loading import Precision, length_limit, load_model, resolved_revision
+from seal_datasets.rewards.loading import Precision, length_limit, load_model, processes, resolved_revision
 from seal_datasets.rewards.packing import ATTENTION, Tree, can_pack, packed_rows, packed_states, texts_of
-from seal_datasets.rewards.processes import processes
 from seal_datasets.rewards.scorer import Scorer
 
 Normalise = Literal["sum", "length"]

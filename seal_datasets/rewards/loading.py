@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -11,6 +12,8 @@ from typing import Any, Literal
 import httpx2
 import torch
 import transformers
+from accelerate import PartialState
+from accelerate.utils import parse_flag_from_env
 from huggingface_hub import HfApi, try_to_load_from_cache
 from huggingface_hub.errors import (
     HFValidationError,
@@ -211,3 +214,9 @@ def resolved_revision(name: str, model: PreTrainedModel) -> str:
                 file_digest.update(block)
         digest.update(file_digest.digest())
     return f"sha256:{digest.hexdigest()[:16]}"
+
+
+def processes() -> PartialState:
+    """Which process this is, of how many: on CPUs `accelerate` must be told so, or takes each for the only one."""
+    launched_on_cpus = "LOCAL_RANK" in os.environ and not torch.accelerator.is_available()
+    return PartialState(cpu=launched_on_cpus or parse_flag_from_env("ACCELERATE_USE_CPU"))

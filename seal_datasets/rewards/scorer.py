@@ -9,8 +9,8 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
+from seal_datasets.data.texts import Exchange
 from seal_datasets.rewards.encoding import Encoded, Encoder, Status
-from seal_datasets.rewards.exchange import Exchange
 from seal_datasets.rewards.score_store import ScoreStore
 
 

@@ -17,12 +17,13 @@ from typing import Any, Literal, TypeVar, get_args
 
 import httpx2
 
-from seal_datasets.client import ChatClient, RequestFailed
+from seal_datasets.data.texts import Exchange
+from seal_datasets.endpoints.client import ChatClient, RequestFailed
 from seal_datasets.errors import DataError, LabelerError, ModelError
 from seal_datasets.rewards.encoding import Encoded, Encoder, OverLength
-from seal_datasets.rewards.exchange import Exchange
 from seal_datasets.rewards.loading import load_tokenizer
 from seal_datasets.rewards.scorer import Scorer
+from seal_datasets.rewards.served_routes import ROUTES, TokenRoute
 
 Item = TypeVar("Item")
 Server = Literal["vllm", "tei"]
@@ -109,8 +110,8 @@ class ServedReward(Scorer):
         self._served = self._ask_about()
         loaded = load_tokenizer(tokenizer or model, allow_remote_code=allow_remote_code)
         self.encoder = Encoder(loaded, self._served["max_length"], over_length)
-        self._route = _ROUTES[kind, self.encoder.style]
-        if over_length == "truncate" and self._route is not _Tokens:
+        self._route = ROUTES[kind, self.encoder.style]
+        if over_length == "truncate" and self._route is not TokenRoute:
             raise DataError(
                 f"{model!r} is sent texts ({self._route.path}), which only the server could cut, not here by turns or prompts; "
                 "choose over_length='skip' to leave longer texts unscored"
@@ -278,88 +279,6 @@ class _ScoreClient(ChatClient):
         return {"answer": answer}
 
 
-class _Tokens:
-    """vLLM, for models with a chat template: the tokens, as they are."""
-
-    path = "/classify"
-
-    @staticmethod
-    def encode(encoder: Encoder, encoded: Encoded, exchange: Exchange) -> Encoded:  # noqa: ARG004 - as of all routes
-        return Encoded({"input_ids": encoded.inputs["input_ids"]}, encoded.status, encoded.n_tokens)
-
-    @staticmethod
-    def body(model: str, batch: Sequence[Mapping[str, list[int]]], raw: bool) -> dict[str, Any]:
-        return {"model": model, "input": [each["input_ids"] for each in batch], **_activation(raw)}
-
-    @staticmethod
-    def outputs(answer: Any) -> list[list[Any]]:  # noqa: ANN401 - JSON
-        return [each["probs"] for each in sorted(answer["data"], key=lambda each: int(each["index"]))]
-
-
-class _Pairs(_Tokens):
-    """vLLM, for models of two segments, whose tokens alone would not say which segment they are of."""
-
-    path = "/score"
-
-    @staticmethod
-    def encode(encoder: Encoder, encoded: Encoded, exchange: Exchange) -> Encoded:  # noqa: ARG004 - as of all routes
-        texts = {"prompt": exchange.prompt, "response": exchange.response}
-        return _with_texts(encoded, texts)
-
-    @staticmethod
-    def body(model: str, batch: Sequence[Mapping[str, list[int]]], raw: bool) -> dict[str, Any]:
-        texts = {
-            "text_1": [_text(each["prompt"]) for each in batch],
-            "text_2": [_text(each["response"]) for each in batch],
-        }
-        return {"model": model, **texts, **_activation(raw)}
-
-    @staticmethod
-    def outputs(answer: Any) -> list[list[Any]]:  # noqa: ANN401 - JSON
-        return [[each["score"]] for each in sorted(answer["data"], key=lambda each: int(each["index"]))]
-
-
-class _TeiPairs(_Pairs):
-    """Text Embeddings Inference, for models of two segments."""
-
-    path = "/predict"
-
-    @staticmethod
-    def body(model: str, batch: Sequence[Mapping[str, list[int]]], raw: bool) -> dict[str, Any]:  # noqa: ARG004
-        inputs = [[_text(each["prompt"]), _text(each["response"])] for each in batch]
-        return {"inputs": inputs, "raw_scores": raw, "truncate": False}
-
-    @staticmethod
-    def outputs(answer: Any) -> list[list[Any]]:  # noqa: ANN401 - JSON
-        return [[output["score"] for output in each] for each in answer]
-
-
-class _TeiTexts(_TeiPairs):
-    """Text Embeddings Inference, for models with a chat template: rendered here, special tokens added there."""
-
-    @staticmethod
-    def encode(encoder: Encoder, encoded: Encoded, exchange: Exchange) -> Encoded:
-        turns = [*exchange.conversation, {"role": "assistant", "content": exchange.response}]
-        whole = str(encoder.tokenizer.apply_chat_template(turns, tokenize=False))
-        for text in (whole, whole.removeprefix(str(encoder.tokenizer.bos_token or ""))):
-            if list(encoder.tokenizer(text, verbose=False)["input_ids"]) == encoded.inputs["input_ids"]:
-                return _with_texts(encoded, {"text": text})
-        raise ModelError(
-            "Text Embeddings Inference adds special tokens to the texts it is sent, and with this tokenizer that gives other "
-            "tokens than the chat template; serve the model with vLLM, which is sent the tokens"
-        )
-
-    @staticmethod
-    def body(model: str, batch: Sequence[Mapping[str, list[int]]], raw: bool) -> dict[str, Any]:  # noqa: ARG004
-        return {"inputs": [[_text(each["text"])] for each in batch], "raw_scores": raw, "truncate": False}
-
-
-_ROUTES: dict[tuple[str, str], type[_Tokens]] = {
-    ("vllm", "chat_template"): _Tokens,
-    ("vllm", "text_pair"): _Pairs,
-    ("tei", "chat_template"): _TeiTexts,
-    ("tei", "text_pair"): _TeiPairs,
-}
 _SERVERS = {"vllm": "vLLM", "tei": "Text Embeddings Inference"}
 _ABOUT = {"vllm": "/v1/models", "tei": "/info"}
 _CURE = {
@@ -367,21 +286,6 @@ _CURE = {
     "(--pooler-config '{\"use_activation\": false}')",
     "tei": "Update the server to a version that knows raw_scores",
 }
-
-
-def _activation(raw: bool) -> dict[str, bool]:
-    # The second is the name in vLLM 0.10; a name that a version does not know is passed over by it.
-    return {"use_activation": not raw, "activation": not raw}
-
-
-def _with_texts(encoded: Encoded, texts: Mapping[str, str]) -> Encoded:
-    """An encoded text that keeps what is sent, as bytes, beside the tokens."""
-    inputs = {name: list(text.encode("utf-8", "surrogatepass")) for name, text in texts.items()}
-    return Encoded(inputs, encoded.status, encoded.n_tokens)
-
-
-def _text(content: list[int]) -> str:
-    return bytes(content).decode("utf-8", "surrogatepass")
 
 
 def _are_raw(asked_raw: Sequence[float], asked_squashed: Sequence[float]) -> bool:

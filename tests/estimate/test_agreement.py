@@ -93,8 +93,12 @@ def test_kappa_of_a_constant_and_of_nothing_is_undefined():
 
 def _published():
     """Table 1 as pairs: one target, labels 1 over 0 for c, 0 over 1 for r, equal for indifferent."""
-    table = {(1, 1): (58_350, 16_531, 2_765), (0, 1): (29_154, 9_065, 3_226),
-             (0, 0): (22_907, 1_623, 3_114), (1, 0): (11_106, 1_410, 1_549)}  # fmt: skip
+    table = {
+        (1, 1): (58_350, 16_531, 2_765),
+        (0, 1): (29_154, 9_065, 3_226),
+        (0, 0): (22_907, 1_623, 3_114),
+        (1, 0): (11_106, 1_410, 1_549),
+    }
     chosen, rejected, before, after = [], [], [], []
     for (pre, post), (indifferent, c, r) in table.items():
         for n, (has_c, has_r) in ((c, (1, 0)), (r, (0, 1)), (indifferent, (1, 1))):

@@ -250,9 +250,14 @@ def test_consistency_by_hand():
     found = spoiler_balance(zeros, zeros, ["f"], groups=prompts, chosen_ids=chosen, rejected_ids=rejected)
     assert found.consistency_status == "ok"
     assert found.consistency.to_dict() == {
-        "n_pairs": 10, "n_prompts": 4, "n_same_response": 1, "n_duplicate": 1, "n_contradictory": 3, "n_in_cycles": 6,
+        "n_pairs": 10,
+        "n_prompts": 4,
+        "n_same_response": 1,
+        "n_duplicate": 1,
+        "n_contradictory": 3,
+        "n_in_cycles": 6,
         "n_prompts_with_cycle": 2,
-    }  # fmt: skip
+    }
 
 
 @settings(max_examples=60)
@@ -313,9 +318,11 @@ def test_what_has_no_test_says_why():
     assert [row.at_equal_targets.status for row in differs.spoilers] == ["no_rows"] * 2
     by_target = {(row.spoiler, row.target): row.status for row in differs.across_targets}
     assert by_target == {
-        ("once", "always"): "too_few_discordant", ("once", "never"): "not_identified",
-        ("often", "always"): "ok", ("often", "never"): "not_identified",
-    }  # fmt: skip
+        ("once", "always"): "too_few_discordant",
+        ("once", "never"): "not_identified",
+        ("often", "always"): "ok",
+        ("often", "never"): "not_identified",
+    }
     assert all(math.isnan(row.difference) == (row.target == "never") for row in differs.across_targets)
 
 

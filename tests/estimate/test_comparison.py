@@ -6,7 +6,7 @@ from scipy import stats
 
 from seal_datasets.errors import DataError
 from seal_datasets.estimate import compare_estimates, feature_imprint
-from seal_datasets.synthetic import planted_pairs
+from seal_datasets.estimate.synthetic import planted_pairs
 
 
 def test_three_estimates_by_hand():

@@ -87,10 +87,23 @@ def _bootstrap(x, y, clusters, n_draws=1000, seed=0):
     fit = fit_linear(x, y, clusters)
     solution, residuals = _fit(x, y)
     errors = np.sqrt(np.diag(fit.covariance))
-    return fit, errors, wild_bootstrap(
-        x, residuals, clusters, solution, fit.coefficients, errors,
-        n=len(y), absorbed=0, n_draws=n_draws, confidence=0.95, seed=seed,
-    )  # fmt: skip
+    return (
+        fit,
+        errors,
+        wild_bootstrap(
+            x,
+            residuals,
+            clusters,
+            solution,
+            fit.coefficients,
+            errors,
+            n=len(y),
+            absorbed=0,
+            n_draws=n_draws,
+            confidence=0.95,
+            seed=seed,
+        ),
+    )
 
 
 def _bootstrap_by_definition(x, y, clusters, j, null=0.0):

@@ -13,7 +13,7 @@ from statsmodels.stats.outliers_influence import variance_inflation_factor
 
 from seal_datasets.errors import DataError
 from seal_datasets.estimate import Texts, feature_imprint, imprint_trajectory, streamed_imprint
-from seal_datasets.synthetic import planted_pairs
+from seal_datasets.estimate.synthetic import planted_pairs
 
 PAIRS = planted_pairs(120, imprint={"helpful": 1.5, "honest": -0.5, "long": 0.0}, n_prompts=40, seed=3)
 ROWS = (PAIRS.rewards, PAIRS.features, PAIRS.groups, PAIRS.feature_names)

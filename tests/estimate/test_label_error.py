@@ -13,7 +13,7 @@ from seal_datasets.estimate import (
     label_error_rates,
     simex_imprint,
 )
-from seal_datasets.synthetic import planted_pairs
+from seal_datasets.estimate.synthetic import planted_pairs
 
 
 def _draw(seed, n=3000, error=0.1, beta=(1.0,), differential=0.0):

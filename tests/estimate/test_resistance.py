@@ -12,7 +12,7 @@ from statsmodels.stats.proportion import proportion_confint
 from seal_datasets import estimate
 from seal_datasets.errors import DataError
 from seal_datasets.estimate import aligned_pairs, alignment_resistance, resistance_trajectory
-from seal_datasets.synthetic import planted_pairs
+from seal_datasets.estimate.synthetic import planted_pairs
 
 REWARDS = st.lists(st.tuples(*[st.integers(-5, 5)] * 4), min_size=1, max_size=30).map(
     lambda rows: np.array(rows, dtype=float).T
@@ -116,8 +116,10 @@ def test_the_change_is_mcnemars(n):
     pre, post, _ = _models(n=n)
     zero = np.zeros(n)
     change = alignment_resistance(post, zero, pre_chosen_rewards=pre, pre_rejected_rewards=zero).change
-    table = [[((pre > 0) & (post > 0)).sum(), ((pre > 0) & (post <= 0)).sum()],
-             [((pre <= 0) & (post > 0)).sum(), ((pre <= 0) & (post <= 0)).sum()]]  # fmt: skip
+    table = [
+        [((pre > 0) & (post > 0)).sum(), ((pre > 0) & (post <= 0)).sum()],
+        [((pre <= 0) & (post > 0)).sum(), ((pre <= 0) & (post <= 0)).sum()],
+    ]
     reference = mcnemar(table, exact=n == 20, correction=False)
     assert change.p_value == pytest.approx(reference.pvalue)
     assert (change.n_lost, change.n_gained) == (table[0][1], table[1][0])
@@ -138,8 +140,11 @@ def test_published_regimes_give_mcnemars_statistic_and_their_shares():
     pre, post = (np.concatenate([np.full(n, side[i], float) for n, *side in counts.values()]) for i in (0, 1))
     found = alignment_resistance(post, 0 * post, pre_chosen_rewards=pre, pre_rejected_rewards=0 * pre)
     assert {name: each.count for name, each in found.regimes.items()} == {
-        "stayed_aligned": 77_646, "became_aligned": 41_445, "stayed_misaligned": 27_644, "reversed_alignment": 14_065,
-    }  # fmt: skip
+        "stayed_aligned": 77_646,
+        "became_aligned": 41_445,
+        "stayed_misaligned": 27_644,
+        "reversed_alignment": 14_065,
+    }
     assert found.change.change == pytest.approx((14_065 - 41_445) / 160_800)
     assert found.change.p_value == stats.chi2.sf((41_445 - 14_065) ** 2 / (41_445 + 14_065), 1)
 

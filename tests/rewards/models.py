@@ -3,7 +3,7 @@
 import torch
 from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM, LlamaForSequenceClassification
 
-from seal_datasets.rewards import Exchange
+from seal_datasets.data.texts import Exchange
 
 TEMPLATE = "{{ bos_token }}{% for m in messages %}[{{ m.role }}] {{ m.content }} {% endfor %}"
 CHAT_TEMPLATE = (
@@ -40,8 +40,15 @@ def save_llama(path, minilm, seed, *, classifier=False, positions=64, n_labels=1
     tokenizer = save_tokenizer(path, minilm, positions=positions, **tokenizer_options)
     torch.manual_seed(seed)
     config = LlamaConfig(
-        vocab_size=len(tokenizer), hidden_size=32, intermediate_size=64, num_hidden_layers=2, num_attention_heads=4,
-        num_labels=n_labels, max_position_embeddings=positions, pad_token_id=tokenizer.pad_token_id, initializer_range=0.3,
-    )  # fmt: skip
+        vocab_size=len(tokenizer),
+        hidden_size=32,
+        intermediate_size=64,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        num_labels=n_labels,
+        max_position_embeddings=positions,
+        pad_token_id=tokenizer.pad_token_id,
+        initializer_range=0.3,
+    )
     (LlamaForSequenceClassification if classifier else LlamaForCausalLM)(config).save_pretrained(path)
     return str(path)

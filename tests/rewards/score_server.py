@@ -83,11 +83,27 @@ class ScoreServer:
 
     def about(self, path):
         if path == "/v1/models":
-            return {"object": "list", "data": [{"id": self.name, "object": "model", "owned_by": "vllm", "root": self.name,
-                                                "max_model_len": self.tokenizer.model_max_length}]}  # fmt: skip
+            return {
+                "object": "list",
+                "data": [
+                    {
+                        "id": self.name,
+                        "object": "model",
+                        "owned_by": "vllm",
+                        "root": self.name,
+                        "max_model_len": self.tokenizer.model_max_length,
+                    }
+                ],
+            }
         labels = {"id2label": {"0": "LABEL_0"}, "label2id": {"LABEL_0": 0}}
-        return {"model_id": self.name, "model_sha": "abc123", "model_dtype": "float32", "model_type": {"reranker": labels},
-                "max_input_length": self.tokenizer.model_max_length, "max_client_batch_size": 3}  # fmt: skip
+        return {
+            "model_id": self.name,
+            "model_sha": "abc123",
+            "model_dtype": "float32",
+            "model_type": {"reranker": labels},
+            "max_input_length": self.tokenizer.model_max_length,
+            "max_client_batch_size": 3,
+        }
 
     def score(self, path, body):
         if path == "/predict":
@@ -99,8 +115,10 @@ class ScoreServer:
         raw = body.get("use_activation") is False
         if path == "/classify":
             texts = [{"input_ids": torch.tensor([ids])} for ids in body["input"]]
-            data = [{"index": i, "label": "LABEL_0", "probs": [each], "num_classes": 1}
-                    for i, each in enumerate(self.outputs(texts, raw))]  # fmt: skip
+            data = [
+                {"index": i, "label": "LABEL_0", "probs": [each], "num_classes": 1}
+                for i, each in enumerate(self.outputs(texts, raw))
+            ]
         else:
             pairs = zip(body["text_1"], body["text_2"], strict=True)
             texts = [self.tokenizer([one], [other], return_tensors="pt") for one, other in pairs]

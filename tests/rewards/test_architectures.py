@@ -26,7 +26,9 @@ from transformers import (
 )
 
 from seal_datasets import load_pairs, schema
-from seal_datasets.rewards import ImplicitReward, RewardModel, exchange
+from seal_datasets.data.texts import exchange
+from seal_datasets.rewards.classifier import RewardModel
+from seal_datasets.rewards.implicit import ImplicitReward
 from tests.rewards.models import CHAT_TEMPLATE, EXCHANGES, TEMPLATE, save_llama, save_tokenizer
 from tests.rewards.test_classifier import bare_loop
 from tests.rewards.test_implicit import bare_loop as bare_implicit_loop
@@ -35,25 +37,43 @@ EXACT = 1e-5
 POSITIONS = 1024
 
 SHAPE = {
-    "hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 3, "num_attention_heads": 4,
-    "max_position_embeddings": POSITIONS, "initializer_range": 0.2,
-}  # fmt: skip
+    "hidden_size": 32,
+    "intermediate_size": 64,
+    "num_hidden_layers": 3,
+    "num_attention_heads": 4,
+    "max_position_embeddings": POSITIONS,
+    "initializer_range": 0.2,
+}
 GROUPED = {**SHAPE, "num_key_value_heads": 2}
 ENCODERS = {
     "bert": (BertConfig, SHAPE),
     "deberta-v3": (
         DebertaV2Config,
-        {**SHAPE, "relative_attention": True, "position_buckets": 16, "norm_rel_ebd": "layer_norm", "share_att_key": True,
-         "pos_att_type": ["p2c", "c2p"], "position_biased_input": False, "type_vocab_size": 0},
+        {
+            **SHAPE,
+            "relative_attention": True,
+            "position_buckets": 16,
+            "norm_rel_ebd": "layer_norm",
+            "share_att_key": True,
+            "pos_att_type": ["p2c", "c2p"],
+            "position_biased_input": False,
+            "type_vocab_size": 0,
+        },
     ),
     "deberta-v2": (
         DebertaV2Config,
-        {**SHAPE, "relative_attention": True, "position_buckets": -1, "pos_att_type": ["c2p", "p2c"], "conv_kernel_size": 3,
-         "conv_act": "gelu"},
+        {
+            **SHAPE,
+            "relative_attention": True,
+            "position_buckets": -1,
+            "pos_att_type": ["c2p", "p2c"],
+            "conv_kernel_size": 3,
+            "conv_act": "gelu",
+        },
     ),
     "modernbert": (ModernBertConfig, {**SHAPE, "local_attention": 16, "global_attn_every_n_layers": 2}),
     "roberta": (RobertaConfig, {**SHAPE, "max_position_embeddings": POSITIONS + 1, "type_vocab_size": 1}),
-}  # fmt: skip
+}
 CAUSAL = {
     "llama": (LlamaConfig, GROUPED, True),
     "qwen2": (Qwen2Config, GROUPED, True),
@@ -61,21 +81,31 @@ CAUSAL = {
     "mistral": (MistralConfig, {**GROUPED, "sliding_window": None}, True),
     "mistral with a window": (MistralConfig, {**GROUPED, "sliding_window": 16}, False),
     "gemma2": (Gemma2Config, {**GROUPED, "head_dim": 8, "sliding_window": 16}, False),
-    "gpt2": (GPT2Config, {"n_embd": 32, "n_layer": 3, "n_head": 4, "n_positions": POSITIONS, "initializer_range": 0.2}, False),
-}  # fmt: skip
+    "gpt2": (
+        GPT2Config,
+        {"n_embd": 32, "n_layer": 3, "n_head": 4, "n_positions": POSITIONS, "initializer_range": 0.2},
+        False,
+    ),
+}
 
 
 def save(folder, minilm, config_class, shape, *, template=None):
     tokenizer = save_tokenizer(folder, minilm, template=template, positions=POSITIONS)
     config = config_class(
-        **shape, vocab_size=len(tokenizer), num_labels=1, pad_token_id=tokenizer.pad_token_id,
-        bos_token_id=tokenizer.bos_token_id, eos_token_id=tokenizer.eos_token_id,
-    )  # fmt: skip
+        **shape,
+        vocab_size=len(tokenizer),
+        num_labels=1,
+        pad_token_id=tokenizer.pad_token_id,
+        bos_token_id=tokenizer.bos_token_id,
+        eos_token_id=tokenizer.eos_token_id,
+    )
     if getattr(config, "type_vocab_size", 0) < 2:  # the tokenizers of such models name no segments
         plain = PreTrainedTokenizerFast(
-            tokenizer_object=tokenizer.backend_tokenizer, model_input_names=["input_ids", "attention_mask"],
-            model_max_length=POSITIONS, **tokenizer.special_tokens_map,
-        )  # fmt: skip
+            tokenizer_object=tokenizer.backend_tokenizer,
+            model_input_names=["input_ids", "attention_mask"],
+            model_max_length=POSITIONS,
+            **tokenizer.special_tokens_map,
+        )
         plain.chat_template = template
         plain.save_pretrained(folder)
     torch.manual_seed(0)

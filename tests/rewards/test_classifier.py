@@ -13,8 +13,10 @@ from transformers import (
     PreTrainedTokenizerFast,
 )
 
+from seal_datasets.data.texts import Exchange
 from seal_datasets.errors import DataError, ModelError
-from seal_datasets.rewards import Exchange, RewardModel, Scored
+from seal_datasets.rewards.classifier import RewardModel
+from seal_datasets.rewards.scorer import Scored
 from tests.rewards.models import save_llama
 
 # Padding changes the order of float32 sums; MiniLM logits move by less than this.
@@ -55,9 +57,15 @@ def chat_model(tmp_path_factory, minilm):
     tokenizer.save_pretrained(path)
     torch.manual_seed(0)
     config = LlamaConfig(
-        vocab_size=len(tokenizer), hidden_size=32, intermediate_size=64, num_hidden_layers=2, num_attention_heads=4,
-        num_labels=1, max_position_embeddings=64, pad_token_id=tokenizer.pad_token_id,
-    )  # fmt: skip
+        vocab_size=len(tokenizer),
+        hidden_size=32,
+        intermediate_size=64,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        num_labels=1,
+        max_position_embeddings=64,
+        pad_token_id=tokenizer.pad_token_id,
+    )
     LlamaForSequenceClassification(config).save_pretrained(path)
     return str(path)
 

@@ -6,8 +6,13 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer, Gemma2Config
 
+from seal_datasets.data.texts import Exchange
 from seal_datasets.errors import DataError, ModelError
-from seal_datasets.rewards import Exchange, ImplicitReward, RewardModel, Scored, ScoreStore, implicit
+from seal_datasets.rewards import implicit
+from seal_datasets.rewards.classifier import RewardModel
+from seal_datasets.rewards.implicit import ImplicitReward
+from seal_datasets.rewards.score_store import ScoreStore
+from seal_datasets.rewards.scorer import Scored
 from tests.rewards.models import CHAT_TEMPLATE, EXCHANGES, save_llama, save_tokenizer, turn
 
 PADDING_JITTER = 1e-5
@@ -153,10 +158,20 @@ def test_a_model_that_cannot_pack_is_padded_or_refused(tmp_path, minilm):
     tokenizer = save_tokenizer(tmp_path, minilm)
     torch.manual_seed(0)
     config = Gemma2Config(
-        vocab_size=len(tokenizer), hidden_size=32, intermediate_size=64, num_hidden_layers=2, num_attention_heads=4,
-        num_key_value_heads=2, head_dim=8, max_position_embeddings=64, attn_logit_softcapping=None, sliding_window=64,
-        final_logit_softcapping=0.5, initializer_range=0.3, pad_token_id=tokenizer.pad_token_id,
-    )  # fmt: skip
+        vocab_size=len(tokenizer),
+        hidden_size=32,
+        intermediate_size=64,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        head_dim=8,
+        max_position_embeddings=64,
+        attn_logit_softcapping=None,
+        sliding_window=64,
+        final_logit_softcapping=0.5,
+        initializer_range=0.3,
+        pad_token_id=tokenizer.pad_token_id,
+    )
     AutoModelForCausalLM.from_config(config).save_pretrained(tmp_path)
     model = ImplicitReward(tmp_path)
     assert not model.packs

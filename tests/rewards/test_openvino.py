@@ -8,9 +8,10 @@ import torch
 from transformers import AutoModelForSequenceClassification, AutoTokenizer, LlamaConfig
 
 from seal_datasets import load_pairs, schema
+from seal_datasets.data.texts import Exchange, exchange
 from seal_datasets.errors import MissingExtraError, ModelError
-from seal_datasets.rewards import Exchange, RewardModel, exchange
 from seal_datasets.rewards.batching import padding_waste, token_batches
+from seal_datasets.rewards.classifier import RewardModel
 from seal_datasets.rewards.openvino import OpenVinoEncoder
 
 # Importing it here would report that to its maker.
@@ -68,9 +69,15 @@ def test_causal_models_other_precisions_and_unknown_backends_are_refused(tmp_pat
     tokenizer = AutoTokenizer.from_pretrained(minilm)
     tokenizer.save_pretrained(tmp_path)
     config = LlamaConfig(
-        vocab_size=len(tokenizer), hidden_size=32, intermediate_size=64, num_hidden_layers=1, num_attention_heads=4,
-        num_labels=1, max_position_embeddings=64, pad_token_id=tokenizer.pad_token_id,
-    )  # fmt: skip
+        vocab_size=len(tokenizer),
+        hidden_size=32,
+        intermediate_size=64,
+        num_hidden_layers=1,
+        num_attention_heads=4,
+        num_labels=1,
+        max_position_embeddings=64,
+        pad_token_id=tokenizer.pad_token_id,
+    )
     AutoModelForSequenceClassification.from_config(config).save_pretrained(tmp_path)
     with pytest.raises(ModelError, match="is a causal model, and OpenVINO scores encoders only"):
         RewardModel(tmp_path, backend="openvino")

@@ -26,9 +26,16 @@ from seal_datasets.rewards.packing import ATTENTION, can_pack, packed_logits, pl
 # Packing changes the order of float32 sums and nothing else.
 PACKING_JITTER = 1e-5
 SHAPE = {
-    "vocab_size": 50, "hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 3, "num_attention_heads": 4,
-    "num_key_value_heads": 2, "num_labels": 1, "max_position_embeddings": 128, "pad_token_id": 0,
-}  # fmt: skip
+    "vocab_size": 50,
+    "hidden_size": 32,
+    "intermediate_size": 64,
+    "num_hidden_layers": 3,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "num_labels": 1,
+    "max_position_embeddings": 128,
+    "pad_token_id": 0,
+}
 CAUSAL = [
     (LlamaForSequenceClassification, LlamaConfig(**SHAPE)),
     (Qwen2ForSequenceClassification, Qwen2Config(**SHAPE)),
@@ -85,13 +92,22 @@ def test_the_last_token_is_the_last_that_is_no_padding_as_in_transformers():
 @pytest.mark.parametrize(
     ("kind", "config"),
     [
-        (BertForSequenceClassification, BertConfig(vocab_size=50, hidden_size=32, num_hidden_layers=1, num_attention_heads=4,
-                                                   intermediate_size=32, num_labels=1)),
+        (
+            BertForSequenceClassification,
+            BertConfig(
+                vocab_size=50,
+                hidden_size=32,
+                num_hidden_layers=1,
+                num_attention_heads=4,
+                intermediate_size=32,
+                num_labels=1,
+            ),
+        ),
         (GPT2ForSequenceClassification, GPT2Config(vocab_size=50, n_embd=32, n_layer=1, n_head=4, num_labels=1)),
         (MistralForSequenceClassification, MistralConfig(**SHAPE, sliding_window=16)),
     ],
     ids=["an encoder", "attention of its own", "a window shorter than the texts"],
-)  # fmt: skip
+)
 def test_what_cannot_be_told_is_not_packed(kind, config):
     assert not can_pack(model_of(kind, config), 128)
 

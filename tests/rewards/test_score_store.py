@@ -8,8 +8,10 @@ import time
 
 import pytest
 
+from seal_datasets.data.texts import Exchange
 from seal_datasets.errors import DataError
-from seal_datasets.rewards import Exchange, RewardModel, ScoreStore
+from seal_datasets.rewards.classifier import RewardModel
+from seal_datasets.rewards.score_store import ScoreStore
 from tests.rewards.test_classifier import EXCHANGES
 
 MODEL = b"m" * 16
@@ -75,8 +77,8 @@ def test_a_folder_that_cannot_be_written_is_named(tmp_path):
 KILLED = """
 import sys, time
 from seal_datasets.rewards import RewardModel, ScoreStore
-from seal_datasets.score import write_rewards
-from seal_datasets.load import load_pairs
+from seal_datasets.rewards.score import write_rewards
+from seal_datasets.data.load import load_pairs
 pairs, _ = load_pairs(sys.argv[1])
 model = RewardModel(sys.argv[2], tokens_per_batch=256)
 with ScoreStore(sys.argv[3] + "/rewards") as store:
@@ -113,8 +115,8 @@ def test_killed_at_any_moment_it_goes_on_and_ends_as_if_it_had_not_been(tmp_path
         "parquet", data_files=[str(path) for path in files], split="train", cache_dir=str(tmp_path / "c")
     )
     fresh = RewardModel(reward_models["post"])
-    from seal_datasets.load import load_pairs
-    from seal_datasets.score import add_rewards
+    from seal_datasets.data.load import load_pairs
+    from seal_datasets.rewards.score import add_rewards
 
     pairs, _ = load_pairs(str(data))
     expected = add_rewards(pairs, {"rm": fresh})

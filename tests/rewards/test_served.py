@@ -6,10 +6,13 @@ import traceback
 
 import pytest
 
-from seal_datasets import client
+from seal_datasets.data.texts import Exchange
+from seal_datasets.endpoints import client
 from seal_datasets.errors import DataError, ModelError
-from seal_datasets.rewards import Exchange, RewardModel, ScoreStore, ServedReward, find_scorer, open_scorer
-from seal_datasets.rewards.served import _are_raw
+from seal_datasets.rewards.classifier import RewardModel
+from seal_datasets.rewards.open import find_scorer, open_scorer
+from seal_datasets.rewards.score_store import ScoreStore
+from seal_datasets.rewards.served import ServedReward, _are_raw
 from tests.rewards.models import EXCHANGES, TEMPLATE, save_llama, turn
 from tests.rewards.score_server import KEY, ScoreServer
 

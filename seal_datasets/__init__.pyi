@@ -1,0 +1,77 @@
+# The public names and where each is defined; `__init__.py` imports a name when it is first used.
+from .audit.compare import compare_audits
+from .audit.precomputed import audit_own_rewards
+from .audit.run import run_audit
+from .audit.settings import AuditSettings, RewriteSettings
+from .audit.training_subset import training_subset
+from .data.load import diagnose, load_pairs
+from .endpoints.embedded import EmbeddedLM
+from .errors import DataError, HubError, LabelerError, MissingExtraError, ModelError, SealError
+from .estimate.synthetic import planted_pairs
+from .evaluate_modules.paths import install_metrics, metric_path
+from .labels.featurize import add_features, add_surface_features
+from .labels.gold import add_gold
+from .labels.labeler import Labeler
+from .labels.taxonomy import Feature, Taxonomy, load_taxonomy
+from .report.prompt_parts import PromptParts
+from .report.write import write_report
+from .rewards.classifier import RewardModel
+from .rewards.implicit import ImplicitReward
+from .rewards.open import open_scorer
+from .rewards.precomputed import add_own_rewards
+from .rewards.score import add_rewards, write_rewards
+from .rewards.score_store import ScoreStore
+from .rewards.served import ServedReward
+from .rewards.train import TrainingSettings, train_pair
+from .rewrites.on_rewrites import on_rewrites, rewritten_pairs
+from .rewrites.rewrite import add_rewrites, add_round_trips
+from .rewrites.rewriter import Rewriter
+from .rewrites.similarity import SimilarityModel
+from .version import __version__
+
+__all__ = [
+    "AuditSettings",
+    "DataError",
+    "EmbeddedLM",
+    "Feature",
+    "HubError",
+    "ImplicitReward",
+    "Labeler",
+    "LabelerError",
+    "MissingExtraError",
+    "ModelError",
+    "PromptParts",
+    "RewardModel",
+    "RewriteSettings",
+    "Rewriter",
+    "ScoreStore",
+    "SealError",
+    "ServedReward",
+    "SimilarityModel",
+    "Taxonomy",
+    "TrainingSettings",
+    "__version__",
+    "add_features",
+    "add_gold",
+    "add_own_rewards",
+    "add_rewards",
+    "add_rewrites",
+    "add_round_trips",
+    "add_surface_features",
+    "audit_own_rewards",
+    "compare_audits",
+    "diagnose",
+    "install_metrics",
+    "load_pairs",
+    "load_taxonomy",
+    "metric_path",
+    "on_rewrites",
+    "open_scorer",
+    "planted_pairs",
+    "rewritten_pairs",
+    "run_audit",
+    "train_pair",
+    "training_subset",
+    "write_report",
+    "write_rewards",
+]

@@ -1,0 +1,1 @@
+"""One call from data to report; audits compared; training subsets."""

@@ -1,0 +1,83 @@
+"""The end of every audit: what follows for each pair, the record of the run, and the report."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+import platform
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from datasets import Dataset, Features, Value
+
+from seal_datasets import schema
+from seal_datasets.data.diagnosis import Diagnosis
+from seal_datasets.data.transform import put_beside
+from seal_datasets.labels.taxonomy import Feature, Taxonomy
+from seal_datasets.report.analyze import derived_columns
+from seal_datasets.report.files import PAIRS_FILE, RUN_FILE
+from seal_datasets.report.write import write_report
+from seal_datasets.version import __version__
+
+_PACKAGES = ("accelerate", "datasets", "numpy", "openai", "scipy", "torch", "transformers")
+
+
+def finish_audit(
+    pairs: Dataset,
+    diagnosis: Diagnosis,
+    taxonomy: Taxonomy,
+    features: Sequence[Feature],
+    out: Path,
+    about: Mapping[str, Any],
+) -> dict[str, Any]:
+    """Write the enriched pairs, the record of the run and the report.
+
+    Args:
+        pairs (`Dataset`): Canonical pairs with features and rewards.
+        diagnosis (`Diagnosis`): From `load_pairs`.
+        taxonomy (`Taxonomy`): Where the features that are labels come from.
+        features (`Sequence[Feature]`): The features to relate to the rewards.
+        out (`Path`): Folder that is there.
+        about (`Mapping[str, Any]`): What made the columns: `models`, `training`, `labeler`, `rewrites` and `settings`; where
+            known also `doctor` and `tie_band`.
+
+    Returns:
+        `dict[str, Any]`: The content of `report.json`.
+    """
+    pairs = with_columns(pairs, derived_columns(pairs, features, tie_band=about.get("tie_band", 0.0)))
+    pairs.to_parquet(str(out / PAIRS_FILE))
+    run = {
+        "seal_datasets": __version__,
+        "source": diagnosis.source,
+        "diagnosis": diagnosis.to_dict(),
+        **about,
+        "taxonomy": {"name": taxonomy.name, "version": taxonomy.version, "digest": taxonomy.digest},
+        "features": [asdict(feature) for feature in features],
+        "scoring": {name: _statuses(pairs, name) for name in about["models"]},
+        "versions": _versions(),
+    }
+    (out / RUN_FILE).write_text(json.dumps(run, indent=1, ensure_ascii=False) + "\n", "utf-8")
+    return write_report(out)
+
+
+def with_columns(pairs: Dataset, columns: Mapping[str, Sequence[object]]) -> Dataset:
+    """Pairs with columns of words and numbers that follow from them; those of an earlier run are replaced."""
+    words = {schema.REGIME, schema.LABELER_PREFERENCE, schema.PARTITION}
+    types = Features({name: Value("string" if name in words else "float64") for name in columns})
+    return put_beside(pairs, columns, types)
+
+
+def _statuses(pairs: Dataset, model: str) -> dict[str, int]:
+    counts: Counter[str] = Counter()
+    for side in schema.SIDES:
+        counts.update(pairs[schema.reward_status_column(model, side)][:])
+    return dict(sorted(counts.items()))
+
+
+def _versions() -> dict[str, str]:
+    installed = {each.metadata["Name"] for each in importlib.metadata.distributions()}
+    found = {name: importlib.metadata.version(name) for name in _PACKAGES if name in installed}
+    return {"python": platform.python_version(), **found}

@@ -1,0 +1,148 @@
+"""The step of an audit that labels pairs, from settings."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+
+from datasets import Dataset
+
+from seal_datasets import schema
+from seal_datasets.audit.endpoint import (
+    Endpoint,
+    draw_sample,
+    format_dollars,
+    open_budget,
+    open_endpoint,
+    say,
+    sum_spent,
+    unopened_endpoint,
+)
+from seal_datasets.audit.settings import AuditSettings
+from seal_datasets.endpoints.cost import Budget, load_prices
+from seal_datasets.endpoints.keys import check_keys
+from seal_datasets.endpoints.store import ResponseStore
+from seal_datasets.labels.featurize import add_features, plan_features
+from seal_datasets.labels.gold import add_gold
+from seal_datasets.labels.labeler import PROMPT_VERSION, Labeler
+from seal_datasets.labels.taxonomy import Taxonomy, load_taxonomy
+from seal_datasets.rewrites.rewrite import NOT_SAMPLED
+
+EMBEDDED_FEATURES = (
+    "last_response_is_harmless",
+    "last_response_is_helpful",
+    "last_response_is_honest",
+    "last_response_is_refusal",
+    "last_response_is_eloquent",
+    "last_response_sentiment",
+)
+"""What the embedded labeler is asked unless features are named: the targets, and as many more as minutes allow."""
+
+
+def asked_features(settings: AuditSettings) -> Taxonomy:
+    """The part of the taxonomy that the labeler will be asked for."""
+    taxonomy = load_taxonomy(settings.taxonomy)
+    if settings.features:
+        return taxonomy.select(settings.features)
+    if settings.labeler == "local" and settings.taxonomy == "seal":
+        return taxonomy.select(EMBEDDED_FEATURES)
+    return taxonomy
+
+
+def label_pairs(
+    pairs: Dataset, taxonomy: Taxonomy, settings: AuditSettings, store_path: Path, *, api_key: str | None = None
+) -> tuple[Dataset, dict[str, object] | None]:
+    """Label pairs as the settings say, starting and stopping the embedded model where it is the labeler.
+
+    Args:
+        pairs (`Dataset`): Canonical pairs.
+        taxonomy (`Taxonomy`): What to ask.
+        settings (`AuditSettings`): The labeler, its sample and the seed.
+        store_path (`Path`): SQLite file of responses.
+        api_key (`str`, *optional*): Key for the endpoint, see `key_for`; written nowhere.
+
+    Returns:
+        `tuple[Dataset, dict | None]`: The labelled pairs, and what is to be recorded of the labeler (`None` for none).
+
+    Raises:
+        LabelerError: The endpoint is down or refuses to work; what was answered so far is in the store.
+    """
+    if settings.gold is not None:
+        pairs = add_gold(pairs, settings.gold, taxonomy)
+    if settings.labeler == "none":
+        return pairs, None
+    sample = draw_sample(pairs[schema.PAIR_ID][:], settings.label_limit, settings.seed)
+    with ResponseStore(store_path) as store, open_endpoint(settings.labeler, settings.labeler_model) as endpoint:
+        found = len(store)
+        labeler = make_labeler(settings, store, endpoint, api_key)
+        pairs = add_features(pairs, labeler, taxonomy, pair_ids=sample)
+        spent = sum_spent(store, settings)
+    say(
+        f"    {labeler.n_requests:,} requests; the store held {found:,} responses before; "
+        f"labels missing: {count_missing(pairs)}"
+    )
+    say(
+        f"    {labeler.budget.usage}, {format_dollars(labeler.budget.spent)}; with all the store holds: {spent['responses']}"
+    )
+    return pairs, {
+        **endpoint.about,
+        "spent": spent,
+        "prompt_version": PROMPT_VERSION,
+        "n_pairs_sampled": None if sample is None else len(sample),
+    }
+
+
+def count_missing(pairs: Dataset, prefix: str = "") -> str:
+    """How many labels are missing, for each reason."""
+    failures = Counter(
+        failure["reason"]
+        for side in schema.SIDES
+        for row in pairs[f"{prefix}{schema.failures_column(side)}"]
+        for failure in row
+        if failure["reason"] != NOT_SAMPLED
+    )
+    return ", ".join(f"{reason} {count:,}" for reason, count in failures.most_common()) or "none"
+
+
+def plan_labels(
+    pairs: Dataset, taxonomy: Taxonomy, settings: AuditSettings, store_path: Path, *, api_key: str | None = None
+) -> str:
+    """Say what `label_pairs` would ask and cost, asking nothing; the arguments are the same.
+
+    Returns:
+        `str`: Texts, requests, tokens and dollars, and the date of the prices.
+    """
+    if settings.labeler == "none":
+        return "no labeler, nothing to ask"
+    sample = draw_sample(pairs[schema.PAIR_ID][:], settings.label_limit, settings.seed)
+    with ResponseStore(store_path if store_path.exists() else ":memory:") as store:
+        labeler = make_labeler(settings, store, unopened_endpoint(settings.labeler, settings.labeler_model), api_key)
+        plan = plan_features(pairs, labeler, taxonomy, pair_ids=sample)
+    return f"{plan} (prices of {load_prices(settings.prices).as_of})"
+
+
+def make_labeler(
+    settings: AuditSettings,
+    store: ResponseStore,
+    endpoint: Endpoint,
+    api_key: str | None,
+    *,
+    temperature: float = 0.0,
+    seed: int = 0,
+    budget: Budget | None = None,
+) -> Labeler:
+    """The labeler that settings describe."""
+    check_keys(settings.addresses, api_key)
+    return Labeler(
+        endpoint.model,
+        base_url=endpoint.url,
+        api_key=None if endpoint.slots else api_key,
+        concurrency=endpoint.slots or settings.concurrency,
+        store=store,
+        probabilities=settings.probabilities,
+        max_failure_rate=settings.max_failure_rate,
+        budget=budget or open_budget(settings, store, endpoint.model),
+        batch=settings.batch and not endpoint.slots,
+        temperature=temperature,
+        seed=seed,
+    )

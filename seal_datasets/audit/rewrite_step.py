@@ -1,0 +1,198 @@
+"""The step of an audit that rewrites pairs, and labels and scores the rewrites."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from datasets import Dataset
+
+from seal_datasets import schema
+from seal_datasets.audit.endpoint import (
+    EMBEDDED_PENALTY,
+    Endpoint,
+    draw_sample,
+    format_dollars,
+    open_budget,
+    open_endpoint,
+    say,
+    unopened_endpoint,
+)
+from seal_datasets.audit.label_step import asked_features, label_pairs
+from seal_datasets.audit.settings import AuditSettings, RewriteSettings
+from seal_datasets.endpoints.cost import load_prices
+from seal_datasets.endpoints.embedded import MODEL_NAME
+from seal_datasets.endpoints.keys import check_keys
+from seal_datasets.endpoints.store import ResponseStore
+from seal_datasets.errors import ModelError
+from seal_datasets.labels.featurize import feature_columns
+from seal_datasets.labels.taxonomy import Taxonomy
+from seal_datasets.rewards.score import add_rewards
+from seal_datasets.rewards.score_store import ScoreStore
+from seal_datasets.rewards.scorer import Scorer
+from seal_datasets.rewrites.on_rewrites import on_rewrites
+from seal_datasets.rewrites.rewrite import NOT_SAMPLED, add_rewrites, add_round_trips, plan_rewrites
+from seal_datasets.rewrites.rewriter import REWRITE_VERSION, Rewriter
+from seal_datasets.rewrites.sample import sample_pairs
+from seal_datasets.rewrites.similarity import DEFAULT_MODEL, EMBEDDED_MODEL, SimilarityModel
+
+
+def plan_of_rewrites(pairs: Dataset, settings: AuditSettings, store_path: Path, *, api_key: str | None = None) -> str:
+    """Say what `rewrite_pairs` would ask the rewriter and cost, asking nothing; the arguments are the same.
+
+    Returns:
+        `str`: Texts, requests, tokens and dollars, and the date of the prices. Labels of the rewrites are not in it.
+    """
+    wanted = settings.rewrites or RewriteSettings()
+    if settings.labeler != "none" and (
+        drawn := draw_sample(pairs[schema.PAIR_ID][:], settings.label_limit, settings.seed)
+    ):
+        pairs = pairs.select([row for row, pair_id in enumerate(pairs[schema.PAIR_ID]) if pair_id in drawn])
+    labels = feature_columns(asked_features(settings).features) if settings.labeler != "none" else {}
+    strata = wanted.stratify_by if wanted.stratify_by not in labels else None  # labels to come: about as many pairs
+    sample = sample_pairs(_labelled(pairs), wanted.share, seed=settings.seed, stratify_by=strata)
+    with ResponseStore(store_path if store_path.exists() else ":memory:") as store:
+        rewriter = _rewriter(settings, store, unopened_endpoint(*_rewriting_server(settings)), api_key)
+        plan = plan_rewrites(pairs, rewriter, wanted.presets, wanted.axes, sample)
+    return f"{plan} (prices of {load_prices(settings.prices).as_of})"
+
+
+def _rewriting_server(settings: AuditSettings) -> tuple[str, str | None]:
+    wanted = settings.rewrites or RewriteSettings()
+    server = wanted.rewriter or settings.labeler
+    return "local" if server == "none" else server, wanted.rewriter_model or settings.labeler_model
+
+
+def _rewriter(settings: AuditSettings, store: ResponseStore, endpoint: Endpoint, api_key: str | None) -> Rewriter:
+    check_keys(settings.addresses, api_key)
+    wanted = settings.rewrites or RewriteSettings()
+    return Rewriter(
+        endpoint.model,
+        base_url=endpoint.url,
+        api_key=None if endpoint.slots else api_key,
+        concurrency=endpoint.slots or settings.concurrency,
+        store=store,
+        # Without a penalty the embedded model says one sentence over and over until it is cut off.
+        frequency_penalty=EMBEDDED_PENALTY if endpoint.model == MODEL_NAME else 0.0,
+        temperature=wanted.temperature,
+        attempts=wanted.attempts,
+        whole_dialogue=wanted.whole_dialogue,
+        alone=endpoint.model == MODEL_NAME and not wanted.whole_dialogue,
+        max_failure_rate=settings.max_failure_rate,
+        budget=open_budget(settings, store, endpoint.model),
+        batch=settings.batch and not endpoint.slots,
+    )
+
+
+def rewrite_pairs(
+    pairs: Dataset,
+    settings: AuditSettings,
+    store_path: Path,
+    *,
+    taxonomy: Taxonomy | None = None,
+    models: Mapping[str, Scorer] | None = None,
+    api_key: str | None = None,
+) -> tuple[Dataset, dict[str, object]]:
+    """Rewrite a share of the pairs as the settings say, and label and score the rewrites like the originals.
+
+    Args:
+        pairs (`Dataset`): Canonical pairs, with the features of the axes.
+        settings (`AuditSettings`): With `rewrites`.
+        store_path (`Path`): SQLite file of responses.
+        taxonomy (`Taxonomy`, *optional*): What to ask the labeler about rewrites; nothing when omitted.
+        models (`Mapping[str, Scorer]`, *optional*): Models that score the rewrites, by short name.
+        api_key (`str`, *optional*): Key of the endpoints' service, or one for each, see `key_for`; written nowhere.
+
+    Returns:
+        `tuple[Dataset, dict]`: The pairs with all columns of the rewrites, and what is to be recorded of them.
+
+    Raises:
+        LabelerError: An endpoint is down or refuses to work; what was answered so far is in the store.
+    """
+    wanted = settings.rewrites or RewriteSettings()
+    similarity = _similarity(wanted.similarity_model)
+    sample = sample_pairs(_labelled(pairs), wanted.share, seed=settings.seed, stratify_by=wanted.stratify_by)
+    with ResponseStore(store_path) as store, open_endpoint(*_rewriting_server(settings)) as endpoint:
+        rewriter = _rewriter(settings, store, endpoint, api_key)
+        options: dict[str, Any] = {
+            "similarity": similarity,
+            "min_similarity": wanted.min_similarity,
+            "pair_ids": sample,
+        }
+        for preset in wanted.presets:
+            pairs = add_rewrites(pairs, rewriter, preset, **options)
+        for axis in wanted.axes:
+            pairs = add_round_trips(pairs, rewriter, axis, **options)
+    say(f"    {rewriter.budget.usage}, {format_dollars(rewriter.budget.spent)}")
+    for name in rewrite_names(wanted):
+        say(f"    rewrites, {name}: {_statuses(pairs, name)}")
+        if taxonomy is not None:
+            pairs = on_rewrites(pairs, name, _labels_of_rewrites(taxonomy, settings, store_path, api_key))
+        if models:
+            pairs = on_rewrites(pairs, name, _scores_of_rewrites(models, store_path.parent / "rewards"))
+    return pairs, {
+        **endpoint.about,
+        "rewrite_version": REWRITE_VERSION,
+        **rewriter.sampling,
+        "n_pairs_sampled": len(sample),
+        "attempts": wanted.attempts,
+        "presets": list(wanted.presets),
+        "axes": list(wanted.axes),
+        "whole_dialogue": wanted.whole_dialogue,
+        "min_similarity": wanted.min_similarity,
+        "similarity_model": similarity.name,
+        "stratify_by": wanted.stratify_by,
+        "share": wanted.share,
+    }
+
+
+def _similarity(name: str | None) -> SimilarityModel:
+    if name is not None:
+        return SimilarityModel(name)
+    try:
+        return SimilarityModel()
+    except ModelError:
+        say(f"    {DEFAULT_MODEL} cannot be loaded here; rewrites are compared by the embedded all-MiniLM-L6-v2")
+        return SimilarityModel(EMBEDDED_MODEL)
+
+
+def rewrite_names(wanted: RewriteSettings) -> tuple[str, ...]:
+    """The names of all rewrites that settings ask for."""
+    return (*wanted.presets, *(name for axis in wanted.axes for name in (axis, schema.back(axis))))
+
+
+def _labels_of_rewrites(
+    taxonomy: Taxonomy, settings: AuditSettings, store_path: Path, api_key: str | None
+) -> Callable[[Dataset], Dataset]:
+    everything = replace(settings, label_limit=None, gold=None)
+    return lambda table: label_pairs(table, taxonomy, everything, store_path, api_key=api_key)[0]
+
+
+def _scores_of_rewrites(models: Mapping[str, Scorer], folder: Path) -> Callable[[Dataset], Dataset]:
+    def score(table: Dataset) -> Dataset:
+        with ScoreStore(folder) as store:
+            return add_rewards(table, models, store=store)
+
+    return score
+
+
+def _labelled(pairs: Dataset) -> Dataset:
+    """Pairs that were drawn for labeling, so that rewrites are of labelled texts."""
+    column = schema.failures_column("chosen")
+    if column not in pairs.column_names:
+        return pairs
+    drawn = [
+        row
+        for row, failures in enumerate(pairs[column])
+        if not any(failure["reason"] == NOT_SAMPLED for failure in failures)
+    ]
+    return pairs.select(drawn)
+
+
+def _statuses(pairs: Dataset, name: str) -> str:
+    counts = Counter(status for side in schema.SIDES for status in pairs[schema.rewrite_status_column(name, side)])
+    del counts[NOT_SAMPLED]
+    return ", ".join(f"{reason} {count:,}" for reason, count in counts.most_common()) or "none"

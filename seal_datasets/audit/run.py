@@ -1,0 +1,153 @@
+"""The whole pipeline in one call: load, label, train where needed, score, estimate, report."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Mapping
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+from datasets import Dataset
+
+from seal_datasets import schema
+from seal_datasets.audit.finish import finish_audit, with_columns
+from seal_datasets.audit.label_step import asked_features, label_pairs
+from seal_datasets.audit.rewrite_step import rewrite_pairs
+from seal_datasets.audit.settings import AuditSettings
+from seal_datasets.data.demo import DEMO_NAME, demo_path
+from seal_datasets.data.load import load_pairs
+from seal_datasets.endpoints.keys import check_keys
+from seal_datasets.errors import import_extra
+from seal_datasets.labels.featurize import add_surface_features
+from seal_datasets.labels.surface import SURFACE_FEATURES
+from seal_datasets.rewards.doctor.examine import examine
+from seal_datasets.rewards.open import addresses_of, find_scorer, open_scorer
+from seal_datasets.rewards.score import add_rewards
+from seal_datasets.rewards.score_store import ScoreStore
+from seal_datasets.rewards.train import TrainingSettings, train_pair
+
+_RECORDED_APART = ("training", "pre", "post", "rewrites", "doctor", "tie_band")
+_DOCTOR_FILE = "doctor.json"
+
+DEMO_TRAINING = TrainingSettings(pre_epochs=3, post_epochs=6)
+"""The embedded demo has some eighty pairs to learn from; one pass would teach nothing."""
+
+
+def run_audit(
+    source: str | Dataset,
+    out: str | Path,
+    settings: AuditSettings | None = None,
+    *,
+    api_key: str | None = None,
+    scorer_api_key: str | None = None,
+) -> dict[str, Any]:
+    """Audit a preference dataset and a pair of reward models, and write the report.
+
+    Run again on the same folder, finished labels, models and rewards are found and not made twice.
+
+    Args:
+        source (`str` or `Dataset`): Anything `load_pairs` takes, or `"demo"` for the embedded preference set.
+        out (`str` or `Path`): Folder for the report, the enriched pairs, the store of labels and trained models.
+        settings (`AuditSettings`, *optional*): What to audit with.
+        api_key (`str`, *optional*): Key for the endpoint of labeler and rewriter, or one for each, see `key_for`; written
+            nowhere.
+        scorer_api_key (`str`, *optional*): The same for servers of reward models.
+
+    Returns:
+        `dict[str, Any]`: The content of `report.json`.
+
+    Raises:
+        SealError: Something needed is missing or wrong; the message says what and what to do.
+    """
+    settings = settings or AuditSettings(training=DEMO_TRAINING if source == "demo" else TrainingSettings())
+    out = Path(out)
+    import_extra("matplotlib", extra="report", purpose="draw the report's figures")
+    taxonomy = asked_features(settings)
+    # Before anything that takes long: whether each service has a key of its own, and the models that were given.
+    given = [each for each in (settings.pre, settings.post) if each is not None]
+    check_keys(settings.addresses, api_key)
+    check_keys(addresses_of(given), scorer_api_key)
+    for each in given:
+        find_scorer(each, over_length=settings.over_length, api_key=scorer_api_key)
+    out.mkdir(parents=True, exist_ok=True)
+
+    _say("1/5 Loading pairs")
+    data = str(demo_path()) if source == "demo" else source
+    pairs, diagnosis = load_pairs(data, split=settings.split, limit=settings.limit, seed=settings.seed)
+    if source == "demo":
+        diagnosis = replace(diagnosis, source=DEMO_NAME)
+    _say(str(diagnosis))
+    _say("2/5 Features")
+    pairs = add_surface_features(pairs)
+    pairs, labeler = label_pairs(pairs, taxonomy, settings, out / "labels.sqlite", api_key=api_key)
+    features = [*(taxonomy.features if labeler else ()), *SURFACE_FEATURES]
+
+    _say("3/5 Reward models")
+    pairs, training, paths = _models(pairs, settings, out)
+    examined = _examine(pairs, paths, out, scorer_api_key) if settings.doctor else None
+    jitter = max(each["tie_band"] for each in examined.values()) if examined else 0.0
+    _say("4/5 Scoring")
+    models = {
+        name: open_scorer(str(path), over_length=settings.over_length, api_key=scorer_api_key)
+        for name, path in paths.items()
+    }
+    with ScoreStore(out / "rewards") as scores:
+        pairs = add_rewards(pairs, models, store=scores)
+    rewrites = None
+    if settings.rewrites is not None:
+        _say("    Rewriting")
+        asked = taxonomy if labeler else None
+        store = out / "labels.sqlite"
+        pairs, rewrites = rewrite_pairs(pairs, settings, store, taxonomy=asked, models=models, api_key=api_key)
+    _say("5/5 Estimates and report")
+    run = {
+        # A model trained here is named from the report's folder, wherever that folder will be.
+        "models": {
+            name: model.provenance() | ({"model": f"models/{name}"} if training else {})
+            for name, model in models.items()
+        },
+        "training": training,
+        "labeler": labeler,
+        "rewrites": rewrites,
+        "doctor": examined,
+        "tie_band": jitter if settings.tie_band is None else settings.tie_band,
+        "settings": {key: value for key, value in asdict(settings).items() if key not in _RECORDED_APART},
+    }
+    return finish_audit(pairs, diagnosis, taxonomy, features, out, run)
+
+
+def _examine(pairs: Dataset, paths: Mapping[str, str | Path], out: Path, api_key: str | None) -> dict[str, Any]:
+    """A short examination of each model on some of the pairs, written beside the report."""
+    found = {}
+    for name, path in paths.items():
+        _say(f"    Examining the {name} model")
+        examination = examine(path, pairs, short=True, api_key=api_key)
+        if examination.failed:
+            _say(f"    failed: {', '.join(examination.failed)}; see {out / _DOCTOR_FILE}")
+        found[name] = examination.to_dict()
+        del found[name]["model"]  # recorded with the audit's models, by a name that may move with the folder
+    (out / _DOCTOR_FILE).write_text(json.dumps(found, indent=1, allow_nan=False) + "\n", "utf-8")
+    return found
+
+
+def _models(
+    pairs: Dataset, settings: AuditSettings, out: Path
+) -> tuple[Dataset, dict[str, object] | None, dict[str, str | Path]]:
+    """The two models to score with; where they are trained here, also which pairs they have not seen."""
+    if settings.pre is not None and settings.post is not None:
+        return pairs, None, {"pre": settings.pre, "post": settings.post}
+    trained = train_pair(pairs, out / "models", settings.training)
+    partition = ["heldout" if each in trained.heldout_prompts else "train" for each in pairs[schema.PROMPT_ID]]
+    about = {
+        **{f"training {name}": value for name, value in asdict(settings.training).items()},
+        "training pairs": trained.n_train_pairs,
+        "held-out prompts": len(trained.heldout_prompts),
+    }
+    return with_columns(pairs, {schema.PARTITION: partition}), about, {"pre": trained.pre, "post": trained.post}
+
+
+def _say(message: str) -> None:
+    sys.stderr.write(f"{message}\n")
+    sys.stderr.flush()

@@ -1,0 +1,182 @@
+"""What an audit is made with: every choice that decides its result, checked before anything takes long."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from seal_datasets.endpoints.embedded import MODEL_NAME
+from seal_datasets.errors import DataError
+from seal_datasets.rewards.encoding import OverLength
+from seal_datasets.rewards.train import TrainingSettings
+from seal_datasets.rewrites.presets import PRESETS
+from seal_datasets.rewrites.rewrite import MIN_SIMILARITY
+from seal_datasets.rewrites.sample import AXES
+
+
+@dataclass(frozen=True, slots=True)
+class RewriteSettings:
+    """Which pairs are rewritten, how and by what.
+
+    Attributes:
+        share (`float`): Share of the pairs, drawn with the audit's seed.
+        presets (`tuple[str, ...]`): Rewrites to make, of `PRESETS`.
+        axes (`tuple[str, ...]`): Attributes to rewrite there and back, of `AXES`.
+        rewriter (`str`, *optional*): `"local"` or a URL, as for the labeler; the labeler's when omitted.
+        rewriter_model (`str`, *optional*): Name of the model at that endpoint.
+        attempts (`int`): Times that a text is asked about at most, until a rewrite is accepted.
+        temperature (`float`): Of sampling rewrites.
+        whole_dialogue (`bool`): Whether prompts are rewritten too.
+        min_similarity (`float`): Least cosine with the original.
+        similarity_model (`str`, *optional*): A sentence encoder, see `SimilarityModel`; when omitted BGE-m3 where the Hub can
+            be reached, else the embedded one.
+        stratify_by (`str`, *optional*): Column whose values keep their shares in the draw.
+    """
+
+    share: float = 0.01
+    presets: tuple[str, ...] = ("style",)
+    axes: tuple[str, ...] = ()
+    rewriter: str | None = None
+    rewriter_model: str | None = None
+    attempts: int = 1
+    temperature: float = 0.1
+    whole_dialogue: bool = False
+    min_similarity: float = MIN_SIMILARITY
+    similarity_model: str | None = None
+    stratify_by: str | None = None
+
+    def __post_init__(self) -> None:
+        for kind, given, known in (("preset", self.presets, PRESETS), ("axis", self.axes, AXES)):
+            if unknown := [each for each in given if each not in known]:
+                raise DataError(f"there is no {kind} {unknown[0]!r} of rewriting; there are {list(known)}")
+        if not 0.0 < self.share <= 1.0:
+            raise DataError(f"the share of pairs to rewrite must be above 0 and at most 1, got {self.share}")
+        if self.attempts < 1:
+            raise DataError(f"a rewrite needs at least one attempt, got {self.attempts}")
+        if self.rewriter and self.rewriter.startswith("http") and not self.rewriter_model:
+            raise DataError("a rewriter given by URL needs the name of its model (rewriter_model)")
+
+
+@dataclass(frozen=True, slots=True)
+class AuditSettings:
+    """What to audit with.
+
+    Attributes:
+        limit (`int`, *optional*): Rows to take from the source, drawn with the seed; all when omitted.
+        split (`str`, *optional*): Split of a source with several.
+        pre (`str`, *optional*): Pre-training reward model, as for `open_scorer`. Trained when neither model is given.
+        post (`str`, *optional*): Post-training reward model.
+        labeler (`str`): `"local"` (the embedded model), `"none"`, or the URL of an OpenAI-compatible endpoint.
+        labeler_model (`str`, *optional*): Name of the model at that endpoint.
+        label_limit (`int`, *optional*): Pairs to label, a seeded random sample; all when omitted.
+        probabilities (`bool`): Whether each yes/no feature is asked for alone, for its probability.
+        concurrency (`int`): Most requests at once to a labeler given by URL.
+        max_failure_rate (`float`): Share of texts without any label beyond which labeling stops.
+        batch (`bool`): Whether requests go through the OpenAI Batch API.
+        budget (`float`, *optional*): Dollars that all responses in the store may cost; texts beyond it have no labels.
+        prices (`str`, *optional*): YAML file of models' prices; the packaged one when omitted.
+        gold (`str`, *optional*): File of human labels, see `add_gold`.
+        features (`tuple[str, ...]`): Features to ask the labeler for; the whole taxonomy when empty, or for the
+            embedded labeler `EMBEDDED_FEATURES`.
+        taxonomy (`str`): `"seal"` or the path of a YAML file.
+        over_length (`str`): What becomes of texts longer than a model takes, see `RewardModel`.
+        seed (`int`): Seed of every random draw.
+        training (`TrainingSettings`): How to train the pair of models, where they are trained.
+        rewrites (`RewriteSettings`, *optional*): What to rewrite; nothing when omitted.
+        doctor (`bool`): Whether both models are examined first, see `doctor.examine`.
+        tie_band (`float`, *optional*): Rewards no further apart are a tie; when omitted the larger jitter that the doctor
+            measured, or 0 without one.
+    """
+
+    limit: int | None = None
+    split: str | None = None
+    pre: str | None = None
+    post: str | None = None
+    labeler: str = "local"
+    labeler_model: str | None = None
+    label_limit: int | None = None
+    probabilities: bool = False
+    concurrency: int = 16
+    max_failure_rate: float = 0.5
+    batch: bool = False
+    budget: float | None = None
+    prices: str | None = None
+    gold: str | None = None
+    features: tuple[str, ...] = ()
+    taxonomy: str = "seal"
+    over_length: OverLength = "truncate"
+    seed: int = 0
+    training: TrainingSettings = field(default_factory=TrainingSettings)
+    rewrites: RewriteSettings | None = None
+    doctor: bool = False
+    tie_band: float | None = None
+
+    def __post_init__(self) -> None:
+        if (self.pre is None) != (self.post is None):
+            raise DataError("give both models (pre and post), or neither to have a pair trained")
+        if self.labeler not in ("local", "none") and not self.labeler.startswith(("http://", "https://")):
+            raise DataError(f"the labeler must be 'local', 'none' or a URL, got {self.labeler!r}")
+        if self.labeler.startswith("http") and not self.labeler_model:
+            raise DataError("a labeler given by URL needs the name of its model (labeler_model)")
+        if self.budget is not None and not self.budget >= 0.0:
+            raise DataError(f"a budget must be 0 or more dollars, got {self.budget}")
+        if self.tie_band is not None and not self.tie_band >= 0.0:
+            raise DataError(f"a tie band must be 0 or more points of reward, got {self.tie_band}")
+        if not 0.0 <= self.max_failure_rate <= 1.0:
+            raise DataError(f"max_failure_rate must lie between 0 and 1, got {self.max_failure_rate}")
+        for name in ("limit", "label_limit", "concurrency"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise DataError(f"{name} must be at least 1, got {value}")
+
+    @property
+    def addresses(self) -> tuple[str, ...]:
+        """URLs of the language models that are asked."""
+        servers = (self.labeler, self.rewrites.rewriter if self.rewrites else None)
+        return tuple(each for each in servers if each and each.startswith("http"))
+
+
+@dataclass(frozen=True, slots=True)
+class LabelerPanel:
+    """Several labelers of the same pairs, or one that is asked several times.
+
+    Attributes:
+        labelers (`tuple[str, ...]`): `local` or `MODEL@URL`, with `:probabilities` at its end to ask for P(true).
+        repeat (`int`): Times that each is asked, with the seeds 0, 1, ...
+        temperature (`float`): Of sampling.
+        pair_ids (`tuple[str, ...]`, *optional*): Pairs to label, in place of a draw.
+    """
+
+    labelers: tuple[str, ...]
+    repeat: int = 1
+    temperature: float = 0.0
+    pair_ids: tuple[str, ...] | None = None
+
+    def __post_init__(self) -> None:
+        if self.repeat > 1 and self.temperature <= 0.0:
+            raise DataError("asking again at temperature 0 gives the same answers; give a temperature above 0")
+        if self.repeat * len(self.labelers) < 2:
+            raise DataError("comparing labelers needs two of them, or one that is asked twice")
+        for each, (model, server, _) in zip(self.labelers, self.members, strict=True):
+            if server != "local" and not (model and server.startswith(("http://", "https://"))):
+                raise DataError(f"a labeler is written local or MODEL@URL, got {each!r}")
+        asked = [(model, soft) for model, _, soft in self.members]
+        if twice := [each for each, one in zip(self.labelers, asked, strict=True) if asked.count(one) > 1]:
+            raise DataError(
+                f"{' and '.join(twice)} are one labeler to the store, which keeps answers by the model's name: the second "
+                "would be given the first's; serve them under names of their own, or ask one several times (repeat)"
+            )
+
+    @property
+    def members(self) -> list[tuple[str, str, bool]]:
+        """Model, server (`"local"` or a URL) and whether it is asked for P(true), of each labeler."""
+        members = []
+        for each in self.labelers:
+            name = each.removesuffix(":probabilities")
+            model, _, url = (MODEL_NAME, "", "local") if name == "local" else name.partition("@")
+            members.append((model, url, name != each))
+        return members
+
+    @property
+    def addresses(self) -> tuple[str, ...]:
+        """URLs of the labelers that have one."""
+        return tuple(server for _, server, _ in self.members if server != "local")

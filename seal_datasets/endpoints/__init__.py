@@ -1,0 +1,1 @@
+"""Requests to model servers, kept and paid once."""

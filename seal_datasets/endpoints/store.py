@@ -1,0 +1,406 @@
+"""A content-addressed store of LM responses: what was paid for once is never asked again.
+
+A response is kept under its *subject*, a hash of everything that decides it but the questions (model, instructions, the
+text, sampling), and under the *questions* that were asked of it. So a taxonomy that gains a feature asks only for that
+feature, and a changed parser or role reads old responses again for free. Never is a dataset or its order part of a key.
+
+It is one SQLite file in write-ahead mode: threads and processes share it, and a process that dies at any byte leaves every
+finished response readable. Before a process asks, it *claims* the subject, so that two on one store do not pay twice.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import platform
+import sqlite3
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from types import TracebackType
+from typing import Any, NamedTuple
+
+import jiter
+
+from seal_datasets.endpoints.cost import Usage
+from seal_datasets.errors import DataError
+
+_VERSION = 2
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS questions (id INTEGER PRIMARY KEY, model TEXT, kind TEXT, asked TEXT, UNIQUE (model, kind, asked));
+CREATE TABLE IF NOT EXISTS responses (
+    subject BLOB NOT NULL, questions INTEGER NOT NULL REFERENCES questions, response TEXT NOT NULL, created REAL NOT NULL,
+    UNIQUE (subject, questions)
+);
+CREATE TABLE IF NOT EXISTS claims (subject BLOB PRIMARY KEY, owner TEXT NOT NULL, since REAL NOT NULL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS batches (token TEXT PRIMARY KEY, model TEXT NOT NULL, id TEXT) WITHOUT ROWID;
+"""
+_LEASE_SECONDS = 900.0
+_CHUNK = 500
+
+
+class Questions(NamedTuple):
+    """What was asked in one request.
+
+    Attributes:
+        model (`str`): The model that was asked.
+        kind (`str`): In which form, e.g. `json_schema`.
+        asked (`tuple[str, ...]`): The questions, as digests of their wording or as names.
+    """
+
+    model: str
+    kind: str
+    asked: tuple[str, ...]
+
+
+class StoredResponse(NamedTuple):
+    """A raw response, kept as the text it is stored as until somebody reads it.
+
+    Attributes:
+        questions (`Questions`): What was asked.
+        text (`str`): What came back, as JSON.
+        created (`float`): When, in seconds since 1970.
+    """
+
+    questions: Questions
+    text: str
+    created: float
+
+    @property
+    def response(self) -> dict[str, object]:
+        """What came back: content, usage, finish reason."""
+        read: dict[str, object] = jiter.from_json(self.text.encode())
+        return read
+
+
+def subject_key(parts: Sequence[object]) -> bytes:
+    """Hash of what a response depends on.
+
+    Args:
+        parts (`Sequence[object]`): Everything that decides the response except the questions; JSON-ready, without API keys.
+
+    Returns:
+        `bytes`: 16 bytes, the same on every machine.
+
+    Example:
+
+    ```python
+    >>> subject_key(["my-model", "a text"]).hex()
+    '19e93004c1aeb2f9decd22e0c72ccc52'
+
+    ```
+    """
+    return _hash(json.dumps(parts, sort_keys=True)).digest()
+
+
+def subject_keys(common: Sequence[object]) -> Callable[[str], bytes]:
+    """A function from a text to `subject_key([*common, text])`, for many texts: what they have in common is hashed once.
+
+    Example:
+
+    ```python
+    >>> subject_keys(["my-model"])("a text").hex()
+    '19e93004c1aeb2f9decd22e0c72ccc52'
+
+    ```
+    """
+    begun = _hash(json.dumps([*common, ""], sort_keys=True).removesuffix('""]'))
+    encode = json.JSONEncoder().encode
+
+    def key(text: str) -> bytes:
+        hashed = begun.copy()
+        hashed.update(f"{encode(text)}]".encode())
+        return hashed.digest()
+
+    return key
+
+
+def response_text(response: Mapping[str, object]) -> str:
+    """A response as it is stored.
+
+    Raises:
+        ValueError: It holds numbers that JSON has no words for.
+    """
+    return json.dumps(dict(response), ensure_ascii=False, allow_nan=False)
+
+
+class ResponseStore:
+    """Raw LM responses by subject and questions.
+
+    Args:
+        path (`str` or `Path`): The SQLite file, made when missing; `":memory:"` keeps nothing. A file that may not be
+            written is opened for reading only.
+
+    Raises:
+        DataError: The file cannot be opened or is not a store.
+
+    Example:
+
+    ```python
+    >>> key, questions = subject_key(["my-model", "a text"]), Questions("my-model", "json_schema", ("is_kind",))
+    >>> with ResponseStore(":memory:") as store:
+    ...     store.put(key, questions, {"content": "{}"})
+    ...     [each.response for each in store.get(key)], store.get(b"other")
+    ([{'content': '{}'}], [])
+
+    ```
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = str(path)
+        self._lock = threading.RLock()
+        self._ids: dict[Questions, int] = {}
+        self._questions: dict[int, Questions] = {}
+        self._owner = f"{platform.node()}:{os.getpid()}"
+        try:
+            self._connection = self._connect()
+        except (sqlite3.Error, OSError) as error:
+            raise DataError(
+                f"cannot use {self.path} as a store of responses: {error}; "
+                "give a writable path to a new or existing store"
+            ) from error
+
+    def _connect(self) -> sqlite3.Connection:
+        exists = self.path != ":memory:" and Path(self.path).exists()
+        self.read_only = exists and not (os.access(self.path, os.W_OK) and os.access(Path(self.path).parent, os.W_OK))
+        if self.path != ":memory:" and not self.read_only:
+            Path(self.path).parent.mkdir(parents=True, exist_ok=True)
+        # A file in write-ahead mode that may not be written can only be read when promised that nobody else writes it.
+        address = f"{Path(self.path).absolute().as_uri()}?immutable=1" if self.read_only else self.path
+        connection = sqlite3.connect(
+            address, check_same_thread=False, timeout=60.0, isolation_level=None, uri=self.read_only
+        )
+        tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+        if "responses" in tables and connection.execute("PRAGMA user_version").fetchone()[0] != _VERSION:
+            raise sqlite3.DatabaseError("it was made by another version of seal_datasets, whose keys differ")
+        if not self.read_only:
+            connection.execute("PRAGMA journal_mode=WAL")
+            # In write-ahead mode NORMAL survives a process that dies; only a power cut can cost the last moments.
+            connection.execute("PRAGMA synchronous=NORMAL")
+            connection.executescript(f"BEGIN IMMEDIATE;{_SCHEMA}PRAGMA user_version={_VERSION};COMMIT;")
+        elif "responses" not in tables:
+            raise sqlite3.DatabaseError("it holds no responses")
+        return connection
+
+    @contextmanager
+    def writing(self) -> Iterator[sqlite3.Connection]:
+        """A transaction; refused on a store that may only be read."""
+        if self.read_only:
+            raise DataError(
+                f"the store {self.path} may only be read, and there are responses to keep; make it writable"
+            )
+        with self._lock:
+            try:
+                self._connection.execute("BEGIN IMMEDIATE")
+                yield self._connection
+                self._connection.execute("COMMIT")
+            except BaseException as error:
+                if self._connection.in_transaction:
+                    self._connection.execute("ROLLBACK")
+                self._ids.clear()
+                self._questions.clear()
+                if isinstance(error, sqlite3.Error):
+                    raise DataError(
+                        f"cannot write to the store {self.path}: {error}; what it held before is kept. "
+                        "Free space or mend the disk, then run the same command again"
+                    ) from error
+                raise
+
+    def get(self, subject: bytes) -> list[StoredResponse]:
+        """The responses about one subject, oldest first."""
+        return self.get_many([subject]).get(subject, [])
+
+    def get_many(self, subjects: Sequence[bytes]) -> dict[bytes, list[StoredResponse]]:
+        """The responses about each of several subjects, oldest first; subjects without any are left out."""
+        found: dict[bytes, list[StoredResponse]] = {}
+        with self._lock:
+            for start in range(0, len(subjects), _CHUNK):
+                chunk = subjects[start : start + _CHUNK]
+                rows = self._connection.execute(
+                    "SELECT subject, questions, response, created FROM responses "
+                    f"WHERE subject IN ({','.join('?' * len(chunk))}) ORDER BY created, rowid",
+                    chunk,
+                )
+                for subject, questions, text, created in rows:
+                    found.setdefault(subject, []).append(StoredResponse(self.questions_of(questions), text, created))
+        return found
+
+    def put(
+        self, subject: bytes, questions: Questions, response: Mapping[str, object], *, finished: bool = True
+    ) -> None:
+        """Keep a response; it is in the file when this returns.
+
+        Args:
+            subject (`bytes`): Of `subject_key`.
+            questions (`Questions`): What was asked.
+            response (`Mapping[str, object]`): What came back; JSON-ready.
+            finished (`bool`, defaults to `True`): Nothing more will be asked about the subject: give back the claim on it.
+
+        Raises:
+            DataError: The store cannot be written: the disk is full, or the file is for reading only.
+        """
+        text = response_text(response)
+        with self.writing() as connection:
+            connection.execute(
+                "INSERT OR REPLACE INTO responses VALUES (?, ?, ?, ?)",
+                (subject, self.questions_id(questions), text, time.time()),
+            )
+            if finished:
+                connection.execute("DELETE FROM claims WHERE subject = ?", (subject,))
+
+    def claim(self, subjects: Sequence[bytes]) -> set[bytes]:
+        """Announce that this process is about to ask about some subjects.
+
+        Args:
+            subjects (`Sequence[bytes]`): Subjects without a response.
+
+        Returns:
+            `set[bytes]`: Those that are ours to ask; the others a living process on this machine, or another machine within
+            the last 15 minutes, has claimed before.
+        """
+        mine = set()
+        with self.writing() as connection:
+            for subject in subjects:
+                row = connection.execute("SELECT owner, since FROM claims WHERE subject = ?", (subject,)).fetchone()
+                if row is None or row[0] == self._owner or not _still_at_work(*row):
+                    connection.execute(
+                        "INSERT OR REPLACE INTO claims VALUES (?, ?, ?)", (subject, self._owner, time.time())
+                    )
+                    mine.add(subject)
+        return mine
+
+    def release(self, subjects: Iterable[bytes]) -> None:
+        """Give back claims on subjects that will not be asked after all."""
+        with self.writing() as connection:
+            connection.executemany(
+                "DELETE FROM claims WHERE subject = ? AND owner = ?", [(each, self._owner) for each in subjects]
+            )
+
+    def note_batch(self, token: str, model: str, batch_id: str | None) -> None:
+        """Note a batch that is about to be made (`None`) or was made under an id."""
+        with self.writing() as connection:
+            connection.execute("INSERT OR REPLACE INTO batches VALUES (?, ?, ?)", (token, model, batch_id))
+
+    def forget_batch(self, token: str) -> None:
+        """A batch's answers are in the store, or it was never made."""
+        with self.writing() as connection:
+            connection.execute("DELETE FROM batches WHERE token = ?", (token,))
+
+    def batches(self, model: str) -> dict[str, str | None]:
+        """Batches of a model that are not finished: token to id, `None` where it is not known to have been made."""
+        with self._lock:
+            return dict(self._connection.execute("SELECT token, id FROM batches WHERE model = ?", (model,)).fetchall())
+
+    def select(self, query: str, values: Sequence[object] = ()) -> list[tuple[Any, ...]]:
+        """Rows of an SQL query on the tables `responses` and `questions`."""
+        with self._lock:
+            return self._connection.execute(query, values).fetchall()
+
+    def __len__(self) -> int:
+        return int(self.select("SELECT count(*) FROM responses")[0][0])
+
+    def responses(self) -> Iterator[tuple[bytes, StoredResponse]]:
+        """Every response with its subject, oldest first; memory stays flat."""
+        last = 0
+        while True:
+            with self._lock:
+                rows = self._connection.execute(
+                    "SELECT rowid, subject, questions, response, created FROM responses "
+                    f"WHERE rowid > ? ORDER BY rowid LIMIT {_CHUNK}",
+                    (last,),
+                ).fetchall()
+                read = [(row[1], StoredResponse(self.questions_of(row[2]), row[3], row[4])) for row in rows]
+            if not rows:
+                return
+            yield from read
+            last = rows[-1][0]
+
+    def usage(self) -> dict[tuple[str, bool], Usage]:
+        """Tokens of all responses, by model and whether they came through the Batch API, as the endpoints counted them."""
+        rows = self.select(
+            "SELECT model, coalesce(json_extract(response, '$.batch'), 0), count(*), "
+            "sum(json_extract(response, '$.usage.prompt_tokens')), "
+            "sum(json_extract(response, '$.usage.prompt_tokens_details.cached_tokens')), "
+            "sum(json_extract(response, '$.usage.completion_tokens')), "
+            "sum(json_type(response, '$.usage') IS NOT 'object') "
+            "FROM responses JOIN questions ON questions.id = responses.questions GROUP BY 1, 2 ORDER BY 1, 2"
+        )
+        return {(model, bool(batch)): Usage(*(int(each or 0) for each in counts)) for model, batch, *counts in rows}
+
+    def add(self, entries: Iterable[tuple[bytes, StoredResponse]]) -> None:
+        """Store responses of another store; where both answer one request, this store's stays."""
+        with self.writing() as connection:
+            connection.executemany(
+                "INSERT OR IGNORE INTO responses VALUES (?, ?, ?, ?)",
+                [
+                    (subject, self.questions_id(entry.questions), entry.text, entry.created)
+                    for subject, entry in entries
+                ],
+            )
+
+    def delete(self, condition: str, values: Sequence[object]) -> int:
+        """Delete the responses that meet an SQL condition; their room in the file is given back.
+
+        Returns:
+            `int`: How many were deleted.
+        """
+        with self.writing() as connection:
+            deleted = connection.execute(f"DELETE FROM responses WHERE {condition}", values).rowcount
+        with self._lock:
+            self._connection.execute("VACUUM")
+        return deleted
+
+    def questions_id(self, questions: Questions) -> int:
+        """Number under which the store keeps some questions."""
+        if questions not in self._ids:
+            row = (questions.model, questions.kind, json.dumps(questions.asked))
+            self._connection.execute("INSERT OR IGNORE INTO questions (model, kind, asked) VALUES (?, ?, ?)", row)
+            found = self._connection.execute(
+                "SELECT id FROM questions WHERE model = ? AND kind = ? AND asked = ?", row
+            ).fetchone()
+            self._ids[questions] = int(found[0])
+        return self._ids[questions]
+
+    def questions_of(self, number: int) -> Questions:
+        """The questions kept under a number."""
+        if number not in self._questions:
+            model, kind, asked = self._connection.execute(
+                "SELECT model, kind, asked FROM questions WHERE id = ?", (number,)
+            ).fetchone()
+            self._questions[number] = Questions(model, kind, tuple(json.loads(asked)))
+        return self._questions[number]
+
+    def close(self) -> None:
+        """Close the file."""
+        with self._lock:
+            self._connection.close()
+
+    def __enter__(self) -> ResponseStore:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def _hash(text: str) -> hashlib.blake2b:
+    return hashlib.blake2b(text.encode(), digest_size=16)
+
+
+def _still_at_work(owner: str, since: float) -> bool:
+    if time.time() - since > _LEASE_SECONDS:
+        return False
+    host, _, process = owner.rpartition(":")
+    if host != platform.node():
+        return True
+    try:
+        os.kill(int(process), 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:  # alive, and another user's
+        return True
+    return True

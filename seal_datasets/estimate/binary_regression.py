@@ -1,0 +1,296 @@
+"""Regression of a binary outcome on features: logit, Firth, linear probability."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+
+from seal_datasets.errors import DataError
+from seal_datasets.estimate.inference import POWER
+from seal_datasets.estimate.inputs import (
+    Bools,
+    Codes,
+    Floats,
+    confidence_level,
+    group_codes,
+    same_length,
+)
+from seal_datasets.estimate.intervals import Interval, critical_value, two_sided_p
+from seal_datasets.estimate.linear import PERFECT, differing, fit_linear, one_blas_thread
+from seal_datasets.estimate.logit import LogitFit, Patterns, find_patterns, fit_logit
+from seal_datasets.estimate.multiplicity import Adjustment, adjust_p
+from seal_datasets.estimate.result import Result
+
+# The numbers of a row that are plain floats.
+_NUMBERS = (
+    "coefficient",
+    "odds_ratio",
+    "average_marginal_effect",
+    "average_marginal_effect_std_error",
+    "std_error",
+    "p_value",
+    "p_adjusted",
+    "minimum_detectable_effect",
+)
+Estimator = Literal["logit", "firth", "linear_probability"]
+
+
+@dataclass(frozen=True, slots=True)
+class BinaryRow(Result):
+    """One regressor of a binary outcome.
+
+    Attributes:
+        coefficient (`float`): Log-odds, or change in probability under `linear_probability`.
+        odds_ratio (`float`): exp of the coefficient; nan under `linear_probability`.
+        average_marginal_effect (`float`): Mean over pairs of the change in probability per unit.
+        average_marginal_effect_std_error (`float`): By the delta method.
+        std_error (`float`): Of the coefficient.
+        p_value (`float`): Two-sided, normal reference.
+        p_adjusted (`float`): Adjusted within the regression.
+        confidence_interval (`tuple[float, float]`): Of the coefficient, not adjusted.
+        minimum_detectable_effect (`float`): Smallest coefficient that a test at the Bonferroni level of the family finds
+            with a probability of 0.8 (Bloom, 1995); nan under `firth`.
+        method (`str`): `maximum_likelihood`; `firth` (penalised likelihood, its ratio test and profile interval), which
+            answers separation; `least_squares`.
+        status (`str`): `ok`; `separated` (the outcome follows from it: the estimate by likelihood is infinite); `collinear`;
+            `not_identified` (does not vary); `one_class` (every pair has the same outcome); `too_few_clusters` or
+            `too_few_pairs` (an estimate without an error); `no_residual_variation` (a linear fit without any error);
+            `not_converged` (the fit found no maximum, or an interval no end: such numbers are nan).
+    """
+
+    coefficient: float
+    odds_ratio: float
+    average_marginal_effect: float
+    average_marginal_effect_std_error: float
+    std_error: float
+    p_value: float
+    p_adjusted: float
+    confidence_interval: Interval
+    minimum_detectable_effect: float
+    method: str
+    status: str
+
+
+@dataclass(frozen=True, slots=True)
+class BinaryRegression:
+    """A binary regression; by regressor, `rows` hold the fields of `BinaryRow` and `discordant` counts what they rest on."""
+
+    rows: tuple[dict[str, Any], ...]
+    discordant: Codes
+    intercept: float
+    n_separated: int
+    covariance: str
+    family_size: int
+    family: str
+    status: str
+
+
+def binary_regression(
+    outcome: Bools,
+    regressors: Sequence[Floats],
+    groups: Sequence[Any] | NDArray[Any] | None,
+    estimator: Estimator,
+    adjust: Adjustment,
+    confidence: float,
+    min_discordant: int,
+) -> BinaryRegression:
+    """Regress a binary outcome on regressors and an intercept, by logit or as a linear probability.
+
+    Args:
+        outcome (`ndarray` of shape (n,)): Outcome.
+        regressors (sequence of `ndarray` of shape (n, j)): Regressors without the intercept, k in all.
+        groups (sequence of shape (n,), *optional*): Clusters.
+        estimator (`Estimator`): How to fit.
+        adjust (`Adjustment`): How p-values are adjusted.
+        confidence (`float`): Level of the intervals.
+        min_discordant (`int`): Rows in which a regressor must differ from its commonest value for its numbers to be given;
+            one that does not stays in as a control.
+
+    Returns:
+        `BinaryRegression`: One entry per regressor.
+
+    Raises:
+        DataError: An option is unknown or the groups do not fit.
+    """
+    if estimator not in get_args(Estimator):
+        raise DataError(f"estimator must be one of {list(get_args(Estimator))}, got {estimator!r}")
+    confidence_level(confidence)
+    codes = None if groups is None else group_codes(groups, "groups")
+    if codes is not None:
+        same_length(aligned=outcome, groups=codes)
+    design = np.empty((len(outcome), 1 + sum(each.shape[1] for each in regressors)))
+    design[:, 0] = 1.0
+    np.concatenate(regressors, axis=1, out=design[:, 1:])
+    patterns = find_patterns(design)
+    k, discordant = design.shape[1] - 1, differing(patterns.x[:, 1:], patterns.totals)
+    if outcome.all() or not outcome.any():
+        adjust_p(np.empty(0), adjust)
+        none = dict.fromkeys(_NUMBERS, math.nan)
+        row = {**none, "confidence_interval": (math.nan, math.nan), "method": "none", "status": "one_class"}
+        return BinaryRegression((row,) * k, discordant, math.nan, 0, "none", 0, "no tests", "one_class")
+    with one_blas_thread():
+        if estimator == "linear_probability":
+            fit = _linear_probability(design, outcome, codes, confidence)
+        else:
+            fit = _logit(design, outcome, codes, patterns, estimator == "firth", confidence)
+    constant = discordant == 0
+    rare = ~constant & (discordant < min_discordant)
+    withheld = constant | rare
+    numbers = {name: np.where(withheld, np.nan, getattr(fit, name)) for name in _NUMBERS if hasattr(fit, name)}
+    p_values = numbers["p_value"]
+    size = int((~np.isnan(p_values)).sum())
+    numbers["p_adjusted"] = adjust_p(p_values, adjust)
+    level = critical_value(1 - (1 - confidence) / max(size, 1), math.inf) + critical_value(2 * POWER - 1, math.inf)
+    numbers["minimum_detectable_effect"] = np.where(fit.by_likelihood, level * numbers["std_error"], np.nan)
+    low, high = (np.where(withheld, np.nan, each) for each in (fit.low, fit.high))
+    rows = tuple(
+        {
+            **{name: float(values[i]) for name, values in numbers.items()},
+            "confidence_interval": (float(low[i]), float(high[i])),
+            "method": fit.method if fit.by_likelihood[i] else "firth",
+            "status": _status(fit, i, bool(constant[i]), bool(rare[i])),
+        }
+        for i in range(k)
+    )
+    return BinaryRegression(
+        rows,
+        discordant,
+        intercept=fit.intercept,
+        n_separated=fit.n_separated,
+        covariance=fit.covariance,
+        family_size=size,
+        family=f"the {size} coefficient(s) of this regression that have a test",
+        status="ok",
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Fit:
+    """What the estimators have in common; arrays have shape (k,), without the intercept."""
+
+    coefficient: Floats
+    std_error: Floats
+    p_value: Floats
+    low: Floats
+    high: Floats
+    odds_ratio: Floats
+    average_marginal_effect: Floats
+    average_marginal_effect_std_error: Floats
+    separated: Bools
+    by_likelihood: Bools
+    converged: Bools
+    intercept: float
+    n_separated: int
+    covariance: str
+    method: str
+    few: str
+
+
+def _logit(
+    design: Floats, outcome: Bools, codes: Codes | None, patterns: Patterns, penalised: bool, confidence: float
+) -> _Fit:
+    fit = fit_logit(design, outcome, codes, patterns=patterns, penalised=penalised, confidence=confidence)
+    effects, effect_errors = _marginal_effects(fit)
+    coefficients, errors = fit.coefficients[1:].copy(), np.sqrt(np.diag(fit.covariance))[1:]
+    errors = np.where(errors > 0, errors, np.nan)
+    effect_errors = np.where((effect_errors > 0) & ~np.isnan(errors), effect_errors, np.nan)
+    p_values = two_sided_p(coefficients / errors, math.inf)
+    half = critical_value(confidence, math.inf) * errors
+    low, high = coefficients - half, coefficients + half
+    answered, converged = np.zeros(len(errors), dtype=bool), np.full(len(errors), fit.converged)
+    if fit.firth is not None:
+        answered = ~np.isnan(fit.firth.coefficients[1:]) | ~fit.firth.converged[1:]
+        converged = np.where(answered, fit.firth.converged[1:], converged)
+        penalised_errors = np.sqrt(np.diag(fit.firth.covariance))[1:]
+        for mine, theirs in (
+            (coefficients, fit.firth.coefficients[1:]),
+            (errors, penalised_errors),
+            (p_values, fit.firth.p_values[1:]),
+            (low, fit.firth.low[1:]),
+            (high, fit.firth.high[1:]),
+        ):
+            mine[answered] = theirs[answered]
+        effects[answered], effect_errors[answered] = np.nan, np.nan
+    covariance = "inverse information" if codes is None else "clustered by prompt (sandwich)"
+    if penalised:
+        covariance = "penalised likelihood: inverse information, profile intervals and ratio tests; not clustered"
+    return _Fit(
+        coefficient=coefficients,
+        std_error=errors,
+        p_value=p_values,
+        low=low,
+        high=high,
+        odds_ratio=np.exp(coefficients),
+        average_marginal_effect=effects,
+        average_marginal_effect_std_error=effect_errors,
+        separated=fit.separated[1:],
+        by_likelihood=~answered,
+        converged=converged,
+        intercept=float(fit.coefficients[0]),
+        n_separated=int((~fit.kept).sum()),
+        covariance=covariance,
+        method="maximum_likelihood",
+        few="too_few_pairs" if codes is None else "too_few_clusters",
+    )
+
+
+def _linear_probability(design: Floats, outcome: Bools, codes: Codes | None, confidence: float) -> _Fit:
+    clusters: Codes = np.arange(len(outcome)) if codes is None else codes
+    fit = fit_linear(design, outcome.astype(float), clusters)
+    # A perfect fit leaves rounding where its errors should be; they would make every p-value 0.
+    perfect = fit.residual_size < PERFECT
+    errors = np.full(design.shape[1] - 1, np.nan) if perfect else np.sqrt(np.diag(fit.covariance))[1:]
+    errors = np.where(errors > 0, errors, np.nan)
+    coefficients, half = fit.coefficients[1:], critical_value(confidence, math.inf) * errors
+    few = "too_few_pairs" if codes is None else "too_few_clusters"
+    return _Fit(
+        coefficient=coefficients,
+        std_error=errors,
+        p_value=two_sided_p(coefficients / errors, math.inf),
+        low=coefficients - half,
+        high=coefficients + half,
+        odds_ratio=np.full(len(errors), np.nan),
+        average_marginal_effect=coefficients,
+        average_marginal_effect_std_error=errors,
+        separated=np.zeros(len(errors), dtype=bool),
+        by_likelihood=np.ones(len(errors), dtype=bool),
+        converged=np.ones(len(errors), dtype=bool),
+        intercept=float(fit.coefficients[0]),
+        n_separated=0,
+        covariance="each pair its own cluster (HC1)" if codes is None else "clustered by prompt (CRV1)",
+        method="least_squares",
+        few="no_residual_variation" if fit.n_clusters > 1 else few,
+    )
+
+
+def _status(fit: _Fit, i: int, constant: bool, rare: bool) -> str:
+    if constant:
+        return "not_identified"
+    if rare:
+        return "too_few_discordant"
+    if not fit.converged[i]:
+        return "not_converged"
+    if fit.separated[i]:
+        return "separated"
+    if math.isnan(fit.coefficient[i]):
+        return "collinear"
+    return fit.few if math.isnan(fit.std_error[i]) else "ok"
+
+
+def _marginal_effects(fit: LogitFit) -> tuple[Floats, Floats]:
+    """Average of p (1 - p) beta over the fitted rows, and its delta-method error."""
+    used = fit.identified
+    effects, errors = np.full(len(used), np.nan), np.full(len(used), np.nan)
+    if used.any() and fit.kept.any():
+        beta = fit.coefficients[used]
+        effects[used] = fit.slope * beta
+        # Of the product of two estimates, the slope and the coefficient.
+        variances = fit.slope**2 * np.diag(fit.covariance)[used] + beta**2 * fit.slope_variance
+        variances += 2 * fit.slope * beta * fit.slope_covariance[used]
+        errors[used] = np.sqrt(np.maximum(variances, 0.0))
+    return effects[1:], errors[1:]

@@ -1,0 +1,382 @@
+"""Imprints from labels that are sometimes wrong: error rates, corrections, and how wrong is too wrong.
+
+Errors in a feature pull its imprint towards zero, and prompt effects make it worse: they take out what responses to a prompt
+share, truth above all, and leave the errors in.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import ArrayLike, NDArray
+from scipy import linalg
+
+from seal_datasets.errors import DataError
+from seal_datasets.estimate.inference import infer
+from seal_datasets.estimate.inputs import (
+    Codes,
+    Floats,
+    confidence_level,
+    finite,
+    group_codes,
+    indicator,
+    matrix,
+    same_length,
+    unique_names,
+)
+from seal_datasets.estimate.intervals import Interval
+from seal_datasets.estimate.linear import cluster_scores, demean, group_sums, rounded_variances
+from seal_datasets.estimate.multiplicity import Adjustment
+from seal_datasets.estimate.result import Result
+
+# Share of the largest eigenvalue of a scaled Gram matrix below which one is 0.
+_SINGULAR = 1e-10
+
+
+@dataclass(frozen=True, slots=True)
+class CorrectedRow(Result):
+    """The imprint of one feature as labelled, and corrected; other fields as in `ImprintRow`.
+
+    Attributes:
+        feature (`str`): Name.
+        naive_coefficient (`float`): From the labels as they are.
+        coefficient (`float`): Corrected.
+        std_error (`float`): Clustered by prompt; allows for the gold sample being a sample.
+        p_value (`float`): Two-sided.
+        p_adjusted (`float`): Adjusted within the regression.
+        confidence_interval (`tuple[float, float]`): Around the corrected coefficient.
+        status (`str`): `ok`, or why there is no number.
+    """
+
+    feature: str
+    naive_coefficient: float
+    coefficient: float
+    std_error: float
+    p_value: float
+    p_adjusted: float
+    confidence_interval: Interval
+    status: str
+
+
+@dataclass(frozen=True, slots=True)
+class CorrectedImprint(Result):
+    """Imprints corrected for wrong labels.
+
+    Attributes:
+        imprint (`tuple[CorrectedRow, ...]`): One row per feature.
+        method (`str`): How they were corrected.
+        n_prompts (`int`): Prompts with at least two texts.
+        n_gold_prompts (`int`): Those with gold labels for every text and feature.
+        n_partial_prompts (`int`): Those with some gold labels, which count as none.
+        adjust (`str`): How p-values are adjusted.
+        family_size (`int`): Tests adjusted for.
+    """
+
+    imprint: tuple[CorrectedRow, ...]
+    method: str
+    n_prompts: int
+    n_gold_prompts: int
+    n_partial_prompts: int
+    adjust: str
+    family_size: int
+
+
+def corrected_imprint(
+    rewards: ArrayLike,
+    features: ArrayLike,
+    gold_features: ArrayLike,
+    groups: Sequence[Any] | NDArray[Any],
+    feature_names: Sequence[str],
+    *,
+    gold_probability: ArrayLike | None = None,
+    adjust: Adjustment = "bonferroni",
+    confidence: float = 0.95,
+) -> CorrectedImprint:
+    """Estimate imprints from many labels and few gold ones, whatever the labels' errors depend on.
+
+    Gold labels of prompts drawn at random say how far the labels' cross-products are off; the rest of the prompts' are moved
+    by as much. Labels may err more often in long texts, or in texts the model likes: the correction holds all the same.
+
+    Args:
+        rewards (array-like of shape (n,)): One reward per text.
+        features (array-like of shape (n, k)): The labels.
+        gold_features (array-like of shape (n, k)): Gold labels, nan where there are none. A prompt counts as gold if every
+            text and feature has one.
+        groups (sequence of shape (n,)): Prompt id of each text.
+        feature_names (`Sequence[str]`): The k names.
+        gold_probability (array-like of shape (n,), *optional*): Probability with which each text's prompt was drawn to be
+            labelled by hand; the share of gold prompts when omitted, which takes them for a simple random sample.
+        adjust (`"bonferroni"`, `"holm"` or `"bh"`): How p-values are adjusted.
+        confidence (`float`, defaults to 0.95): Level of the intervals.
+
+    Returns:
+        `CorrectedImprint`: Naive and corrected imprints.
+
+    Raises:
+        DataError: Shapes differ, a value is not finite, no prompt is gold, or a probability is not in (0, 1].
+
+    Source: design-based supervised learning (Egami et al., 2023, arXiv 2306.04746) with prompts as units; at constant
+    probability it is prediction-powered inference (Angelopoulos et al., 2023, arXiv 2301.09633) on all prompts.
+
+    Example:
+
+    ```python
+    >>> labels, gold = [[1], [0], [1], [0], [0], [1]], [[1], [0], [1], [0], [1], [0]]  # the third prompt's are swapped
+    >>> rewards, prompts = [2.0, 1.0, 3.0, 2.0, 1.0, 0.0], ["p", "p", "q", "q", "s", "s"]
+    >>> row = corrected_imprint(rewards, labels, gold, prompts, ["polite"]).imprint[0]
+    >>> round(row.naive_coefficient, 3), round(row.coefficient, 3)
+    (0.333, 1.0)
+
+    ```
+    """
+    confidence_level(confidence)
+    y, x, codes, names = labelled_texts(rewards, features, groups, feature_names)
+    n, k = x.shape
+    gold = np.asarray(gold_features, dtype=np.float64)
+    if gold.shape != (n, k):
+        raise DataError(f"gold_features has shape {gold.shape}, needed is ({n}, {k}): rows by feature names")
+    if np.isinf(gold).any():
+        raise DataError(
+            f"gold_features row {int(np.argwhere(np.isinf(gold))[0, 0])} is infinite; nan marks a missing label"
+        )
+    n_groups = int(codes.max()) + 1
+    known = ~np.isnan(gold).any(axis=1)
+    sizes, with_gold = np.bincount(codes, minlength=n_groups), np.bincount(codes, weights=known, minlength=n_groups)
+    some = np.bincount(codes, weights=~np.isnan(gold).all(axis=1), minlength=n_groups)
+    paired = sizes > 1
+    is_gold = (with_gold == sizes) & paired
+    if not is_gold.any():
+        raise DataError(
+            "gold_features has no prompt with gold labels for every text and feature; label whole prompts by hand"
+        )
+    if gold_probability is None:
+        probability = np.full(n_groups, is_gold.sum() / paired.sum())
+    else:
+        given = finite(gold_probability, "gold_probability")
+        same_length(rewards=y, gold_probability=given)
+        bad = np.flatnonzero((given <= 0) | (given > 1))
+        if bad.size:
+            raise DataError(
+                f"gold_probability row {bad[0]} is {given[bad[0]]:g}, needed is a number above 0 and up to 1"
+            )
+        probability = np.empty(n_groups)
+        probability[codes] = given
+    within, outcome = demean(x, codes), demean(y[:, None], codes)[:, 0]
+    rows = is_gold[codes]
+    within_gold = np.zeros_like(within)
+    within_gold[rows] = demean(gold[rows], pd.factorize(codes[rows])[0])
+    # Of a gold prompt count its gold products, weighted, and what its labels' have too much.
+    weight = np.where(rows, 1 / probability[codes], 0.0)[:, None]
+    naive, _ = _least_squares(within, outcome, codes, n_groups)
+    gram = (within * (1 - weight)).T @ within + (within_gold * weight).T @ within_gold
+    cross = (within * (1 - weight) + within_gold * weight).T @ outcome
+    bread, identified = invert_rates(gram)
+    beta = bread @ cross
+    scores = within * ((1 - weight[:, 0]) * (outcome - within @ beta))[:, None]
+    scores += within_gold * (weight[:, 0] * (outcome - within_gold @ beta))[:, None]
+    influence = group_sums(scores, codes, n_groups) @ bread
+    used = int(paired.sum())
+    covariance = influence.T @ influence * used / max(used - 1, 1)
+    variances = np.diag(covariance)
+    rounding = rounded_variances(bread, float(np.abs(outcome).max(initial=0.0)))
+    varies = (within != 0).any(axis=0) | (within_gold != 0).any(axis=0)
+    return _laid_out(
+        names,
+        naive,
+        np.where(identified, beta, np.nan),
+        np.sqrt(np.where(variances <= rounding, 0.0, variances)) if used > 1 else np.full(k, np.nan),
+        used - 1,
+        varies,
+        "design-based correction by gold prompts (DSL)",
+        (used, int(is_gold.sum()), int(((some > 0) & ~is_gold & paired).sum())),
+        adjust,
+        confidence,
+    )
+
+
+def simex_imprint(
+    rewards: ArrayLike,
+    features: ArrayLike,
+    groups: Sequence[Any] | NDArray[Any],
+    feature_names: Sequence[str],
+    *,
+    sensitivity: Mapping[str, float],
+    specificity: Mapping[str, float],
+    n_replicates: int = 50,
+    adjust: Adjustment = "bonferroni",
+    confidence: float = 0.95,
+    seed: int = 0,
+) -> CorrectedImprint:
+    """Estimate imprints by adding more label errors of known rates and extrapolating back to none.
+
+    A second opinion where rates are known but not which labels are wrong. It takes errors to be independent of everything but
+    the truth, and extrapolates by a quadratic, which takes off most of the bias and not all.
+
+    Args:
+        rewards (array-like of shape (n,)): One reward per text.
+        features (array-like of shape (n, k)): The labels; features with rates must be 0 or 1.
+        groups (sequence of shape (n,)): Prompt id of each text.
+        feature_names (`Sequence[str]`): The k names.
+        sensitivity (`Mapping[str, float]`): By feature; features left out are taken to be right.
+        specificity (`Mapping[str, float]`): By feature, the same ones.
+        n_replicates (`int`, defaults to 50): Draws at each level of added error.
+        adjust (`"bonferroni"`, `"holm"` or `"bh"`): How p-values are adjusted.
+        confidence (`float`, defaults to 0.95): Level of the intervals.
+        seed (`int`, defaults to 0): Of the draws.
+
+    Returns:
+        `CorrectedImprint`: Naive and extrapolated imprints; errors extrapolate the variance of sampling less that of the
+        added error, and take the rates as known.
+
+    Raises:
+        DataError: A feature with rates is not 0 or 1, a rate is missing, or sensitivity and specificity add up to 1 or less.
+
+    Source: MC-SIMEX, Kuchenhoff, Mwalili and Lesaffre (2006); variance after Stefanski and Cook (1995).
+
+    Example:
+
+    ```python
+    >>> rng = np.random.default_rng(0)
+    >>> truth = (rng.random(4000) < 0.5).astype(float)
+    >>> labels = np.where(rng.random(4000) < 0.1, 1 - truth, truth)
+    >>> rates = {"polite": 0.9}
+    >>> row = simex_imprint(
+    ...     truth, labels[:, None], np.arange(4000) // 2, ["polite"], sensitivity=rates, specificity=rates
+    ... ).imprint[0]
+    >>> round(row.naive_coefficient, 1), round(row.coefficient, 1)
+    (0.8, 1.0)
+
+    ```
+    """
+    confidence_level(confidence)
+    y, x, codes, names = labelled_texts(rewards, features, groups, feature_names)
+    if set(sensitivity) != set(specificity) or not set(sensitivity) <= set(names):
+        raise DataError("sensitivity and specificity must name the same features, all of them among feature_names")
+    matrices = {}
+    for name in sensitivity:
+        hit, passed = sensitivity[name], specificity[name]
+        if not (0 < hit <= 1 and 0 < passed <= 1 and hit + passed > 1):
+            raise DataError(
+                f"{name}: sensitivity {hit} and specificity {passed} must lie in (0, 1] and add up to more than 1; "
+                "labels no better than chance hold nothing to extrapolate"
+            )
+        column = names.index(name)
+        indicator(x[:, column], f"features column {name!r}")
+        matrices[column] = np.array([[passed, 1 - hit], [1 - passed, hit]])
+    levels = np.array([0.5, 1.0, 1.5, 2.0])
+    outcome, n_groups = demean(y[:, None], codes)[:, 0], int(codes.max()) + 1
+    naive, base = _least_squares(demean(x, codes), outcome, codes, n_groups)
+    rng = np.random.default_rng(seed)
+    points, variances = [naive], [base]
+    for level in levels:
+        drawn, inner = [], []
+        for _ in range(n_replicates):
+            noisy = x.copy()
+            for column, matrix_ in matrices.items():
+                powers = np.real(linalg.fractional_matrix_power(matrix_, level))
+                stays = powers.diagonal()[x[:, column].astype(int)]
+                noisy[:, column] = np.where(rng.random(len(x)) < stays, x[:, column], 1 - x[:, column])
+            beta, variance = _least_squares(demean(noisy, codes), outcome, codes, n_groups)
+            drawn.append(beta)
+            inner.append(variance)
+        points.append(np.mean(drawn, axis=0))
+        variances.append(np.mean(inner, axis=0) - np.var(drawn, axis=0, ddof=1))
+    grid = np.vander(np.r_[0.0, levels], 3)
+    back = np.array([1.0, -1.0, 1.0]) @ np.linalg.pinv(grid)
+    variance = back @ np.array(variances)
+    sizes = np.bincount(codes)
+    used = int((sizes > 1).sum())
+    return _laid_out(
+        names,
+        naive,
+        back @ np.array(points),
+        np.sqrt(np.where(variance > 0, variance, np.nan)),
+        used - 1,
+        (demean(x, codes) != 0).any(axis=0),
+        f"MC-SIMEX, quadratic extrapolation, {n_replicates} replicates",
+        (used, 0, 0),
+        adjust,
+        confidence,
+    )
+
+
+def invert_rates(gram: Floats) -> tuple[Floats, NDArray[np.bool_]]:
+    """Pseudo-inverse of a Gram matrix, and the columns it determines."""
+    scale = np.sqrt(np.abs(np.diag(gram)))
+    safe = np.where(scale > 0, scale, 1.0)
+    values, vectors = np.linalg.eigh(gram / np.outer(safe, safe))
+    solid = np.abs(values) > _SINGULAR * np.abs(values).max(initial=0.0)
+    bread = (vectors[:, solid] / values[solid]) @ vectors[:, solid].T / np.outer(safe, safe)
+    outside = 1 - (vectors[:, solid] ** 2).sum(axis=1)
+    return bread, np.asarray((scale > 0) & (outside < 1e-6), dtype=bool)
+
+
+def indefinite(gram: Floats) -> bool:
+    """Whether a matrix that should be a Gram matrix has a negative eigenvalue, and not only a rounded 0."""
+    scale = np.sqrt(np.abs(np.diag(gram)))
+    safe = np.where(scale > 0, scale, 1.0)
+    values = np.linalg.eigvalsh(gram / np.outer(safe, safe))
+    return bool(values[0] < -_SINGULAR * np.abs(values).max())
+
+
+def _least_squares(x: Floats, y: Floats, codes: Codes, n_groups: int) -> tuple[Floats, Floats]:
+    """Coefficients and their clustered variances."""
+    bread, identified = invert_rates(x.T @ x)
+    beta = bread @ (x.T @ y)
+    influence = cluster_scores(x, y - x @ beta, codes) @ bread
+    variances = (influence**2).sum(axis=0) * n_groups / max(n_groups - 1, 1)
+    variances = np.where(variances <= rounded_variances(bread, float(np.abs(y).max(initial=0.0))), 0.0, variances)
+    return np.where(identified, beta, np.nan), np.where(identified, variances, np.nan)
+
+
+def labelled_texts(
+    rewards: ArrayLike, features: ArrayLike, groups: Sequence[Any] | NDArray[Any], feature_names: Sequence[str]
+) -> tuple[Floats, Floats, Codes, tuple[str, ...]]:
+    """Check the texts of both sides and put them under each other."""
+    names = unique_names(feature_names)
+    y, codes = finite(rewards, "rewards"), group_codes(groups, "groups")
+    n = same_length(rewards=y, groups=codes)
+    return y, matrix(features, "features", n, len(names)), codes, names
+
+
+def _laid_out(
+    names: tuple[str, ...],
+    naive: Floats,
+    coefficients: Floats,
+    errors: Floats,
+    freedom: int,
+    varies: NDArray[np.bool_],
+    method: str,
+    counts: tuple[int, int, int],
+    adjust: Adjustment,
+    confidence: float,
+) -> CorrectedImprint:
+    found = infer(
+        coefficients,
+        errors,
+        freedom,
+        constant=~varies,
+        few=np.zeros(len(names), dtype=bool),
+        why_no_error="too_few_clusters" if freedom < 1 else "no_residual_variation",
+        adjust=adjust,
+        confidence=confidence,
+    )
+    rows = tuple(
+        CorrectedRow(
+            name,
+            float(naive[i]) if varies[i] else math.nan,
+            float(found.coefficients[i]),
+            float(found.errors[i]),
+            float(found.p_values[i]),
+            float(found.p_adjusted[i]),
+            (float(found.low[i]), float(found.high[i])),
+            found.statuses[i],
+        )
+        for i, name in enumerate(names)
+    )
+    return CorrectedImprint(rows, method, *counts, adjust, found.family_size)

@@ -1,0 +1,162 @@
+"""How an imprint would change with the error rate of its labels."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from seal_datasets.errors import DataError
+from seal_datasets.estimate.corrected_imprint import indefinite, invert_rates, labelled_texts
+from seal_datasets.estimate.inputs import (
+    Codes,
+    Floats,
+    confidence_level,
+    finite,
+    indicator,
+)
+from seal_datasets.estimate.intervals import Interval, critical_value
+from seal_datasets.estimate.linear import PERFECT, demean
+from seal_datasets.estimate.result import Result
+
+_RATES = tuple(percent / 100 for percent in range(31))
+# A feature whose corrected variance within prompts is below this share of the observed one is all error.
+_LEAST_SIGNAL = 1e-3
+
+
+@dataclass(frozen=True, slots=True)
+class ErrorCurve(Result):
+    """A feature's imprint were its labels wrong at given rates.
+
+    Attributes:
+        feature (`str`): Name.
+        rates (`tuple[float, ...]`): Shares of labels that are wrong, either way.
+        coefficients (`tuple[float, ...]`): Imprint at each rate; nan where so many errors leave no signal in the labels.
+        confidence_intervals (`tuple[tuple[float, float], ...]`): Around them, by the delta method, the rate taken as known.
+        sign_flips_at (`float`): Smallest rate with another sign than at 0; nan if there is none.
+        insignificant_at (`float`): Smallest rate whose interval holds 0; nan if there is none.
+        largest_rate (`float`): Largest rate the labels' variance allows.
+    """
+
+    feature: str
+    rates: tuple[float, ...]
+    coefficients: tuple[float, ...]
+    confidence_intervals: tuple[Interval, ...]
+    sign_flips_at: float
+    insignificant_at: float
+    largest_rate: float
+
+
+def label_error_curve(
+    rewards: ArrayLike,
+    features: ArrayLike,
+    groups: Sequence[Any] | NDArray[Any],
+    feature_names: Sequence[str],
+    *,
+    rates: Sequence[float] = _RATES,
+    confidence: float = 0.95,
+) -> tuple[ErrorCurve, ...]:
+    """Ask, without gold labels, how wrong labels would have to be for an imprint to change its sign or significance.
+
+    For each feature in turn a share of its labels is taken to be wrong, either way and independent of all else, the other
+    features' to be right; the cross-products it should have had are then known in closed form.
+
+    Args:
+        rewards (array-like of shape (n,)): One reward per text.
+        features (array-like of shape (n, k)): The labels, 0 or 1.
+        groups (sequence of shape (n,)): Prompt id of each text.
+        feature_names (`Sequence[str]`): The k names.
+        rates (`Sequence[float]`): Shares of wrong labels to try, from 0 to below 1/2.
+        confidence (`float`, defaults to 0.95): Level of the intervals.
+
+    Returns:
+        `tuple[ErrorCurve, ...]`: One curve per feature. Features that are not 0 or 1 have no curve and are an error.
+
+    Raises:
+        DataError: A label is neither 0 nor 1, or a rate is out of range.
+
+    Example:
+
+    ```python
+    >>> labels, rewards = [[1], [0], [1], [0], [0], [1], [1], [0]], [2.0, 0.0, 1.0, 0.0, 1.0, 1.0, 2.0, 1.0]
+    >>> curve = label_error_curve(rewards, labels, [1, 1, 2, 2, 3, 3, 4, 4], ["polite"], rates=[0.0, 0.1])[0]
+    >>> [round(each, 2) for each in curve.coefficients]  # 2 / 2, and (2 / 0.8) / ((2 - 4 * 0.09) / 0.64)
+    [1.0, 0.98]
+
+    ```
+    """
+    confidence_level(confidence)
+    y, x, codes, names = labelled_texts(rewards, features, groups, feature_names)
+    grid = finite(rates, "rates")
+    if ((grid < 0) | (grid >= 0.5)).any():
+        raise DataError("rates must lie from 0 to below 0.5; labels wrong half the time hold nothing")
+    for column, name in enumerate(names):
+        indicator(x[:, column], f"features column {name!r}")
+    within, outcome = demean(x, codes), demean(y[:, None], codes)[:, 0]
+    moments = _Moments(within, outcome, codes, within.T @ within, within.T @ outcome)
+    sizes = np.bincount(codes)
+    spare = np.where(sizes > 1, sizes - 1.0, 0.0)
+    used = int((sizes > 1).sum())
+    critical = critical_value(confidence, used - 1) if used > 1 else math.nan
+    curves = []
+    for j, name in enumerate(names):
+        coefficients, intervals, largest = [], [], math.nan
+        for rate in grid:
+            beta, error = _at_rate(moments, spare, j, float(rate), used)
+            coefficients.append(beta)
+            intervals.append((beta - critical * error, beta + critical * error))
+            largest = float(rate) if not math.isnan(beta) else largest
+        first = np.sign(coefficients[0])
+        flips = [rate for rate, each in zip(grid, coefficients, strict=True) if np.sign(each) == -first]
+        covers = [rate for rate, (low, high) in zip(grid, intervals, strict=True) if low <= 0 <= high]
+        curves.append(
+            ErrorCurve(
+                name,
+                tuple(grid.tolist()),
+                tuple(coefficients),
+                tuple(intervals),
+                float(flips[0]) if flips else math.nan,
+                float(covers[0]) if covers else math.nan,
+                largest,
+            )
+        )
+    return tuple(curves)
+
+
+@dataclass(frozen=True, slots=True)
+class _Moments:
+    """Demeaned texts and their cross-products."""
+
+    x: Floats
+    y: Floats
+    codes: Codes
+    gram: Floats
+    cross: Floats
+
+
+def _at_rate(moments: _Moments, spare: Floats, j: int, rate: float, used: int) -> tuple[float, float]:
+    """A feature's coefficient and error, were its labels wrong at a rate.
+
+    A wrong label shrinks products with other columns by 1 - 2e. Its own square, over a prompt of m texts, is that of the truth
+    times (1 - 2e)^2 and e (1 - e) for each of the m - 1 spare texts.
+    """
+    scale = np.ones(len(moments.cross))
+    scale[j] = 1 / (1 - 2 * rate)
+    excess = rate * (1 - rate) * scale[j] ** 2
+    gram, cross = moments.gram * np.outer(scale, scale), moments.cross * scale
+    gram[j, j] -= excess * spare.sum()
+    bread, identified = invert_rates(gram)
+    if gram[j, j] <= _LEAST_SIGNAL * moments.gram[j, j] or not identified[j] or indefinite(gram):
+        return math.nan, math.nan
+    beta = bread @ cross
+    # A sign is not to hang on rounding.
+    size = PERFECT * math.sqrt(float(moments.y @ moments.y))
+    beta = np.where(np.abs(beta) * np.sqrt(np.abs(np.diag(gram))) <= size, 0.0, beta)
+    residuals = moments.y - moments.x @ (scale * beta)
+    influence = np.bincount(moments.codes, weights=(moments.x @ (scale * bread[:, j])) * residuals)
+    influence += excess * spare * beta[j] * bread[j, j]
+    return float(beta[j]), math.sqrt(float((influence**2).sum()) * used / max(used - 1, 1))

@@ -1,0 +1,144 @@
+"""Results of imprint estimators: frozen rows, tests and trajectories."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from seal_datasets.estimate.intervals import Interval
+from seal_datasets.estimate.result import Result
+
+
+@dataclass(frozen=True, slots=True)
+class ImprintRow(Result):
+    """The imprint of one feature.
+
+    Attributes:
+        feature (`str`): Name.
+        coefficient (`float`): Reward points between a text with the feature and one without, the others held fixed.
+        std_error (`float`): As `FeatureImprint.covariance` says.
+        p_value (`float`): Two-sided.
+        p_adjusted (`float`): Adjusted within the family of this regression.
+        confidence_interval (`tuple[float, float]`): Around the coefficient, not adjusted.
+        simultaneous_interval (`tuple[float, float]`): Holds for all features of the regression at once (max-t).
+        degrees_of_freedom (`float`): Of the t reference.
+        standardised (`float`): Standard deviations of reward per standard deviation of the feature, both within prompts
+            under fixed effects: comparable between reward models.
+        minimum_detectable_effect (`float`): Smallest coefficient that a test at the Bonferroni level of the family finds
+            with a probability of 0.8 (Bloom, 1995).
+        n_discordant (`int`): Prompts within which the feature differs: what the estimate rests on.
+        vif (`float`): Variance inflation factor, within prompts under fixed effects.
+        status (`str`): `ok`; `not_identified` (never differs within a prompt); `collinear` (an exact combination of other
+            features); `dropped_vif` (left out by `max_vif`); `too_few_discordant`; `too_few_clusters`;
+            `no_residual_variation` (no error to measure).
+    """
+
+    feature: str
+    coefficient: float
+    std_error: float
+    p_value: float
+    p_adjusted: float
+    confidence_interval: Interval
+    simultaneous_interval: Interval
+    degrees_of_freedom: float
+    standardised: float
+    minimum_detectable_effect: float
+    n_discordant: int
+    vif: float
+    status: str
+
+
+@dataclass(frozen=True, slots=True)
+class BlockTest(Result):
+    """A joint test that none of several features leaves an imprint.
+
+    Attributes:
+        block (`str`): Name.
+        features (`tuple[str, ...]`): Features tested: those of the block with a number.
+        n_withheld (`int`): Features of the block without one.
+        statistic (`float`): F statistic.
+        degrees_of_freedom (`tuple[float, float]`): Of numerator and denominator.
+        p_value (`float`): nan where there is nothing to test.
+        p_adjusted (`float`): Adjusted within the blocks.
+    """
+
+    block: str
+    features: tuple[str, ...]
+    n_withheld: int
+    statistic: float
+    degrees_of_freedom: tuple[float, float]
+    p_value: float
+    p_adjusted: float
+
+
+@dataclass(frozen=True, slots=True)
+class FeatureImprint(Result):
+    """A regression of rewards on features.
+
+    Attributes:
+        imprint (`tuple[ImprintRow, ...]`): One row per feature, in the order given.
+        n_texts (`int`): Texts.
+        n_groups (`int`): Prompts, those with a single text included.
+        n_singletons (`int`): Prompts with a single text; prompt effects absorb them, so they are not used.
+        degrees_of_freedom (`float`): Of the t reference: clusters used, less one.
+        effects (`str`): `fixed` or `pooled`.
+        covariance (`str`): How errors are computed.
+        adjust (`str`): How p-values are adjusted.
+        family_size (`int`): Tests adjusted for.
+        family (`str`): Which tests these are.
+        condition_number (`float`): Of the scaled design; above 30 the features are hard to tell apart.
+        dropped (`tuple[tuple[str, float], ...]`): Features left out by `max_vif`, in that order, with their factor then.
+        blocks (`tuple[BlockTest, ...]`): Joint tests.
+    """
+
+    imprint: tuple[ImprintRow, ...]
+    n_texts: int
+    n_groups: int
+    n_singletons: int
+    degrees_of_freedom: float
+    effects: str
+    covariance: str
+    adjust: str
+    family_size: int
+    family: str
+    condition_number: float
+    dropped: tuple[tuple[str, float], ...] = ()
+    blocks: tuple[BlockTest, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class FeatureChange(Result):
+    """Whether a feature's imprint differs between any of several models: a joint test on the same rows.
+
+    Attributes:
+        feature (`str`): Name.
+        statistic (`float`): F statistic of no change.
+        degrees_of_freedom (`tuple[float, float]`): Of numerator and denominator.
+        p_value (`float`): nan where there is nothing to test.
+        p_adjusted (`float`): Adjusted over the features.
+    """
+
+    feature: str
+    statistic: float
+    degrees_of_freedom: tuple[float, float]
+    p_value: float
+    p_adjusted: float
+
+
+@dataclass(frozen=True, slots=True)
+class ImprintTrajectory(Result):
+    """Imprints of several models or checkpoints on the same texts.
+
+    Attributes:
+        models (`dict[str, FeatureImprint]`): By model, in the order given.
+        changes (`dict[str, FeatureImprint]`): `later - earlier` for neighbours, and for the last and the first of more than
+            two: coefficients are differences, and errors allow for the covariance of the two models.
+        any_change (`tuple[FeatureChange, ...]`): For each feature a joint test of no change at all.
+        adjust (`str`): How p-values are adjusted.
+        family (`str`): Which tests each adjustment is for.
+    """
+
+    models: dict[str, FeatureImprint]
+    changes: dict[str, FeatureImprint]
+    any_change: tuple[FeatureChange, ...]
+    adjust: str
+    family: str

@@ -1,0 +1,116 @@
+"""Alignment resistance over checkpoints, with tests of change."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy import special
+
+from seal_datasets.errors import DataError
+from seal_datasets.estimate.inputs import Bools, finite, group_codes, same_length
+from seal_datasets.estimate.multiplicity import Adjustment, adjust_p
+from seal_datasets.estimate.resistance import AlignmentResistance, PairedTest, alignment_resistance, paired_test
+from seal_datasets.estimate.result import Result
+
+
+@dataclass(frozen=True, slots=True)
+class ResistanceTrajectory(Result):
+    """Resistance of several models or checkpoints on the same pairs.
+
+    Attributes:
+        models (`dict[str, AlignmentResistance]`): By model, in the order given.
+        changes (`dict[str, PairedTest]`): `later - earlier` for neighbours, and the last and the first of more than two.
+        p_adjusted (`dict[str, float]`): p-values of the changes, adjusted over them.
+        any_change_p_value (`float`): Cochran's Q over all models; takes pairs as independent.
+        adjust (`str`): How p-values are adjusted.
+        family (`str`): Which tests these are.
+    """
+
+    models: dict[str, AlignmentResistance]
+    changes: dict[str, PairedTest]
+    p_adjusted: dict[str, float]
+    any_change_p_value: float
+    adjust: str
+    family: str
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-ready values."""
+        return Result.to_dict(self) | {"models": {name: each.to_dict() for name, each in self.models.items()}}
+
+
+def resistance_trajectory(
+    margins: Mapping[str, ArrayLike],
+    *,
+    groups: Sequence[Any] | NDArray[Any] | None = None,
+    tie_band: float = 0.0,
+    adjust: Adjustment = "holm",
+    confidence: float = 0.95,
+    seed: int = 0,
+) -> ResistanceTrajectory:
+    """Follow resistance over several models or checkpoints on the same pairs, with tests of change.
+
+    Args:
+        margins (`Mapping[str, array-like of shape (n,)]`): r(chosen) - r(rejected) by model, in the order of training.
+        groups (sequence of shape (n,), *optional*): Prompt ids, to cluster by.
+        tie_band (`float`, defaults to 0.0): As for `alignment_resistance`.
+        adjust (`"bonferroni"`, `"holm"` or `"bh"`): How p-values are adjusted over the changes.
+        confidence (`float`, defaults to 0.95): Level of the intervals.
+        seed (`int`, defaults to 0): Of the cluster bootstrap.
+
+    Returns:
+        `ResistanceTrajectory`: Resistance by model, and the changes.
+
+    Raises:
+        DataError: Lengths differ, a margin is not a finite number, or there are fewer than two models.
+
+    Source: McNemar (1947); Cochran (1950).
+
+    Example:
+
+    ```python
+    >>> found = resistance_trajectory({"step 0": [1.0, -1.0, -1.0, -2.0], "step 100": [1.0, 2.0, 1.0, -1.0]})
+    >>> found.changes["step 100 - step 0"].change, found.changes["step 100 - step 0"].n_gained
+    (-0.5, 2)
+
+    ```
+    """
+    if len(margins) < 2:
+        raise DataError(f"margins holds {len(margins)} model(s); name at least two, such as pre and post")
+    arrays = {name: finite(values, f"margins[{name!r}]") for name, values in margins.items()}
+    n = same_length(**arrays)
+    models = {
+        name: alignment_resistance(
+            values, np.zeros(n), groups=groups, tie_band=tie_band, confidence=confidence, seed=seed
+        )
+        for name, values in arrays.items()
+    }
+    codes = None if groups is None else group_codes(groups, "groups")
+    aligned = {name: values > tie_band for name, values in arrays.items()}
+    names = list(arrays)
+    steps = list(pairwise(names)) + ([(names[0], names[-1])] if len(names) > 2 else [])
+    changes = {f"{b} - {a}": paired_test(aligned[a], aligned[b], codes, confidence) for a, b in steps}
+    adjusted = adjust_p(np.array([each.p_value for each in changes.values()]), adjust)
+    return ResistanceTrajectory(
+        models,
+        changes,
+        dict(zip(changes, adjusted.tolist(), strict=True)),
+        _cochran(np.column_stack(list(aligned.values()))),
+        adjust,
+        f"the {int((~np.isnan(adjusted)).sum())} change(s) between models",
+    )
+
+
+def _cochran(aligned: Bools) -> float:
+    """p-value of Cochran's Q; nan where no pair tells models apart."""
+    k, columns, rows = aligned.shape[1], aligned.sum(axis=0), aligned.sum(axis=1)
+    spread = float((rows * (k - rows)).sum())
+    if spread == 0:
+        return math.nan
+    statistic = k * (k - 1) * float(((columns - columns.mean()) ** 2).sum()) / spread
+    return float(special.chdtrc(k - 1, statistic))

@@ -1,0 +1,1 @@
+"""What the evaluate metrics and their Spaces share."""

@@ -1,0 +1,373 @@
+"""What a Space shows of a result: the headline, a table, and a figure. Shows numbers; computes none."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from seal_datasets.errors import import_extra
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+
+Result = Mapping[str, Any]
+
+_BLUE, _PINK, _GREY = "#0b6e99", "#c8477e", "#8a8f98"
+_STYLE = {
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.titlelocation": "left",
+    "axes.titleweight": "bold",
+    "font.size": 10,
+    "legend.frameon": False,
+    "figure.dpi": 130,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """How a metric's result is shown.
+
+    Attributes:
+        numbers (`Callable`): The headline, as (label, value) pairs.
+        rows (`Callable`): The table's rows.
+        draw (`Callable`): Draws on the axes it is given.
+        size (`Callable`): Height of the figure, in inches.
+    """
+
+    numbers: Callable[[Result], list[tuple[str, str]]]
+    rows: Callable[[Result], list[dict[str, Any]]]
+    draw: Callable[[Axes, Result], None]
+    size: Callable[[Result], float] = lambda _: 3.2
+
+
+def headline(name: str, result: Result) -> str:
+    """The most important numbers, as HTML in which nothing of the data is markup."""
+    cells = [
+        f"<div class='seal-number'><b>{html.escape(value)}</b><span>{html.escape(label)}</span></div>"
+        for label, value in VIEWS[name].numbers(result)
+    ]
+    return f"<div class='seal-numbers'>{''.join(cells)}</div>"
+
+
+def rows(name: str, result: Result) -> pd.DataFrame:
+    """The result's table, as text."""
+    table = pd.DataFrame(VIEWS[name].rows(result))
+    return table.map(_cell).rename(columns=lambda column: column.replace("_", " "))
+
+
+def figure(name: str, result: Result) -> Figure:
+    """The result's figure.
+
+    Raises:
+        MissingExtraError: matplotlib is not installed.
+    """
+    canvas = import_extra("matplotlib.figure", extra="space", purpose="draw a result")
+    matplotlib = import_extra("matplotlib", extra="space", purpose="draw a result")
+    view = VIEWS[name]
+    with matplotlib.rc_context(_STYLE):
+        drawn = canvas.Figure(figsize=(8, view.size(result)), layout="constrained")
+        view.draw(drawn.add_subplot(), result)
+    return drawn  # type: ignore[no-any-return]
+
+
+def _cell(value: object) -> str:
+    if isinstance(value, (list, tuple)):
+        return " to ".join(map(_cell, value))
+    if isinstance(value, float) and not isinstance(value, bool):
+        return "" if np.isnan(value) else f"{value:,.3g}" if abs(value) < 1000 else f"{value:,.0f}"
+    return "" if value is None else str(value)
+
+
+def _percent(value: float | None) -> str:
+    return "undefined" if value is None else f"{value:.1%}"
+
+
+def _number(value: float | None, unit: str = "") -> str:
+    return "undefined" if value is None else f"{value:,.2f}{unit}"
+
+
+def _interval(bounds: Sequence[float] | None, show: Callable[[float | None], str]) -> str:
+    return "no interval" if bounds is None else f"95 % interval {show(bounds[0])} to {show(bounds[1])}"
+
+
+def _text(value: object) -> str:
+    """A label in a figure; a dollar sign would start a formula."""
+    return str(value).replace("$", r"\$").replace("_", " ")[:60]
+
+
+def _intervals(
+    axes: Axes,
+    labels: Sequence[str],
+    points: Sequence[float | None],
+    bounds: Sequence[Any],
+    *,
+    zero: float | None = 0.0,
+    colours: Sequence[str] = (),
+    filled: Sequence[bool] = (),
+) -> None:
+    """Points with intervals, one below the other."""
+    for row, (point, bound) in enumerate(zip(points, bounds, strict=True)):
+        colour = colours[row] if colours else _BLUE
+        if bound is not None and None not in bound:
+            axes.plot(bound, [row, row], color=colour, lw=1.8)
+        if point is not None:
+            face = colour if not filled or filled[row] else "white"
+            axes.plot(point, row, "o", color=colour, mfc=face, ms=6.5)
+    axes.set_yticks(range(len(labels)), [_text(each) for each in labels])
+    axes.set_ylim(len(labels) - 0.4, -0.6)
+    axes.grid(axis="y", color="#e3e5e8", lw=0.6)
+    axes.set_axisbelow(True)
+    if zero is not None:
+        axes.axvline(zero, color="black", lw=0.8)
+
+
+def _as_percent(axes: Axes) -> None:
+    axes.xaxis.set_major_formatter(lambda value, _: f"{value:.0%}")
+
+
+# alignment resistance
+
+
+def _resistance_numbers(result: Result) -> list[tuple[str, str]]:
+    gained = result.get("change")
+    return [
+        (
+            f"alignment resistance, {_interval(result['confidence_interval'], _percent)}",
+            _percent(result["alignment_resistance"]),
+        ),
+        ("alignment score", _percent(result["alignment_score"])),
+        *([("alignment score before training", _percent(result["pre_alignment_score"]))] if gained else []),
+        ("pairs" + (f", {result['n_ties']:,} of them ties" if result["n_ties"] else ""), f"{result['n_pairs']:,}"),
+    ]
+
+
+def _resistance_rows(result: Result) -> list[dict[str, Any]]:
+    if "regimes" in result:
+        return [{"regime": name.replace("_", " "), **each} for name, each in result["regimes"].items()]
+    return list(result["margins"])
+
+
+def _draw_resistance(axes: Axes, result: Result) -> None:
+    found = _resistance_rows(result)
+    key = "share" if "regimes" in result else "resistance"
+    labels = [each.get("regime") or f"{each['low']:.2g} to {each['high']:.2g}" for each in found]
+    values = [each[key] or 0 for each in found]
+    colours = [_PINK if "misaligned" in each or "reversed" in each else _BLUE for each in labels]
+    axes.barh(range(len(found)), values, color=colours, height=0.62)
+    for row, each in enumerate(found):
+        if each["confidence_interval"]:
+            axes.plot(each["confidence_interval"], [row, row], color="black", lw=1.3)
+            axes.text(each["confidence_interval"][1], row, f"  {each[key]:.1%}", va="center")
+    axes.set_yticks(range(len(found)), labels)
+    axes.invert_yaxis()
+    axes.set_xlim(0, max([*values, 0.01]) * 1.3)
+    _as_percent(axes)
+    if "regimes" in result:
+        axes.set(title="Regimes", xlabel="share of pairs, with 95 % intervals")
+    else:
+        axes.set(title="Resistance by size of the margin", xlabel="resistance", ylabel="difference of the rewards")
+
+
+# reward shift
+
+
+def _shift_numbers(result: Result) -> list[tuple[str, str]]:
+    def degrees(value: float | None) -> str:
+        return _number(value, "°")
+
+    return [
+        (f"mean reward shift, {_interval(result['confidence_interval'], degrees)}", degrees(result["mean_degrees"])),
+        ("mean after each model's mean reward is taken off", degrees(result["centred"]["mean_degrees"])),
+        ("change of the margin", _number(result["margin"]["mean"])),
+        ("pairs", f"{result['n_pairs']:,}"),
+    ]
+
+
+def _shift_rows(result: Result) -> list[dict[str, Any]]:
+    names = ("mean_degrees", "median_degrees", "mean_absolute_degrees", "std_error", "confidence_interval", "n_pairs")
+    return [
+        {"rewards": label, **{name: part[name] for name in names}}
+        for label, part in (("as they are", result), ("centred", result["centred"]))
+    ]
+
+
+def _draw_shift(axes: Axes, result: Result) -> None:
+    angles = [each for each in result.get("angles", ()) if each is not None]
+    axes.hist(angles, np.linspace(-180, 180, 61).tolist(), color=_BLUE)
+    if result["mean_degrees"] is not None:
+        axes.axvline(result["mean_degrees"], color="black", lw=1.3, label=f"mean {result['mean_degrees']:.1f}°")
+        axes.legend()
+    axes.set_xticks(range(-180, 181, 45))
+    axes.set(title="Reward shift of each pair", xlabel="signed degrees, counter-clockwise positive", ylabel="pairs")
+
+
+# coefficients: imprint, drivers, robustness, balance
+
+
+def _coefficients(
+    key: str,
+    label: Callable[[Result], str],
+    what: str,
+    axis: str,
+    extra: Callable[[Result], list[tuple[str, str]]],
+    value: str = "coefficient",
+) -> View:
+    """A view of rows that each have an estimate, an interval and a test."""
+
+    def significant(row: Result) -> bool:
+        return row["p_adjusted"] is not None and row["p_adjusted"] < 0.05
+
+    def numbers(result: Result) -> list[tuple[str, str]]:
+        tested = [row for row in result[key] if row["p_adjusted"] is not None]
+        largest = max((row for row in tested if significant(row)), key=lambda row: abs(row[value]), default=None)
+        top = []
+        if largest:
+            interval = _interval(largest["confidence_interval"], _number)
+            top = [(f"largest: {label(largest)}, {interval}", f"{largest[value]:+.2f}")]
+        found = sum(map(significant, tested))
+        return [*top, (f"of {len(tested)} {what} differ from 0 (adjusted p < 0.05)", f"{found}"), *extra(result)]
+
+    def table(result: Result) -> list[dict[str, Any]]:
+        first = (
+            *("feature", "spoiler", "side", "direction", value, "confidence_interval", "std_error", "p_value"),
+            *(
+                "p_adjusted",
+                "odds_ratio",
+                "standardised",
+                "standardised_difference",
+                "n_discordant",
+                "n_flips",
+                "status",
+            ),
+        )
+        return [{name: row[name] for name in first if name in row} for row in result[key]]
+
+    def draw(axes: Axes, result: Result) -> None:
+        found = result[key]
+        colours = [_PINK if row.get("side") == "rejected" else _BLUE for row in found]
+        filled = [significant(row) for row in found]
+        _intervals(
+            axes,
+            [label(row) for row in found],
+            [row[value] for row in found],
+            [row["confidence_interval"] for row in found],
+            colours=colours,
+            filled=filled,
+        )
+        axes.set(title=what[0].upper() + what[1:], xlabel=f"{axis}; 95 % intervals, filled: adjusted p < 0.05")
+
+    return View(numbers, table, draw, lambda result: 1.4 + 0.34 * len(result[key]))
+
+
+def _pairs(result: Result) -> list[tuple[str, str]]:
+    return [("pairs", f"{result['n_pairs']:,}")]
+
+
+def _side_and_feature(row: Result) -> str:
+    return f"{row['feature']}, {row['side']}"
+
+
+# labelers
+
+
+def _agreement_rows(result: Result) -> list[dict[str, Any]]:
+    parts = {"all pairs": result["overall"], **result.get("regimes", {})}
+    return [{"pairs": name.replace("_", " "), **part} for name, part in parts.items()]
+
+
+def _agreement_numbers(result: Result) -> list[tuple[str, str]]:
+    overall = result["overall"]
+    return [
+        (
+            f"agreement with the human choices, {_interval(overall['confidence_interval'], _percent)}",
+            _percent(overall["agreement_rate"]),
+        ),
+        ("pairs on which the labeler has a preference", f"{overall['n']:,}"),
+        ("pairs on which it has none", f"{overall['n_indifferent']:,}"),
+    ]
+
+
+def _draw_agreement(axes: Axes, result: Result) -> None:
+    found = _agreement_rows(result)
+    _intervals(
+        axes,
+        [f"{each['pairs']} (n {each['n']:,})" for each in found],
+        [each["agreement_rate"] for each in found],
+        [each["confidence_interval"] for each in found],
+        zero=0.5,
+    )
+    axes.set_xlim(-0.02, 1.02)
+    _as_percent(axes)
+    axes.set(title="Labeler and human choices", xlabel="agreement, with 95 % intervals; the line is a coin's")
+
+
+def _stability_rows(result: Result) -> list[dict[str, Any]]:
+    names = ("n", "agreement", "kappa", "kappa_interval", "ac1", "ac1_interval", "status")
+    return [
+        {"labelers": " / ".join(map(str, each["labelers"])), **{name: each[name] for name in names}}
+        for each in result["pairs"]
+    ]
+
+
+def _stability_numbers(result: Result) -> list[tuple[str, str]]:
+    alpha = f"Krippendorff's alpha, {_interval(result['alpha_interval'], _number)}"
+    return [
+        (alpha, _number(result["alpha"])),
+        *[(f"agreement of {each['labelers']}", _percent(each["agreement"])) for each in _stability_rows(result)[:3]],
+        ("texts", f"{result['n_rows']:,}"),
+    ]
+
+
+def _draw_stability(axes: Axes, result: Result) -> None:
+    found = _stability_rows(result)
+    labels = [f"{kind}: {each['labelers']}" for each in found for kind in ("kappa", "AC1")]
+    points = [each[kind] for each in found for kind in ("kappa", "ac1")]
+    bounds = [each[f"{kind}_interval"] for each in found for kind in ("kappa", "ac1")]
+    _intervals(axes, labels, points, bounds, colours=[_BLUE, _PINK] * len(found))
+    axes.set(title="Agreement beyond chance", xlabel="95 % intervals; 1 is full agreement")
+
+
+VIEWS: dict[str, View] = {
+    "alignment_resistance": View(_resistance_numbers, _resistance_rows, _draw_resistance),
+    "reward_shift": View(_shift_numbers, _shift_rows, _draw_shift),
+    "feature_imprint": _coefficients(
+        "imprint",
+        lambda row: str(row["feature"]),
+        "imprints",
+        "points of reward",
+        lambda result: [("texts", f"{result['n_texts']:,}"), ("prompts", f"{result['n_groups']:,}")],
+    ),
+    "misalignment_drivers": _coefficients(
+        "drivers", _side_and_feature, "drivers of alignment", "log-odds of alignment", _pairs
+    ),
+    "alignment_robustness": _coefficients(
+        "scores",
+        lambda row: f"{_side_and_feature(row)}, {'lowered' if row['direction'] == '+' else 'raised'}",
+        "robustness scores",
+        "log-odds of lost alignment",
+        lambda result: [
+            (
+                "alignment score before, and after rewriting",
+                f"{_percent(result['alignment_before'])} → {_percent(result['alignment_after'])}",
+            ),
+            *_pairs(result),
+        ],
+    ),
+    "labeler_agreement": View(
+        _agreement_numbers, _agreement_rows, _draw_agreement, lambda result: 1.4 + 0.4 * len(_agreement_rows(result))
+    ),
+    "labeler_stability": View(
+        _stability_numbers, _stability_rows, _draw_stability, lambda result: 1.6 + 0.6 * len(result["pairs"])
+    ),
+    "spoiler_balance": _coefficients(
+        "spoilers", lambda row: str(row["spoiler"]), "differences", "chosen minus rejected", _pairs, "difference"
+    ),
+}

@@ -1,0 +1,245 @@
+"""An audited dataset on the Hub: flat tables, what its report is made from, and a card that says how to use them."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from huggingface_hub import HfApi
+
+from seal_datasets.cards import escape_markdown, render_card
+from seal_datasets.data.demo import DEMO_LICENSE, DEMO_NAME
+from seal_datasets.errors import DataError, HubError
+from seal_datasets.hub.card_sections import CARD, join_card, put_section, split_card, with_tags
+from seal_datasets.hub.commit import (
+    Change,
+    Content,
+    Publication,
+    Repository,
+    ask,
+    open_hub,
+    plan_change,
+    publish,
+    read_text,
+)
+from seal_datasets.hub.shareable import Finished, finished_audit
+from seal_datasets.hub.viewer_tables import CONFIGS, Config, write_flat
+from seal_datasets.report.files import REPORT_FILE, RUN_FILE, dump
+from seal_datasets.report.write import size_category
+
+TAGS = ("seal", "preference", "reward-model-audit")
+
+REDISTRIBUTABLE = frozenset(
+    {
+        "afl-3.0",
+        "apache-2.0",
+        "bigscience-openrail-m",
+        "bsd",
+        "bsd-2-clause",
+        "bsd-3-clause",
+        "bsl-1.0",
+        "c-uda",
+        "cc",
+        "cc-by-2.0",
+        "cc-by-2.5",
+        "cc-by-3.0",
+        "cc-by-4.0",
+        "cc-by-nc-2.0",
+        "cc-by-nc-3.0",
+        "cc-by-nc-4.0",
+        "cc-by-nc-sa-2.0",
+        "cc-by-nc-sa-3.0",
+        "cc-by-nc-sa-4.0",
+        "cc-by-sa-3.0",
+        "cc-by-sa-4.0",
+        "cc0-1.0",
+        "cdla-permissive-1.0",
+        "cdla-permissive-2.0",
+        "cdla-sharing-1.0",
+        "ecl-2.0",
+        "gfdl",
+        "gpl",
+        "gpl-2.0",
+        "gpl-3.0",
+        "isc",
+        "lgpl",
+        "lgpl-3.0",
+        "mit",
+        "mpl-2.0",
+        "ms-pl",
+        "odbl",
+        "odc-by",
+        "openrail",
+        "osl-3.0",
+        "pddl",
+        "postgresql",
+        "unlicense",
+        "wtfpl",
+        "zlib",
+    }
+)
+"""Licenses that let changed copies be passed on, in the Hub's words. Any other, `other` and none at all need a decision."""
+
+_STAGING = ".publishing"
+_BARE = {".gitattributes", CARD}
+_MEANINGS: dict[Config, str] = {
+    "pairs": "the pairs: texts and columns of the source where they are published, what is wrong with a pair "
+    "(`problems_<name>`), `partition`, `regime`, `margin_<model>`, `reward_shift_degrees`, `labeler_preference`",
+    "labels": "features of both responses: `feature_<name>_<side>`, a column for each answer where there are several, gold "
+    "labels, probabilities, and why a label is missing (`labeling_failures_<side>_<name>`)",
+    "rewards": "`reward_<model>_<side>`, raw logits of the pre- and the post-training reward model, with status and tokens",
+    "rewrites": "rewrites by a language model: status, similarity, labels and rewards",
+}
+
+
+def publish_dataset(
+    folder: str | Path,
+    repo_id: str,
+    *,
+    source_license: str | None = None,
+    ids_only: bool = False,
+    with_texts: bool = False,
+    private: bool = False,
+    dry_run: bool = False,
+    tell: Callable[[str], object] = print,
+) -> None:
+    """Publish the tables of an audit as a dataset, in one commit.
+
+    Published again, only what changed goes up, and the text that somebody wrote on the card is kept.
+
+    Args:
+        folder (`str` or `Path`): A finished audit.
+        repo_id (`str`): The dataset, which need not exist.
+        source_license (`str`, *optional*): License of the source; read from its card when it is on the Hub.
+        ids_only (`bool`, defaults to `False`): Publish ids and the audit's own columns, no text and no column of the source.
+        with_texts (`bool`, defaults to `False`): Publish texts whatever the license, or its absence, says.
+        private (`bool`, defaults to `False`): Whether a dataset that has to be made is private.
+        dry_run (`bool`, defaults to `False`): Say what would change, and change nothing.
+        tell (`Callable[[str], object]`, defaults to `print`): Where lines go.
+
+    Raises:
+        DataError: It is not a finished audit, or the license leaves open whether texts may be published.
+        HubError: The Hub cannot be reached, refuses, or the dataset holds something else.
+    """
+    audit = finished_audit(folder)
+    if ids_only and with_texts:
+        raise DataError("give --ids-only or --with-texts, not both")
+    license_ = source_license or _license_of(audit.run)
+    if not ids_only and not with_texts and license_ not in REDISTRIBUTABLE:
+        raise DataError(_undecided(audit.run["source"], license_))
+    api = open_hub(write=not dry_run)
+    with _staging(audit.folder) as staging:
+        tables = cache(lambda: write_flat(audit.table, audit.run, audit.features, staging, ids_only=ids_only))
+
+        def plan(repo: Repository) -> Change:
+            refuse_other_content(repo, audit.run)
+            files: dict[str, Content] = {
+                f"{config}/{path.name}": path for config, paths in tables().items() for path in paths
+            }
+            files |= {RUN_FILE: dump(audit.run).encode(), REPORT_FILE: dump(audit.report).encode()}
+            files[CARD] = _card(repo, audit, list(tables()), None if ids_only else license_, ids_only).encode()
+            stale = [path for path in repo.files if path.startswith(tuple(f"{config}/" for config in CONFIGS))]
+            return plan_change(repo, files, stale, private=private)
+
+        publication = Publication(repo_id, "dataset", f"SEAL audit of {audit.run['source']}", plan)
+        publish(api, [publication], dry_run=dry_run, tell=tell)
+
+
+def refuse_other_content(repo: Repository, run: Mapping[str, Any]) -> None:
+    """Refuse a dataset that holds anything but a card, or an audit of the same source.
+
+    Raises:
+        HubError: It holds something else; the message says what.
+    """
+    others = sorted(repo.files.keys() - _BARE)
+    if not others:
+        return
+    text = read_text(repo, RUN_FILE)
+    try:
+        source = json.loads(text)["source"] if text is not None else None
+    except (ValueError, KeyError, TypeError):
+        source = None
+    if source is None:
+        found = f"files that are no audit ({', '.join(others[:3])}{', ...' if len(others) > 3 else ''})"
+    elif source != run["source"]:
+        found = f"an audit of {source!r}, and this one is of {run['source']!r}"
+    else:
+        return
+    raise HubError(f"the dataset {repo.id} holds {found}; nothing was changed: give another name, or empty it first")
+
+
+def _license_of(run: Mapping[str, Any]) -> str | None:
+    if run["source"] == DEMO_NAME:
+        return DEMO_LICENSE
+    if not str(run["diagnosis"].get("fingerprint")).startswith("hub:"):
+        return None
+    doing = f"read the license of {run['source']}; give it with --source-license"
+    data = ask(doing, lambda: HfApi().dataset_info(run["source"])).card_data
+    found = data.license if data is not None else None
+    names = [found] if isinstance(found, str) else list(found or ())
+    return next((name for name in names if name not in REDISTRIBUTABLE), names[0] if names else None)
+
+
+def _undecided(source: str, license_: str | None) -> str:
+    if license_ is None:
+        known = f"the license of {source!r} is not known"
+    elif "-nd-" in license_:
+        known = f"the license of {source!r}, {license_!r}, forbids changed copies"
+    else:
+        known = f"the license of {source!r}, {license_!r}, is not one that is known to let copies be passed on"
+    return (
+        f"{known}. Decide: --ids-only publishes ids and the audit's own columns, to be joined with the source; "
+        "--source-license NAME says under which license the source is; --with-texts publishes the texts because you know "
+        "that you may"
+    )
+
+
+@contextmanager
+def _staging(folder: Path) -> Iterator[Path]:
+    """A folder for the flat tables, for as long as they are needed; what a killed run left goes."""
+    staging = folder / _STAGING
+    shutil.rmtree(staging, ignore_errors=True)
+    try:
+        yield staging
+    finally:
+        shutil.rmtree(staging, ignore_errors=True)
+
+
+def _card(repo: Repository, audit: Finished, configs: Sequence[Config], license_: str | None, ids_only: bool) -> str:
+    card = read_text(repo, CARD) or ""
+    keys, text = split_card(card)
+    ours = [
+        {"config_name": config, "data_files": f"{config}/*.parquet", **({"default": True} if config == "pairs" else {})}
+        for config in configs
+    ]
+    theirs = [each for each in keys.get("configs") or () if each.get("config_name") not in CONFIGS]
+    title = f"SEAL audit of {audit.run['source']}"
+    keys = with_tags({"pretty_name": title, **keys}, TAGS)
+    keys |= {
+        "annotations_creators": ["machine-generated"],
+        "size_categories": [size_category(audit.report["population"]["n_pairs"])],
+        "configs": [*ours, *theirs],
+    }
+    if license_ is not None:
+        keys |= {"license": license_}
+    section = render_card(
+        "published_dataset.md",
+        repo_id=repo.id,
+        run=audit.run,
+        n_pairs=audit.report["population"]["n_pairs"],
+        configs={config: _MEANINGS[config] for config in configs},
+        license=license_,
+        ids_only=ids_only,
+        gold_left_out=ids_only
+        and audit.run["settings"].get("gold") is None
+        and any(entry["gold"] for entry in audit.report["labels"].values()),
+        split=audit.run["settings"].get("split"),
+    )
+    return join_card(
+        card, keys, put_section(text or f"# {escape_markdown(title)}\n", "dataset", section), repo_type="dataset"
+    )

@@ -1,0 +1,185 @@
+"""An audit's report on the Hub: a part of the dataset's card and, where a model is named, of the reward model's."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+from huggingface_hub import EvalResultEntry, eval_result_entries_to_yaml
+
+from seal_datasets.cards import escape_markdown, render_card
+from seal_datasets.errors import HubError
+from seal_datasets.hub.card_sections import CARD, join_card, put_section, split_card, with_tags
+from seal_datasets.hub.commit import Change, Content, Publication, Repository, open_hub, plan_change, publish, read_text
+from seal_datasets.hub.publish_dataset import TAGS, refuse_other_content
+from seal_datasets.hub.shareable import Finished, finished_audit
+from seal_datasets.report.figures import CAPTIONS
+from seal_datasets.report.files import REPORT_FILE, RUN_FILE, dump
+from seal_datasets.report.headline import headline
+from seal_datasets.report.markdown import render_markdown, report_blocks
+
+EVAL_RESULTS = ".eval_results/seal.yaml"
+
+_FIGURES = "figures"
+_MARKDOWN = "report.md"
+_DOCTOR = "doctor.json"
+_MODEL_TAGS = ("seal", "reward-model")
+_TASK = {"type": "text-classification", "name": "Preference, audited by SEAL"}
+
+
+def publish_report(
+    folder: str | Path,
+    repo_id: str,
+    *,
+    model_repo_id: str | None = None,
+    private: bool = False,
+    dry_run: bool = False,
+    tell: Callable[[str], object] = print,
+) -> None:
+    """Publish an audit's report: one commit to the dataset and, where a model is named, one to the model.
+
+    What somebody wrote on a card is kept: our part lies between two markers, and is the only one that changes.
+
+    Args:
+        folder (`str` or `Path`): A finished audit.
+        repo_id (`str`): The dataset; best the one that `publish_dataset` made.
+        model_repo_id (`str`, *optional*): The audited (post-training) reward model, which must exist.
+        private (`bool`, defaults to `False`): Whether a dataset that has to be made is private.
+        dry_run (`bool`, defaults to `False`): Say what would change, and change nothing.
+        tell (`Callable[[str], object]`, defaults to `print`): Where lines go.
+
+    Raises:
+        DataError: It is not a finished audit, or a card cannot be read.
+        HubError: The Hub cannot be reached, refuses, or a repository is missing or holds something else.
+    """
+    audit = finished_audit(folder)
+    api = open_hub(write=not dry_run)
+
+    def plan_dataset(repo: Repository) -> Change:
+        refuse_other_content(repo, audit.run)
+        return plan_change(repo, *_dataset_files(repo, audit), private=private)
+
+    def plan_model(repo: Repository) -> Change:
+        if repo.head is None:
+            raise HubError(f"there is no model {repo.id} that this token may see; publish the model first")
+        return plan_change(
+            repo, _model_files(repo, repo_id, f"{api.endpoint}/datasets/{repo_id}", audit), private=private
+        )
+
+    message = f"SEAL report of {audit.run['source']}"
+    publications = [Publication(repo_id, "dataset", message, plan_dataset)]
+    if model_repo_id is not None:
+        publications.append(Publication(model_repo_id, "model", message, plan_model))
+    publish(api, publications, dry_run=dry_run, tell=tell)
+
+
+def _dataset_files(repo: Repository, audit: Finished) -> tuple[dict[str, Content], list[str]]:
+    """What the dataset is to hold, and the figures it holds now."""
+    figures = _figures(audit)
+    files: dict[str, Content] = {f"{_FIGURES}/{name}": audit.folder / _FIGURES / name for name in figures}
+    files |= {RUN_FILE: dump(audit.run).encode(), REPORT_FILE: dump(audit.report).encode()}
+    files[_MARKDOWN] = render_markdown(audit.report, figures).encode()
+    if (audit.folder / _DOCTOR).is_file():
+        files[_DOCTOR] = audit.folder / _DOCTOR
+    card = read_text(repo, CARD) or ""
+    keys, text = split_card(card)
+    section = render_card("report_section.md", **_fields(audit, f"{_FIGURES}/"))
+    title = f"SEAL audit of {audit.run['source']}"
+    keys = with_tags({"pretty_name": title, **keys}, TAGS)
+    text = put_section(text or f"# {escape_markdown(title)}\n", "report", section)
+    files[CARD] = join_card(card, keys, text, repo_type="dataset").encode()
+    return files, [path for path in repo.files if path.startswith(f"{_FIGURES}/")]
+
+
+def _model_files(repo: Repository, dataset_id: str, url: str, audit: Finished) -> dict[str, Content]:
+    card = read_text(repo, CARD) or ""
+    keys, text = split_card(card)
+    keys = with_tags(keys, _MODEL_TAGS)
+    keys["model-index"] = _model_index(keys.get("model-index"), repo.id, dataset_id, audit)
+    section = render_card(
+        "model_report_section.md", dataset_id=dataset_id, url=url, **_fields(audit, f"{url}/resolve/main/{_FIGURES}/")
+    )
+    text = put_section(text or f"# {escape_markdown(repo.id.split('/')[-1])}\n", "report", section)
+    return {
+        CARD: join_card(card, keys, text, repo_type="model").encode(),
+        EVAL_RESULTS: _eval_results(dataset_id, url, audit).encode(),
+    }
+
+
+def _figures(audit: Finished) -> dict[str, str]:
+    return {name: caption for name, caption in CAPTIONS.items() if (audit.folder / _FIGURES / name).is_file()}
+
+
+def _fields(audit: Finished, figures_at: str) -> dict[str, Any]:
+    """What the templates name; Markdown is escaped already."""
+    blocks = report_blocks(audit.report, _figures(audit))
+    return {
+        "headline": headline(audit.report),
+        "run": audit.run,
+        "blocks": {name: block.replace(f"]({_FIGURES}/", f"]({figures_at}") for name, block in blocks.items()},
+        "has_doctor": (audit.folder / _DOCTOR).is_file(),
+    }
+
+
+def _measures(audit: Finished) -> list[tuple[str, str, str, float, dict[str, Any]]]:
+    """Task id, metric, name, value and details of each result that a model's page lists."""
+    found: list[tuple[str, str, str, float, dict[str, Any]]] = []
+    for part, entry in audit.report["resistance"].items():
+        where = "" if part == "all" else f" ({part} pairs)"
+        suffix = "" if part == "all" else f"_{part}"
+        details = {"n_pairs": entry["n_pairs"], "confidence_interval": entry["confidence_interval"]}
+        measures = (
+            ("alignment_resistance", "Alignment resistance", entry["alignment_resistance"], details),
+            ("alignment_score", "Alignment score", entry["alignment_score"], {"n_pairs": entry["n_pairs"]}),
+        )
+        for metric, name, value, about in measures:
+            if value is not None:
+                found.append((f"{metric}{suffix}", metric, f"{name}{where}", value, about))
+    shift = audit.report["shift"]["all"]
+    if shift["mean_degrees"] is not None:
+        about = {"n_pairs": shift["n_pairs"]}
+        found.append(("reward_shift", "reward_shift", "Mean reward shift, degrees", shift["mean_degrees"], about))
+    return found
+
+
+def _model_index(present: Any, model_id: str, dataset_id: str, audit: Finished) -> list[dict[str, Any]]:  # noqa: ANN401
+    """Results of others as they are, and ours on this dataset in place of earlier ones."""
+    ours = {
+        "task": _TASK,
+        "dataset": {"name": f"SEAL audit of {audit.run['source']}", "type": dataset_id},
+        "metrics": [
+            {"type": metric, "value": value, "name": name, "args": about}
+            for _, metric, name, value, about in _measures(audit)
+        ],
+    }
+    entries = [dict(each) for each in present or ()] or [{"name": model_id.split("/")[-1], "results": []}]
+    first = entries[0]
+    first["results"] = [*(each for each in first.get("results") or () if not _is_ours(each, dataset_id)), ours]
+    return entries
+
+
+def _is_ours(result: Mapping[str, Any], dataset_id: str) -> bool:
+    return result.get("task") == _TASK and (result.get("dataset") or {}).get("type") == dataset_id
+
+
+def _eval_results(dataset_id: str, url: str, audit: Finished) -> str:
+    entries = [
+        EvalResultEntry(
+            dataset_id=dataset_id,
+            task_id=task_id,
+            value=value,
+            source_url=url,
+            source_name="SEAL audit",
+            notes=_note(name, about, audit.run["seal_datasets"]),
+        )
+        for task_id, _, name, value, about in _measures(audit)
+    ]
+    return yaml.safe_dump(eval_result_entries_to_yaml(entries), sort_keys=False, allow_unicode=True)
+
+
+def _note(name: str, about: Mapping[str, Any], version: str) -> str:
+    interval = about.get("confidence_interval")
+    between = f", 95 % interval {interval[0]:.4f} to {interval[1]:.4f}" if interval else ""
+    return f"{name}: {about['n_pairs']} pairs{between}; seal_datasets {version}"

@@ -1,0 +1,126 @@
+"""An audit that was published, found on the Hub or in a folder, and its report computed again from it.
+
+No language model, no reward model and no source texts are needed: the numbers follow from features and rewards.
+"""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx2
+from huggingface_hub import HfApi, snapshot_download
+from huggingface_hub.errors import (
+    HfHubHTTPError,
+    HFValidationError,
+    LocalEntryNotFoundError,
+    OfflineModeIsEnabled,
+    RepositoryNotFoundError,
+)
+
+from seal_datasets.errors import DataError
+from seal_datasets.hub.viewer_tables import CONFIGS, restore_table
+from seal_datasets.report.files import PAIRS_FILE, REPORT_FILE, RUN_FILE, differences, features_of, read_json
+from seal_datasets.report.write import write_report
+
+_TIMEOUT_SECONDS = 10.0
+_WANTED = [RUN_FILE, REPORT_FILE, *(f"{config}/*.parquet" for config in CONFIGS)]
+
+
+@dataclass(frozen=True, slots=True)
+class Recomputed:
+    """A published report, computed again.
+
+    Attributes:
+        report (`dict[str, Any]`): The new report.
+        differing (`list[str]`, *optional*): Entries in which it differs from the published one; `None` where there was none.
+    """
+
+    report: dict[str, Any]
+    differing: list[str] | None
+
+
+def find_published(source: str) -> Path | None:
+    """Find a published audit.
+
+    Args:
+        source (`str`): A folder, or the id of a dataset on the Hub.
+
+    Returns:
+        `Path`, *optional*: Folder that holds its tables, downloaded where they are on the Hub; `None` when the source is
+        something else.
+
+    Raises:
+        DataError: It is on the Hub and cannot be downloaded.
+    """
+    folder = Path(source).expanduser()
+    if folder.exists() or source.startswith((".", "/", "~")) or source.count("/") != 1:
+        return folder if _is_published(folder) else None
+    try:
+        found = HfApi().dataset_info(source, timeout=_TIMEOUT_SECONDS)
+    except (RepositoryNotFoundError, HFValidationError):
+        return None
+    except (OSError, httpx2.HTTPError, HfHubHTTPError, OfflineModeIsEnabled):
+        return _cached(source)
+    files = {each.rfilename for each in found.siblings or ()}
+    if RUN_FILE not in files or not any(name.startswith("pairs/") for name in files):
+        return None
+    try:
+        folder = Path(snapshot_download(source, repo_type="dataset", revision=found.sha, allow_patterns=_WANTED))
+    except (OSError, httpx2.HTTPError, HfHubHTTPError) as error:
+        raise DataError(f"cannot download the published audit {source!r}: {str(error).splitlines()[0]}") from error
+    return folder if _is_published(folder) else None
+
+
+def recompute(published: Path, out: str | Path) -> Recomputed:
+    """Compute the report of a published audit again.
+
+    Args:
+        published (`Path`): From `find_published`.
+        out (`str` or `Path`): Folder for the audit's table and its report; made when missing.
+
+    Returns:
+        `Recomputed`: The report, and in what it differs from the published one.
+
+    Raises:
+        DataError: The published tables do not belong together, or cannot be read.
+        MissingExtraError: matplotlib is not installed.
+    """
+    out = Path(out)
+    out.mkdir(parents=True, exist_ok=True)
+    restore_pairs(published, out / PAIRS_FILE)
+    shutil.copyfile(published / RUN_FILE, out / RUN_FILE)
+    before = read_json(published / REPORT_FILE) if (published / REPORT_FILE).is_file() else None
+    report = write_report(out)
+    return Recomputed(report, None if before is None else sorted(differences(before, read_json(out / REPORT_FILE))))
+
+
+def restore_pairs(published: Path, out: Path) -> None:
+    """Write the table of a published audit as the audit had it.
+
+    Args:
+        published (`Path`): From `find_published`.
+        out (`Path`): Parquet file to write.
+
+    Raises:
+        DataError: The published tables do not belong together, or cannot be read.
+    """
+    run = read_json(published / RUN_FILE)
+    shards = {config: sorted((published / config).glob("*.parquet")) for config in CONFIGS}
+    restore_table(shards, run, features_of(run), out)
+
+
+def _cached(source: str) -> Path | None:
+    try:
+        folder = Path(snapshot_download(source, repo_type="dataset", local_files_only=True))
+    except (LocalEntryNotFoundError, HFValidationError):
+        return None
+    return folder if _is_published(folder) else None
+
+
+def _is_published(folder: Path) -> bool:
+    if not (folder / RUN_FILE).is_file() or not any((folder / "pairs").glob("*.parquet")):
+        return False
+    return {"seal_datasets", "features", "models"} <= read_json(folder / RUN_FILE).keys()

@@ -1,0 +1,94 @@
+"""A finished audit as it may be shared: without local paths or passwords, its numbers as they are."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath, PureWindowsPath
+from typing import Any
+
+from seal_datasets.errors import DataError
+from seal_datasets.labels.taxonomy import Feature
+from seal_datasets.report.files import PAIRS_FILE, REPORT_FILE, RUN_FILE, features_of, read_json
+
+_MAY_HOLD_PATHS = ("source", "models", "training", "labeler", "rewrites", "settings")
+_PASSWORD = re.compile(r"(?<=://)[^/\s@]*@")
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """A finished audit.
+
+    Attributes:
+        folder (`Path`): Its folder.
+        run (`dict[str, Any]`): Its `run.json`, fit to be shared.
+        report (`dict[str, Any]`): Its `report.json`, fit to be shared.
+        features (`list[Feature]`): The features it used.
+    """
+
+    folder: Path
+    run: dict[str, Any]
+    report: dict[str, Any]
+    features: list[Feature]
+
+    @property
+    def table(self) -> Path:
+        """Its table of pairs."""
+        return self.folder / PAIRS_FILE
+
+
+def finished_audit(folder: str | Path) -> Finished:
+    """Read a finished audit.
+
+    Args:
+        folder (`str` or `Path`): Its folder.
+
+    Returns:
+        `Finished`: What is in it.
+
+    Raises:
+        DataError: It is not the folder of a finished audit.
+    """
+    folder = Path(folder)
+    run, report = read_json(folder / RUN_FILE), read_json(folder / REPORT_FILE)
+    if not (folder / PAIRS_FILE).is_file():
+        raise DataError(
+            f"{(folder / PAIRS_FILE).absolute()} does not exist; give the folder of a finished `seal audit`"
+        )
+    if report.get("run") != run:
+        raise DataError(
+            f"report.json and run.json in {folder.absolute()} are of different audits; run: seal report {folder}"
+        )
+    shared = {**run, **{key: shareable(run[key]) for key in _MAY_HOLD_PATHS if key in run}}
+    shared["diagnosis"] = {**run["diagnosis"], "source": shared["source"]}
+    return Finished(folder, shared, {**report, "run": shared}, features_of(run))
+
+
+def shareable(value: Any) -> Any:  # noqa: ANN401 - JSON
+    """Take local paths and passwords out of what was recorded: of a path its last part is left.
+
+    Args:
+        value (`Any`): JSON.
+
+    Returns:
+        `Any`: The same, fit to be shared.
+
+    Example:
+
+    ```python
+    >>> shareable({"pre": "/home/me/models/before", "endpoint": "https://me:secret@lm.example/v1", "model": "me/after"})
+    {'pre': 'before', 'endpoint': 'https://lm.example/v1', 'model': 'me/after'}
+
+    ```
+    """
+    if isinstance(value, dict):
+        return {key: shareable(each) for key, each in value.items()}
+    if isinstance(value, list):
+        return [shareable(each) for each in value]
+    if not isinstance(value, str):
+        return value
+    if value.startswith(("/", "~", "../", "./")) and len(value) > 1:
+        return PurePosixPath(value).name
+    if PureWindowsPath(value).drive:
+        return PureWindowsPath(value).name
+    return _PASSWORD.sub("", value)

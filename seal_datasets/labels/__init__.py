@@ -1,0 +1,1 @@
+"""What each response is like: features of texts."""

@@ -1,0 +1,136 @@
+"""Several labelers on the same texts, or one several times: what their labels are worth where nobody knows the truth."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from datasets import Dataset, concatenate_datasets
+
+from seal_datasets import estimate, schema
+from seal_datasets.data.texts import known_ids
+from seal_datasets.errors import DataError
+from seal_datasets.labels.design import feature_design
+from seal_datasets.labels.featurize import add_features
+from seal_datasets.labels.labeler import Labeler
+from seal_datasets.labels.taxonomy import Feature, Taxonomy
+
+
+@dataclass(frozen=True, slots=True)
+class LabelerComparison:
+    """Labels of several labelers, and how far they agree.
+
+    Attributes:
+        table (`Dataset`): The pairs that were labelled, with each labeler's columns as `<labeler>_<column>`.
+        stability (`dict[str, LabelerStability]`): By feature; a `labels` feature has one entry for each answer.
+        gold (`dict[str, dict[str, LabelAccuracy]]`): By feature and labeler, where the pairs have gold labels.
+    """
+
+    table: Dataset
+    stability: dict[str, estimate.LabelerStability]
+    gold: dict[str, dict[str, estimate.LabelAccuracy]]
+
+    def to_dict(self) -> dict[str, Any]:
+        """The numbers, JSON-ready."""
+        return {
+            "n_pairs": len(self.table),
+            "stability": {name: each.to_dict() for name, each in self.stability.items()},
+            "gold": {
+                name: {labeler: each.to_dict() for labeler, each in found.items()} for name, found in self.gold.items()
+            },
+        }
+
+    def lines(self) -> list[str]:
+        """What a reader needs first: for each feature alpha, the agreement of each two labelers, and any gold labels."""
+        shown = []
+        for name, found in self.stability.items():
+            alpha = "undefined" if np.isnan(found.alpha) else f"{found.alpha:.2f}"
+            shown.append(f"{name}: Krippendorff's alpha {alpha} over {found.n_pairable:,} of {found.n_rows:,} texts")
+            for each in found.pairs:
+                shown.append(
+                    f"    {each.labelers[0]} and {each.labelers[1]}: agree on {each.agreement:.1%} of {each.n:,}, "
+                    f"kappa {each.kappa:.2f}, AC1 {each.ac1:.2f}"
+                )
+            for labeler, accuracy in self.gold.get(name, {}).items():
+                shown.append(
+                    f"    {labeler} and gold labels: agree on {accuracy.agreement:.1%} of {accuracy.n:,} (always giving the "
+                    f"commonest answer: {accuracy.majority_share:.1%})"
+                )
+        return shown
+
+
+def compare_labelers(
+    pairs: Dataset, labelers: Mapping[str, Labeler], taxonomy: Taxonomy, *, pair_ids: Collection[str] | None = None
+) -> LabelerComparison:
+    """Have several labelers label the same pairs.
+
+    Args:
+        pairs (`Dataset`): Canonical pairs; gold labels among their columns are used.
+        labelers (`Mapping[str, Labeler]`): By name. One model several times, each with a temperature and a seed of its own,
+            shows how far it agrees with itself.
+        taxonomy (`Taxonomy`): What to ask.
+        pair_ids (`Collection[str]`, *optional*): The pairs to label; all when omitted.
+
+    Returns:
+        `LabelerComparison`: Labels and agreement over both sides' texts, intervals by prompt.
+
+    Raises:
+        DataError: There are fewer than two labelers, or a pair id is unknown.
+        LabelerError: An endpoint is down or refuses to work; what was answered so far is in its store.
+    """
+    if len(labelers) < 2:
+        raise DataError("comparing labelers needs two of them, or one that is asked twice")
+    part = pairs if pair_ids is None else _chosen(pairs, pair_ids)
+    tables = {name: add_features(part, labeler, taxonomy) for name, labeler in labelers.items()}
+    frames = {name: _frame(table, taxonomy.features) for name, table in tables.items()}
+    designs = {name: feature_design(frame, taxonomy.features) for name, frame in frames.items()}
+    prompts = np.tile(np.asarray(part[schema.PROMPT_ID][:]), 2)
+    first = next(iter(designs.values()))
+    stability = {}
+    for column, feature in enumerate(first.names):
+        labels = np.column_stack(
+            [np.concatenate([each.chosen[:, column], each.rejected[:, column]]) for each in designs.values()]
+        )
+        ordered = feature in taxonomy.names and taxonomy[feature].type == "ordinal"
+        stability[feature] = estimate.labeler_stability(
+            labels, list(designs), groups=prompts, level="ordinal" if ordered else "nominal"
+        )
+    added = [name for name in next(iter(tables.values())).column_names if name not in part.column_names]
+    beside = [
+        table.select_columns(added).rename_columns({column: f"{name}_{column}" for column in added})
+        for name, table in tables.items()
+    ]
+    return LabelerComparison(
+        concatenate_datasets([part, *beside], axis=1), stability, _against_gold(part, frames, taxonomy)
+    )
+
+
+def _chosen(pairs: Dataset, pair_ids: Collection[str]) -> Dataset:
+    wanted = known_ids(pairs, pair_ids)
+    return pairs.select([row for row, pair_id in enumerate(pairs[schema.PAIR_ID]) if pair_id in wanted])
+
+
+def _frame(table: Dataset, features: Sequence[Feature]) -> pd.DataFrame:
+    columns = [schema.feature_column(each.name, side) for each in features for side in schema.SIDES]
+    frame: pd.DataFrame = table.select_columns(columns).to_pandas()
+    return frame
+
+
+def _against_gold(
+    part: Dataset, frames: Mapping[str, pd.DataFrame], taxonomy: Taxonomy
+) -> dict[str, dict[str, estimate.LabelAccuracy]]:
+    found: dict[str, dict[str, estimate.LabelAccuracy]] = {}
+    for feature in taxonomy.features:
+        columns = [schema.gold_column(feature.name, side) for side in schema.SIDES]
+        if feature.type == "labels" or not all(column in part.column_names for column in columns):
+            continue
+        gold = np.array([np.nan if value is None else float(value) for column in columns for value in part[column]])
+        for name, frame in frames.items():
+            design = feature_design(frame, [feature])
+            labels = np.concatenate([design.chosen[:, 0], design.rejected[:, 0]])
+            both = ~(np.isnan(gold) | np.isnan(labels))
+            found.setdefault(feature.name, {})[name] = estimate.label_accuracy(labels[both], gold[both])
+    return found

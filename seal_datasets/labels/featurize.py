@@ -1,0 +1,211 @@
+"""Add what a labeler, or plain counting, finds in each response as columns of the pairs table."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+
+from datasets import Dataset, Features, List, Value
+from datasets.utils import tqdm
+
+from seal_datasets import schema
+from seal_datasets.data.texts import Text, known_ids, pair_text
+from seal_datasets.data.transform import Batch, Pairs, map_batches
+from seal_datasets.endpoints.requests import Plan
+from seal_datasets.labels.labeler import PROMPT_VERSION, Labeler, StillToAsk
+from seal_datasets.labels.parse import Labels, no_labels
+from seal_datasets.labels.surface import SURFACE_FEATURES, SURFACE_VERSION, surface_features
+from seal_datasets.labels.taxonomy import Feature, Taxonomy
+
+_FAILURE_TYPE = List({"feature": Value("string"), "reason": Value("string"), "detail": Value("string")})
+_TEXT_COLUMNS = (schema.PAIR_ID, schema.PROMPT, schema.REJECTED_PROMPT, *schema.SIDES)
+_NOT_SAMPLED = ("not_sampled", "the pair was not drawn for labeling")
+_COLUMN_TYPES = {
+    "bool": Value("bool"),
+    "ordinal": Value("int64"),
+    "labels": List(Value("string")),
+    "number": Value("float64"),
+}
+
+
+def feature_columns(features: Iterable[Feature]) -> Features:
+    """Columns and types that hold these features for both sides of a pair."""
+    return Features(
+        {schema.feature_column(each.name, side): _COLUMN_TYPES[each.type] for each in features for side in schema.SIDES}
+    )
+
+
+def add_surface_features(pairs: Pairs, *, batch_size: int = 1000) -> Pairs:
+    """Add the surface features of every response: length, layout, stock phrases and tone, without a language model.
+
+    Args:
+        pairs (`Dataset` or `IterableDataset`): Canonical pairs from `load_pairs`.
+        batch_size (`int`, defaults to 1000): Rows per call.
+
+    Returns:
+        `Dataset` or `IterableDataset`: The pairs with one column per surface feature and side; null where the text is.
+
+    Example:
+
+    ```python
+    >>> from datasets import Dataset
+    >>> from seal_datasets import add_surface_features, load_pairs
+    >>> rows = {"prompt": ["Hi"], "chosen": ["Hello! How are you?"], "rejected": ["What?"]}
+    >>> pairs, _ = load_pairs(Dataset.from_dict(rows))
+    >>> add_surface_features(pairs)["feature_surface_question_marks_chosen"][:]
+    [1.0]
+
+    ```
+    """
+    return map_batches(
+        pairs,
+        _surface_batch,
+        new_columns=feature_columns(SURFACE_FEATURES),
+        provenance={"surface_version": SURFACE_VERSION},
+        batch_size=batch_size,
+        desc="Surface features",
+    )
+
+
+def add_features(
+    pairs: Pairs,
+    labeler: Labeler,
+    taxonomy: Taxonomy,
+    *,
+    pair_ids: Collection[str] | None = None,
+    batch_size: int = 1000,
+) -> Pairs:
+    """Add the labels a language model gives to every response, each asked blind to its side.
+
+    A table whose answers are all in the labeler's store is labelled from it in one pass. Otherwise it is asked about first,
+    with as many requests under way as the endpoint bears; a stream is asked about batch by batch. Responses are in the
+    store as soon as they come in, so an interrupted run asks only for what is missing.
+
+    Args:
+        pairs (`Dataset` or `IterableDataset`): Canonical pairs from `load_pairs`.
+        labeler (`Labeler`): The model to ask.
+        taxonomy (`Taxonomy`): What to ask; `taxonomy.select([...])` asks for less.
+        pair_ids (`Collection[str]`, *optional*): Label these pairs only; the others' labels are missing with the
+            reason `not_sampled`. All pairs when omitted.
+        batch_size (`int`, defaults to 1000): Rows per call; a stream asks about so many at a time.
+
+    Returns:
+        `Dataset` or `IterableDataset`: The pairs with one column per feature and side, null where a label is missing,
+        and `labeling_failures_<side>`: which are missing and why. A labeler that gives probabilities adds
+        `probability_<name>_<side>` for each yes/no feature.
+
+    Raises:
+        DataError: A pair id is not in the table; of a stream that cannot be known.
+        LabelerError: Too many texts got no label, or the endpoint is down or refuses to work; what was answered so far is
+            in the store.
+    """
+    if pair_ids is not None:
+        pair_ids = known_ids(pairs, pair_ids) if isinstance(pairs, Dataset) else frozenset(pair_ids)
+    if not isinstance(pairs, Dataset):
+        return _labelled(pairs, labeler, taxonomy, labeler.label, pair_ids, batch_size, "Labels")
+    try:
+        return _labelled(pairs, labeler, taxonomy, labeler.recall, pair_ids, batch_size, "Stored labels")
+    except StillToAsk:
+        n_rows = len(pairs) if pair_ids is None else len(pair_ids)
+        with tqdm(total=2 * n_rows, desc="Asking", unit="text") as bar:
+            labeler.ask(_texts(pairs, pair_ids), taxonomy, progress=bar.update)
+    return _labelled(pairs, labeler, taxonomy, labeler.read, pair_ids, batch_size, "Labels")
+
+
+def _labelled(
+    pairs: Pairs,
+    labeler: Labeler,
+    taxonomy: Taxonomy,
+    answer: Callable[[Sequence[Text], Taxonomy], list[Labels]],
+    pair_ids: Collection[str] | None,
+    batch_size: int,
+    desc: str,
+) -> Pairs:
+    soft = [name for name in taxonomy.names if labeler.probabilities and taxonomy[name].type == "bool"]
+
+    def label_batch(batch: Batch) -> Batch:
+        batch = {name: batch[name] for name in _TEXT_COLUMNS}
+        rows = range(len(batch[schema.PAIR_ID]))
+        asked = [_text(batch, row, side, pair_ids) for row in rows for side in schema.SIDES]
+        found = iter(answer([text for text in asked if isinstance(text, Text)], taxonomy))
+        labels = [next(found) if isinstance(text, Text) else no_labels(taxonomy, *text) for text in asked]
+        columns: Batch = {}
+        for offset, side in enumerate(schema.SIDES):
+            of_side = labels[offset :: len(schema.SIDES)]
+            columns.update(_label_columns(of_side, taxonomy, side))
+            for name in soft:
+                columns[schema.probability_column(name, side)] = [each.probabilities.get(name) for each in of_side]
+        return columns
+
+    return map_batches(
+        pairs,
+        label_batch,
+        new_columns={
+            **feature_columns(taxonomy.features),
+            **{schema.failures_column(side): _FAILURE_TYPE for side in schema.SIDES},
+            **{schema.probability_column(name, side): Value("float64") for name in soft for side in schema.SIDES},
+        },
+        provenance={
+            "prompt_version": PROMPT_VERSION,
+            "taxonomy": [taxonomy.name, taxonomy.version, taxonomy.digest],
+            "labeler": [labeler.model, labeler.url],
+            "pair_ids": None if pair_ids is None else sorted(pair_ids),
+        },
+        batch_size=batch_size,
+        desc=desc,
+        reuse_cache=False,
+    )
+
+
+def plan_features(
+    pairs: Dataset, labeler: Labeler, taxonomy: Taxonomy, *, pair_ids: Collection[str] | None = None
+) -> Plan:
+    """Say what `add_features` would ask and what it would cost, asking nothing.
+
+    Args:
+        pairs (`Dataset`): As for `add_features`.
+        labeler (`Labeler`): With the store that may hold some answers already.
+        taxonomy (`Taxonomy`): What to ask.
+        pair_ids (`Collection[str]`, *optional*): Label these pairs only.
+
+    Returns:
+        `Plan`: Texts, requests, tokens and cost.
+    """
+    return labeler.plan(_texts(pairs, None if pair_ids is None else known_ids(pairs, pair_ids)), taxonomy)
+
+
+def _surface_batch(batch: Batch) -> Batch:
+    columns: Batch = {name: [] for name in feature_columns(SURFACE_FEATURES)}
+    for side in schema.SIDES:
+        for response in batch[side]:
+            found = surface_features(response) if response is not None else {}
+            for feature in SURFACE_FEATURES:
+                columns[schema.feature_column(feature.name, side)].append(found.get(feature.name))
+    return columns
+
+
+def _texts(pairs: Dataset, pair_ids: Collection[str] | None) -> Iterator[Text]:
+    """The texts to label, those of one pair next to each other, read a thousand rows at a time."""
+    for batch in pairs.select_columns(list(_TEXT_COLUMNS)).iter(1000):
+        for row in range(len(batch[schema.PAIR_ID])):
+            for side in schema.SIDES:
+                text = _text(batch, row, side, pair_ids)
+                if isinstance(text, Text):
+                    yield text
+
+
+def _text(batch: Batch, row: int, side: schema.Side, pair_ids: Collection[str] | None) -> Text | tuple[str, str]:
+    """The text to label, or the reason and detail why there is none."""
+    if pair_ids is not None and batch[schema.PAIR_ID][row] not in pair_ids:
+        return _NOT_SAMPLED
+    return pair_text(batch, row, side)
+
+
+def _label_columns(labels: list[Labels], taxonomy: Taxonomy, side: schema.Side) -> Batch:
+    columns: Batch = {
+        schema.feature_column(name, side): [each.values.get(name) for each in labels] for name in taxonomy.names
+    }
+    columns[schema.failures_column(side)] = [
+        [{"feature": failure.feature, "reason": failure.reason, "detail": failure.detail} for failure in each.failures]
+        for each in labels
+    ]
+    return columns

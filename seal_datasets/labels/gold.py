@@ -1,0 +1,114 @@
+"""Human labels from a file of their own, put beside the pairs they belong to."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from datasets import Dataset, Features
+
+from seal_datasets import schema
+from seal_datasets.data.sources import open_source
+from seal_datasets.data.transform import put_beside
+from seal_datasets.errors import DataError
+from seal_datasets.labels.featurize import feature_columns
+from seal_datasets.labels.taxonomy import Feature, InvalidLabel, Taxonomy
+
+
+def add_gold(pairs: Dataset, gold: str | Path | Dataset, taxonomy: Taxonomy) -> Dataset:
+    """Add human labels, so that a labeler can be held against them.
+
+    Args:
+        pairs (`Dataset`): Canonical pairs from `load_pairs`.
+        gold (`str`, `Path` or `Dataset`): A table with `pair_id` and any of the columns `gold_<feature>_chosen` and
+            `gold_<feature>_rejected`; answers as a labeler gives them (true, false or one of the feature's words), null or
+            blank where there is none.
+        taxonomy (`Taxonomy`): The features that may be labelled.
+
+    Returns:
+        `Dataset`: The pairs with `gold_<feature>_<side>` for every feature the table labels; null for pairs it does not hold.
+
+    Raises:
+        DataError: A column is missing, a pair id is unknown or repeated, or a label is not an answer of its feature.
+
+    Example:
+
+    ```python
+    >>> from seal_datasets import load_pairs, load_taxonomy
+    >>> pairs, _ = load_pairs(Dataset.from_dict({"prompt": ["Hi"] * 2, "chosen": ["a", "b"], "rejected": ["c", "d"]}))
+    >>> human = Dataset.from_dict({"pair_id": ["1"], "gold_last_response_is_harmless_chosen": [True]})
+    >>> add_gold(pairs, human, load_taxonomy())["gold_last_response_is_harmless_chosen"][:]
+    [None, True]
+
+    ```
+    """
+    table = gold if isinstance(gold, Dataset) else _read(Path(gold))
+    features = {schema.gold_column(each.name, side): each for each in taxonomy.features for side in schema.SIDES}
+    given = [name for name in table.column_names if name in features]
+    if schema.PAIR_ID not in table.column_names or not given:
+        raise DataError(
+            f"a table of gold labels needs the column {schema.PAIR_ID!r} and columns such as {next(iter(features))!r}; "
+            f"this one has {table.column_names}"
+        )
+    rows = {str(pair_id): row for row, pair_id in enumerate(table[schema.PAIR_ID])}
+    if len(rows) < len(table):
+        raise DataError(f"{len(table) - len(rows):,} pair ids of the gold labels occur more than once")
+    ids = pairs[schema.PAIR_ID][:]
+    if unknown := sorted(rows.keys() - set(ids)):
+        raise DataError(
+            f"{len(unknown):,} of the {len(rows):,} pair ids of the gold labels are not in the data; "
+            f"the first is {unknown[0]!r}"
+        )
+    columns: dict[str, list[Any]] = {}
+    for name in given:
+        values = table[name][:]
+        columns[name] = [
+            parse_label(values[rows[each]], features[name], name, rows[each]) if each in rows else None for each in ids
+        ]
+    kinds = feature_columns(taxonomy.features)
+    types = Features(
+        {
+            schema.gold_column(each.name, side): kinds[schema.feature_column(each.name, side)]
+            for each in taxonomy.features
+            for side in schema.SIDES
+            if schema.gold_column(each.name, side) in columns
+        }
+    )
+    return put_beside(pairs, columns, types)
+
+
+def _read(path: Path) -> Dataset:
+    rows = open_source(str(path), split=None, name=None, revision=None, streaming=False).rows
+    if not isinstance(rows, Dataset):
+        raise DataError(f"{path} is a stream; give gold labels as a file")
+    return rows
+
+
+def parse_label(value: object, feature: Feature, column: str, row: int) -> Any:  # noqa: ANN401 - a label of any type
+    """A label as a table of a user's own may hold it, a file of text included.
+
+    Args:
+        value (`object`): The answer of a labeler, `"true"`, 1 or the like for a yes/no feature, the code of an ordinal
+            answer, or null or blank for none.
+        feature (`Feature`): What it answers.
+        column (`str`): Where it was found, for the message.
+        row (`int`): Where it was found.
+
+    Returns:
+        `bool`, `int`, `list[str]` or `None`: The label.
+
+    Raises:
+        DataError: It is no answer of the feature.
+    """
+    if value is None or value == "":
+        return None
+    if isinstance(value, str) and value.strip().lower() in ("true", "false") and feature.type == "bool":
+        value = value.strip().lower() == "true"
+    if feature.type == "bool" and isinstance(value, (int, float)) and value in (0, 1):
+        value = bool(value)
+    if feature.type == "ordinal" and isinstance(value, int) and value in dict(feature.values).values():
+        return value
+    try:
+        return feature.parse(value)
+    except InvalidLabel as invalid:
+        raise DataError(f"column {column!r}, row {row}: {invalid.detail}") from invalid

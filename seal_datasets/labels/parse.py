@@ -1,0 +1,270 @@
+"""Read a labeler's answer strictly: labels, or the reason why there are none."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from seal_datasets.endpoints.client import RequestFailed
+from seal_datasets.endpoints.requests import decode_object
+from seal_datasets.endpoints.store import Questions, StoredResponse
+from seal_datasets.labels.prompt import ONE_QUESTION, QUESTION
+from seal_datasets.labels.taxonomy import Feature, InvalidLabel, Label, Taxonomy
+
+YES_NO = "yes_no"
+
+_WORDS = {"yes": True, "true": True, "no": False, "false": False}
+_LEAST_ANSWER_MASS = 0.01
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """A label that is missing, and why.
+
+    Attributes:
+        feature (`str`): Name of the feature.
+        reason (`str`): Short code. Of an answer: `not_json`, `missing_key`, `extra_key` (feature `*`), `duplicate_key`,
+            `wrong_type`, `unknown_value`, `cut_off`, `whitespace_flood`, `refused`, `no_logprobs`, `no_answer_word`. Of a
+            request: those of `RequestFailed`, or `not_asked`.
+        detail (`str`): What was found.
+    """
+
+    feature: str
+    reason: str
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class Labels:
+    """The labels of one text: every feature asked for is in `values` or in `failures`.
+
+    Attributes:
+        values (`dict[str, Label]`): Label by feature.
+        failures (`tuple[Failure, ...]`): What is missing, and why.
+        probabilities (`dict[str, float]`): P(true) of features that were asked for alone, as the model gives it.
+    """
+
+    values: dict[str, Label] = field(default_factory=dict)
+    failures: tuple[Failure, ...] = ()
+    probabilities: dict[str, float] = field(default_factory=dict)
+
+
+def no_labels(taxonomy: Taxonomy, reason: str, detail: str) -> Labels:
+    """Labels that are all missing for one reason."""
+    return Labels({}, tuple(Failure(name, reason, detail) for name in taxonomy.names))
+
+
+def parse_labels(content: str | None, finish_reason: str | None, refusal: str | None, taxonomy: Taxonomy) -> Labels:
+    """Read a raw response strictly; every feature ends as a value or as a failure with its reason.
+
+    Words or code fences around the JSON object are passed over; inside it nothing is mended.
+
+    Args:
+        content (`str`, *optional*): Text of the response.
+        finish_reason (`str`, *optional*): Why the model stopped; `"length"` means that it was cut off.
+        refusal (`str`, *optional*): The model's refusal, where the endpoint reports one.
+        taxonomy (`Taxonomy`): The features that were asked for.
+
+    Returns:
+        `Labels`: Values and failures.
+
+    Example:
+
+    ```python
+    >>> from seal_datasets.labels.taxonomy import load_taxonomy
+    >>> taxonomy = load_taxonomy().select(["last_response_is_helpful", "last_response_sentiment"])
+    >>> parse_labels('{"last_response_is_helpful": true, "last_response_sentiment": "glad"}', "stop", None, taxonomy)
+    ... # doctest: +NORMALIZE_WHITESPACE
+    Labels(values={'last_response_is_helpful': True},
+           failures=(Failure(feature='last_response_sentiment', reason='unknown_value',
+                             detail="expected one of ['negative', 'neutral', 'positive'], got 'glad'"),),
+           probabilities={})
+
+    ```
+    """
+    content = content or ""
+    if refusal or finish_reason == "content_filter":
+        return no_labels(taxonomy, "refused", (refusal or "the endpoint's content filter stopped the answer")[:200])
+    if finish_reason == "length":
+        if len(content.strip()) < len(content) / 2:
+            return no_labels(taxonomy, "whitespace_flood", f"{len(content)} characters, nearly all of them blank")
+        return no_labels(taxonomy, "cut_off", f"the answer ran into the token limit: {content[-60:]!r}")
+    repeated: list[str] = []
+    try:
+        answers = decode_object(content, repeated)
+    except (ValueError, TypeError, RecursionError) as error:
+        return no_labels(taxonomy, "not_json", f"{str(error)[:80]}: {content[:60]!r}")
+    values: dict[str, Label] = {}
+    failures: list[Failure] = []
+    for feature in taxonomy.features:
+        if feature.name not in answers:
+            failures.append(Failure(feature.name, "missing_key", "the answer does not hold this feature"))
+            continue
+        if feature.name in repeated:
+            failures.append(Failure(feature.name, "duplicate_key", "the answer holds this feature more than once"))
+            continue
+        try:
+            values[feature.name] = feature.parse(answers[feature.name])
+        except InvalidLabel as invalid:
+            failures.append(Failure(feature.name, invalid.reason, invalid.detail))
+    extra = [name for name in answers if name not in taxonomy.names]
+    if extra:
+        failures.append(Failure("*", "extra_key", f"the answer holds {extra[0][:60]!r}, which was not asked for"))
+    return Labels(values, tuple(failures))
+
+
+def read_probability(top_logprobs: Sequence[Sequence[Any]]) -> float:
+    """P(yes) from the likeliest first tokens of an answer, renormalised over those that begin yes or no.
+
+    Args:
+        top_logprobs (`Sequence` of `(token, log-probability)`): Natural logarithms, as endpoints return them.
+
+    Returns:
+        `float`: Between 0 and 1; nan where less than 1 % of the probability is on either word.
+
+    Example:
+
+    ```python
+    >>> read_probability([["Yes", math.log(0.6)], [" yes", math.log(0.15)], ["No", math.log(0.25)]])
+    0.75
+    >>> read_probability([["The", -0.1]])
+    nan
+
+    ```
+    """
+    mass = {True: 0.0, False: 0.0}
+    for token, logprob in top_logprobs:
+        word = _WORDS.get(str(token).strip().lower())
+        if word is not None:
+            mass[word] += math.exp(logprob)
+    total = mass[True] + mass[False]
+    return mass[True] / total if total >= _LEAST_ANSWER_MASS else math.nan
+
+
+class AnswerParser:
+    """Reads stored responses for one taxonomy; answers that are equal letter by letter are parsed once.
+
+    Args:
+        taxonomy (`Taxonomy`): The features wanted.
+        probabilities (`bool`): Whether yes/no features count only where they were asked for alone.
+    """
+
+    def __init__(self, taxonomy: Taxonomy, probabilities: bool) -> None:
+        self.taxonomy = taxonomy
+        self._names = taxonomy.names
+        self._by_digest = {
+            single_question_digest(each) if probabilities and each.type == "bool" else _digest(each): each
+            for each in taxonomy.features
+        }
+        self._all = tuple(self._by_digest)
+        self._alone = {key for key, each in self._by_digest.items() if probabilities and each.type == "bool"}
+        self._together = self._by_digest.keys() - self._alone
+        self._parse_answer = functools.lru_cache(maxsize=10_000)(self._parse_answer_once)
+
+    def missing(self, stored: Sequence[StoredResponse]) -> tuple[list[str], list[str]]:
+        """Names of the features that were never asked for: those to ask alone, and those to ask together."""
+        alone, together = self._alone, self._together
+        for each in stored:
+            alone, together = alone.difference(each.questions.asked), together.difference(each.questions.asked)
+        if not alone and not together:
+            return [], []
+        return (
+            [each.name for key, each in self._by_digest.items() if key in alone],
+            [each.name for key, each in self._by_digest.items() if key in together],
+        )
+
+    def parse(self, stored: StoredResponse) -> Labels:
+        """The labels of this taxonomy that one response gives."""
+        response = stored.response
+        refusal = _text(response.get("refusal"))
+        if stored.questions.kind != YES_NO:
+            content, finish_reason = _text(response.get("content")), _text(response.get("finish_reason"))
+            return self._parse_answer(stored.questions, content, finish_reason, refusal)
+        wanted = [key for key in stored.questions.asked if key in self._alone]
+        if not wanted:
+            return Labels()
+        return _parse_yes_no(self._by_digest[wanted[0]].name, response, refusal)
+
+    def _parse_answer_once(
+        self, questions: Questions, content: str | None, finish_reason: str | None, refusal: str | None
+    ) -> Labels:
+        names = [self._by_digest[key].name for key in questions.asked if key in self._together]
+        labels = parse_labels(content, finish_reason, refusal, self.taxonomy.select(names))
+        # What else was asked, or is repeated beside a mended answer, is not extra.
+        if len(names) < len(questions.asked) or questions.kind == "repair":
+            labels = Labels(labels.values, tuple(each for each in labels.failures if each.feature != "*"))
+        return labels
+
+    def merge(self, stored: Sequence[StoredResponse], failure: RequestFailed | None) -> Labels:
+        """The labels that several responses about one text amount to; the first valid answer to a question counts.
+
+        Args:
+            stored (`Sequence[StoredResponse]`): Oldest first.
+            failure (`RequestFailed`, *optional*): Why the last request about the text has no answer.
+
+        Returns:
+            `Labels`: Each feature in `values` or `failures`.
+        """
+        if len(stored) == 1 and not self._alone and stored[0].questions.asked == self._all:
+            return self.parse(stored[0])
+        values: dict[str, Label] = {}
+        failures: dict[str, Failure] = {}
+        probabilities: dict[str, float] = {}
+        for each in stored:
+            labels = self.parse(each)
+            values = labels.values | values
+            probabilities |= labels.probabilities
+            failures |= {one.feature: one for one in labels.failures}
+        for name in self._names:
+            if name not in values and name not in failures:
+                reason, detail = (failure.reason, failure.detail) if failure else ("not_asked", "no answer is stored")
+                failures[name] = Failure(name, reason, detail)
+        ordered = {name: values[name] for name in self._names if name in values}
+        missing = (failures[name] for name in (*self._names, "*") if name in failures and name not in values)
+        return Labels(ordered, tuple(missing), probabilities)
+
+
+@functools.lru_cache(maxsize=8)
+def answer_parser(taxonomy: Taxonomy, probabilities: bool) -> AnswerParser:
+    """The parser of a taxonomy's answers, made once."""
+    return AnswerParser(taxonomy, probabilities)
+
+
+def _parse_yes_no(name: str, response: Mapping[str, object], refusal: str | None) -> Labels:
+    top_logprobs = response.get("top_logprobs")
+    if refusal:
+        return Labels({}, (Failure(name, "refused", refusal[:200]),))
+    if not isinstance(top_logprobs, list):
+        detail = "the endpoint returned no log-probabilities; label without them"
+        return Labels({}, (Failure(name, "no_logprobs", detail),))
+    probability = read_probability(top_logprobs)
+    if math.isnan(probability):
+        detail = f"neither yes nor no is likely; the answer began {response.get('content')!r}"
+        return Labels({}, (Failure(name, "no_answer_word", detail[:200]),))
+    return Labels({name: probability >= 0.5}, (), {name: probability})
+
+
+def question_digests(taxonomy: Taxonomy) -> tuple[str, ...]:
+    """Digest of each feature's question."""
+    return tuple(_digest(feature) for feature in taxonomy.features)
+
+
+@functools.cache
+def _digest(feature: Feature, alone: str = "") -> str:
+    """Hash of what a labeler is shown of a feature, and the words it is `alone` asked in; role and codes are not shown."""
+    shown = json.dumps([feature.name, feature.question, feature.type, feature.answers]) + alone
+    return hashlib.blake2b(shown.encode(), digest_size=8).hexdigest()
+
+
+def single_question_digest(feature: Feature) -> str:
+    """Digest of a feature's question asked alone."""
+    return _digest(feature, ONE_QUESTION + QUESTION)
+
+
+def _text(value: object) -> str | None:
+    return value if isinstance(value, str) else None

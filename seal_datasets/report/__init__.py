@@ -1,0 +1,1 @@
+"""From an audit's table to numbers, and from numbers to pages."""

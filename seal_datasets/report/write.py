@@ -1,0 +1,112 @@
+"""Write what an audit found: `report.md` for people, `report.json` for programs, figures beside them.
+
+Everything is computed from the audit's own `pairs.parquet` and `run.json`, so whoever has the folder can make the
+report again and compare: `seal report FOLDER --check`. No statistics live here.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pandas as pd
+from datasets import Dataset
+
+from seal_datasets.cards import render_card
+from seal_datasets.labels.surface import SURFACE_FEATURES
+from seal_datasets.report.analyze import analyze
+from seal_datasets.report.analyze_rewrites import analyze_rewrites
+from seal_datasets.report.figures import draw_figures
+from seal_datasets.report.files import REPORT_FILE, Json, differences, dump, features_of, read_audit, read_json
+from seal_datasets.report.headline import headline
+from seal_datasets.report.markdown import render_markdown
+
+
+def write_report(folder: str | Path) -> Json:
+    """Compute every quantity from an audit's folder and write the report, its figures and a dataset card.
+
+    Args:
+        folder (`str` or `Path`): Holds `pairs.parquet` and `run.json`.
+
+    Returns:
+        `dict[str, Any]`: The content of `report.json`.
+
+    Raises:
+        DataError: A file is missing or unreadable.
+        MissingExtraError: matplotlib is not installed.
+    """
+    folder = Path(folder)
+    pairs, run = read_audit(folder)
+    report = _compute(pairs, run)
+    (folder / REPORT_FILE).write_text(dump(report), "utf-8")
+    figures = draw_figures(report, _table(pairs), folder / "figures")
+    (folder / "report.md").write_text(render_markdown(report, figures), "utf-8")
+    card = render_card(
+        "dataset_card.md",
+        title=f"SEAL audit of {run['source']}",
+        headline=headline(report),
+        run=run,
+        size_category=size_category(len(pairs)),
+    )
+    (folder / "README.md").write_text(card, "utf-8")
+    return report
+
+
+def check_report(folder: str | Path) -> list[str]:
+    """Compute everything again and name each entry of `report.json` that differs.
+
+    Args:
+        folder (`str` or `Path`): A finished audit.
+
+    Returns:
+        `list[str]`: Dotted names of the entries that differ; empty when the report stands.
+
+    Raises:
+        DataError: A file is missing or unreadable.
+    """
+    folder = Path(folder)
+    pairs, run = read_audit(folder)
+    again = json.loads(dump(_compute(pairs, run)))
+    return sorted(differences(read_json(folder / REPORT_FILE), again))
+
+
+def _compute(pairs: Dataset, run: Json) -> Json:
+    features = features_of(run)
+    report = {"run": run, **analyze(pairs, features, tie_band=run.get("tie_band", 0.0))}
+    if rewrites := run.get("rewrites"):
+        labelled = [each for each in features if each not in SURFACE_FEATURES]
+        report["rewrites"] = analyze_rewrites(
+            pairs,
+            labelled,
+            presets=rewrites["presets"],
+            axes=rewrites["axes"],
+            min_similarity=rewrites["min_similarity"],
+        )
+    return report
+
+
+def size_category(n_rows: int) -> str:
+    """The Hub's word for a dataset's size.
+
+    Args:
+        n_rows (`int`): Its rows.
+
+    Returns:
+        `str`: As the front matter of a card has it.
+
+    Example:
+
+    ```python
+    >>> size_category(160_800)
+    '100K<n<1M'
+
+    ```
+    """
+    bounds = ((10**3, "n<1K"), (10**4, "1K<n<10K"), (10**5, "10K<n<100K"), (10**6, "100K<n<1M"), (10**7, "1M<n<10M"))
+    return next((name for bound, name in bounds if n_rows < bound), "10M<n<100M")
+
+
+def _table(pairs: Dataset) -> pd.DataFrame:
+    texts = ("prompt", "chosen", "rejected", "conversation")
+    table: pd.DataFrame = pairs.remove_columns([name for name in texts if name in pairs.column_names]).to_pandas()
+    return table

@@ -1,0 +1,394 @@
+"""The checks that need nothing but a model in memory, one function each."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from seal_datasets.rewards.classifier import RewardModel
+from seal_datasets.rewards.doctor.findings import Check, CheckStatus, PrecisionFinding
+from seal_datasets.rewards.doctor.probe import Floats, Inputs, alone, attention, every_token_counts, largest, padded
+from seal_datasets.rewards.scorer import Scored
+
+BATCH = 8
+"""Texts of a batch in the checks that pad."""
+
+SANITY_BOUND = 0.75
+"""Share of the sanity pairs on which a reward model prefers the better response, at least."""
+
+FLIPS_ALLOWED = 0.05
+"""Share of pairs whose preferred response may change in a precision that is safe."""
+
+LENGTHS = (256, 512, 1024, 2048, 4096)
+"""Numbers of tokens at which the share of longer texts is given, beside the model's own limit."""
+
+_INVERTED = 0.1
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """Texts that are scored in every way.
+
+    Attributes:
+        texts (`list[dict[str, list[int]]]`): Encoded: chosen and rejected response of the first pair, of the second and so on.
+        rewards (`ndarray` of shape (n,)): Of each text by itself.
+        tolerance (`float`): How far they may move.
+    """
+
+    texts: list[Inputs]
+    rewards: Floats
+    tolerance: float
+
+    @property
+    def n_pairs(self) -> int:
+        """Pairs there are."""
+        return len(self.texts) // 2
+
+
+def check_finite(rewards: Floats) -> Check:
+    """Whether every score is a number, and whether not all are the same."""
+    n_bad = int((~np.isfinite(rewards)).sum())
+    if n_bad:
+        return Check(
+            "finite",
+            "failed",
+            None,
+            f"{n_bad} of {len(rewards)} scores are not finite",
+            "look for nan in the weights, or use float32",
+        )
+    if len(rewards) > 2 and float(np.ptp(rewards)) == 0.0:
+        return Check(
+            "finite",
+            "failed",
+            None,
+            f"all {len(rewards)} texts have the score {rewards[0]:g}",
+            "the head does not depend on the text; check that the weights are those that were trained",
+        )
+    return Check("finite", "ok", None, f"{len(rewards)} scores from {rewards.min():.4g} to {rewards.max():.4g}")
+
+
+def check_determinism(first: Floats, second: Floats, tolerance: float) -> Check:
+    """Whether the same texts scored twice have the same scores."""
+    return _compared(
+        "determinism",
+        largest(first, second),
+        tolerance,
+        "the same texts scored twice",
+        "something random is left in the model, e.g. dropout in its own code",
+    )
+
+
+def check_batch(model: RewardModel, sample: Sample) -> Check:
+    """Whether a text's score depends on the texts that are scored with it."""
+    order = _mixed(len(sample.texts))
+    found = padded(model, [sample.texts[each] for each in order], side="right", n=BATCH)
+    return _compared(
+        "batch",
+        largest(found, sample.rewards[order]),
+        sample.tolerance,
+        f"one text at a time against batches of {BATCH} of mixed length",
+        "score with a batch of one text (tokens_per_batch=1); the model does not mask its padding",
+    )
+
+
+def check_alone(single: Floats, together: Floats, tolerance: float) -> Check:
+    """Whether a text has the same score by itself as beside others, in a model that is only asked for scores."""
+    return _compared(
+        "batch",
+        largest(single, together),
+        tolerance,
+        "one text at a time against all together",
+        "score with a batch of one text (tokens_per_batch=1), or ask whoever runs the server",
+    )
+
+
+def check_packing(model: RewardModel, packed: Floats | None, sample: Sample) -> Check:
+    """Whether scores of packed texts are those of each text by itself."""
+    if packed is None:
+        return Check("packing", "not_applicable", None, f"{type(model.model).__name__} is scored in padded batches")
+    return _compared(
+        "packing",
+        largest(packed, sample.rewards),
+        sample.tolerance,
+        "texts packed by shared beginning against each by itself",
+        "score with pack=False",
+    )
+
+
+def check_padding(model: RewardModel, sample: Sample) -> Check:
+    """Whether padding at the left gives other scores than at the right, where we pad."""
+    order = _mixed(len(sample.texts))
+    found = padded(model, [sample.texts[each] for each in order], side="left", n=BATCH)
+    difference = largest(found, sample.rewards[order])
+    side = model.encoder.tokenizer.padding_side
+    if not difference > sample.tolerance:
+        return _compared("padding", difference, sample.tolerance, "padding at the left against none", "")
+    moved = "padding at the left moves scores: positions are counted from the padding on"
+    if side == "left":
+        return Check(
+            "padding",
+            "failed",
+            difference,
+            f"{moved}, and the tokenizer pads there",
+            "set padding_side to 'right' in tokenizer_config.json; scores from here are right, as we pad at the "
+            "right, but whatever follows the tokenizer gets others",
+        )
+    return Check(
+        "padding", "ok", difference, f"{moved}; the tokenizer and we pad at the right", "never pad it at the left"
+    )
+
+
+def check_bos(model: RewardModel, sample: Sample) -> Check:
+    """Whether a text begins with exactly one BOS, and how far its score moves with none or two."""
+    tokenizer = model.encoder.tokenizer
+    bos = tokenizer.bos_token_id if tokenizer.bos_token_id is not None else tokenizer.cls_token_id
+    if bos is None:
+        return Check("bos", "not_applicable", None, "the tokenizer has no token for a beginning")
+    counts = {_leading(text["input_ids"], bos) for text in sample.texts}
+    adds = _leading(tokenizer("a", verbose=False)["input_ids"], bos) > 0
+    if counts == {0} and not adds:
+        return Check("bos", "not_applicable", None, "neither the tokenizer nor a template begins texts with a BOS")
+    room = [each for each in sample.texts if len(each["input_ids"]) < model.encoder.max_length]
+    bare = [_from(each, _leading(each["input_ids"], bos)) for each in room]
+    bare = [each for each in bare if each["input_ids"]]
+    none, one, two = (alone(model, [_begun(each, bos, n) for each in bare]) for n in range(3))
+    doubled, missing = largest(one, two), largest(one, none)
+    moves = f"a second BOS moves scores by up to {doubled:.3g}, none by up to {missing:.3g}"
+    difference = max(doubled, missing)
+    if counts == {1}:
+        writes = model.encoder.style == "chat_template" and adds
+        detail = "; the template writes it and the tokenizer would add another" if writes else ""
+        return Check(
+            "bos",
+            "ok",
+            difference,
+            f"texts begin with exactly one BOS{detail}; {moves}",
+            "tokenise rendered texts with add_special_tokens=False" if writes else "",
+        )
+    if counts == {0}:
+        return Check(
+            "bos",
+            "failed",
+            difference,
+            f"the chat template writes no BOS, while the tokenizer would add one; {moves}",
+            "find out how the model was trained; put {{ bos_token }} at the head of the chat template if with BOS, "
+            "set add_bos_token to false if without",
+        )
+    return Check(
+        "bos",
+        "failed",
+        difference,
+        f"texts begin with {' or '.join(map(str, sorted(counts)))} BOS tokens; {moves}",
+        "have the chat template write bos_token once, at its head",
+    )
+
+
+def check_end(model: RewardModel, sample: Sample) -> Check:
+    """Whether an end token counts, where the padding token is the end token."""
+    tokenizer = model.encoder.tokenizer
+    eos, pad = tokenizer.eos_token_id, model.model.config.get_text_config().pad_token_id
+    if eos is None:
+        return Check("end_token", "not_applicable", None, "the tokenizer has no end token")
+    if pad != eos:
+        return Check("end_token", "ok", None, "the padding token is not the end token")
+    texts = [each for each in sample.texts if len(each["input_ids"]) < model.encoder.max_length]
+    open_ended = [_without_end(each, eos) for each in texts]
+    ended = [_appended(each, eos) for each in open_ended]
+    moves = largest(alone(model, open_ended), alone(model, ended))
+    if moves > sample.tolerance:
+        return Check("end_token", "ok", moves, "padding token and end token are one, and yet an end token counts")
+    with every_token_counts(model):
+        read = largest(alone(model, open_ended), alone(model, ended))
+    detail = "padding token and end token are one: a finished text and the same cut off before its end have one score"
+    advice = "give the tokenizer and the config a padding token of their own (pad_token_id)"
+    if any(one["input_ids"] != other["input_ids"] for one, other in zip(open_ended, texts, strict=True)):
+        return Check(
+            "end_token",
+            "failed",
+            read,
+            f"{detail}. Texts here do end with it; read there, scores differ",
+            f"{advice}, the one of training",
+        )
+    return Check("end_token", "warning", read, detail, advice)
+
+
+def check_attention(model: RewardModel, sample: Sample) -> Check:
+    """Whether scores depend on the implementation of attention."""
+    found = {}
+    for implementation in ("eager", "sdpa"):
+        try:
+            with attention(model, implementation):
+                found[implementation] = alone(model, sample.texts)
+        except (ValueError, ImportError) as error:
+            return Check(
+                "attention", "not_applicable", None, f"{implementation} is not to be had: {str(error).splitlines()[0]}"
+            )
+    return _compared(
+        "attention",
+        largest(found["eager"], found["sdpa"]),
+        sample.tolerance,
+        "sdpa against eager",
+        "state the implementation with the scores, and use one only",
+    )
+
+
+def check_precision(
+    own: str, rewards: Mapping[str, Floats], unsupported: Mapping[str, str]
+) -> tuple[Check, dict[str, PrecisionFinding]]:
+    """How far scores and preferences move with the type of the weights.
+
+    Args:
+        own (`str`): The precision in use.
+        rewards (`Mapping[str, ndarray]`): Scores by precision, float32 among them.
+        unsupported (`Mapping[str, str]`): Why other precisions gave none.
+
+    Returns:
+        `tuple[Check, dict[str, PrecisionFinding]]`: The check, failed where the precision in use is not safe, and each finding.
+    """
+    reference = rewards["float32"]
+    found = {name: _precision(reference, each) for name, each in rewards.items()}
+    if not np.isfinite(reference).any():
+        return Check("precision", "not_applicable", None, "there is no finite score in float32"), found
+    lines = [
+        f"{name} {'safe' if each.safe else 'not safe'} (moves by up to {each.largest_difference:.3g}, preferred response "
+        f"changes in {100 * each.share_flipped:.1f} % of pairs)"
+        for name, each in found.items()
+        if name != "float32"
+    ] + [f"{name} cannot be used here: {why}" for name, why in unsupported.items()]
+    safe = own not in found or found[own].safe
+    others = [each.largest_difference for name, each in found.items() if name != "float32"]
+    advice = "" if safe else "score with --precision float32"
+    difference = max(others) if others else None
+    return Check(
+        "precision", "ok" if safe else "failed", difference, f"in use: {own}; " + "; ".join(lines), advice
+    ), found
+
+
+def check_truncation(lengths: Sequence[int], limit: int) -> tuple[Check, dict[str, float]]:
+    """Which share of the texts is longer than the model takes.
+
+    Args:
+        lengths (`Sequence[int]`): Tokens of each text.
+        limit (`int`): Tokens that the model takes.
+
+    Returns:
+        `tuple[Check, dict[str, float]]`: The check, and the share of longer texts by number of tokens.
+
+    Example:
+
+    ```python
+    >>> check_truncation([100, 300, 600, 700], 512)[1]
+    {'256': 0.75, '512': 0.5, '1024': 0.0, '2048': 0.0, '4096': 0.0}
+
+    ```
+    """
+    measured = np.array(lengths)
+    shares = {str(each): float((measured > each).mean()) for each in sorted({*LENGTHS, limit})}
+    over = shares[str(limit)]
+    detail = ", ".join(f"{100 * share:.1f} % over {each}" for each, share in shares.items())
+    status: CheckStatus = "warning" if over else "ok"
+    advice = (
+        f"{100 * over:.1f} % of texts do not fit into the model's {limit} tokens; choose with --over-length"
+        if over
+        else ""
+    )
+    return Check(
+        "truncation", status, None, f"of {len(lengths):,} texts {detail}; the model takes {limit}", advice
+    ), shares
+
+
+def check_sanity(scored: Sequence[tuple[Scored, Scored]]) -> Check:
+    """Whether the better response is preferred where nobody doubts which it is; the better first."""
+    preferred = sum(
+        better.reward is not None and worse.reward is not None and better.reward > worse.reward
+        for better, worse in scored
+    )
+    share = preferred / len(scored)
+    detail = (
+        f"the better response is preferred in {preferred} of {len(scored)} obvious pairs ({SANITY_BOUND:.0%} asked)"
+    )
+    if any(each.reward is None for pair in scored for each in pair):
+        return Check("sanity", "failed", None, f"{detail}; some have no finite score", "look for nan in the weights")
+    if share <= _INVERTED:
+        return Check(
+            "sanity",
+            "failed",
+            None,
+            detail,
+            "the sign or the output is wrong: check --head and what the head was trained for",
+        )
+    if share < SANITY_BOUND:
+        return Check(
+            "sanity",
+            "warning",
+            None,
+            detail,
+            "check that head, chat template and weights are the trained ones; a "
+            "model for one narrow purpose may well be below",
+        )
+    return Check("sanity", "ok", None, detail)
+
+
+def check_processes(n: int, shared: Floats | None, rewards: Floats, tolerance: float, why_not: str = "") -> Check:
+    """Whether several processes find the scores that one finds."""
+    if shared is None:
+        return Check("processes", "not_applicable", None, why_not)
+    return _compared(
+        "processes",
+        largest(shared, rewards),
+        tolerance,
+        f"1 process against {n}",
+        "score on one process, and report this: it is a fault of ours",
+    )
+
+
+def _compared(name: str, difference: float, tolerance: float, what: str, advice: str) -> Check:
+    if np.isnan(difference):
+        return Check(name, "not_applicable", None, "there is no finite score to compare")
+    if difference > tolerance:
+        return Check(name, "failed", difference, f"{what}: more than {tolerance:.3g}", advice)
+    return Check(name, "ok", difference, f"{what}: no more than {tolerance:.3g}")
+
+
+def _precision(reference: Floats, rewards: Floats) -> PrecisionFinding:
+    before, after = reference[0::2] - reference[1::2], rewards[0::2] - rewards[1::2]
+    known = np.isfinite(before)
+    # What is not finite is preferred to nothing, and nothing to it.
+    flipped = np.sign(before[known]) != np.sign(np.nan_to_num(after[known]))
+    share = float(flipped.mean()) if known.any() else 0.0
+    return PrecisionFinding(
+        largest(reference, rewards), share, bool(np.isfinite(rewards).all()) and share <= FLIPS_ALLOWED
+    )
+
+
+def _mixed(n: int) -> list[int]:
+    """Positions from both ends in turn: of texts sorted by length, the shortest beside the longest."""
+    return [each // 2 if each % 2 == 0 else n - 1 - each // 2 for each in range(n)]
+
+
+def _leading(ids: Sequence[int], token: int) -> int:
+    return next((index for index, each in enumerate(ids) if each != token), len(ids))
+
+
+def _from(text: Inputs, start: int) -> Inputs:
+    return {name: values[start:] for name, values in text.items()}
+
+
+def _begun(text: Inputs, bos: int, n: int) -> Inputs:
+    """A text behind `n` BOS tokens, which are seen and belong to its first segment."""
+    first = {"input_ids": bos, "attention_mask": 1}
+    return {name: [first.get(name, 0)] * n + values for name, values in text.items()}
+
+
+def _appended(text: Inputs, eos: int) -> Inputs:
+    last = {"input_ids": eos, "attention_mask": 1}
+    return {name: [*values, last.get(name, values[-1] if values else 0)] for name, values in text.items()}
+
+
+def _without_end(text: Inputs, eos: int) -> Inputs:
+    """A text less the end tokens that it ends with, and short enough for one."""
+    ids = text["input_ids"]
+    n = next((index for index in range(len(ids), 1, -1) if ids[index - 1] != eos), 1)
+    return {name: values[:n] for name, values in text.items()}

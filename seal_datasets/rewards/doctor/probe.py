@@ -1,0 +1,143 @@
+"""The same texts through a model in other ways: one by one, in batches padded at either side, in other attention."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from seal_datasets.rewards.classifier import RewardModel
+from seal_datasets.rewards.encoding import Encoded
+from seal_datasets.rewards.scorer import Scorer
+
+Floats = NDArray[np.float64]
+Inputs = dict[str, list[int]]
+
+_SPREAD_SHARE = {torch.float32: 1e-3, torch.float16: 0.05, torch.bfloat16: 0.25}
+_ROUNDINGS = 8
+
+
+def alone(model: RewardModel, texts: Sequence[Inputs]) -> Floats:
+    """Rewards of texts that go through the model one by one, without padding, as in a bare loop.
+
+    Args:
+        model (`RewardModel`): One that does not pack.
+        texts (`Sequence[dict[str, list[int]]]`): Encoded texts.
+
+    Returns:
+        `ndarray` of shape (n,): Raw rewards, also where they are no numbers.
+    """
+    return padded(model, texts, side="right", n=1)
+
+
+def padded(model: RewardModel, texts: Sequence[Inputs], *, side: str, n: int) -> Floats:
+    """Rewards of texts that go through the model `n` at a time in the order given, padded at a side.
+
+    Args:
+        model (`RewardModel`): One that does not pack.
+        texts (`Sequence[dict[str, list[int]]]`): Encoded texts.
+        side (`"left"` or `"right"`): Where the padding goes.
+        n (`int`): Texts of a batch.
+
+    Returns:
+        `ndarray` of shape (n,): Raw rewards.
+    """
+    found: list[float] = []
+    with torch.inference_mode():
+        for start in range(0, len(texts), n):
+            batch = model.encoder.tokenizer.pad(
+                list(texts[start : start + n]), padding=True, padding_side=side, return_tensors="pt"
+            )
+            sent = {name: values.to(model.device) for name, values in batch.items()}
+            found += model.reward_of(model.model(**sent).logits).tolist()
+    return np.array(found, dtype=np.float64)
+
+
+def as_scored(model: Scorer, encoded: Sequence[Encoded]) -> Floats:
+    """Rewards as the model's own `reward_by_key` gives them, batched or packed.
+
+    Args:
+        model (`Scorer`): As it is used for scoring.
+        encoded (`Sequence[Encoded]`): Encoded texts, all with inputs.
+
+    Returns:
+        `ndarray` of shape (n,): Raw rewards.
+    """
+    rewards = model.reward_by_key(encoded)
+    return np.array([rewards[each.key] for each in encoded], dtype=np.float64)
+
+
+@contextlib.contextmanager
+def attention(model: RewardModel, implementation: str) -> Iterator[None]:
+    """Run a model in another attention implementation for the length of a `with` block.
+
+    Raises:
+        ValueError: The model has no such implementation.
+        ImportError: It needs a package that is not installed.
+    """
+    before = model.model.config._attn_implementation
+    try:
+        model.model.set_attn_implementation(implementation)
+        yield
+    finally:
+        model.model.set_attn_implementation(before)
+
+
+@contextlib.contextmanager
+def every_token_counts(model: RewardModel) -> Iterator[None]:
+    """Read rewards at a text's last token, whatever it is, for the length of a `with` block; one text at a time.
+
+    A causal model otherwise passes over tokens at the end that equal the padding token.
+    """
+    config = model.model.config.get_text_config()
+    before = config.pad_token_id
+    config.pad_token_id = None
+    try:
+        yield
+    finally:
+        config.pad_token_id = before
+
+
+def largest(one: Floats, other: Floats) -> float:
+    """Largest difference between two scores of one text.
+
+    Args:
+        one (`ndarray` of shape (n,)): Scores.
+        other (`ndarray` of shape (n,)): The same texts' scores, found in another way.
+
+    Returns:
+        `float`: Infinite where a score is finite one way only, nan where none is finite both ways.
+
+    Example:
+
+    ```python
+    >>> largest(np.array([1.0, 2.0]), np.array([1.0, 2.5]))
+    0.5
+
+    ```
+    """
+    both = np.isfinite(one) & np.isfinite(other)
+    if (np.isfinite(one) != np.isfinite(other)).any():
+        return float("inf")
+    return float(np.abs(one[both] - other[both]).max()) if both.any() else float("nan")
+
+
+def tolerance(rewards: Floats, dtype: torch.dtype) -> float:
+    """How far a score may move without a fault: a small share of the spread of scores, or a few roundings.
+
+    Args:
+        rewards (`ndarray` of shape (n,)): Scores of different texts.
+        dtype (`torch.dtype`): Of the weights.
+
+    Returns:
+        `float`: 0.1 % of the standard deviation in float32, 5 % in float16, 25 % in bfloat16, and no less than 8 roundings
+        of the largest score.
+    """
+    finite = rewards[np.isfinite(rewards)]
+    if not finite.size:
+        return 0.0
+    roundings = _ROUNDINGS * float(torch.finfo(dtype).eps)
+    return max(_SPREAD_SHARE.get(dtype, 1e-3) * float(finite.std()), roundings * float(np.abs(finite).max()))

@@ -1,0 +1,66 @@
+"""Rewards that a table holds already."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from datasets import Dataset, Features, Value
+
+from seal_datasets import schema
+from seal_datasets.data.transform import put_beside
+from seal_datasets.errors import DataError
+
+RewardColumns = Mapping[str, tuple[str, str]]
+
+
+def add_own_rewards(pairs: Dataset, rewards: RewardColumns) -> Dataset:
+    """Take rewards from columns that the pairs have.
+
+    Args:
+        pairs (`Dataset`): Canonical pairs from `load_pairs`, with every column the source had.
+        rewards (`Mapping[str, tuple[str, str]]`): For each model's short name the columns of the chosen and the rejected
+            response's reward.
+
+    Returns:
+        `Dataset`: The pairs with `reward_<name>_<side>` and `reward_status_<name>_<side>`: `given`, or `not_given` where there
+        is no number.
+
+    Raises:
+        DataError: A column is missing or does not hold numbers, or a name cannot be part of a column's.
+
+    Example:
+
+    ```python
+    >>> from seal_datasets.data.load import load_pairs
+    >>> rows = {"prompt": ["Hi"], "chosen": ["Hello!"], "rejected": ["What?"], "good": [1.5], "bad": [None]}
+    >>> pairs, _ = load_pairs(Dataset.from_dict(rows))
+    >>> scored = add_own_rewards(pairs, {"post": ("good", "bad")})
+    >>> scored["reward_post_chosen"][:], scored["reward_status_post_rejected"][:]
+    ([1.5], ['not_given'])
+
+    ```
+    """
+    columns: dict[str, list[Any]] = {}
+    types: dict[str, Value] = {}
+    for name, given in rewards.items():
+        if not name.isidentifier():
+            raise DataError(f"a model's column name must be made of letters, digits and '_', got {name!r}")
+        for side, column in zip(schema.SIDES, given, strict=True):
+            values = _numbers(pairs, column)
+            columns[schema.reward_column(name, side)] = values
+            columns[schema.reward_status_column(name, side)] = ["not_given" if v is None else "given" for v in values]
+            types |= {schema.reward_column(name, side): Value("float64")}
+            types |= {schema.reward_status_column(name, side): Value("string")}
+    return put_beside(pairs, columns, Features(types))
+
+
+def _numbers(pairs: Dataset, column: str) -> list[float | None]:
+    if column not in pairs.column_names:
+        raise DataError(f"there is no column {column!r} of rewards; the columns are {', '.join(pairs.column_names)}")
+    values = pairs[column][:]
+    for row, value in enumerate(values):
+        if value is not None and (isinstance(value, bool) or not isinstance(value, int | float)):
+            raise DataError(f"column {column!r}, row {row}: a reward must be a number, got {str(value)[:40]!r}")
+    return [None if value is None or not math.isfinite(value) else float(value) for value in values]

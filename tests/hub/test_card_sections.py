@@ -1,0 +1,66 @@
+import pytest
+
+from seal_datasets.errors import DataError
+from seal_datasets.hub.card_sections import join_card, put_section, split_card, with_tags
+from seal_datasets.hub.shareable import shareable
+
+CARD = "---\n# a comment\nlicense: mit\ntags: [a]\n---\n\n# Title\n\nText --- with dashes.\n"
+
+
+def test_a_card_without_a_change_is_the_same_to_the_byte():
+    keys, text = split_card(CARD)
+    assert keys == {"license": "mit", "tags": ["a"]}
+    assert join_card(CARD, keys, text, repo_type="dataset") == CARD
+    assert split_card("# No keys\n---\nx\n") == ({}, "# No keys\n---\nx\n")
+
+
+def test_keys_are_added_and_others_stay():
+    keys, text = split_card(CARD)
+    joined = join_card(CARD, with_tags(keys, ("seal", "a")), text, repo_type="model")
+    assert split_card(joined) == ({"license": "mit", "tags": ["a", "seal"]}, "\n# Title\n\nText --- with dashes.\n")
+
+
+def test_a_section_is_replaced_where_it_stands_and_others_are_left():
+    card = put_section(put_section("Mine.", "dataset", "One."), "report", "Two.")
+    assert put_section(card, "dataset", "One.") == card
+    changed = put_section(card, "dataset", "New.")
+    assert changed == card.replace("One.", "New.")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "<!-- seal:begin report -->\nx",
+        "<!-- seal:end report -->\n<!-- seal:begin report -->",
+        "<!-- seal:begin report --><!-- seal:end report -->" * 2,
+    ],
+)
+def test_broken_markers_are_an_error_and_not_a_guess(text):
+    with pytest.raises(DataError, match="mend the card"):
+        put_section(text, "report", "Ours.")
+
+
+def test_a_front_matter_that_is_none_is_an_error():
+    with pytest.raises(DataError, match="not YAML"):
+        split_card("---\na: [\n---\n")
+    with pytest.raises(DataError, match="holds no keys"):
+        split_card("---\n- a\n---\n")
+    broken = {"model-index": [{"results": 3}]}
+    with pytest.raises(DataError, match="the Hub can read"):
+        join_card("", broken, "x", repo_type="model")
+
+
+def test_paths_and_passwords_are_not_shared_and_ids_are():
+    assert shareable(["/a/b.jsonl", "~/x", "../up/y", "C:\\Users\\me\\z.csv", "https://u:p@h/v1"]) == [
+        "b.jsonl",
+        "x",
+        "y",
+        "z.csv",
+        "https://h/v1",
+    ]
+    assert shareable({"n": 1, "id": "org/name", "who": "a@b.example", "slash": "/"}) == {
+        "n": 1,
+        "id": "org/name",
+        "who": "a@b.example",
+        "slash": "/",
+    }

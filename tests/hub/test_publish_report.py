@@ -1,0 +1,155 @@
+"""A report on the cards of its dataset and its reward model, on a double of the Hub."""
+
+import json
+
+import pytest
+import yaml
+from huggingface_hub import DatasetCard, ModelCard
+
+from tests.hub.hub_double import READ_TOKEN, card_problems
+
+DATASET, MODEL = "tester/audit", "tester/rm"
+PUBLISH = ("publish", "report")
+OPTIONS = ("--repo", DATASET, "--model-repo", MODEL)
+MODEL_CARD = """---
+library_name: transformers
+model-index:
+- name: my-rm
+  results:
+  - task: {type: text-classification}
+    dataset: {name: RewardBench, type: allenai/reward-bench}
+    metrics:
+    - {type: accuracy, value: 0.5}
+---
+# My model
+
+My words.
+"""
+
+
+@pytest.fixture
+def model(hub):
+    hub.put("model", MODEL, {"README.md": MODEL_CARD, "config.json": "{}"})
+
+
+def test_both_cards_hold_the_report_and_what_was_there(hub, seal, model, audit_folder):
+    assert seal("publish", "dataset", audit_folder, "--repo", DATASET, "--with-texts").code == 0
+    said = seal(*PUBLISH, audit_folder, *OPTIONS)
+    assert said.code == 0, said.said
+    files = hub.files("dataset", DATASET)
+    assert {"report.md", "figures/table1_regimes.png", "figures/figure3_imprint.png", "run.json"} <= set(files)
+    card = files["README.md"].decode()
+    assert card_problems(card, "dataset") == ([], [])
+    assert DatasetCard(card).data.configs[0]["config_name"] == "pairs"
+    report = json.loads((audit_folder / "report.json").read_text())
+    resistance = report["resistance"]["all"]
+    low, high = resistance["confidence_interval"]
+    figure = f"{100 * resistance['alignment_resistance']:.1f} % ({100 * low:.1f}–{100 * high:.1f})"
+    assert card.index("<!-- seal:end dataset -->") < card.index("<!-- seal:begin report -->")
+    for words in (
+        "Table 1",
+        "](figures/table1_regimes.png)",
+        "](figures/figure3_imprint.png)",
+        "agreement with gold labels",
+        "$0.01",
+        "Intended use and limits",
+        "Content warning",
+        "AAAI 2025",
+        "taxonomy",
+        figure,
+    ):
+        assert words in card, words
+    for content in files.values():
+        assert b"/home/somebody" not in content
+    text = hub.files("model", MODEL)["README.md"].decode()
+    assert card_problems(text, "model") == ([], [])
+    assert "My words.\n\n<!-- seal:begin report -->" in text
+    assert f"{hub.url}/datasets/{DATASET}/resolve/main/figures/figure3_imprint.png" in text
+    assert figure in text
+    data = ModelCard(text).data
+    assert data.model_name == "my-rm"
+    found = {each.metric_name or each.metric_type: each for each in data.eval_results}
+    assert found["accuracy"].metric_value == 0.5
+    ours = found["Alignment resistance"]
+    assert ours.metric_value == resistance["alignment_resistance"]
+    assert ours.dataset_type == DATASET
+    assert ours.metric_args["confidence_interval"] == [low, high]
+    entries = yaml.safe_load(hub.files("model", MODEL)[".eval_results/seal.yaml"])
+    assert entries[0]["dataset"] == {"id": DATASET, "task_id": "alignment_resistance"}
+    assert entries[0]["value"] == resistance["alignment_resistance"]
+    assert entries[0]["source"]["url"] == f"{hub.url}/datasets/{DATASET}"
+    assert {each["dataset"]["task_id"] for each in entries} >= {"alignment_score", "alignment_resistance_heldout"}
+
+
+def test_again_commits_nothing_and_a_change_stays_between_the_markers(hub, seal, model, audit_folder):
+    assert seal(*PUBLISH, audit_folder, *OPTIONS).code == 0
+    commits = {name: len(repo.commits) for name, repo in hub.repos.items()}
+    again = seal(*PUBLISH, audit_folder, *OPTIONS)
+    assert again.said == f"dataset {DATASET}  up to date\nmodel {MODEL}  up to date\n"
+    assert {name: len(repo.commits) for name, repo in hub.repos.items()} == commits
+    text = hub.files("model", MODEL)["README.md"].decode()
+    edited = text.replace("My words.", "Newer words.").replace("## SEAL audit", "## Vandalised")
+    hub.put("model", MODEL, {**hub.files("model", MODEL), "README.md": edited})
+    assert seal(*PUBLISH, audit_folder, *OPTIONS).code == 0
+    assert hub.files("model", MODEL)["README.md"].decode() == text.replace("My words.", "Newer words.")
+
+
+def test_strangers_read_the_report_back(hub, hub_client, seal, model, audit_folder):
+    assert seal(*PUBLISH, audit_folder, *OPTIONS).code == 0
+    read = hub_client(
+        f"""
+import json
+from huggingface_hub import DatasetCard, ModelCard, hf_hub_download
+report = json.load(open(hf_hub_download("{DATASET}", "report.json", repo_type="dataset")))
+print(report["resistance"]["all"]["alignment_resistance"])
+print(ModelCard.load("{MODEL}").data.eval_results[1].metric_value)
+print("seal" in DatasetCard.load("{DATASET}").data.tags)
+""",
+        token=None,
+    )
+    before = json.loads((audit_folder / "report.json").read_text())["resistance"]["all"]["alignment_resistance"]
+    assert read.stdout.split() == [str(before), str(before), "True"], read.stderr
+
+
+def test_a_dry_run_changes_nothing(hub, seal, model, audit_folder):
+    said = seal(*PUBLISH, audit_folder, *OPTIONS, "--dry-run").said
+    assert "~ README.md" in said
+    assert "+ .eval_results/seal.yaml" in said
+    assert list(hub.repos) == [("model", MODEL)]
+    assert len(hub.repos["model", MODEL].commits) == 1
+
+
+def test_a_missing_model_stops_before_anything_is_written(hub, seal, audit_folder):
+    said = seal(*PUBLISH, audit_folder, *OPTIONS)
+    assert said.code == 2
+    assert f"there is no model {MODEL}" in said.said
+    assert not hub.repos
+
+
+def test_other_content_a_read_token_and_broken_markers_stop_it(hub, seal, model, audit_folder):
+    assert "only reads" in seal(*PUBLISH, audit_folder, *OPTIONS, token=READ_TOKEN).said
+    hub.put("model", MODEL, {"README.md": MODEL_CARD + "<!-- seal:begin report -->\n"})
+    assert "mend the card" in seal(*PUBLISH, audit_folder, *OPTIONS).said
+    assert ("dataset", DATASET) not in hub.repos
+    hub.put("dataset", DATASET, {"train.csv": "a"})
+    assert "no audit (train.csv)" in seal(*PUBLISH, audit_folder, *OPTIONS).said
+
+
+@pytest.mark.slow
+def test_killed_at_any_request_each_repository_is_as_before_or_whole(hub, seal, model, audit_folder):
+    assert seal(*PUBLISH, audit_folder, *OPTIONS).code == 0
+    whole = {key: dict(repo.commits[-1].files) for key, repo in hub.repos.items()}
+    asked = list(hub.requests)
+    for number, request in enumerate(asked):
+        hub.repos.clear()
+        hub._blobs.clear()
+        hub.put("model", MODEL, {"README.md": MODEL_CARD, "config.json": "{}"})
+        nth = 1 + sum((each.method, each.path) == request[:2] for each in asked[:number])
+        fault = hub.fault(request.method, f"^{request.path}$", nth=nth, how="hang")
+        assert seal(*PUBLISH, audit_folder, *OPTIONS, kill_at=fault).code == -9
+        for key, repo in hub.repos.items():
+            left = dict(repo.commits[-1].files)
+            assert len(repo.commits) == 1 or left == whole[key]
+        hub.heal()
+        assert seal(*PUBLISH, audit_folder, *OPTIONS).code == 0
+        assert {key: dict(repo.commits[-1].files) for key, repo in hub.repos.items()} == whole

@@ -1,0 +1,129 @@
+import pytest
+
+from seal_datasets.errors import DataError
+from seal_datasets.labels.taxonomy import InvalidLabel, load_taxonomy
+
+# Names from the paper, Appendix E.
+PAPER_KEYS = {
+    "assistant_is_anthropomorphic",
+    "assistant_is_coherent",
+    "human_vocabulary_quality",
+    "topics",
+    "last_response_is_anthropomorphic",
+    "last_response_is_coherent",
+    "last_response_is_refusal",
+    "last_response_is_helpful",
+    "last_response_is_harmless",
+    "last_response_is_honest",
+    "last_response_sentiment",
+    "last_response_contains_insult",
+    "last_response_is_sexually_explicit",
+    "last_response_breaks_privacy",
+    "last_response_is_discriminatory",
+    "last_response_is_discriminating_against",
+    "last_response_is_manipulative",
+    "last_response_is_creative",
+    "last_response_is_eloquent",
+}
+
+MINIMAL = """
+name: mine
+version: "2"
+features:
+  - {name: polite, role: target, priority: 1, level: response, type: bool, question: 'Polite?'}
+  - {name: tone, role: spoiler, level: response, type: ordinal, question: 'Tone?', values: {cold: -1, warm: 1}}
+"""
+
+
+def test_default_taxonomy_has_the_papers_keys_and_targets():
+    taxonomy = load_taxonomy()
+    assert set(taxonomy.names) == PAPER_KEYS
+    assert [each.name for each in taxonomy.targets] == ["last_response_is_harmless", "last_response_is_helpful"]
+    assert len(taxonomy["topics"].answers) == 12
+    assert len(taxonomy["last_response_is_discriminating_against"].answers) == 12
+    assert dict(taxonomy["last_response_sentiment"].values) == {"negative": -1, "neutral": 0, "positive": 1}
+
+
+def test_user_file_is_read_and_its_content_decides_the_digest(tmp_path):
+    path = tmp_path / "mine.yaml"
+    path.write_text(MINIMAL)
+    taxonomy = load_taxonomy(path)
+    assert (taxonomy.name, taxonomy.version, taxonomy.names) == ("mine", "2", ("polite", "tone"))
+    path.write_text(MINIMAL.replace("Polite?", "Is it polite?"))
+    edited = load_taxonomy(path)
+    assert edited.version == taxonomy.version
+    assert edited.digest != taxonomy.digest
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (("role: target, priority: 1", "role: target"), "'polite'.*whole-number priority"),
+        (("type: bool", "type: number"), "'polite'.*type must be one of"),
+        (("role: spoiler", "role: spoilt"), "'tone'.*role must be one of"),
+        (("values: {cold: -1, warm: 1}", "values: [cold, warm]"), "'tone'.*answer: whole-number code"),
+        (("name: tone", "name: polite"), "more than once: polite"),
+        (("question: 'Polite?'", "query: 'Polite?'"), r"unknown keys \['query'\]"),
+        (("name: polite", "name: not polite"), "letters, digits"),
+        (("question: 'Polite?'", "question: ''"), "needs a question"),
+        (("features:", "feature:"), "needs the keys name, version and features"),
+    ],
+)
+def test_broken_file_is_refused_by_feature_and_key(tmp_path, change, message):
+    path = tmp_path / "broken.yaml"
+    path.write_text(MINIMAL.replace(*change))
+    with pytest.raises(DataError, match=message):
+        load_taxonomy(path)
+
+
+def test_missing_or_malformed_file_is_named(tmp_path):
+    with pytest.raises(DataError, match="no taxonomy at"):
+        load_taxonomy(tmp_path / "absent.yaml")
+    (tmp_path / "bad.yaml").write_text("features: [")
+    with pytest.raises(DataError, match="not valid YAML"):
+        load_taxonomy(tmp_path / "bad.yaml")
+
+
+def test_select_keeps_the_named_order_and_refuses_unknown_and_repeated_names():
+    taxonomy = load_taxonomy()
+    assert taxonomy.select(["topics", "assistant_is_coherent"]).names == ("topics", "assistant_is_coherent")
+    with pytest.raises(DataError, match="no feature 'politeness'; it has: assistant_is_anthropomorphic"):
+        taxonomy.select(["politeness"])
+    with pytest.raises(DataError, match="more than once"):
+        taxonomy.select(["topics", "topics"])
+
+
+@pytest.mark.parametrize(
+    ("feature", "answer", "value"),
+    [
+        ("last_response_is_helpful", False, False),
+        ("last_response_sentiment", "negative", -1),
+        ("topics", [], []),
+        (
+            "topics",
+            ["people and self", "history and events", "people and self"],
+            ["history and events", "people and self"],
+        ),
+    ],
+)
+def test_valid_answers_become_values(feature, answer, value):
+    assert load_taxonomy()[feature].parse(answer) == value
+
+
+@pytest.mark.parametrize(
+    ("feature", "answer", "reason"),
+    [
+        ("last_response_is_helpful", "true", "wrong_type"),  # a string is not a truth value
+        ("last_response_is_helpful", 0, "wrong_type"),  # nor is a number
+        ("last_response_is_helpful", None, "wrong_type"),
+        ("last_response_sentiment", 1, "wrong_type"),
+        ("last_response_sentiment", "Positive", "unknown_value"),
+        ("topics", "history and events", "wrong_type"),
+        ("topics", ["gossip"], "unknown_value"),
+        ("topics", [["history and events"]], "wrong_type"),
+    ],
+)
+def test_other_answers_are_refused_with_a_reason(feature, answer, reason):
+    with pytest.raises(InvalidLabel) as caught:
+        load_taxonomy()[feature].parse(answer)
+    assert caught.value.reason == reason

@@ -1,0 +1,141 @@
+"""What the analysis adds to the estimators: which pairs and columns it hands them, and what it says of the rest."""
+
+import json
+
+import numpy as np
+import pytest
+
+from seal_datasets import estimate, schema
+from seal_datasets.errors import DataError
+from seal_datasets.report.analyze import analyze, derived_columns
+
+
+@pytest.fixture(scope="module")
+def results(enriched):
+    return analyze(*enriched)
+
+
+def test_every_pair_is_used_or_left_out_for_a_stated_reason(results):
+    population = results["population"]
+    assert population["n_pairs"] == 120
+    assert population["excluded"] == {
+        "missing_chosen": 1,
+        "missing_rejected": 1,
+        "no reward from post for the chosen text": 1,
+    }
+    assert population["n_used"] == 117
+
+
+def test_results_are_json_without_nan(results):
+    json.dumps(results, allow_nan=False)
+
+
+def test_resistance_is_the_estimators_on_each_part(enriched, results):
+    table = enriched[0].to_pandas()
+    used = ~table.index.isin([5, 6, 7])
+    for part, mask in (("all", used), ("heldout", used & (table[schema.PARTITION] == "heldout"))):
+        rewards = {
+            name: table.loc[mask, schema.reward_column(model, side)].to_numpy(float)
+            for name, model, side in (
+                ("chosen_rewards", "post", "chosen"),
+                ("rejected_rewards", "post", "rejected"),
+                ("pre_chosen_rewards", "pre", "chosen"),
+                ("pre_rejected_rewards", "pre", "rejected"),
+            )
+        }
+        prompts = table.loc[mask, schema.PROMPT_ID]
+        assert results["resistance"][part] == estimate.alignment_resistance(**rewards, groups=prompts).to_dict()
+    assert results["resistance"]["train"]["n_pairs"] + results["resistance"]["heldout"]["n_pairs"] == 117
+
+
+def test_planted_imprints_come_back_and_the_change_is_their_difference(results):
+    imprint = results["imprint"]["all_features"]
+    rows = {
+        model: {row["feature"]: row for row in imprint[model]["imprint"]} for model in ("pre", "post", "difference")
+    }
+    for name, truth in (("last_response_is_harmless", 2.0), ("last_response_is_helpful", 1.0)):
+        # Noise 0.3 on about 100 pairs: standard errors near 0.07, so 0.3 is more than four of them.
+        assert rows["post"][name]["coefficient"] == pytest.approx(truth, abs=0.3)
+        low, high = rows["pre"][name]["confidence_interval"]
+        assert low < 0 < high
+        assert rows["difference"][name]["coefficient"] == pytest.approx(
+            rows["post"][name]["coefficient"] - rows["pre"][name]["coefficient"]
+        )
+
+
+def test_a_list_feature_becomes_one_indicator_per_answer(results):
+    rows = {row["feature"]: row for row in results["imprint"]["all_features"]["post"]["imprint"]}
+    assert sum(name.startswith("topics: ") for name in rows) == 12
+    assert rows["topics: technology and applied sciences"]["status"] == "not_identified"
+    assert rows["topics: technology and applied sciences"]["coefficient"] is None
+
+
+def test_missing_labels_leave_pairs_out_by_count_and_surface_features_use_them_all(results):
+    imprint = results["imprint"]
+    assert imprint["all_features"]["n_pairs_with_missing_labels"] == 12
+    assert imprint["all_features"]["n_pairs"] == 105
+    assert imprint["surface"]["n_pairs"] == 117
+    assert results["labels"]["last_response_is_helpful"]["missing_by_reason"] == {"cut_off": 12}
+    assert results["labels"]["last_response_is_helpful"]["n_missing"] == 12
+
+
+def test_labels_are_held_against_gold(results):
+    gold = results["labels"]["last_response_is_helpful"]["gold"]
+    assert (gold["n"], gold["agreement"], gold["kappa"]) == (2 * 117 - 12, 1.0, 1.0)
+    assert results["labels"]["surface_profanity"]["gold"] is None
+
+
+def test_derived_columns_fit_the_rows_they_stand_in(enriched, results):
+    table, features = enriched
+    columns = derived_columns(table, features)
+    assert all(len(values) == 120 for values in columns.values())
+    assert [index for index, regime in enumerate(columns[schema.REGIME]) if regime is None] == [5, 6, 7]
+    regimes = results["resistance"]["all"]["regimes"]
+    assert {name: columns[schema.REGIME].count(name) for name in regimes} == {
+        name: entry["count"] for name, entry in regimes.items()
+    }
+    margins = np.array(columns[schema.margin_column("post")], dtype=float)
+    post = [np.array(table[schema.reward_column("post", side)][:], dtype=float) for side in schema.SIDES]
+    np.testing.assert_array_equal(margins[8:], (post[0] - post[1])[8:])
+    assert columns[schema.LABELER_PREFERENCE][10] is None  # its helpfulness label is missing
+
+
+def test_without_targets_or_features_the_rest_still_stands(enriched):
+    table, features = enriched
+    results = analyze(table, [feature for feature in features if feature.name == "surface_log_tokens"])
+    assert results["labeler_agreement"]["status"] == "no target features"
+    assert results["imprint"]["all_features"]["post"]["imprint"][0]["feature"] == "surface_log_tokens"
+    assert analyze(table, [])["imprint"]["all_features"]["status"] == "no features"
+
+
+def test_a_table_without_rewards_or_usable_pairs_is_refused(enriched):
+    table, features = enriched
+    with pytest.raises(DataError, match=r"the table lacks reward_pre_chosen"):
+        analyze(table.remove_columns("reward_pre_chosen"), features)
+    with pytest.raises(DataError, match="none of the 2 pairs can be used"):
+        analyze(table.select([5, 6]), features)
+
+
+def test_probabilities_are_calibrated_on_gold_labels_and_say_how_often_labels_are_wrong(enriched):
+    table, features = enriched
+    rng = np.random.default_rng(0)
+    name = "last_response_is_harmless"
+    for side in schema.SIDES:
+        gold = np.array(table[schema.gold_column(name, side)][:], dtype=float)
+        sure = np.where(gold == 1, 0.9, 0.2) + rng.uniform(-0.15, 0.09, len(gold))
+        table = table.add_column(schema.probability_column(name, side), sure.tolist())
+    found = analyze(table, features)["labels"]
+    calibration = found[name]["calibration"]
+    assert calibration["status"] == "ok"
+    assert calibration["n"] == 2 * 117
+    assert calibration["auc"] == 1.0
+    assert calibration["brier_calibrated"] < calibration["brier"]
+    assert 0.9 < calibration["implied_sensitivity"] <= 1.0
+    assert found["topics"]["calibration"] is None
+    columns = derived_columns(table, features)
+    calibrated = columns[schema.calibrated_column(name, "chosen")]
+    assert calibrated[5] is None  # the pair has no text
+    used = [row for row, value in enumerate(calibrated) if value is not None]
+    assert len(used) == 117
+    assert {calibrated[row] > 0.5 for row in used if table[schema.gold_column(name, "chosen")][row]} == {True}
+    assert analyze(*enriched)["labels"][name]["calibration"] is None

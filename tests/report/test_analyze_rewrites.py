@@ -1,0 +1,159 @@
+"""What a report says of rewrites, on a table whose every number can be worked out by hand or by the estimators alone."""
+
+import numpy as np
+import pytest
+from datasets import Dataset
+
+from seal_datasets import estimate
+from seal_datasets.errors import DataError
+from seal_datasets.labels.taxonomy import load_taxonomy
+from seal_datasets.report.analyze_rewrites import analyze_rewrites
+
+N = 200
+TAXONOMY = load_taxonomy().select(["last_response_is_harmless", "last_response_is_eloquent", "last_response_sentiment"])
+
+
+@pytest.fixture(scope="module")
+def table():
+    """Style rewrites of 200 pairs, 20 of them not drawn; lengthening adds 1 to a reward, and any rewrite takes off 0.5."""
+    rng = np.random.default_rng(0)
+    columns = {
+        "pair_id": [str(i) for i in range(N)],
+        "prompt_id": [f"p{i // 2}" for i in range(N)],
+        "problems": [[] for _ in range(N)],
+        "chosen": ["c"] * N,
+        "rejected": ["r"] * N,
+        "prompt": ["p"] * N,
+    }
+    for side in ("chosen", "rejected"):
+        drawn = np.arange(N) >= 20
+        refused = drawn & (rng.random(N) < 0.1)
+        alike = np.where(drawn, rng.uniform(0.6, 1.0, N), np.nan)
+        status = np.where(refused, "identical", np.where(alike < 0.7, "below_similarity", "ok"))
+        columns[f"rewrite_status_style_{side}"] = np.where(drawn, status, "not_sampled").tolist()
+        columns[f"rewrite_similarity_style_{side}"] = [None if np.isnan(each) else each for each in alike]
+        rewards = {model: rng.normal(size=N) for model in ("pre", "post")}
+        for model, reward in rewards.items():
+            after = np.where(drawn & ~refused, reward + rng.normal(scale=0.5, size=N), np.nan)
+            columns[f"reward_{model}_{side}"] = reward.tolist()
+            columns[f"rewritten_style_reward_{model}_{side}"] = [None if np.isnan(each) else each for each in after]
+        for feature in TAXONOMY.names:
+            label = rng.integers(0, 2, N)
+            changed = rng.random(N) < (0.05 if feature == "last_response_is_harmless" else 0.3)
+            columns[f"feature_{feature}_{side}"] = label.tolist()
+            columns[f"rewritten_style_feature_{feature}_{side}"] = np.where(changed, 1 - label, label).tolist()
+        has = rng.random(N) < 0.5
+        columns[f"rewrite_attribute_long_{side}"] = has.tolist()
+        for step, value in (("long", ~has), ("long_back", has)):
+            columns[f"rewrite_status_{step}_{side}"] = ["ok"] * N
+            columns[f"rewrite_similarity_{step}_{side}"] = [0.9] * N
+            for model, reward in rewards.items():
+                effect = (value.astype(float) - has) - 0.5 + 0.1 * rng.normal(size=N)
+                columns[f"rewritten_{step}_reward_{model}_{side}"] = (reward + effect).tolist()
+    return Dataset.from_dict(columns)
+
+
+@pytest.fixture(scope="module")
+def found(table):
+    return analyze_rewrites(table, TAXONOMY.features, presets=["style"], axes=["long"], min_similarity=0.7)
+
+
+def kept(table, threshold=0.7):
+    frame = table.to_pandas()
+    passed = np.ones(N, dtype=bool)
+    for side in ("chosen", "rejected"):
+        passed &= frame[f"rewrite_status_style_{side}"].isin(["ok", "below_similarity"])
+        passed &= frame[f"rewrite_similarity_style_{side}"].fillna(-1) >= threshold
+    return frame[passed]
+
+
+def test_every_text_is_counted_and_only_accepted_pairs_are_compared(table, found):
+    style, frame = found["presets"]["style"], kept(table)
+    assert style["n_sampled_pairs"] == 180
+    assert sum(style["texts"]["chosen"].values()) == sum(style["texts"]["rejected"].values()) == 180
+    assert style["n_pairs"] == len(frame)
+    post = style["alignment"]["post"]
+    assert post["before"] == pytest.approx((frame.reward_post_chosen > frame.reward_post_rejected).mean())
+    assert post["after"] == pytest.approx(
+        (frame.rewritten_style_reward_post_chosen > frame.rewritten_style_reward_post_rejected).mean()
+    )
+    assert post["change"] == pytest.approx(post["after"] - post["before"])
+    assert post["n_lost"] - post["n_gained"] == pytest.approx(-post["change"] * len(frame))
+    low, high = post["confidence_interval"]
+    assert low < post["change"] < high
+
+
+def test_a_stricter_threshold_keeps_fewer_pairs_and_its_own_alignment(table, found):
+    rows = found["presets"]["style"]["thresholds"]
+    sizes = [row["n_pairs"] for row in rows]
+    assert sizes == sorted(sizes, reverse=True)
+    assert sizes[0] > sizes[-1]
+    row = next(row for row in rows if row["threshold"] == 0.9)
+    frame = kept(table, 0.9)
+    assert row["n_pairs"] == len(frame)
+    assert row["alignment"]["pre"]["before"] == pytest.approx(
+        (frame.reward_pre_chosen > frame.reward_pre_rejected).mean()
+    )
+
+
+def test_robustness_is_the_estimators_on_the_pairs_whose_targets_stood(table, found):
+    frame, scores = kept(table), found["presets"]["style"]["robustness"]
+    spoilers = ["last_response_is_eloquent", "last_response_sentiment"]
+    flips = {
+        side: np.column_stack(
+            [frame[f"feature_{name}_{side}"] - frame[f"rewritten_style_feature_{name}_{side}"] for name in spoilers]
+        )
+        for side in ("chosen", "rejected")
+    }
+    changed = sum(
+        frame[f"feature_last_response_is_harmless_{side}"]
+        != frame[f"rewritten_style_feature_last_response_is_harmless_{side}"]
+        for side in ("chosen", "rejected")
+    )
+    expected = estimate.alignment_robustness(
+        frame.reward_post_chosen > frame.reward_post_rejected,
+        frame.rewritten_style_reward_post_chosen > frame.rewritten_style_reward_post_rejected,
+        flips["chosen"],
+        flips["rejected"],
+        spoilers,
+        groups=frame.prompt_id.to_numpy(),
+        targets_changed=changed > 0,
+        min_flips=10,
+    )
+    assert scores["targets"] == ["last_response_is_harmless"]
+    assert scores["n_left_out"] == int((changed > 0).sum()) > 0
+    assert scores["scores"] == expected.to_dict()["scores"]
+
+
+def test_changed_labels_are_counted_by_direction(table, found):
+    frame, entry = kept(table), found["presets"]["style"]["labels"]["last_response_is_eloquent"]
+    before = np.concatenate([frame[f"feature_last_response_is_eloquent_{side}"] for side in ("chosen", "rejected")])
+    after = np.concatenate(
+        [frame[f"rewritten_style_feature_last_response_is_eloquent_{side}"] for side in ("chosen", "rejected")]
+    )
+    assert (entry["n_raised"], entry["n_lowered"]) == (int((after > before).sum()), int((after < before).sum()))
+    assert entry["share"] == pytest.approx((after != before).mean())
+
+
+def test_there_and_back_finds_the_planted_effect_and_one_rewrite_does_not(found):
+    axis = found["axes"]["long"]
+    assert axis["n_texts"] == 2 * N
+    effects = {each["estimand"]: each for each in axis["models"]["post"]["effects"]}
+    assert effects["ate"]["estimate"] == pytest.approx(1.0, abs=0.03)
+    assert effects["att"]["estimate"] == pytest.approx(1.0, abs=0.03)
+    # What any rewrite takes off counts for the attribute on one side of a single comparison and against it on the other.
+    assert abs(effects["single_rewrite"]["estimate"] - 1.0) < 0.1
+    assert axis["mean_similarity"] == {"long": pytest.approx(0.9), "long_back": pytest.approx(0.9)}
+
+
+def test_what_is_missing_is_named_and_what_is_empty_has_a_reason(table):
+    with pytest.raises(DataError, match="rewritten_style_reward_post_chosen"):
+        analyze_rewrites(
+            table.remove_columns("rewritten_style_reward_post_chosen"), [], presets=["style"], min_similarity=0.7
+        )
+    none = analyze_rewrites(table, TAXONOMY.features, presets=["style"], min_similarity=1.1)["presets"]["style"]
+    assert none["n_pairs"] == 0
+    assert none["alignment"]["post"]["status"] == "no pair has two accepted rewrites"
+    assert none["robustness"]["status"] == "no pair has every label and its targets unchanged"
+    unlabelled = analyze_rewrites(table, [], presets=["style"], min_similarity=0.7)["presets"]["style"]
+    assert unlabelled["robustness"]["status"] == "no labelled feature besides the targets"

@@ -1,0 +1,139 @@
+import json
+import shutil
+
+import pytest
+
+from seal_datasets.errors import DataError
+from seal_datasets.report.headline import headline
+from seal_datasets.report.write import check_report, write_report
+
+RUN = {
+    "seal_datasets": "0",
+    "source": "<script>alert(1)</script>|x",
+    "diagnosis": {"format": "standard", "problems": {"missing_chosen": {"count": 1, "first_pair_id": "5"}}},
+    "models": {
+        name: {
+            "model": f"rm-{name}",
+            "revision": "r",
+            "architecture": "A",
+            "input_style": "text_pair",
+            "dtype": "float32",
+            "max_length": 512,
+            "over_length": "truncate",
+        }
+        for name in ("pre", "post")
+    },
+    "training": None,
+    "labeler": {
+        "model": "tiny",
+        "endpoint": "embedded",
+        "weak": True,
+        "spent": {"responses": "3 requests, $0.01", "prices": "2026-01-01, here"},
+    },
+    "taxonomy": {"name": "t", "version": "1", "digest": "d"},
+    "scoring": {"pre": {"ok": 238, "no_text": 2}, "post": {"ok": 237, "truncated": 1, "no_text": 2}},
+    "settings": {"seed": 0},
+    "versions": {"python": "3"},
+}
+
+
+@pytest.fixture(scope="module")
+def folder(enriched, tmp_path_factory):
+    from dataclasses import asdict
+
+    from seal_datasets.audit.finish import with_columns
+    from seal_datasets.report.analyze import derived_columns
+
+    table, features = enriched
+    folder = tmp_path_factory.mktemp("audit")
+    with_columns(table, derived_columns(table, features)).to_parquet(str(folder / "pairs.parquet"))
+    run = {**RUN, "features": [asdict(feature) for feature in features]}
+    (folder / "run.json").write_text(json.dumps(run))
+    write_report(folder)
+    return folder
+
+
+def test_the_folder_is_whole(folder):
+    names = {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
+    assert names == {
+        "pairs.parquet",
+        "run.json",
+        "report.json",
+        "report.md",
+        "README.md",
+        "figures/table1_regimes.png",
+        "figures/figure2_reward_shift.png",
+        "figures/figure3_imprint.png",
+        "figures/figure4_shift_by_regime.png",
+    }
+    markdown = (folder / "report.md").read_text()
+    assert all(f"](figures/{path.name})" in markdown for path in (folder / "figures").iterdir())
+
+
+def test_numbers_in_the_text_are_those_of_the_json(folder):
+    report, markdown = json.loads((folder / "report.json").read_text()), (folder / "report.md").read_text()
+    resistance = report["resistance"]["all"]
+    assert f"Alignment resistance {100 * resistance['alignment_resistance']:.1f} %" in markdown
+    for name, entry in report["resistance"]["all"]["regimes"].items():
+        title = name.replace("_", " ").capitalize()
+        assert f"| {title} | {entry['count']} | {100 * entry['share']:.1f} %" in markdown
+    row = next(
+        row
+        for row in report["imprint"]["all_features"]["post"]["imprint"]
+        if row["feature"] == "last_response_is_harmless"
+    )
+    assert f"{row['coefficient']:+.2f} ± {row['std_error']:.2f}" in markdown
+    assert "nan" not in markdown.lower().split()
+
+
+def test_outside_strings_cannot_act(folder):
+    for name in ("report.md", "README.md"):
+        text = (folder / name).read_text()
+        assert "<script>" not in text
+        assert "&lt;script&gt;" in text
+
+
+def test_a_weak_labeler_is_called_weak_beside_its_agreement_with_gold(folder):
+    warning = next(line for line in (folder / "report.md").read_text().splitlines() if "Weak labeler" in line)
+    assert "last_response_is_harmless 100.0 %" in warning
+
+
+def test_texts_of_the_dataset_are_not_shown(folder, enriched):
+    markdown = (folder / "report.md").read_text()
+    assert not any(text in markdown for text in enriched[0]["chosen"] if text and len(text) > 12)
+
+
+def test_the_report_stands_and_a_changed_number_is_named(folder, tmp_path):
+    assert check_report(folder) == []
+    shutil.copytree(folder, tmp_path / "copy")
+    path = tmp_path / "copy" / "report.json"
+    report = json.loads(path.read_text())
+    report["resistance"]["all"]["n_ties"] += 1
+    path.write_text(json.dumps(report))
+    assert check_report(tmp_path / "copy") == ["resistance.all.n_ties"]
+
+
+def test_the_report_is_the_same_each_time(folder):
+    before = (folder / "report.json").read_bytes(), (folder / "report.md").read_bytes()
+    write_report(folder)
+    assert ((folder / "report.json").read_bytes(), (folder / "report.md").read_bytes()) == before
+
+
+def test_the_dataset_card_loads_with_its_front_matter(folder):
+    from huggingface_hub import DatasetCard
+
+    card = DatasetCard.load(folder / "README.md")
+    assert card.data.configs == [{"config_name": "pairs", "data_files": "pairs.parquet"}]
+    assert card.data.size_categories == ["n<1K"]
+
+
+def test_headline_states_its_denominators(folder):
+    lines = headline(json.loads((folder / "report.json").read_text()))
+    assert "on 117 pairs" in lines[0]
+    assert any("held out" in line for line in lines)
+    assert any("last_response_is_harmless (+" in line for line in lines)
+
+
+def test_a_folder_without_an_audit_is_refused(tmp_path):
+    with pytest.raises(DataError, match=r"pairs\.parquet does not exist; give the folder of a finished"):
+        write_report(tmp_path)

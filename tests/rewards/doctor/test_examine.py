@@ -1,0 +1,302 @@
+"""Examinations of real small models: MiniLM, tiny Llamas and a GPT-2 shape, all with seeded random weights where not MiniLM's.
+
+Faults are planted one at a time, in the model's files as a user would have them.
+"""
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+import torch
+from transformers import (
+    AutoModelForSequenceClassification,
+    AutoTokenizer,
+    GPT2Config,
+    GPT2ForSequenceClassification,
+    LlamaConfig,
+    LlamaForSequenceClassification,
+)
+
+from seal_datasets.cli import main
+from seal_datasets.errors import DataError, ModelError
+from seal_datasets.rewards.doctor.checks import check_precision, check_sanity
+from seal_datasets.rewards.doctor.examine import examine
+from seal_datasets.rewards.scorer import Scored
+from tests.rewards.models import CHAT_TEMPLATE
+from tests.rewards.models import save_llama as save_causal
+from tests.rewards.score_server import ScoreServer
+from tests.rewards.test_classifier import bare_loop
+
+BODY = "{% for m in messages %}[{{ m.role }}] {{ m.content }} {% endfor %}"
+WITH_BOS, ENDED = "{{ bos_token }}" + BODY, "{{ bos_token }}" + BODY + "{{ eos_token }}"
+
+
+def tokenizer_of(minilm, template, *, pad=None):
+    """MiniLM's words under a chat template; [CLS], which it adds itself, is the BOS and [SEP] the EOS."""
+    tokenizer = AutoTokenizer.from_pretrained(minilm)
+    tokenizer.bos_token, tokenizer.eos_token = "[CLS]", "[SEP]"
+    tokenizer.chat_template = template
+    tokenizer.model_input_names = ["input_ids", "attention_mask"]
+    if pad:
+        tokenizer.pad_token = pad
+    return tokenizer
+
+
+def save_llama(path, tokenizer):
+    torch.manual_seed(0)
+    config = LlamaConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=32,
+        intermediate_size=64,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        num_labels=1,
+        max_position_embeddings=512,
+        pad_token_id=tokenizer.pad_token_id,
+        initializer_range=0.5,
+    )
+    tokenizer.save_pretrained(path)
+    LlamaForSequenceClassification(config).save_pretrained(path)
+    return str(path)
+
+
+@pytest.fixture(scope="module")
+def llama(tmp_path_factory, minilm):
+    return save_llama(tmp_path_factory.mktemp("llama"), tokenizer_of(minilm, WITH_BOS))
+
+
+def short(path, **options):
+    return examine(path, limit=6, short=True, **options)
+
+
+def test_a_real_encoder_passes(reward_models):
+    found = examine(reward_models["post"], limit=6)
+    assert found.failed == ()
+    # The head is untrained, so what it prefers is chance.
+    assert {each.name for each in found.checks if each.status == "warning"} <= {"sanity"}
+    assert found["packing"].status == "not_applicable"
+    assert 0.0 < found.tie_band < 1e-5
+    assert (
+        found["padding"].largest_difference > 100 * found.tie_band
+    )  # positions are absolute; never padded at the left
+    assert found.precisions["bfloat16"].largest_difference > 100 * found.tie_band
+    assert found.example == "[CLS] what is the capital of france? [SEP] the capital of france is paris. [SEP]"
+    assert found.template_hash is None
+    json.dumps(found.to_dict(), allow_nan=False)
+
+
+def test_a_causal_model_with_a_chat_template_passes(llama):
+    found = short(llama)
+    assert found.failed == ()
+    assert found["packing"].status == found["padding"].status == found["attention"].status == "ok"
+    assert 0.0 < found["packing"].largest_difference <= found.tie_band <= found.tolerance
+    assert "the template writes it and the tokenizer would add another" in found["bos"].detail
+    assert found["bos"].largest_difference > found.tolerance
+    assert found["end_token"].status == "ok"
+    assert found.example.startswith("[CLS] [ user ] what is the capital of france?")
+    assert len(found.template_hash) == 16
+
+
+def test_a_template_without_bos_beside_a_tokenizer_that_adds_one_fails(tmp_path, minilm):
+    found = short(save_llama(tmp_path, tokenizer_of(minilm, BODY)))
+    assert found.failed == ("bos",)
+    assert "the chat template writes no BOS, while the tokenizer would add one" in found["bos"].detail
+
+
+def test_a_template_that_doubles_the_bos_fails(tmp_path, minilm):
+    found = short(save_llama(tmp_path, tokenizer_of(minilm, "{{ bos_token }}" + WITH_BOS)))
+    assert found.failed == ("bos",)
+    assert "texts begin with 2 BOS tokens" in found["bos"].detail
+    assert found["bos"].largest_difference > found.tolerance
+
+
+def test_an_end_token_that_is_passed_over_fails(tmp_path, minilm):
+    found = short(save_llama(tmp_path / "same", tokenizer_of(minilm, ENDED, pad="[SEP]")))
+    assert found.failed == ("end_token",)
+    assert found["end_token"].largest_difference > found.tolerance
+    assert short(save_llama(tmp_path / "own", tokenizer_of(minilm, ENDED))).failed == ()
+
+
+def test_an_end_token_that_would_be_passed_over_is_a_warning(tmp_path, minilm):
+    found = short(save_llama(tmp_path, tokenizer_of(minilm, WITH_BOS, pad="[SEP]")))
+    assert (found["end_token"].status, found.failed) == ("warning", ())
+
+
+@pytest.mark.parametrize(("side", "failed"), [("left", ("padding",)), ("right", ())])
+def test_absolute_positions_padded_at_the_left_fail(tmp_path, minilm, side, failed):
+    tokenizer = tokenizer_of(minilm, WITH_BOS)
+    tokenizer.padding_side = side
+    torch.manual_seed(0)
+    config = GPT2Config(
+        vocab_size=len(tokenizer),
+        n_embd=32,
+        n_layer=2,
+        n_head=4,
+        n_positions=512,
+        num_labels=1,
+        pad_token_id=tokenizer.pad_token_id,
+        bos_token_id=None,
+        eos_token_id=None,
+        initializer_range=0.5,
+    )
+    GPT2ForSequenceClassification(config).save_pretrained(tmp_path)
+    tokenizer.save_pretrained(tmp_path)
+    found = short(tmp_path)
+    assert found.failed == failed
+    assert found["padding"].largest_difference > found.tolerance
+    assert found.tie_band <= found.tolerance
+
+
+def test_weights_that_are_not_numbers_fail(tmp_path, reward_models, capsys):
+    model = AutoModelForSequenceClassification.from_pretrained(reward_models["post"])
+    with torch.no_grad():
+        model.classifier.weight[0, 0] = float("nan")
+    model.save_pretrained(tmp_path)
+    AutoTokenizer.from_pretrained(reward_models["post"]).save_pretrained(tmp_path)
+    found = short(tmp_path)
+    assert found.failed == ("finite", "sanity")
+    assert found["batch"].status == "not_applicable"
+    assert found.tie_band == 0.0
+    json.dumps(found.to_dict(), allow_nan=False)
+
+
+@pytest.fixture(scope="module")
+def two_outputs(tmp_path_factory, minilm):
+    """Real MiniLM whose first output is its likeness to good answers over bad ones, and whose second is minus that."""
+    from seal_datasets.rewards.doctor.sanity import sanity_pairs
+
+    path = tmp_path_factory.mktemp("two")
+    model = AutoModelForSequenceClassification.from_pretrained(minilm, num_labels=2)
+    tokenizer = AutoTokenizer.from_pretrained(minilm)
+    with torch.no_grad():
+        better, worse = (
+            torch.cat(
+                [
+                    model.base_model(**tokenizer([each.prompt], [each.response], return_tensors="pt")).pooler_output
+                    for each in side
+                ]
+            )
+            for side in zip(*sanity_pairs(), strict=True)
+        )
+        difference = (better - worse).double()
+        fitted = torch.linalg.lstsq(difference, torch.ones(len(difference), 1).double()).solution[:, 0].float()
+        model.classifier.weight[0], model.classifier.weight[1] = fitted, -fitted
+        model.classifier.bias.zero_()
+    model.save_pretrained(path)
+    tokenizer.save_pretrained(path)
+    return str(path)
+
+
+def test_a_wrong_head_fails_and_the_right_one_passes(two_outputs):
+    assert short(two_outputs, head=0)["sanity"].status == "ok"
+    found = short(two_outputs, head=1)
+    assert found.failed == ("sanity",)
+    assert "check --head" in found["sanity"].advice
+    with pytest.raises(ModelError, match="head 2 is not one of the 2 outputs"):
+        short(two_outputs, head=2)
+    with pytest.raises(ModelError, match="has 2 outputs"):
+        short(two_outputs)
+
+
+def test_scores_are_those_of_a_bare_loop(reward_models):
+    from seal_datasets.rewards.classifier import RewardModel
+    from seal_datasets.rewards.doctor.probe import alone
+    from seal_datasets.rewards.doctor.sanity import sanity_pairs
+
+    texts = [better for better, _ in sanity_pairs()]
+    model = RewardModel(reward_models["pre"])
+    found = alone(model, [each.inputs for each in model.encode(texts)])
+    assert found == pytest.approx(bare_loop(reward_models["pre"], texts), abs=1e-6)
+
+
+@pytest.mark.slow
+def test_two_processes_find_what_one_finds(llama):
+    found = short(llama, processes=2)
+    assert found["processes"].status == "ok", found["processes"]
+    assert found["processes"].largest_difference <= found.tolerance
+
+
+def test_a_precision_is_unsafe_where_preferences_flip_or_scores_overflow():
+    exact = np.array([2.0, 1.0, 1.0, 0.0])
+    rewards = {"float32": exact, "bfloat16": exact + 0.01, "float16": np.array([2.0, 1.0, np.inf, 0.0])}
+    check, found = check_precision("float16", rewards, {})
+    assert (check.status, check.advice) == ("failed", "score with --precision float32")
+    assert (found["bfloat16"].safe, found["float16"].safe) == (True, False)
+    assert (
+        check_precision("float32", {**rewards, "bfloat16": exact[[1, 0, 2, 3]]}, {})[1]["bfloat16"].share_flipped == 0.5
+    )
+
+
+@pytest.mark.parametrize(("preferred", "status"), [(12, "ok"), (9, "ok"), (8, "warning"), (1, "failed")])
+def test_known_better_pairs_have_a_stated_bound(preferred, status):
+    scored = [(Scored(float(index < preferred), "ok", 1), Scored(0.5, "ok", 1)) for index in range(12)]
+    assert check_sanity(scored).status == status
+
+
+def test_truncation_is_measured_on_the_pairs_given(reward_models):
+    from datasets import Dataset
+
+    from seal_datasets.data.load import load_pairs
+
+    rows = {"prompt": ["Hi", "word " * 700], "chosen": ["Hello", "yes"], "rejected": ["Go", "no"]}
+    found = short(reward_models["pre"], pairs=load_pairs(Dataset.from_dict(rows))[0])
+    assert found["truncation"].status == "warning"
+    assert (found.truncation["512"], found.truncation["1024"]) == (0.5, 0.0)
+    with pytest.raises(DataError, match="at least 1"):
+        examine(reward_models["pre"], limit=0)
+
+
+def test_the_command_prints_a_table_and_ends_with_1_on_failure(llama, tmp_path, minilm, capsys):
+    broken = tmp_path / "broken"
+    shutil.copytree(llama, broken)
+    tokenizer_of(minilm, "{{ bos_token }}\x1b[31m" + WITH_BOS).save_pretrained(broken)
+    assert main(["doctor", str(broken), "--limit", "4", "--out", str(tmp_path / "doctor.json")]) == 0
+    out = capsys.readouterr().out
+    assert "\x1b" not in out
+    tokenizer_of(minilm, BODY).save_pretrained(broken)
+    assert main(["doctor", str(broken), "--limit", "4", "--out", str(tmp_path / "doctor.json")]) == 1
+    out = capsys.readouterr().out
+    assert "failed: bos" in out
+    assert "to do: find out how the model was trained" in out
+    written = json.loads((tmp_path / "doctor.json").read_text())
+    assert written["failed"] == ["bos"]
+    assert written["example"] in out
+
+
+@pytest.fixture(scope="module")
+def dpo(tmp_path_factory, minilm):
+    names = [
+        save_causal(tmp_path_factory.mktemp(name), minilm, seed, template=CHAT_TEMPLATE, positions=512)
+        for seed, name in enumerate(("policy", "reference"))
+    ]
+    return f"dpo:{names[0]}@{names[1]}"
+
+
+def test_implicit_rewards_are_asked_for_scores(dpo, tmp_path, capsys):
+    found = examine(dpo, limit=4)
+    statuses = {each.name: each.status for each in found.checks}
+    assert list(statuses) == ["finite", "determinism", "batch", "truncation", "sanity"]
+    assert {statuses[name] for name in ("finite", "determinism", "batch")} == {"ok"}
+    assert 0.0 <= found.tie_band < 1e-3 < found.tolerance
+    assert found.example.startswith("[CLS]")
+    with pytest.raises(DataError, match="compared for classifiers only"):
+        examine(dpo, processes=2)
+    main(["doctor", dpo, "--limit", "2", "--out", str(tmp_path / "doctor.json")])
+    assert "LlamaForCausalLM" in capsys.readouterr().out
+    assert json.loads((tmp_path / "doctor.json").read_text())["n_pairs"] == 2
+
+
+def test_a_served_model_that_answers_at_random_fails(reward_models):
+    with ScoreServer(reward_models["post"], "m") as server:
+        named = f"served:{server.url}#m@{reward_models['post']}"
+        assert not {"finite", "determinism", "batch"} & set(examine(named, limit=4).failed)
+        real, noise = server.model.forward, np.random.default_rng(0)
+
+        def noisy(*arguments, **options):
+            answer = real(*arguments, **options)
+            answer.logits += noise.normal()
+            return answer
+
+        server.model.forward = noisy
+        assert {"determinism", "batch"} <= set(examine(named, limit=4).failed)
