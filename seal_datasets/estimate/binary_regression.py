@@ -59,7 +59,8 @@ class BinaryRow(Result):
             answers separation; `least_squares`.
         status (`str`): `ok`; `separated` (the outcome follows from it: the estimate by likelihood is infinite); `collinear`;
             `not_identified` (does not vary); `one_class` (every pair has the same outcome); `too_few_clusters` or
-            `too_few_pairs` (an estimate without an error); `no_residual_variation` (a linear fit without any error).
+            `too_few_pairs` (an estimate without an error); `no_residual_variation` (a linear fit without any error);
+            `not_converged` (the fit found no maximum, or an interval no end: such numbers are nan).
     """
 
     coefficient: float
@@ -182,6 +183,7 @@ class _Fit:
     average_marginal_effect_std_error: Floats
     separated: Bools
     by_likelihood: Bools
+    converged: Bools
     intercept: float
     n_separated: int
     covariance: str
@@ -196,12 +198,14 @@ def _logit(
     effects, effect_errors = _marginal_effects(fit)
     coefficients, errors = fit.coefficients[1:].copy(), np.sqrt(np.diag(fit.covariance))[1:]
     errors = np.where(errors > 0, errors, np.nan)
+    effect_errors = np.where((effect_errors > 0) & ~np.isnan(errors), effect_errors, np.nan)
     p_values = two_sided_p(coefficients / errors, math.inf)
     half = critical_value(confidence, math.inf) * errors
     low, high = coefficients - half, coefficients + half
-    answered = np.zeros(len(errors), dtype=bool)
+    answered, converged = np.zeros(len(errors), dtype=bool), np.full(len(errors), fit.converged)
     if fit.firth is not None:
-        answered = ~np.isnan(fit.firth.coefficients[1:])
+        answered = ~np.isnan(fit.firth.coefficients[1:]) | ~fit.firth.converged[1:]
+        converged = np.where(answered, fit.firth.converged[1:], converged)
         penalised_errors = np.sqrt(np.diag(fit.firth.covariance))[1:]
         for mine, theirs in (
             (coefficients, fit.firth.coefficients[1:]),
@@ -223,9 +227,10 @@ def _logit(
         high=high,
         odds_ratio=np.exp(coefficients),
         average_marginal_effect=effects,
-        average_marginal_effect_std_error=np.where(effect_errors > 0, effect_errors, np.nan),
+        average_marginal_effect_std_error=effect_errors,
         separated=fit.separated[1:],
         by_likelihood=~answered,
+        converged=converged,
         intercept=float(fit.coefficients[0]),
         n_separated=int((~fit.kept).sum()),
         covariance=covariance,
@@ -254,11 +259,12 @@ def _linear_probability(design: Floats, outcome: Bools, codes: Codes | None, con
         average_marginal_effect_std_error=errors,
         separated=np.zeros(len(errors), dtype=bool),
         by_likelihood=np.ones(len(errors), dtype=bool),
+        converged=np.ones(len(errors), dtype=bool),
         intercept=float(fit.coefficients[0]),
         n_separated=0,
         covariance="each pair its own cluster (HC1)" if codes is None else "clustered by prompt (CRV1)",
         method="least_squares",
-        few="no_residual_variation" if perfect and fit.n_clusters > 1 else few,
+        few="no_residual_variation" if fit.n_clusters > 1 else few,
     )
 
 
@@ -267,6 +273,8 @@ def _status(fit: _Fit, i: int, constant: bool, rare: bool) -> str:
         return "not_identified"
     if rare:
         return "too_few_discordant"
+    if not fit.converged[i]:
+        return "not_converged"
     if fit.separated[i]:
         return "separated"
     if math.isnan(fit.coefficient[i]):
@@ -281,8 +289,8 @@ def _marginal_effects(fit: LogitFit) -> tuple[Floats, Floats]:
     if used.any() and fit.kept.any():
         beta = fit.coefficients[used]
         effects[used] = fit.slope * beta
-        # d/d beta_j of mean(p (1 - p)) beta_i = mean(p (1 - p)) [i = j] + beta_i mean(p (1 - p)(1 - 2 p) x_j)
-        jacobian = fit.slope * np.eye(len(beta)) + np.outer(beta, fit.slope_gradient[used])
-        variances = np.diag(jacobian @ fit.covariance[np.ix_(used, used)] @ jacobian.T)
+        # Of the product of two estimates, the slope and the coefficient.
+        variances = fit.slope**2 * np.diag(fit.covariance)[used] + beta**2 * fit.slope_variance
+        variances += 2 * fit.slope * beta * fit.slope_covariance[used]
         errors[used] = np.sqrt(np.maximum(variances, 0.0))
     return effects[1:], errors[1:]

@@ -30,9 +30,12 @@ from seal_datasets.estimate.inputs import (
     unique_names,
 )
 from seal_datasets.estimate.intervals import Interval
-from seal_datasets.estimate.linear import cluster_scores, demean, group_sums
+from seal_datasets.estimate.linear import cluster_scores, demean, group_sums, rounded_variances
 from seal_datasets.estimate.multiplicity import Adjustment
 from seal_datasets.estimate.result import Result
+
+# Share of the largest eigenvalue of a scaled Gram matrix below which one is 0.
+_SINGULAR = 1e-10
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,12 +182,14 @@ def corrected_imprint(
     influence = group_sums(scores, codes, n_groups) @ bread
     used = int(paired.sum())
     covariance = influence.T @ influence * used / max(used - 1, 1)
+    variances = np.diag(covariance)
+    rounding = rounded_variances(bread, float(np.abs(outcome).max(initial=0.0)))
     varies = (within != 0).any(axis=0) | (within_gold != 0).any(axis=0)
     return _corrected_result(
         names,
         naive,
         np.where(identified, beta, np.nan),
-        np.sqrt(np.diag(covariance)) if used > 1 else np.full(k, np.nan),
+        np.sqrt(np.where(variances <= rounding, 0.0, variances)) if used > 1 else np.full(k, np.nan),
         used - 1,
         varies,
         "design-based correction by gold prompts (DSL)",
@@ -305,10 +310,18 @@ def invert_rates(gram: Floats) -> tuple[Floats, NDArray[np.bool_]]:
     scale = np.sqrt(np.abs(np.diag(gram)))
     safe = np.where(scale > 0, scale, 1.0)
     values, vectors = np.linalg.eigh(gram / np.outer(safe, safe))
-    solid = np.abs(values) > 1e-10 * np.abs(values).max(initial=0.0)
+    solid = np.abs(values) > _SINGULAR * np.abs(values).max(initial=0.0)
     bread = (vectors[:, solid] / values[solid]) @ vectors[:, solid].T / np.outer(safe, safe)
     outside = 1 - (vectors[:, solid] ** 2).sum(axis=1)
     return bread, np.asarray((scale > 0) & (outside < 1e-6), dtype=bool)
+
+
+def indefinite(gram: Floats) -> bool:
+    """Whether a matrix that should be a Gram matrix has a negative eigenvalue, and not only a rounded 0."""
+    scale = np.sqrt(np.abs(np.diag(gram)))
+    safe = np.where(scale > 0, scale, 1.0)
+    values = np.linalg.eigvalsh(gram / np.outer(safe, safe))
+    return bool(values[0] < -_SINGULAR * np.abs(values).max())
 
 
 def _least_squares(x: Floats, y: Floats, codes: Codes, n_groups: int) -> tuple[Floats, Floats]:
@@ -317,6 +330,7 @@ def _least_squares(x: Floats, y: Floats, codes: Codes, n_groups: int) -> tuple[F
     beta = bread @ (x.T @ y)
     influence = cluster_scores(x, y - x @ beta, codes) @ bread
     variances = (influence**2).sum(axis=0) * n_groups / max(n_groups - 1, 1)
+    variances = np.where(variances <= rounded_variances(bread, float(np.abs(y).max(initial=0.0))), 0.0, variances)
     return np.where(identified, beta, np.nan), np.where(identified, variances, np.nan)
 
 

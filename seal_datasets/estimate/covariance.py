@@ -19,7 +19,10 @@ from seal_datasets.estimate.intervals import critical_value
 from seal_datasets.estimate.linear import Solution, cluster_factor, cluster_scores
 
 # A cluster with leverage this near 1 is fitted exactly: it holds nothing to measure an error with.
-_FULL_LEVERAGE = 1e-10
+# On a nearly collinear design rounding leaves up to 1e-10.
+_FULL_LEVERAGE = 1e-8
+# Shares of their terms below which differences are rounding.
+_ROUNDING = 1e-12
 _CLUSTERS_AT_ONCE = 4096
 _DRAWS_OF_MAXIMA = 20_000
 
@@ -67,9 +70,10 @@ def cr2(rows: Floats, residuals: Floats, clusters: Codes | None, solution: Solut
             own[j] += (alpha - length).sum()
             own_squared[j] += (alpha**2).sum()
             mixed[j] += (alpha * length).sum()
-    spread = own_squared - 2 * mixed + (cross**2).sum(axis=(1, 2))
+    together = (cross**2).sum(axis=(1, 2))
+    spread = own_squared - 2 * mixed + together
     with np.errstate(invalid="ignore", divide="ignore"):
-        freedom = np.where(spread > 0, own**2 / spread, np.nan)
+        freedom = np.where(spread > _ROUNDING * (own_squared + 2 * mixed + together), own**2 / spread, np.nan)
     return root @ meat @ root.T, freedom
 
 
@@ -274,10 +278,12 @@ class _Drawn:
     error: float
 
     def p_value(self, distance: float) -> float:
-        squared = self.factor * (self.constant - 2 * distance * self.linear + distance**2 * self.square)
+        linear, square = 2 * distance * self.linear, distance**2 * self.square
+        squared = self.constant - linear + square
+        squared[squared < _ROUNDING * (self.constant + np.abs(linear) + square)] = 0.0
         size = np.abs(self.start - distance * self.slope)
-        # A draw without any spread is as extreme as can be, unless it did not move.
-        limit = abs(distance) / self.error * np.sqrt(np.maximum(squared, 0.0))
+        # A draw without any spread is as extreme as can be.
+        limit = abs(distance) / self.error * np.sqrt(self.factor * squared)
         return float(np.mean(size >= limit * (1 - 1e-9)))
 
     def bound(self, side: int, level: float) -> float:

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from seal_datasets.errors import DataError
-from seal_datasets.estimate.corrected_imprint import invert_rates, labelled_texts
+from seal_datasets.estimate.corrected_imprint import indefinite, invert_rates, labelled_texts
 from seal_datasets.estimate.inputs import (
     Codes,
     Floats,
@@ -20,7 +20,7 @@ from seal_datasets.estimate.inputs import (
     indicator,
 )
 from seal_datasets.estimate.intervals import Interval, critical_value
-from seal_datasets.estimate.linear import demean
+from seal_datasets.estimate.linear import PERFECT, demean
 from seal_datasets.estimate.result import Result
 
 _RATES = tuple(percent / 100 for percent in range(31))
@@ -150,9 +150,12 @@ def _at_rate(moments: _Moments, spare: Floats, j: int, rate: float, used: int) -
     gram, cross = moments.gram * np.outer(scale, scale), moments.cross * scale
     gram[j, j] -= excess * spare.sum()
     bread, identified = invert_rates(gram)
-    if gram[j, j] <= _LEAST_SIGNAL * moments.gram[j, j] or not identified[j] or np.linalg.eigvalsh(gram)[0] < 0:
+    if gram[j, j] <= _LEAST_SIGNAL * moments.gram[j, j] or not identified[j] or indefinite(gram):
         return math.nan, math.nan
     beta = bread @ cross
+    # A sign is not to hang on rounding.
+    size = PERFECT * math.sqrt(float(moments.y @ moments.y))
+    beta = np.where(np.abs(beta) * np.sqrt(np.abs(np.diag(gram))) <= size, 0.0, beta)
     residuals = moments.y - moments.x @ (scale * beta)
     influence = np.bincount(moments.codes, weights=(moments.x @ (scale * bread[:, j])) * residuals)
     influence += excess * spare * beta[j] * bread[j, j]

@@ -4,21 +4,33 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cache
 
 import numpy as np
 from scipy import optimize, special
 
+from seal_datasets.estimate.basis import Basis, centred, inverse_root
 from seal_datasets.estimate.inputs import Bools, Floats
 
 _MAX_STEPS = 200
+_MAX_HALVINGS = 30
+# Root mean square of how much a step may change the log-odds.
 _LONGEST_STEP = 5.0
+_LEAST_DAMPING = 0.1
+# Lengths of steps in standard errors: of the last one, and of one that only rounding keeps from leading higher.
 _TOLERANCE = 1e-9
+_ROUNDING = 1e-5
+# Standard errors from the estimate at which the search for an interval's end begins, and at which it gives up.
+_FIRST_BOUND = 2.0
+_LAST_BOUND = 1e4
 
 
 @dataclass(frozen=True, slots=True)
 class FirthFit:
-    """A penalised fit; the arrays have shape (k,), nan for coefficients that were not profiled.
+    """A penalised fit; tests and intervals are nan for coefficients that were not profiled.
+
+    Where the fit finds no maximum, every number is nan.
 
     Attributes:
         coefficients (`ndarray` of shape (k,)): Log-odds.
@@ -26,6 +38,7 @@ class FirthFit:
         p_values (`ndarray` of shape (k,)): Of the penalised likelihood ratio test.
         low (`ndarray` of shape (k,)): Lower ends of the profile intervals.
         high (`ndarray` of shape (k,)): Upper ends of the profile intervals.
+        converged (`ndarray` of shape (k,)): Whether everything that was asked of a coefficient was found.
     """
 
     coefficients: Floats
@@ -33,6 +46,7 @@ class FirthFit:
     p_values: Floats
     low: Floats
     high: Floats
+    converged: Bools
 
 
 def fit_firth(x: Floats, successes: Floats, totals: Floats, *, profiled: Bools, confidence: float) -> FirthFit:
@@ -48,6 +62,9 @@ def fit_firth(x: Floats, successes: Floats, totals: Floats, *, profiled: Bools, 
     Returns:
         `FirthFit`: The fit.
 
+    The fit runs on centred, orthonormal columns. That changes the determinant by a constant only, and all numbers are
+    mapped back. Where the information is singular the likelihood is -inf, and a step is halved.
+
     Source: Firth (1993); Heinze and Schemper (2002), whose profile intervals and tests these are.
 
     Example: one group all successes, 3 of 3, the other 1 of 3: each cell gains half a count, as in Haldane's odds ratio.
@@ -61,65 +78,169 @@ def fit_firth(x: Floats, successes: Floats, totals: Floats, *, profiled: Bools, 
 
     ```
     """
+    likelihood = _Likelihood(centred(x, totals).basis(), successes, totals)
     k = x.shape[1]
-    beta, reached, information = _maximise(x, successes, totals, np.zeros(k), np.ones(k, dtype=bool))
-    covariance = np.asarray(np.linalg.inv(information), dtype=np.float64)
-    p_values, low, high = np.full(k, np.nan), np.full(k, np.nan), np.full(k, np.nan)
+    tests = np.full((3, k), np.nan)
+    found = likelihood.maximise(np.zeros(k))
+    if not found.converged or found.root is None:
+        nan = np.full(k, np.nan)
+        return FirthFit(nan, np.full((k, k), np.nan), tests[0], tests[1], tests[2], np.zeros(k, dtype=bool))
+    root = likelihood.basis.back @ found.root
+    coefficients, covariance = likelihood.basis.back @ found.beta, root @ root.T
     drop = float(special.chdtri(1, 1 - confidence)) / 2
     for j in np.flatnonzero(profiled):
-
-        def profile(value: float, j: int = int(j)) -> float:
-            free = np.arange(k) != j
-            start = beta.copy()
-            # Where the others go to first order when this one is held: along the information's ridge.
-            start += covariance[:, j] / covariance[j, j] * (value - beta[j])
-            start[j] = value
-            return _maximise(x, successes, totals, start, free)[1] - reached
-
-        p_values[j] = special.chdtrc(1, max(-2 * profile(0.0), 0.0))
         error = math.sqrt(covariance[j, j])
-        low[j], high[j] = (_bound(profile, float(beta[j]), side * error, drop) for side in (-1, 1))
-    return FirthFit(beta, covariance, p_values, low, high)
+        profile = likelihood.profile(found, int(j), error)
+        tests[0, j] = special.chdtrc(1, max(-2 * profile(-float(coefficients[j]) / error), 0.0))
+        tests[1, j] = coefficients[j] - error * _bound(profile, -1, drop)
+        tests[2, j] = coefficients[j] + error * _bound(profile, 1, drop)
+    converged = ~(profiled & np.isnan(tests).any(axis=0))
+    return FirthFit(coefficients, covariance, tests[0], tests[1], tests[2], converged)
 
 
-def _bound(profile: Callable[[float], float], estimate: float, step: float, drop: float) -> float:
-    """Where the profile has fallen by the drop, to one side."""
-    inner, outer = estimate, estimate + 2 * step
-    while profile(outer) > -drop:
-        inner, outer = outer, outer + 2 * (outer - estimate)
-        if abs(outer - estimate) > 1e4 * abs(step):
-            return math.copysign(math.inf, step)
-    return float(optimize.brentq(lambda value: profile(value) + drop, inner, outer, xtol=1e-8, rtol=1e-10))
-
-
-def _maximise(x: Floats, successes: Floats, totals: Floats, beta: Floats, free: Bools) -> tuple[Floats, float, Floats]:
-    """Newton's method with bounded steps and step halving on the free coefficients."""
-    value, fitted, information = _penalised(x, successes, totals, beta)
-    for _ in range(_MAX_STEPS):
-        weight = totals * fitted * (1 - fitted)
-        root = np.linalg.cholesky(np.linalg.inv(information))
-        hat = weight * ((x @ root) ** 2).sum(axis=1)
-        score = (successes - totals * fitted + hat * (0.5 - fitted)) @ x
-        step = np.zeros_like(beta)
-        step[free] = np.linalg.solve(information[np.ix_(free, free)], score[free])
-        length = float(np.abs(step).max())
-        if length < _TOLERANCE:
+def _bound(profile: Callable[[float], float], side: int, drop: float) -> float:
+    """How many standard errors away to one side the profile has fallen by the drop; nan where that cannot be found."""
+    inner, outer = 0.0, _FIRST_BOUND
+    while (fallen := profile(side * outer)) > -drop:
+        inner, outer = outer, 3 * outer
+        if outer > _LAST_BOUND:
+            return math.inf
+    for _ in range(_MAX_HALVINGS):
+        # Where the information is singular there is no profile: the drop lies before.
+        if fallen != -math.inf:
             break
-        step *= min(1.0, _LONGEST_STEP / length)
-        for halving in range(30):
-            proposed = beta + step * 0.5**halving
-            reached, moved, curved = _penalised(x, successes, totals, proposed)
-            if reached >= value - 1e-12 * abs(value):
+        middle = (inner + outer) / 2
+        if (reached := profile(side * middle)) > -drop:
+            inner = middle
+        else:
+            outer, fallen = middle, reached
+    if not math.isfinite(fallen):
+        return math.nan
+    try:
+        return float(optimize.brentq(lambda away: profile(side * away) + drop, inner, outer, xtol=1e-9, rtol=1e-10))
+    except ValueError:
+        return math.nan
+
+
+@dataclass(frozen=True, slots=True)
+class _Point:
+    """Coefficients in the basis, and what the likelihood is there."""
+
+    beta: Floats
+    value: float
+    fitted: Floats
+    weight: Floats
+    root: Floats | None
+    converged: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class _Likelihood:
+    """The penalised likelihood in the coordinates of a basis."""
+
+    basis: Basis
+    successes: Floats
+    totals: Floats
+
+    def at(self, beta: Floats) -> _Point:
+        """The likelihood at coefficients; -inf where the information is singular."""
+        linear = self.basis.rows @ beta
+        fitted = special.expit(linear)
+        weight = self.totals * fitted * special.expit(-linear)
+        root = inverse_root(self.basis.rows, weight)
+        if root is None:
+            return _Point(beta, -math.inf, fitted, weight, None)
+        # The root is triangular: its diagonal has the determinant.
+        value = self.successes @ linear - self.totals @ np.logaddexp(0.0, linear) - np.log(np.abs(np.diag(root))).sum()
+        return _Point(beta, float(value), fitted, weight, root)
+
+    def maximise(self, start: Floats, held: Floats | None = None) -> _Point:
+        """Newton's method with bounded steps and step halving.
+
+        Args:
+            start (`ndarray` of shape (k,)): Where to start.
+            held (`ndarray` of shape (k,), *optional*): A combination of coefficients that stays as it is.
+
+        Returns:
+            `_Point`: The maximum; not converged where no step leads on.
+        """
+        point, length, damping, careful = self.at(start), math.inf, 1.0, False
+        step, slope = np.zeros_like(start), 0.0
+        for _ in range(_MAX_STEPS):
+            root = point.root
+            if root is None:
+                return point
+            score, hat = self._score(point, root)
+            # A step that went too far: its direction leads down now. Two such steps could alternate for ever.
+            if (now := float(score @ step)) < -slope / 2:
+                if careful:
+                    damping = max(damping * slope / (slope - now), _LEAST_DAMPING)
+                careful = True
+            if careful:
+                root = self._penalised_root(point, hat, root)
+            # In units of standard errors, so that neither the step nor its size hangs on the columns' units.
+            move = root.T @ score
+            if held is not None:
+                across = root.T @ held
+                move -= across * (across @ move / (across @ across))
+            length = math.sqrt(float(move @ move))
+            if length < _TOLERANCE:
                 break
-        beta, value, fitted, information = proposed, reached, moved, curved
-    return beta, value, information
+            higher = self._climb(point, damping * (root @ move))
+            if higher is None:
+                break
+            step = higher.beta - point.beta
+            point, slope = higher, float(score @ step)
+        return replace(point, converged=length < _ROUNDING)
 
+    def _score(self, point: _Point, root: Floats) -> tuple[Floats, Floats]:
+        """The penalised score, and the patterns' leverages."""
+        hat = point.weight * ((self.basis.rows @ root) ** 2).sum(axis=1)
+        residuals = self.successes - self.totals * point.fitted + hat * (0.5 - point.fitted)
+        return residuals @ self.basis.rows, hat
 
-def _penalised(x: Floats, successes: Floats, totals: Floats, beta: Floats) -> tuple[float, Floats, Floats]:
-    """Penalised log-likelihood, fitted probabilities and information."""
-    linear = x @ beta
-    fitted = special.expit(linear)
-    information = (x * (totals * fitted * (1 - fitted))[:, None]).T @ x
-    sign, determinant = np.linalg.slogdet(information)
-    likelihood = float(successes @ linear - totals @ np.logaddexp(0.0, linear))
-    return (likelihood + determinant / 2 if sign > 0 else -math.inf), fitted, information
+    def _penalised_root(self, point: _Point, hat: Floats, root: Floats) -> Floats:
+        """A root of the inverse information in which the penalty counts: steps by it hardly go too far.
+
+        The penalty acts as so many more observations as there is leverage, half of them successes.
+        """
+        found = inverse_root(self.basis.rows, point.weight * (1 + hat / self.totals))
+        return root if found is None else found
+
+    def _climb(self, point: _Point, step: Floats) -> _Point | None:
+        """The first point along a step, halved as often as needed, that is not lower; `None` where there is none."""
+        # The basis is orthonormal: the length is the root mean square of how much the log-odds change, times the root of n.
+        length = math.sqrt(float(step @ step / self.totals.sum()))
+        step = step * min(1.0, _LONGEST_STEP / length)
+        for halving in range(_MAX_HALVINGS):
+            proposed = self.at(point.beta + step * 0.5**halving)
+            if proposed.value >= point.value - 1e-12 * (1 + abs(point.value)):
+                return proposed
+        return None
+
+    def profile(self, top: _Point, j: int, error: float) -> Callable[[float], float]:
+        """The highest likelihood, less the maximum, with a coefficient held some standard errors away from its estimate.
+
+        Args:
+            top (`_Point`): The maximum.
+            j (`int`): Number of the coefficient, among the design's.
+            error (`float`): Its standard error.
+
+        Returns:
+            `Callable`: Of the distance; nan where the fit of the others does not converge, -inf where nothing can be fitted.
+        """
+        held = self.basis.back[j]
+        assert top.root is not None
+        # Where the others go to first order when this one is held: along the information's ridge.
+        ridge = top.root @ (top.root.T @ held) / error
+        least = held / float(held @ held)
+
+        def highest(away: float) -> float:
+            found = self.maximise(top.beta + away * ridge, held)
+            if found.root is None:
+                found = self.maximise(least * (float(held @ top.beta) + away * error), held)
+            if found.root is None:
+                return -math.inf
+            return found.value - top.value if found.converged else math.nan
+
+        return cache(highest)

@@ -9,6 +9,8 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy import special
 
+from seal_datasets.estimate.linear import PERFECT
+
 Interval = tuple[float, float]
 
 
@@ -92,6 +94,9 @@ def mean_interval(
     n, groups = len(values), len(sums) if codes is None else len(np.unique(codes))
     if groups < 2:
         return mean, math.nan, (math.nan, math.nan)
+    # Deviations that cancel within groups leave rounding, which would pass for a tiny error.
+    if float(np.abs(sums).max()) <= PERFECT * float(np.abs(values).max()):
+        return mean, 0.0, (mean, mean)
     error = math.sqrt(float((sums**2).sum()) * groups / (groups - 1)) / n
     half = critical_value(confidence, groups - 1) * error
     return mean, error, (mean - half, mean + half)

@@ -20,8 +20,9 @@ from threadpoolctl import ThreadpoolController  # type: ignore[import-untyped]
 from seal_datasets.estimate.inputs import Bools, Codes, Floats
 
 # Singular values of unit columns; float32 sums that should cancel leave about 1e-7.
-_RANK_TOLERANCE = 1e-6
+RANK_TOLERANCE = 1e-6
 _LOADING_TOLERANCE = 1e-9
+_OUTSIDE = 1e-8
 # Largest residual, over the outcome's scale, of a fit that leaves only rounding.
 PERFECT = 1e-12
 # Ratio of a scaled Gram matrix' eigenvalues above which its Cholesky factor is exact to about 1e-12.
@@ -318,6 +319,36 @@ def null_loadings(design: Floats) -> tuple[Bools, int]:
     return _loaded(singular, vectors, scale), len(singular[_solid(singular)])
 
 
+def determined(design: Floats, weights: Floats) -> bool:
+    """Whether a weighted sum of coefficients is determined, such as an intercept where the columns have another zero.
+
+    Args:
+        design (`ndarray` of shape (n, k)): The design matrix, or its triangle.
+        weights (`ndarray` of shape (k,)): What each coefficient counts.
+
+    Returns:
+        `bool`: True unless the sum changes along an exact linear dependence.
+
+    Example: of two equal columns the sum of the coefficients is determined, their difference is not.
+
+    ```python
+    >>> twice = np.array([[1.0, 1.0], [2.0, 2.0], [4.0, 4.0]])
+    >>> determined(twice, np.array([1.0, 1.0])), determined(twice, np.array([1.0, -1.0]))
+    (True, False)
+
+    ```
+    """
+    _, singular, vectors, scale = _factor(design)
+    if ((scale == 0) & (weights != 0)).any():
+        return False
+    scaled = weights / np.where(scale > 0, scale, 1.0)
+    # Columns outside every dependence are left out: next to a large weight their rounding would count.
+    open_ = np.where(_loaded(singular, vectors, scale), scaled, 0.0)
+    kept = vectors[_solid(singular)]
+    outside = open_ - kept.T @ (kept @ open_)
+    return bool(np.abs(outside).max(initial=0.0) <= _OUTSIDE * max(np.abs(open_).max(), abs(scaled[0])))
+
+
 def fit_linear(
     design: Floats, outcome: Floats, clusters: Codes, *, small_sample: bool = True, absorbed: int = 0
 ) -> LinearFit:
@@ -348,6 +379,9 @@ def fit_linear(
         factor = cluster_factor(n_clusters, n, solution.rank + absorbed) if small_sample else 1.0
         influence = cluster_scores(design, residuals, None if n_clusters == n else clusters) @ solution.bread
         covariance = influence.T @ influence * factor
+        cancelled = np.diag(covariance) <= rounded_variances(solution.bread, size)
+        covariance[cancelled, :] = 0.0
+        covariance[:, cancelled] = 0.0
     covariance[~solution.identified, :] = np.nan
     covariance[:, ~solution.identified] = np.nan
     return LinearFit(
@@ -358,6 +392,19 @@ def fit_linear(
         n_clusters,
         residual_size,
     )
+
+
+def rounded_variances(bread: Floats, size: float) -> Floats:
+    """Largest variances that are only rounding: scores that cancel within clusters leave that, and no error.
+
+    Args:
+        bread (`ndarray` of shape (k, k)): Inverse of the design's Gram matrix.
+        size (`float`): The outcome's largest absolute value.
+
+    Returns:
+        `ndarray` of shape (k,): Variances.
+    """
+    return np.asarray((PERFECT * size) ** 2 * np.abs(np.diag(bread)))
 
 
 def cluster_factor(n_clusters: int, n: int, n_parameters: int) -> float:
@@ -400,7 +447,7 @@ def _factor(design: Floats) -> tuple[Floats, Floats, Floats, Floats]:
 
 
 def _solid(singular: Floats) -> Bools:
-    return np.asarray(singular > _RANK_TOLERANCE * singular.max(initial=0.0), dtype=bool)
+    return np.asarray(singular > RANK_TOLERANCE * singular.max(initial=0.0), dtype=bool)
 
 
 def _loaded(singular: Floats, vectors: Floats, scale: Floats) -> Bools:

@@ -12,16 +12,25 @@ import numpy as np
 import pandas as pd
 from scipy.optimize import linprog
 
+from seal_datasets.estimate.basis import Basis, Centred, centred, inverse_root, weighted_gram
 from seal_datasets.estimate.firth import FirthFit, fit_firth
 from seal_datasets.estimate.inputs import Bools, Codes, Floats
-from seal_datasets.estimate.linear import cluster_factor, cluster_scores, first_rows, null_loadings, triangle
+from seal_datasets.estimate.linear import (
+    RANK_TOLERANCE,
+    cluster_factor,
+    cluster_scores,
+    determined,
+    first_rows,
+    null_loadings,
+)
 
 _MAX_STEPS = 60
 _SCORE_TOLERANCE = 1e-10
 # Were rows separated, the score would hold a term of at least exp(-15) for each with a linear predictor below 15: a fit that
 # converged with none above it proves that there are none, and the search for them can be left out.
 _SURELY_FINITE = 15.0
-_BLOCK = 4096
+# Clustered variances, over those of the likelihood, below which scores cancel and leave only rounding.
+_CANCELLED = 1e-16
 # Above the solver's feasibility tolerance of 1e-7, on columns scaled to 1.
 _SEPARATION_TOLERANCE = 1e-6
 
@@ -38,8 +47,10 @@ class LogitFit:
         kept (`ndarray` of shape (n,)): Rows the fit rests on; the others are perfectly predicted.
         probabilities (`ndarray` of shape (n,)): Fitted, nan for rows set aside.
         slope (`float`): Mean of p (1 - p) over the rows kept.
-        slope_gradient (`ndarray` of shape (k,)): Its derivative by the coefficients.
+        slope_variance (`float`): Variance of the slope, by the delta method.
+        slope_covariance (`ndarray` of shape (k,)): Its covariance with the coefficients.
         firth (`FirthFit`, *optional*): The penalised fit, where it was asked for or needed; nan for dependent columns.
+        converged (`bool`): Whether maximum likelihood found its maximum; all coefficients are nan where it did not.
     """
 
     coefficients: Floats
@@ -49,8 +60,10 @@ class LogitFit:
     kept: Bools
     probabilities: Floats
     slope: float
-    slope_gradient: Floats
+    slope_variance: float
+    slope_covariance: Floats
     firth: FirthFit | None
+    converged: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,13 +101,19 @@ def find_patterns(design: Floats) -> Patterns:
     """
     # Equal rows have equal sums but for the order of summation, which costs a merge and no more; other rows agree in both
     # sums with a probability below 1e-20.
-    sums = design @ np.random.default_rng(0).normal(size=(design.shape[1], 2))
+    sums = design @ (np.random.default_rng(0).normal(size=(design.shape[1], 2)) / _sizes(design)[:, None])
     inverse = pd.factorize(sums[:, 0])[0].astype(np.int64)
     first = first_rows(inverse, int(inverse.max()) + 1)
     x = design[first]
     if (np.abs(sums[:, 1] - sums[first, 1][inverse]) > 1e-9 * np.abs(sums[:, 1]).max()).any():
         x, inverse = design, np.arange(len(design))
     return Patterns(x, np.bincount(inverse).astype(np.float64), inverse)
+
+
+def _sizes(design: Floats) -> Floats:
+    """Largest absolute value of each column, 1 for a column of zeros."""
+    sizes = np.maximum(design.max(axis=0), -design.min(axis=0))
+    return np.where(sizes > 0, sizes, 1.0)
 
 
 def fit_logit(
@@ -130,42 +149,87 @@ def fit_logit(
     patterns = find_patterns(design) if patterns is None else patterns
     x, totals, inverse = patterns.x, patterns.totals, patterns.inverse
     successes = np.bincount(inverse, weights=outcome).astype(np.float64)
-    fit = _fit_patterns(x, successes, totals)
-    if fit is None or np.abs(x[:, fit.columns] @ fit.beta).max() > _SURELY_FINITE:
+    whole = centred(x, totals)
+    fit, separated, kept = _fit_patterns(whole, successes, totals), np.zeros(x.shape[1], dtype=bool), totals > 0
+    if fit is None or np.abs(fit.linear).max() > _SURELY_FINITE:
         separated, kept = _separation(x, successes, totals)
-        fit = _fit_patterns(x[kept], successes[kept], totals[kept]) if kept.any() else None
-    else:
-        separated, kept = np.zeros(x.shape[1], dtype=bool), np.ones(len(x), dtype=bool)
-    k = x.shape[1]
-    coefficients, covariance, probabilities = np.full(k, np.nan), np.full((k, k), np.nan), np.full(len(x), np.nan)
-    rows, slope, gradient = kept[inverse], math.nan, np.full(k, np.nan)
-    unidentified = np.ones(k, dtype=bool)
-    if fit is not None:
-        columns, unidentified = fit.columns, fit.unidentified
-        p = _logistic(x[kept][:, columns] @ fit.beta)
-        probabilities[kept], coefficients[columns] = p, fit.beta
-        bread = np.asarray(np.linalg.inv(fit.information), dtype=np.float64)
-        if clusters is not None:
-            residuals = outcome - probabilities[inverse]
-            bread = np.asarray(bread @ _meat(x, design, residuals, inverse, clusters, rows, columns) @ bread)
-        covariance[np.ix_(columns, columns)] = bread
-        share = totals[kept] / totals[kept].sum()
-        slope = float(share @ (p * (1 - p)))
-        gradient = (share * p * (1 - p) * (1 - 2 * p)) @ x[kept]
-    identified = ~(unidentified | separated)
-    coefficients[~identified] = np.nan
-    covariance[~identified, :] = np.nan
-    covariance[:, ~identified] = np.nan
-    wanted = ~null_loadings(triangle(x * np.sqrt(totals)[:, None]))[0] if penalised else separated
-    firth = _firth(x, successes, totals, wanted, confidence) if wanted.any() else None
+        fit = _fit_patterns(centred(x[kept], totals[kept]), successes[kept], totals[kept]) if kept.any() else None
+    wanted = ~_unidentified(whole) if penalised else separated
+    firth = _firth(whole, x, successes, totals, wanted, confidence) if wanted.any() else None
+    if fit is None:
+        return _nothing(len(separated), separated, kept[inverse], firth, converged=not kept.any())
+    probabilities = np.full(len(x), np.nan)
+    probabilities[kept] = _logistic(fit.linear)
+    meat = None
+    if clusters is not None:
+        meat = _meat(fit, design, outcome - probabilities[inverse], inverse, clusters, kept)
+    share = totals[kept] / totals[kept].sum()
+    return _report(fit, share, meat, separated, kept[inverse], probabilities[inverse], firth)
+
+
+def _nothing(k: int, separated: Bools, kept: Bools, firth: FirthFit | None, *, converged: bool) -> LogitFit:
+    """A fit without numbers: every row is separated, or Newton's steps find no maximum."""
     return LogitFit(
-        coefficients, covariance, separated, identified, rows, probabilities[inverse], slope, gradient, firth
+        coefficients=np.full(k, np.nan),
+        covariance=np.full((k, k), np.nan),
+        separated=separated,
+        identified=np.zeros(k, dtype=bool),
+        kept=kept,
+        probabilities=np.full(len(kept), np.nan),
+        slope=math.nan,
+        slope_variance=math.nan,
+        slope_covariance=np.full(k, np.nan),
+        firth=firth,
+        converged=converged,
     )
 
 
-def _firth(x: Floats, successes: Floats, totals: Floats, wanted: Bools, confidence: float) -> FirthFit:
+def _report(
+    fit: _PatternFit,
+    share: Floats,
+    meat: Floats | None,
+    separated: Bools,
+    kept: Bools,
+    probabilities: Floats,
+    firth: FirthFit | None,
+) -> LogitFit:
+    """The fit in the design's own coefficients."""
+    # Products stay in the coordinates of the basis, where no digits are lost to the columns' units.
+    back, inner = fit.basis.back, fit.root @ fit.root.T
+    by_likelihood = ((back @ fit.root) ** 2).sum(axis=1)
+    if meat is not None:
+        inner = fit.root @ (fit.root.T @ meat @ fit.root) @ fit.root.T
+    covariance = np.asarray(back @ inner @ back.T)
+    # Scores that cancel leave rounding, which would pass for a tiny error.
+    cancelled = np.diag(covariance) <= _CANCELLED * by_likelihood
+    covariance[cancelled, :] = 0.0
+    covariance[:, cancelled] = 0.0
+    p = _logistic(fit.linear)
+    gradient = (share * p * (1 - p) * (1 - 2 * p)) @ fit.basis.rows
+    identified = ~(fit.unidentified | separated)
+    k, used = len(identified), identified[fit.columns]
+    coefficients, slope_covariance, square = np.full(k, np.nan), np.full(k, np.nan), np.full((k, k), np.nan)
+    coefficients[identified] = (back @ fit.beta)[used]
+    slope_covariance[identified] = (back @ inner @ gradient)[used]
+    square[np.ix_(identified, identified)] = covariance[np.ix_(used, used)]
+    return LogitFit(
+        coefficients=coefficients,
+        covariance=square,
+        separated=separated,
+        identified=identified,
+        kept=kept,
+        probabilities=probabilities,
+        slope=float(share @ (p * (1 - p))),
+        slope_variance=float(gradient @ inner @ gradient),
+        slope_covariance=slope_covariance,
+        firth=firth,
+        converged=True,
+    )
+
+
+def _firth(whole: Centred, x: Floats, successes: Floats, totals: Floats, wanted: Bools, confidence: float) -> FirthFit:
     """The penalised fit of the independent columns, laid out over all."""
-    columns = _independent(triangle(x * np.sqrt(totals)[:, None]))
+    columns = _independent(whole.triangle)
     profiled = wanted[columns]
     profiled[0] = False
     fit = fit_firth(x[:, columns], successes, totals, profiled=profiled, confidence=confidence)
@@ -175,43 +239,54 @@ def _firth(x: Floats, successes: Floats, totals: Floats, wanted: Bools, confiden
     one = np.full((4, k), np.nan)
     one[:, columns] = fit.coefficients, fit.p_values, fit.low, fit.high
     one[:, ~wanted] = np.nan
-    return FirthFit(one[0], covariance, one[1], one[2], one[3])
+    converged = np.ones(k, dtype=bool)
+    converged[columns] = fit.converged | ~wanted[columns]
+    return FirthFit(one[0], covariance, one[1], one[2], one[3], converged)
 
 
 @dataclass(frozen=True, slots=True)
 class _PatternFit:
+    """Coefficients in the coordinates of a basis, the log-odds, and a root of the inverse information."""
+
     beta: Floats
-    information: Floats
+    linear: Floats
+    root: Floats
+    basis: Basis
     columns: Bools
     unidentified: Bools
 
 
-def _fit_patterns(x: Floats, successes: Floats, totals: Floats) -> _PatternFit | None:
+def _fit_patterns(design: Centred, successes: Floats, totals: Floats) -> _PatternFit | None:
     """Maximum likelihood on the independent columns; `None` where Newton's steps find no maximum."""
-    r = triangle(x * np.sqrt(totals)[:, None])
-    columns = _independent(r)
-    if not columns.any():
-        return None
-    part = x if columns.all() else x[:, columns]
-    found = _newton(part, successes, totals)
-    return None if found is None else _PatternFit(*found, columns, null_loadings(r)[0])
+    columns = _independent(design.triangle)
+    basis = design.basis(columns)
+    found = _newton(basis.rows, successes, totals)
+    return None if found is None else _PatternFit(*found, basis, columns, _unidentified(design))
 
 
-def _newton(x: Floats, successes: Floats, totals: Floats) -> tuple[Floats, Floats] | None:
-    """Newton's method with step halving, on a design of full rank."""
+def _unidentified(design: Centred) -> Bools:
+    """Columns whose coefficients an exact dependence leaves open; the intercept's is that of the columns not centred."""
+    loaded, _ = null_loadings(design.triangle)
+    if design.first:
+        loaded[0] = not determined(design.triangle, np.r_[1.0, -design.centre[1:] / design.first])
+    return loaded
+
+
+def _newton(x: Floats, successes: Floats, totals: Floats) -> tuple[Floats, Floats, Floats] | None:
+    """Newton's method with step halving, on rows that are orthonormal: coefficients, log-odds, root of their variance."""
     beta = np.zeros(x.shape[1])
     linear = np.zeros(len(x))
     value = _log_likelihood(linear, successes, totals)
     for _ in range(_MAX_STEPS):
         fitted = _logistic(linear)
-        score = (successes - totals * fitted) @ x
-        information = _weighted_gram(x, totals * fitted * (1 - fitted))
-        try:
-            step = np.linalg.solve(information, score)
-        except np.linalg.LinAlgError:
+        root = inverse_root(x, totals * fitted * _logistic(-linear))
+        if root is None:
             return None
-        if float(score @ step) < _SCORE_TOLERANCE**2 * totals.sum():
-            return beta, information
+        # In standard errors, so that the test of convergence does not hang on the columns' units.
+        move = root.T @ ((successes - totals * fitted) @ x)
+        if float(move @ move) < _SCORE_TOLERANCE**2 * totals.sum():
+            return beta, linear, root
+        step = root @ move
         for halving in range(30):
             proposed = beta + step * 0.5**halving
             moved = x @ proposed
@@ -220,15 +295,6 @@ def _newton(x: Floats, successes: Floats, totals: Floats) -> tuple[Floats, Float
                 break
         beta, linear, value = proposed, moved, reached
     return None
-
-
-def _weighted_gram(x: Floats, weight: Floats) -> Floats:
-    """X'WX by blocks that stay in the cache."""
-    gram, root = np.zeros((x.shape[1], x.shape[1])), np.sqrt(weight)
-    for start in range(0, len(x), _BLOCK):
-        part = x[start : start + _BLOCK] * root[start : start + _BLOCK, None]
-        gram += part.T @ part
-    return gram
 
 
 def _logistic(linear: Floats) -> Floats:
@@ -240,22 +306,23 @@ def _log_likelihood(linear: Floats, successes: Floats, totals: Floats) -> float:
     return float(successes @ linear - totals @ (np.maximum(linear, 0.0) + np.log1p(np.exp(-np.abs(linear)))))
 
 
-def _meat(
-    x: Floats, design: Floats, residuals: Floats, inverse: Codes, clusters: Codes, rows: Bools, columns: Bools
-) -> Floats:
+def _meat(fit: _PatternFit, design: Floats, residuals: Floats, inverse: Codes, clusters: Codes, kept: Bools) -> Floats:
     """Clustered products of scores of the rows that count; clusters of a single row go by pattern."""
+    rows, basis = kept[inverse], fit.basis
     codes = pd.factorize(clusters[rows])[0]
     sizes = np.bincount(codes)
-    n_clusters, n, k = len(sizes), int(rows.sum()), int(columns.sum())
+    n_clusters, n, k = len(sizes), int(rows.sum()), len(basis.turn)
     if n_clusters < 2 or n <= k:
         return np.full((k, k), np.nan)
     alone = np.zeros(len(rows), dtype=bool)
     alone[rows] = sizes[codes] == 1
-    squares = np.bincount(inverse[alone], weights=residuals[alone] ** 2, minlength=len(x)).astype(np.float64)
-    meat = _weighted_gram(x if columns.all() else x[:, columns], squares)
+    squares = np.bincount(inverse[alone], weights=residuals[alone] ** 2, minlength=len(kept)).astype(np.float64)
+    meat = weighted_gram(basis.rows, squares[kept])
     shared = rows & ~alone
     if shared.any():
-        scores = cluster_scores(design[shared][:, columns], residuals[shared], pd.factorize(clusters[shared])[0])
+        inside = design[shared][:, fit.columns]
+        inside -= basis.centre
+        scores = cluster_scores(inside, residuals[shared], pd.factorize(clusters[shared])[0]) @ basis.turn
         meat += scores.T @ scores
     return meat * cluster_factor(n_clusters, n, k)
 
@@ -270,7 +337,7 @@ def _independent(r: Floats) -> Bools:
         rest = vector - basis @ (basis.T @ vector)
         rest -= basis @ (basis.T @ rest)
         left = math.sqrt(float((rest**2).sum()))
-        if size > 0 and left > 1e-7 * size:
+        if size > 0 and left > RANK_TOLERANCE * size:
             kept[column] = True
             basis = np.hstack([basis, rest / left])
     return kept

@@ -14,6 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 from seal_datasets.errors import DataError
 from seal_datasets.estimate.inputs import Codes, Floats, confidence_level, finite, group_codes, same_length
 from seal_datasets.estimate.intervals import Interval, mean_interval
+from seal_datasets.estimate.linear import PERFECT
 from seal_datasets.estimate.result import Result
 
 # Pairs at a time: the steps to an angle hold a dozen arrays.
@@ -281,8 +282,8 @@ def _angles(
     angles = np.empty(len(chosen))
     for start in range(0, len(chosen), _BLOCK):
         part = slice(start, start + _BLOCK)
-        a, b = _unit(pre_chosen[part] - pre_origin, pre_rejected[part] - pre_origin)
-        c, d = _unit(chosen[part] - origin, rejected[part] - origin)
+        a, b = _unit(_away(pre_chosen[part], pre_origin), _away(pre_rejected[part], pre_origin))
+        c, d = _unit(_away(chosen[part], origin), _away(rejected[part], origin))
         # atan2 of cross and dot stays exact where arccos of a rounded 1.0000000002 is nan.
         turned = np.degrees(np.arctan2(a * d - b * c, a * c + b * d))
         turned[turned == -180.0] = 180.0
@@ -329,6 +330,14 @@ def _spread(margins: Floats) -> float:
     """Standard deviation of margins, nan where they do not vary."""
     spread = float(margins.std(ddof=1)) if len(margins) > 1 else 0.0
     return spread if spread > 1e-12 * float(np.abs(margins).max(initial=0.0)) else math.nan
+
+
+def _away(values: Floats, origin: float) -> Floats:
+    """Distances from an origin; what a rounded mean leaves of equal values is 0."""
+    away = values - origin
+    if origin:
+        away[np.abs(away) <= PERFECT * abs(origin)] = 0.0
+    return away
 
 
 def _unit(x: Floats, y: Floats) -> tuple[Floats, Floats]:

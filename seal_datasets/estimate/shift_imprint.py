@@ -137,7 +137,7 @@ def shift_imprint(
         fit.n_clusters - 1,
         constant=constant_columns(x if intercept else np.vstack([np.zeros_like(x[:1]), x])),
         few=(discordant > 0) & (discordant < min_discordant),
-        why_no_error="no_residual_variation" if perfect and fit.n_clusters > 1 else "too_few_clusters",
+        why_no_error="no_residual_variation" if fit.n_clusters > 1 else "too_few_clusters",
         adjust=adjust,
         confidence=confidence,
     )

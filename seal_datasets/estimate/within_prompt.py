@@ -32,6 +32,7 @@ from seal_datasets.estimate.linear import (
     group_sums,
     nonzero_counts,
     one_blas_thread,
+    rounded_variances,
     score_products,
     solve,
     triangle,
@@ -41,6 +42,8 @@ from seal_datasets.estimate.multiplicity import Adjustment, adjust_p
 
 Effects = Literal["fixed", "pooled"]
 Errors = Literal["cluster", "hc1", "cr2", "wild"]
+# Factors closer than this are equal but for rounding.
+_EQUAL = 1e-9
 _ERRORS = {
     "cluster": "clustered by prompt (CRV1)",
     "hc1": "each text its own cluster (HC1)",
@@ -190,8 +193,9 @@ class Regression:
             absorbed = self.n_groups - self.n_singletons
         self.absorbed = absorbed
         self._measure_errors(parts, m)
+        self.size = np.broadcast_to(size, (m,))
         with np.errstate(invalid="ignore", divide="ignore"):
-            self.perfect = np.where(size > 0, self.residual_size / size, 0.0) < PERFECT
+            self.perfect = np.where(self.size > 0, self.residual_size / self.size, 0.0) < PERFECT
 
     def _drop_inflated(self) -> None:
         """The paper's rule: the feature with the largest factor goes first, and factors are computed anew."""
@@ -204,8 +208,9 @@ class Regression:
             factors = np.zeros(k)
             left = variance_inflation(self.centred[:, self.kept])
             factors[self.kept] = np.where(np.isnan(left), np.where(self.varying[self.kept], np.inf, 0.0), left)
-            worst = k - 1 - int(factors[::-1].argmax())
-            if factors[worst] <= self.settings.max_vif:
+            # The last of the largest: two features alone have one factor, and rounding must not choose between them.
+            worst = int(np.flatnonzero(factors >= factors.max() * (1 - _EQUAL))[-1])
+            if factors[worst] <= self.settings.max_vif * (1 + _EQUAL):
                 break
             self.kept[worst] = False
             self.dropped.append((self.settings.names[worst], float(factors[worst])))
@@ -218,7 +223,7 @@ class Regression:
         self.degrees = np.full((m, width), self.freedom)
         self.wild: list[WildBootstrap | None] = [None] * m
         self.residual_size = np.zeros(m)
-        known = self.n_clusters > 1 and self.n > self.solution.rank + self.absorbed
+        self.known = self.n_clusters > 1 and self.n > self.solution.rank + self.absorbed
         for part in parts:
             if not len(part.rows):
                 continue
@@ -226,7 +231,7 @@ class Regression:
             products, largest = score_products(rows, part.outcomes, self.solution.coefficients, part.clusters)
             meat += products
             self.residual_size = np.maximum(self.residual_size, largest)
-        if not known:
+        if not self.known:
             return
         factor = cluster_factor(self.n_clusters, self.n, self.solution.rank + self.absorbed)
         joint = factor * self.solution.bread @ meat @ self.solution.bread
@@ -269,7 +274,9 @@ class Regression:
         covariance[np.ix_(where, where)] = self.covariances[outcome][inner, inner]
         degrees[where] = self.degrees[outcome][inner]
         if not self.perfect[outcome]:
-            errors[where] = np.sqrt(np.maximum(np.diag(covariance)[where], 0.0))
+            variances = np.diag(covariance)[where]
+            rounding = rounded_variances(self.solution.bread, float(self.size[outcome]))[inner]
+            errors[where] = np.sqrt(np.where(variances <= rounding, 0.0, variances))
         few = (self.discordant > 0) & (self.discordant < settings.min_discordant) & (not self.pooled)
         found = infer(
             coefficients,
@@ -278,7 +285,7 @@ class Regression:
             constant=~self.varying,
             few=few,
             why_no_error="no_residual_variation"
-            if self.perfect[outcome] and self.n_clusters > 1
+            if (self.perfect[outcome] or self.known) and self.n_clusters > 1
             else "too_few_clusters",
             adjust=settings.adjust,
             confidence=settings.confidence,

@@ -189,3 +189,14 @@ def test_planted_drivers_are_covered_95_times_in_100():
     # Maximum likelihood is biased away from 0 by about k / n: 5 / 500 of the coefficient.
     allowed = 4 * standard + 0.02 * np.abs(TRUTH[1:])
     assert (np.abs(np.mean(estimates, axis=0) - TRUTH[1:]) < allowed).all()
+
+
+@pytest.mark.parametrize("estimator", ["logit", "firth"])
+def test_a_fit_that_does_not_converge_is_a_status_and_no_error(estimator, monkeypatch):
+    monkeypatch.setattr("seal_datasets.estimate.firth._MAX_STEPS", 1)
+    x = np.array([[1, 0], [1, 1], [1, 0], [1, 1], [0, 0], [0, 1], [0, 1], [0, 0]])
+    y = [1, 1, 1, 1, 0, 1, 0, 1]
+    fit = misalignment_drivers(y, x[:, :1], x[:, 1:], ["a"], estimator=estimator)
+    row = fit.drivers[0]
+    assert (row.status, row.method) == ("not_converged", "firth")
+    assert np.isnan([row.coefficient, row.std_error, row.p_value, *row.confidence_interval]).all()

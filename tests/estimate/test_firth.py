@@ -3,7 +3,9 @@ import math
 import numpy as np
 import pytest
 from firthmodels import FirthLogisticRegression
-from scipy import optimize, stats
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+from scipy import optimize, special, stats
 
 from seal_datasets.estimate.firth import fit_firth
 
@@ -75,3 +77,106 @@ def test_profile_intervals_cover_a_rare_feature():
         fit = fit_firth(x, successes, totals, profiled=np.array([False, True]), confidence=0.95)
         covered.append(fit.low[1] <= truth[1] <= fit.high[1])
     assert 0.92 <= np.mean(covered) <= 0.985
+
+
+def _slope(x, y):
+    design = np.column_stack([np.ones(len(x)), x]).astype(float)
+    profiled = np.arange(design.shape[1]) > 0
+    return fit_firth(design, np.array(y, float), np.ones(len(y)), profiled=profiled, confidence=0.95)
+
+
+SEPARATED = [0, 0, 0, 1, 1, 1]
+
+
+@pytest.mark.parametrize("outcome", [SEPARATED, [0, 0, 1, 0, 1, 1]])
+@pytest.mark.parametrize("scale", [1e-9, 1e-6, 1.0, 1e6, 1e9])
+@pytest.mark.parametrize("shift", [0.0, 1e3, -1e6])
+def test_units_only_scale_a_coefficient(outcome, scale, shift):
+    x = np.array([1.0, 2, 3, 4, 5, 6])
+    plain, moved = _slope(x, outcome), _slope((x + shift) * scale, outcome)
+    assert moved.converged.all()
+    for mine, theirs in ((plain.coefficients, moved.coefficients), (plain.low, moved.low), (plain.high, moved.high)):
+        assert theirs[1] * scale == pytest.approx(mine[1], rel=1e-7)
+    assert moved.covariance[1, 1] * scale**2 == pytest.approx(plain.covariance[1, 1], rel=1e-7)
+    assert moved.p_values[1] == pytest.approx(plain.p_values[1], rel=1e-6)
+    intercept = plain.coefficients[0] - shift * plain.coefficients[1]
+    assert moved.coefficients[0] == pytest.approx(intercept, rel=1e-7, abs=1e-7)
+
+
+@given(
+    st.lists(st.tuples(st.integers(-3, 3), st.integers(0, 1), st.booleans()), min_size=6, max_size=30),
+    st.floats(-1e4, 1e4),
+    st.sampled_from([1e-6, 1e-3, -1.0, 20.0, 1e6]),
+)
+@settings(max_examples=60, deadline=None)
+def test_a_shift_changes_the_intercept_only_and_a_scale_its_coefficient_only(rows, shift, scale):
+    x, y = np.array([row[:2] for row in rows], float), [row[2] for row in rows]
+    assume(np.linalg.matrix_rank(np.column_stack([np.ones(len(x)), x])) == 3)
+    plain, moved = _slope(x, y), _slope(np.column_stack([(x[:, 0] + shift) * scale, x[:, 1]]), y)
+    np.testing.assert_allclose(moved.coefficients[1:] * [scale, 1], plain.coefficients[1:], rtol=1e-6, atol=1e-6)
+    np.testing.assert_allclose(moved.p_values[1:], plain.p_values[1:], rtol=1e-5, atol=1e-6)
+    ends = (
+        (moved.low, moved.high)
+        if scale > 0
+        else (np.r_[0, moved.high[1], moved.low[2]], [0, moved.low[1], moved.high[2]])
+    )
+    np.testing.assert_allclose(ends[0][1] * scale, plain.low[1], rtol=1e-5, atol=1e-5)
+    np.testing.assert_allclose(ends[1][1] * scale, plain.high[1], rtol=1e-5, atol=1e-5)
+
+
+def test_nearly_collinear_columns_answer_as_in_other_coordinates():
+    # b differs from a by 1e-5: the same column space as a and the difference.
+    rng = np.random.default_rng(0)
+    a, difference = rng.integers(0, 2, 60).astype(float), rng.integers(0, 2, 60).astype(float)
+    y = rng.random(60) < 0.2 + 0.6 * a
+    plain = _slope(np.column_stack([a, difference]), y)
+    close = _slope(np.column_stack([a, a + 1e-5 * difference]), y)
+    assert close.converged.all()
+    assert close.coefficients[2] * 1e-5 == pytest.approx(plain.coefficients[2], rel=1e-6)
+    assert close.coefficients[1] + close.coefficients[2] == pytest.approx(plain.coefficients[1], abs=1e-5)
+    assert [close.low[2] * 1e-5, close.high[2] * 1e-5] == pytest.approx([plain.low[2], plain.high[2]], rel=1e-6)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_steps_that_go_too_far_do_not_alternate_for_ever(seed):
+    # Rare features on single patterns: plain Fisher steps jump back and forth over the maximum.
+    rng = np.random.default_rng(seed)
+    x = np.column_stack([np.ones(200), rng.random((200, 12)) < 0.03]).astype(float)
+    x = x[:, np.r_[True, x[:, 1:].any(axis=0)]]
+    assert np.linalg.matrix_rank(x) == x.shape[1]
+    y = (rng.random(200) < 0.5).astype(float)
+    fit = fit_firth(x, y, np.ones(200), profiled=np.zeros(x.shape[1], bool), confidence=0.95)
+    p = special.expit(x @ fit.coefficients)
+    root = x * np.sqrt(p * (1 - p))[:, None]
+    hat = np.einsum("ij,jk,ik->i", root, np.linalg.inv(root.T @ root), root)
+    assert fit.converged.all()
+    assert np.abs(x.T @ (y - p + hat * (0.5 - p))).max() < 1e-7
+
+
+def test_a_row_far_out_is_stepped_back_from():
+    # A thousand spreads away, first steps leave no information at all.
+    x = np.r_[np.linspace(-1, 1, 20), 3e4]
+    fit = _slope(x, np.r_[np.tile([0, 1], 10), 1])
+    assert fit.converged.all()
+    assert fit.low[1] < fit.coefficients[1] < fit.high[1]
+
+
+def test_an_intercept_is_profiled_too():
+    x = np.array([[1.0, 1e3], [1.0, 1e3 + 1]])
+    fit = fit_firth(x, np.array([3.0, 8.0]), np.array([10.0, 10.0]), profiled=np.array([True, True]), confidence=0.95)
+    assert fit.low[0] < fit.coefficients[0] < fit.high[0]
+    assert fit.converged.all()
+
+
+def test_a_fit_that_does_not_converge_has_no_numbers(monkeypatch):
+    monkeypatch.setattr("seal_datasets.estimate.firth._MAX_STEPS", 1)
+    fit = _slope([1, 2, 3, 4, 5, 6], SEPARATED)
+    assert not fit.converged.any()
+    assert np.isnan([*fit.coefficients, *fit.low, *fit.high, *fit.p_values, *fit.covariance.ravel()]).all()
+
+
+def test_an_interval_without_an_end_is_not_converged(monkeypatch):
+    monkeypatch.setattr("seal_datasets.estimate.firth._bound", lambda *_: math.nan)
+    fit = _slope([1, 2, 3, 4, 5, 6], SEPARATED)
+    assert fit.converged.tolist() == [True, False]
+    assert np.isfinite(fit.coefficients).all()

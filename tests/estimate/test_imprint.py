@@ -437,3 +437,20 @@ def test_swapping_chosen_and_rejected_changes_nothing_when_rewards_go_along(seed
     fit, reference = feature_imprint(PAIRS.rewards[order], PAIRS.features[order], *ROWS[2:]), feature_imprint(*ROWS)
     np.testing.assert_allclose(_column(fit, "coefficient"), _column(reference, "coefficient"), rtol=1e-8)
     np.testing.assert_allclose(_column(fit, "std_error"), _column(reference, "std_error"), rtol=1e-8)
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_of_two_features_with_one_factor_the_last_is_dropped_whatever_the_rounding(seed):
+    rng = np.random.default_rng(seed)
+    a = rng.normal(size=60)
+    b = 3 * a + 0.1 * rng.normal(size=60)
+    fit = feature_imprint(rng.normal(size=60), np.column_stack([a, b]), np.arange(60) // 2, ["a", "b"], max_vif=5)
+    assert [row.status for row in fit.imprint] == ["ok", "dropped_vif"]
+
+
+def test_scores_that_cancel_within_prompts_leave_no_error():
+    # Every prompt holds the same four texts with the same rewards, in other places.
+    x, y = np.tile([0.0, 0.0, 1.0, 1.0], 9), np.tile([0.1, 0.4, 0.5, 1.1], 9)
+    row = feature_imprint(y, x[:, None], np.repeat(np.arange(9), 4), ["a"]).imprint[0]
+    assert (row.coefficient, row.status) == (pytest.approx(0.55), "no_residual_variation")
+    assert np.isnan([row.std_error, row.p_value]).all()

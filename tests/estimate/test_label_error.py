@@ -232,3 +232,22 @@ def test_planted_options_do_what_they_say_and_leave_the_rest_of_the_draw():
     ):
         with pytest.raises(DataError, match=r"must lie from 0|is the fewest and the most"):
             planted_pairs(10, imprint={"a": 1.0}, seed=0, **bad)
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_a_feature_has_a_curve_beside_two_that_are_equal(seed):
+    # Two equal columns leave an eigenvalue of 0 that rounding may put below 0.
+    rng = np.random.default_rng(seed)
+    x = rng.integers(0, 2, (60, 2)).astype(float)
+    y, groups = x[:, 0] + rng.normal(size=60), np.arange(60) // 3
+    alone = label_error_curve(y, x, groups, ["a", "b"], rates=[0.0, 0.05])[0]
+    beside = label_error_curve(y, x[:, [0, 1, 1]], groups, ["a", "b", "c"], rates=[0.0, 0.05])
+    assert beside[0].coefficients == pytest.approx(alone.coefficients)
+    assert np.isnan(beside[1].coefficients).all()
+
+
+def test_labels_that_say_all_leave_no_error():
+    labels = np.tile([0.0, 1.0, 1.0, 0.0, 0.0], 12)
+    groups = np.repeat(np.arange(12), 5)
+    rows = corrected_imprint(0.1 * labels, labels[:, None], labels[:, None], groups, ["a"]).imprint
+    assert (rows[0].coefficient, rows[0].status) == (pytest.approx(0.1), "no_residual_variation")

@@ -3,8 +3,10 @@ import math
 import numpy as np
 import pytest
 import statsmodels.api as sm
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from seal_datasets.estimate.logit import fit_logit
+from seal_datasets.estimate.logit import find_patterns, fit_logit
 
 
 def _data(seed=0, n=400, n_clusters=40):
@@ -103,3 +105,97 @@ def test_one_cluster_has_no_sandwich():
     fit = fit_logit(x, y, np.zeros(len(y), int))
     assert np.isfinite(fit.coefficients).all()
     assert np.isnan(fit.covariance).all()
+
+
+UNITS = [(0, 1e-6), (0, 1e6), (1e3, 1), (1e3, 1e-6), (-1e3, 1e6), (1e6, 1), (1e7, 1)]
+
+
+@pytest.mark.parametrize(("shift", "scale"), UNITS)
+@pytest.mark.parametrize("clustered", [False, True])
+def test_a_shift_changes_the_intercept_only_and_a_scale_its_coefficient_only(shift, scale, clustered):
+    x, y, clusters = _data()
+    # In steps of 1/1024, so that a shifted column still holds the same digits.
+    x[:, 2] = np.round(x[:, 2] * 1024) / 1024
+    moved = x.copy()
+    moved[:, 2] = (x[:, 2] + shift) * scale
+    plain, other = (fit_logit(each, y, clusters if clustered else None) for each in (x, moved))
+    units = np.array([1, scale, 1])
+    assert other.identified.all()
+    np.testing.assert_allclose(other.coefficients[1:] * units, plain.coefficients[1:], rtol=1e-7)
+    np.testing.assert_allclose(other.covariance[1:, 1:] * np.outer(units, units), plain.covariance[1:, 1:], rtol=1e-6)
+    np.testing.assert_allclose(other.probabilities, plain.probabilities, rtol=1e-8)
+    intercept = plain.coefficients[0] - shift * plain.coefficients[2]
+    assert other.coefficients[0] == pytest.approx(intercept, rel=1e-6)
+    assert [other.slope, other.slope_variance] == pytest.approx([plain.slope, plain.slope_variance], rel=1e-7)
+    np.testing.assert_allclose(other.slope_covariance[1:] * units, plain.slope_covariance[1:], rtol=1e-6, atol=1e-15)
+
+
+@pytest.mark.parametrize(("shift", "scale"), UNITS)
+def test_separation_beside_other_columns_in_any_units(shift, scale):
+    x, y, _ = _data()
+    rare = np.zeros(len(y))
+    rare[np.flatnonzero(y)[:7]] = 1
+    moved = (np.round(x[:, 2] * 1024) / 1024 + shift) * scale
+    fit = fit_logit(np.column_stack([x[:, :2], moved, rare]), y, penalised=True)
+    assert fit.separated.tolist() == [False, False, False, True]
+    assert fit.firth.converged.all()
+    assert np.isfinite([fit.firth.coefficients[1:], fit.firth.low[1:], fit.firth.high[1:]]).all()
+
+
+@given(st.integers(0, 10**6), st.floats(-1e3, 1e3), st.sampled_from([1e-6, -1.0, 7.0, 1e6]))
+@settings(max_examples=40, deadline=None)
+def test_units_do_not_change_what_is_separated_or_identified(seed, shift, scale):
+    rng = np.random.default_rng(seed)
+    x = _design(rng.integers(-2, 3, 25), rng.integers(0, 2, 25), rng.integers(0, 2, 25) == 0)
+    y, moved = rng.random(25) < 0.4, x.copy()
+    moved[:, 1] = (x[:, 1] + shift) * scale
+    plain, other = fit_logit(x, y), fit_logit(moved, y)
+    assert plain.separated[1:].tolist() == other.separated[1:].tolist()
+    assert plain.identified[1:].tolist() == other.identified[1:].tolist()
+    np.testing.assert_allclose(other.coefficients[1] * scale, plain.coefficients[1], rtol=1e-6, atol=1e-6)
+    np.testing.assert_allclose(other.probabilities, plain.probabilities, rtol=1e-6)
+
+
+def test_dummies_that_add_up_leave_the_intercept_open_and_a_pair_of_equal_columns_does_not():
+    x, y, _ = _data()
+    big = x[:, [2]] + 1e5
+    dummies = fit_logit(np.column_stack([x[:, :2], 1 - x[:, 1], big]), y)
+    twice = fit_logit(np.column_stack([x[:, :2], x[:, 1], big]), y)
+    assert dummies.identified.tolist() == [False, False, False, True]
+    assert twice.identified.tolist() == [True, False, False, True]
+
+
+def test_nearly_collinear_columns_are_fitted_in_other_coordinates():
+    x, y, clusters = _data()
+    close = x.copy()
+    close[:, 3] = x[:, 1] + 1e-5 * x[:, 3]
+    plain, other = fit_logit(x, y, clusters), fit_logit(close, y, clusters)
+    assert other.identified.all()
+    assert other.coefficients[3] * 1e-5 == pytest.approx(plain.coefficients[3], rel=1e-6)
+    assert other.covariance[3, 3] * 1e-10 == pytest.approx(plain.covariance[3, 3], rel=1e-6)
+
+
+def test_scores_that_cancel_within_clusters_leave_no_error():
+    # Every cluster holds the same 3 of 7 and 5 of 7: nothing differs between clusters but rounding.
+    one = np.array([0] * 7 + [1] * 7)
+    y = np.array(([1] * 3 + [0] * 4 + [1] * 5 + [0] * 2) * 9, bool)
+    fit = fit_logit(_design(np.tile(one, 9)), y, np.repeat(np.arange(9), 14))
+    assert np.isfinite(fit.coefficients).all()
+    assert (fit.covariance == 0).all()
+
+
+def test_rows_are_told_apart_beside_a_column_of_large_numbers():
+    large = np.repeat([1e17, 2e17], 20)
+    small = np.tile([0.0, 1.0], 20)
+    assert len(find_patterns(_design(large, small)).x) == 4
+
+
+def test_a_fit_without_a_maximum_is_told(monkeypatch):
+    x, y, _ = _data()
+    monkeypatch.setattr("seal_datasets.estimate.logit._MAX_STEPS", 1)
+    fit = fit_logit(x, y)
+    assert not fit.converged
+    assert not fit.separated.any()
+    assert np.isnan(fit.coefficients).all()
+    monkeypatch.undo()
+    assert fit_logit(x, y).converged

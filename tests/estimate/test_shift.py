@@ -282,3 +282,10 @@ def test_parts_are_the_pairs_with_each_label_centred_as_the_whole():
         reward_shift(*rewards[:, :4], by=["a", "b", None, "a"])
     with pytest.raises(DataError, match="by has 3 labels for 4 pairs"):
         reward_shift(*rewards[:, :4], by=["a", "b", "a"])
+
+
+@pytest.mark.parametrize("n", [3, 7, 10, 99])
+def test_equal_rewards_are_zero_vectors_from_their_mean(n):
+    same = np.full(n, 0.1)
+    found = reward_shift(same, same, np.arange(n) + 0.5, -np.arange(n) - 0.25)
+    assert found.centred.n_undefined == n

@@ -1,0 +1,158 @@
+"""A design in coordinates that are well conditioned, whatever the units of its columns, and the way back. Arrays only."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import linalg
+
+from seal_datasets.estimate.inputs import Bools, Floats
+from seal_datasets.estimate.linear import triangle
+
+# Rows at a time: 40 columns of doubles fit the cache.
+_BLOCK = 4096
+# Smallest diagonal entry of a unit triangle from which the Cholesky factor is exact to about 1e-12; below it QR takes over.
+_CHOLESKY_IS_EXACT = 1e-2
+# Smallest diagonal entry of a unit triangle that still differs from rounding.
+_SINGULAR = 1e-11
+
+
+@dataclass(frozen=True, slots=True)
+class Centred:
+    """A design whose first column is constant, the others taken from their means; any other design as it is.
+
+    Attributes:
+        rows (`ndarray` of shape (p, k)): Centred rows.
+        centre (`ndarray` of shape (k,)): What was taken off; 0 for the first column.
+        first (`float`): Value of the first column where it is constant, else 0.
+        triangle (`ndarray` of shape (j, k)): Triangle of the centred rows, each as often as it counts.
+    """
+
+    rows: Floats
+    centre: Floats
+    first: float
+    triangle: Floats
+
+    def basis(self, columns: Bools | None = None) -> Basis:
+        """Orthonormal coordinates of the column space.
+
+        Args:
+            columns (`ndarray` of shape (k,), *optional*): Independent columns to take; all when omitted.
+
+        Returns:
+            `Basis`: The coordinates.
+        """
+        if columns is None or columns.all():
+            rows, centre, r = self.rows, self.centre, self.triangle
+        else:
+            rows, centre = self.rows[:, columns], self.centre[columns]
+            r = np.asarray(np.linalg.qr(self.triangle[:, columns], mode="r"))
+        scale = np.sqrt((r**2).sum(axis=0))
+        turn = np.asarray(linalg.solve_triangular(r / scale, np.eye(len(scale)))) / scale[:, None]
+        back = turn.copy()
+        if self.first:
+            back[0] -= centre @ turn / self.first
+        return Basis(rows @ turn, centre, turn, back)
+
+
+@dataclass(frozen=True, slots=True)
+class Basis:
+    """Orthonormal coordinates of a design's column space.
+
+    Attributes:
+        rows (`ndarray` of shape (p, k)): The design's rows; those of the whole sample are orthonormal.
+        centre (`ndarray` of shape (k,)): What is taken off the design's columns.
+        turn (`ndarray` of shape (k, k)): The rows are the centred design times this.
+        back (`ndarray` of shape (k, k)): The design's coefficients are this times those of the rows.
+    """
+
+    rows: Floats
+    centre: Floats
+    turn: Floats
+    back: Floats
+
+
+def centred(x: Floats, totals: Floats) -> Centred:
+    """Take a design's columns from their means, where its first column is constant.
+
+    Args:
+        x (`ndarray` of shape (p, k)): The design.
+        totals (`ndarray` of shape (p,)): Observations each row stands for.
+
+    Returns:
+        `Centred`: The design with columns around 0; a constant column is exactly 0.
+
+    Example: a change of basis, undone exactly.
+
+    ```python
+    >>> x = np.column_stack([np.ones(4), [1e6 + 1, 1e6 + 2, 1e6 + 3, 1e6 + 6]])
+    >>> found = centred(x, np.ones(4)).basis()
+    >>> np.allclose(found.rows.T @ found.rows, np.eye(2)), np.allclose(x @ found.back, found.rows)
+    (True, True)
+
+    ```
+    """
+    root = np.sqrt(totals)[:, None]
+    first = float(x[0, 0])
+    if first == 0 or (x[:, 0] != first).any():
+        return Centred(x, np.zeros(x.shape[1]), 0.0, triangle(x * root))
+    # Taking the first row off beforehand keeps constants exactly 0, which a mean of equal floats need not.
+    rows = x - x[0]
+    mean = totals @ rows / totals.sum()
+    rows -= mean
+    rows[:, 0] = first
+    centre = x[0] + mean
+    centre[0] = 0.0
+    return Centred(rows, centre, first, triangle(rows * root))
+
+
+def weighted_gram(x: Floats, weight: Floats) -> Floats:
+    """X'WX by blocks that stay in the cache.
+
+    Args:
+        x (`ndarray` of shape (n, k)): Rows.
+        weight (`ndarray` of shape (n,)): Weights, not negative.
+
+    Returns:
+        `ndarray` of shape (k, k): The Gram matrix.
+    """
+    gram, root = np.zeros((x.shape[1], x.shape[1])), np.sqrt(weight)
+    for start in range(0, len(x), _BLOCK):
+        part = x[start : start + _BLOCK] * root[start : start + _BLOCK, None]
+        gram += part.T @ part
+    return gram
+
+
+def inverse_root(x: Floats, weight: Floats) -> Floats | None:
+    """A triangular root of the inverse of X'WX.
+
+    Args:
+        x (`ndarray` of shape (n, k)): Rows.
+        weight (`ndarray` of shape (n,)): Weights, not negative.
+
+    Returns:
+        `ndarray` of shape (k, k), *optional*: T with T T' equal to the inverse; `None` where X'WX is singular.
+
+    Example:
+
+    ```python
+    >>> root = inverse_root(np.array([[1.0, 0.0], [1.0, 1.0]]), np.array([1.0, 4.0]))
+    >>> np.allclose(root @ root.T, np.linalg.inv([[5.0, 4.0], [4.0, 4.0]]))
+    True
+
+    ```
+    """
+    gram = weighted_gram(x, weight)
+    scale = np.sqrt(np.diag(gram))
+    if not (scale > 0).all() or not np.isfinite(gram).all():
+        return None
+    try:
+        upper = np.asarray(np.linalg.cholesky(gram / np.outer(scale, scale)).T)
+    except np.linalg.LinAlgError:
+        upper = np.zeros_like(gram)
+    if np.diag(upper).min() < _CHOLESKY_IS_EXACT:
+        upper = np.asarray(np.linalg.qr(x * np.sqrt(weight)[:, None] / scale, mode="r"))
+    if len(upper) < len(gram) or np.abs(np.diag(upper)).min() < _SINGULAR:
+        return None
+    return np.asarray(linalg.solve_triangular(upper, np.eye(len(gram))) / scale[:, None], dtype=np.float64)
