@@ -52,7 +52,7 @@ def asked_features(settings: AuditSettings) -> Taxonomy:
 def label_pairs(
     pairs: Dataset, taxonomy: Taxonomy, settings: AuditSettings, store_path: Path, *, api_key: str | None = None
 ) -> tuple[Dataset, dict[str, object] | None]:
-    """Label pairs as the settings print_progress, starting and stopping the embedded model where it is the labeler.
+    """Label pairs as the settings say, starting and stopping the embedded model where it is the labeler.
 
     Args:
         pairs (`Dataset`): Canonical pairs.

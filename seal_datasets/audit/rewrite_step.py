@@ -98,7 +98,7 @@ def rewrite_pairs(
     models: Mapping[str, Scorer] | None = None,
     api_key: str | None = None,
 ) -> tuple[Dataset, dict[str, object]]:
-    """Rewrite a share of the pairs as the settings print_progress, and label and score the rewrites like the originals.
+    """Rewrite a share of the pairs as the settings say, and label and score the rewrites like the originals.
 
     Args:
         pairs (`Dataset`): Canonical pairs, with the features of the axes.
