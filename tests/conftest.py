@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import itertools
 import os
+import shutil
 import subprocess
 import sys
 from collections import Counter
@@ -215,3 +216,28 @@ def hub_client(hub, tmp_path):
         )
 
     return run
+
+
+@pytest.fixture(scope="session")
+def wheel(tmp_path_factory) -> Path:
+    """The package built as users install it, without touching the checkout."""
+    root, folder = Path(__file__).parents[1], tmp_path_factory.mktemp("wheel")
+    source = folder / "source"
+    for name in ("seal_datasets", "hub_cards", "metrics"):
+        shutil.copytree(root / name, source / name, ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("setup.cfg", "pyproject.toml", "README.md", "LICENSE"):
+        shutil.copy(root / name, source)
+    build = [
+        sys.executable,
+        "-m",
+        "pip",
+        "wheel",
+        "--quiet",
+        "--no-deps",
+        "--no-build-isolation",
+        "--wheel-dir",
+        folder,
+    ]
+    subprocess.run([*build, source], check=True, capture_output=True)
+    (built,) = folder.glob("*.whl")
+    return built

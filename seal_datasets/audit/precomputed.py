@@ -11,7 +11,7 @@ from seal_datasets import schema
 from seal_datasets.audit.finish import finish_audit
 from seal_datasets.data.load import load_pairs
 from seal_datasets.data.transform import add_columns
-from seal_datasets.errors import DataError, import_extra
+from seal_datasets.errors import DataError
 from seal_datasets.labels.featurize import add_surface_features, feature_columns
 from seal_datasets.labels.gold import add_gold, parse_label
 from seal_datasets.labels.surface import SURFACE_FEATURES
@@ -54,7 +54,6 @@ def audit_own_rewards(
     """
     if set(rewards) != {"pre", "post"}:
         raise DataError(f"an audit compares two models: name columns for 'pre' and 'post', got {sorted(rewards)}")
-    import_extra("matplotlib", extra="report", purpose="draw the report's figures")
     known = load_taxonomy(taxonomy)
     pairs, diagnosis = load_pairs(source, split=split, limit=limit, seed=seed)
     if not isinstance(pairs, Dataset):

@@ -19,7 +19,6 @@ from seal_datasets.audit.settings import AuditSettings
 from seal_datasets.data.demo import DEMO_NAME, demo_path
 from seal_datasets.data.load import load_pairs
 from seal_datasets.endpoints.keys import check_keys
-from seal_datasets.errors import import_extra
 from seal_datasets.labels.featurize import add_surface_features
 from seal_datasets.labels.surface import SURFACE_FEATURES
 from seal_datasets.rewards.doctor.examine import examine
@@ -63,7 +62,6 @@ def run_audit(
     """
     settings = settings or AuditSettings(training=DEMO_TRAINING if source == "demo" else TrainingSettings())
     out = Path(out)
-    import_extra("matplotlib", extra="report", purpose="draw the report's figures")
     taxonomy = asked_features(settings)
     # Before anything that takes long: whether each service has a key of its own, and the models that were given.
     given = [each for each in (settings.pre, settings.post) if each is not None]

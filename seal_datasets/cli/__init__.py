@@ -21,7 +21,7 @@ from seal_datasets.cli import (
     subset,
     train_pair,
 )
-from seal_datasets.errors import SealError
+from seal_datasets.errors import SealError, missing_extra
 from seal_datasets.version import __version__
 
 _VERBS = (
@@ -65,6 +65,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return run(options)
     except SealError as error:
         sys.stderr.write(f"seal {options.verb}: {error}\n")
+        return 2
+    except ModuleNotFoundError as error:
+        if (missing := missing_extra(error)) is None:
+            raise
+        sys.stderr.write(f"seal {options.verb}: {missing}\n")
         return 2
     except KeyboardInterrupt:
         sys.stderr.write("\ninterrupted; what is finished is kept, run the same command again to go on\n")

@@ -75,7 +75,7 @@ class EmbeddedLM:
         return f"xllamacpp {importlib.metadata.version('xllamacpp')}"
 
     def __enter__(self) -> EmbeddedLM:
-        import_extra("xllamacpp", extra="local", purpose="run the embedded labeler")
+        import_extra("xllamacpp", purpose="run the embedded labeler")
         arguments = [str(embedded_weights()), str(self.slots), str(self.threads)]
         self._log = tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace")
         self._process = subprocess.Popen(

@@ -45,7 +45,7 @@ def build_app(name: str) -> Any:  # noqa: ANN401 - a gradio.Blocks, whose packag
         MissingExtraError: gradio is not installed.
     """
     card = (Path(metric_path(name)).parent / "README.md").read_text("utf-8").split("---\n", 2)[2]
-    gradio = import_extra("gradio", extra="space", purpose="build the app of a metric")
+    gradio = import_extra("gradio", purpose="build the app of a metric")
     asked = INPUTS[name]
     title = name.replace("_", " ").capitalize()
     example = example_table()

@@ -10,8 +10,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from seal_datasets.errors import import_extra
-
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
@@ -64,18 +62,15 @@ def rows(name: str, result: Result) -> pd.DataFrame:
 
 
 def figure(name: str, result: Result) -> Figure:
-    """The result's figure.
+    """The result's figure."""
+    import matplotlib  # slow to import, and needed here only
+    from matplotlib.figure import Figure
 
-    Raises:
-        MissingExtraError: matplotlib is not installed.
-    """
-    canvas = import_extra("matplotlib.figure", extra="space", purpose="draw a result")
-    matplotlib = import_extra("matplotlib", extra="space", purpose="draw a result")
     view = VIEWS[name]
     with matplotlib.rc_context(_STYLE):
-        drawn = canvas.Figure(figsize=(8, view.size(result)), layout="constrained")
+        drawn = Figure(figsize=(8, view.size(result)), layout="constrained")
         view.draw(drawn.add_subplot(), result)
-    return drawn  # type: ignore[no-any-return]
+    return drawn
 
 
 def _cell(value: object) -> str:

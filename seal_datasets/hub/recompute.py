@@ -86,7 +86,6 @@ def recompute(published: Path, out: str | Path) -> Recomputed:
 
     Raises:
         DataError: The published tables do not belong together, or cannot be read.
-        MissingExtraError: matplotlib is not installed.
     """
     out = Path(out)
     out.mkdir(parents=True, exist_ok=True)

@@ -10,7 +10,6 @@ import numpy as np
 import pandas as pd
 
 from seal_datasets import schema
-from seal_datasets.errors import import_extra
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -68,11 +67,9 @@ def draw_figures(results: Mapping[str, Any], table: pd.DataFrame, folder: Path) 
 
     Returns:
         `dict[str, str]`: File name to a one-sentence caption, in the order of the report.
-
-    Raises:
-        MissingExtraError: matplotlib is not installed.
     """
-    pyplot = import_extra("matplotlib.pyplot", extra="report", purpose="draw the report's figures")
+    from matplotlib import pyplot  # slow to import, and needed here only
+
     folder.mkdir(parents=True, exist_ok=True)
     drawings: dict[str, Callable[[], Figure | None]] = {
         "table1_regimes.png": lambda: _regimes(results, pyplot),
@@ -98,11 +95,9 @@ def draw_comparison(comparison: Mapping[str, Any], path: Path) -> None:
     Args:
         comparison (`Mapping[str, Any]`): From `compare_audits`.
         path (`Path`): PNG file to write.
-
-    Raises:
-        MissingExtraError: matplotlib is not installed.
     """
-    pyplot = import_extra("matplotlib.pyplot", extra="report", purpose="draw the comparison")
+    from matplotlib import pyplot  # slow to import, and needed here only
+
     names = [each["name"] for each in comparison["audits"]]
     shares = [row for row in comparison["estimates"] if row["quantity"] != "imprint"]
     imprints = [row for row in comparison["estimates"] if row["quantity"] == "imprint"]

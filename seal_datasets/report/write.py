@@ -33,7 +33,6 @@ def write_report(folder: str | Path) -> Json:
 
     Raises:
         DataError: A file is missing or unreadable.
-        MissingExtraError: matplotlib is not installed.
     """
     folder = Path(folder)
     pairs, run = read_audit(folder)

@@ -37,7 +37,7 @@ class OpenVinoEncoder:
     def __init__(self, name: str, model: PreTrainedModel, sample: Mapping[str, torch.Tensor]) -> None:
         # Else OpenVINO reports to its maker that it was imported, and each conversion.
         sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
-        openvino = import_extra("openvino", extra="openvino", purpose="score with backend='openvino'")
+        openvino = import_extra("openvino", purpose="score with backend='openvino'")
         if isinstance(model, GenericForSequenceClassification) or getattr(model.config, "is_decoder", False):
             raise ModelError(
                 f"{name!r} is a causal model, and OpenVINO scores encoders only; use backend='torch', which packs causal models"

