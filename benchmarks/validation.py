@@ -291,7 +291,7 @@ def main() -> None:
         f"(seal_datasets {__version__}, {given.draws:,} draws a row; ± is one standard error).",
         "Rows that fall short are here because they should: they show what an estimator does not allow for.",
         "",
-        "| estimator | data | intervals that hold the truth | true nulls rejected |",
+        "| estimator | data | coverage of 95 % intervals | true nulls rejected |",
         "|---|---|---|---|",
         *("| " + " | ".join(row) + " |" for row in rows),
         "",
