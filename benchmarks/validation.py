@@ -286,10 +286,10 @@ def main() -> None:
     lines = [
         "# Validation on planted truth",
         "",
-        "Every number here is drawn: data are made with a stated truth, and counted is how often a 95 % interval holds it and",
-        "how often a 5 % test rejects a null that is true. Made by `python benchmarks/validation.py`",
+        "Data are drawn with a stated truth. The table counts how often a 95 % interval covers it (coverage) and how often a 5 % test",
+        "rejects a true null. Made by `python benchmarks/validation.py`",
         f"(seal_datasets {__version__}, {given.draws:,} draws a row; ± is one standard error).",
-        "Rows that fall short are here because they should: they show what an estimator does not allow for.",
+        "Some rows fall short on purpose: they show what an estimator does not allow for.",
         "",
         "| estimator | data | coverage of 95 % intervals | true nulls rejected |",
         "|---|---|---|---|",
@@ -300,14 +300,13 @@ def main() -> None:
     given.out.write_text("\n".join(lines), encoding="utf-8")
 
 
-_READING = """## Reading it
+_READING = """## How to read it
 
-- Prompts of one to eight pairs make uneven clusters. With a handful of them CRV1 is too sure of itself; CR2 and the wild
-  bootstrap are what to ask for there. HC1 takes the texts of a prompt as independent, which they are not.
-- Wrong labels pull an imprint towards zero so far that an uncorrected interval hardly ever holds the truth. Gold labels for a
-  share of the prompts mend that whatever the errors go with. MC-SIMEX knows the rates, not the errors, and its quadratic takes
-  off most of the bias and not all: a second opinion.
-- Where a rare feature separates the outcome, likelihood has no finite estimate; Firth's profile interval answers instead.
+- Prompts of one to eight pairs make uneven clusters. With few clusters CRV1 intervals are too narrow; use CR2 or the wild bootstrap.
+  HC1 treats the texts of a prompt as independent, which they are not.
+- Wrong labels bias an imprint towards zero, so an uncorrected interval rarely covers the truth. Gold labels for a share of the prompts
+  correct that, whatever the errors depend on. MC-SIMEX uses the error rates only and removes most of the bias, not all.
+- Where a rare feature separates the outcome, maximum likelihood has no finite estimate; Firth's profile interval does.
 """
 
 
