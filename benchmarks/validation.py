@@ -286,8 +286,8 @@ def main() -> None:
     lines = [
         "# Validation on planted truth",
         "",
-        "Data are drawn with a stated truth. The table counts how often a 95 % interval covers it (coverage) and how often a 5 % test",
-        "rejects a true null. Made by `python benchmarks/validation.py`",
+        "Data are drawn with a stated truth. The table counts how often a 95 % interval covers it (coverage) and how often",
+        "a 5 % test rejects a true null. Made by `python benchmarks/validation.py`",
         f"(seal_datasets {__version__}, {given.draws:,} draws a row; ± is one standard error).",
         "Some rows fall short on purpose: they show what an estimator does not allow for.",
         "",
@@ -302,10 +302,11 @@ def main() -> None:
 
 _READING = """## How to read it
 
-- Prompts of one to eight pairs make uneven clusters. With few clusters CRV1 intervals are too narrow; use CR2 or the wild bootstrap.
-  HC1 treats the texts of a prompt as independent, which they are not.
-- Wrong labels bias an imprint towards zero, so an uncorrected interval rarely covers the truth. Gold labels for a share of the prompts
-  correct that, whatever the errors depend on. MC-SIMEX uses the error rates only and removes most of the bias, not all.
+- Prompts of one to eight pairs make uneven clusters. With few clusters CRV1 intervals are too narrow; use CR2 or the wild
+  bootstrap. HC1 treats the texts of a prompt as independent, which they are not.
+- Wrong labels bias an imprint towards zero, so an uncorrected interval rarely covers the truth. Gold labels for a share of
+  the prompts correct that, whatever the errors depend on. MC-SIMEX uses the error rates only and removes most of the bias,
+  not all.
 - Where a rare feature separates the outcome, maximum likelihood has no finite estimate; Firth's profile interval does.
 """
 
