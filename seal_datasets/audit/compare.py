@@ -332,12 +332,13 @@ def _paired_imprints(first: pd.DataFrame, second: pd.DataFrame, design: Design, 
     complete = design.complete
     if not design.names or not complete.any():
         return []
-    rewards = (
+    earlier_rewards, later_rewards = (
         np.concatenate([table.loc[complete, schema.reward_column("post", side)] for side in schema.SIDES])
         for table in (first, second)
     )
     differences = compare_standardised_imprints(
-        *rewards,
+        earlier_rewards,
+        later_rewards,
         np.concatenate([design.chosen[complete], design.rejected[complete]]),
         np.tile(prompts[complete], 2),
         design.names,

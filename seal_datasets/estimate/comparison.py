@@ -29,7 +29,6 @@ from seal_datasets.estimate.linear import demean
 from seal_datasets.estimate.multiplicity import Adjustment, adjust_p
 from seal_datasets.estimate.result import Result
 
-
 # Share of a column's size below which its variation within prompts is rounding.
 _ROUNDING = 1e-9
 
