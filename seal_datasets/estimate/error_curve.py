@@ -1,4 +1,4 @@
-"""How an imprint would change with the error rate of its labels."""
+"""Sensitivity of an imprint to the error rate of its labels."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from seal_datasets.errors import DataError
-from seal_datasets.estimate.corrected_imprint import indefinite, invert_rates, labelled_texts
+from seal_datasets.estimate.corrected_imprint import check_labelled_texts, indefinite, invert_rates
 from seal_datasets.estimate.inputs import (
     Codes,
     Floats,
@@ -24,22 +24,22 @@ from seal_datasets.estimate.linear import PERFECT, demean
 from seal_datasets.estimate.result import Result
 
 _RATES = tuple(percent / 100 for percent in range(31))
-# A feature whose corrected variance within prompts is below this share of the observed one is all error.
+# A feature counts as all error if its corrected variance within prompts is below this share of the observed one.
 _LEAST_SIGNAL = 1e-3
 
 
 @dataclass(frozen=True, slots=True)
 class ErrorCurve(Result):
-    """A feature's imprint were its labels wrong at given rates.
+    """The imprint of one feature under assumed error rates of its labels.
 
     Attributes:
         feature (`str`): Name.
-        rates (`tuple[float, ...]`): Shares of labels that are wrong, either way.
-        coefficients (`tuple[float, ...]`): Imprint at each rate; nan where so many errors leave no signal in the labels.
-        confidence_intervals (`tuple[tuple[float, float], ...]`): Around them, by the delta method, the rate taken as known.
-        sign_flips_at (`float`): Smallest rate with another sign than at 0; nan if there is none.
-        insignificant_at (`float`): Smallest rate whose interval holds 0; nan if there is none.
-        largest_rate (`float`): Largest rate the labels' variance allows.
+        rates (`tuple[float, ...]`): Assumed shares of wrong labels, the same for 0 and 1.
+        coefficients (`tuple[float, ...]`): Imprint at each rate; nan where such errors would leave no signal.
+        confidence_intervals (`tuple[tuple[float, float], ...]`): By the delta method, the rate taken as known.
+        sign_flips_at (`float`): Smallest rate at which the sign differs from that at rate 0; nan if it never does.
+        insignificant_at (`float`): Smallest rate whose interval contains 0; nan if none does.
+        largest_rate (`float`): Largest rate that the labels' variance allows.
     """
 
     feature: str
@@ -60,10 +60,10 @@ def label_error_curve(
     rates: Sequence[float] = _RATES,
     confidence: float = 0.95,
 ) -> tuple[ErrorCurve, ...]:
-    """Ask, without gold labels, how wrong labels would have to be for an imprint to change its sign or significance.
+    """Estimate, without gold labels, the label error rate at which an imprint changes its sign or significance.
 
-    For each feature in turn a share of its labels is taken to be wrong, either way and independent of all else, the other
-    features' to be right; the cross-products it should have had are then known in closed form.
+    For each feature in turn a share of its labels is assumed wrong, at random; labels of the other features are assumed
+    correct. The cross-products of the true labels then have a closed form.
 
     Args:
         rewards (array-like of shape (n,)): One reward per text.
@@ -74,7 +74,7 @@ def label_error_curve(
         confidence (`float`, defaults to 0.95): Level of the intervals.
 
     Returns:
-        `tuple[ErrorCurve, ...]`: One curve per feature. Features that are not 0 or 1 have no curve and are an error.
+        `tuple[ErrorCurve, ...]`: One curve per feature. A feature with other values than 0 and 1 raises.
 
     Raises:
         DataError: A label is neither 0 nor 1, or a rate is out of range.
@@ -84,16 +84,18 @@ def label_error_curve(
     ```python
     >>> labels, rewards = [[1], [0], [1], [0], [0], [1], [1], [0]], [2.0, 0.0, 1.0, 0.0, 1.0, 1.0, 2.0, 1.0]
     >>> curve = label_error_curve(rewards, labels, [1, 1, 2, 2, 3, 3, 4, 4], ["polite"], rates=[0.0, 0.1])[0]
-    >>> [round(each, 2) for each in curve.coefficients]  # 2 / 2, and (2 / 0.8) / ((2 - 4 * 0.09) / 0.64)
+    >>> [round(coefficient, 2) for coefficient in curve.coefficients]  # 2 / 2, and (2 / 0.8) / ((2 - 4 * 0.09) / 0.64)
     [1.0, 0.98]
 
     ```
     """
     confidence_level(confidence)
-    y, x, codes, names = labelled_texts(rewards, features, groups, feature_names)
+    y, x, codes, names = check_labelled_texts(rewards, features, groups, feature_names)
     grid = finite(rates, "rates")
     if ((grid < 0) | (grid >= 0.5)).any():
-        raise DataError("rates must lie from 0 to below 0.5; labels wrong half the time hold nothing")
+        raise DataError(
+            f"rates must lie from 0 to below 0.5, where labels carry no signal; got {grid.min():g} to {grid.max():g}"
+        )
     for column, name in enumerate(names):
         indicator(x[:, column], f"features column {name!r}")
     within, outcome = demean(x, codes), demean(y[:, None], codes)[:, 0]
@@ -106,12 +108,12 @@ def label_error_curve(
     for j, name in enumerate(names):
         coefficients, intervals, largest = [], [], math.nan
         for rate in grid:
-            beta, error = _at_rate(moments, spare, j, float(rate), used)
+            beta, error = _estimate_at_rate(moments, spare, j, float(rate), used)
             coefficients.append(beta)
             intervals.append((beta - critical * error, beta + critical * error))
             largest = float(rate) if not math.isnan(beta) else largest
         first = np.sign(coefficients[0])
-        flips = [rate for rate, each in zip(grid, coefficients, strict=True) if np.sign(each) == -first]
+        flips = [rate for rate, beta in zip(grid, coefficients, strict=True) if np.sign(beta) == -first]
         covers = [rate for rate, (low, high) in zip(grid, intervals, strict=True) if low <= 0 <= high]
         curves.append(
             ErrorCurve(
@@ -138,11 +140,11 @@ class _Moments:
     cross: Floats
 
 
-def _at_rate(moments: _Moments, spare: Floats, j: int, rate: float, used: int) -> tuple[float, float]:
-    """A feature's coefficient and error, were its labels wrong at a rate.
+def _estimate_at_rate(moments: _Moments, spare: Floats, j: int, rate: float, used: int) -> tuple[float, float]:
+    """Coefficient and error of feature j at an assumed error rate e of its labels.
 
-    A wrong label shrinks products with other columns by 1 - 2e. Its own square, over a prompt of m texts, is that of the truth
-    times (1 - 2e)^2 and e (1 - e) for each of the m - 1 spare texts.
+    Errors shrink products with other columns by 1 - 2e. The feature's own square over a prompt of m texts is that of the
+    truth times (1 - 2e)^2, plus (m - 1) e (1 - e).
     """
     scale = np.ones(len(moments.cross))
     scale[j] = 1 / (1 - 2 * rate)
@@ -153,7 +155,7 @@ def _at_rate(moments: _Moments, spare: Floats, j: int, rate: float, used: int) -
     if gram[j, j] <= _LEAST_SIGNAL * moments.gram[j, j] or not identified[j] or indefinite(gram):
         return math.nan, math.nan
     beta = bread @ cross
-    # A sign is not to hang on rounding.
+    # Rounding must not decide a sign.
     size = PERFECT * math.sqrt(float(moments.y @ moments.y))
     beta = np.where(np.abs(beta) * np.sqrt(np.abs(np.diag(gram))) <= size, 0.0, beta)
     residuals = moments.y - moments.x @ (scale * beta)

@@ -1,4 +1,4 @@
-"""How often labels are wrong: from gold labels, or implied by two labelers."""
+"""Error rates of labels, measured against gold labels or implied by two labelers."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from seal_datasets.estimate.result import Result
 
 @dataclass(frozen=True, slots=True)
 class ErrorRates(Result):
-    """How often labels of a yes/no feature are wrong.
+    """Error rates of the labels of a binary feature.
 
     Attributes:
-        sensitivity (`float`): Share of the texts with the feature that are labelled so; nan without such a text.
-        sensitivity_interval (`tuple[float, float]`): Wilson.
-        specificity (`float`): Share of the texts without the feature that are labelled so; nan without such a text.
-        specificity_interval (`tuple[float, float]`): Wilson.
+        sensitivity (`float`): Share labelled 1 of the texts with the feature; nan without such a text.
+        sensitivity_interval (`tuple[float, float]`): Wilson interval of the sensitivity.
+        specificity (`float`): Share labelled 0 of the texts without the feature; nan without such a text.
+        specificity_interval (`tuple[float, float]`): Wilson interval of the specificity.
         n_with (`int`): Gold texts with the feature.
         n_without (`int`): Gold texts without it.
     """
@@ -38,11 +38,11 @@ class ErrorRates(Result):
 
 
 def label_error_rates(labels: ArrayLike, gold: ArrayLike, *, confidence: float = 0.95) -> ErrorRates:
-    """Measure how often labels of a yes/no feature are wrong, by what is true.
+    """Measure the error rates of the labels of a binary feature against gold labels.
 
     Args:
         labels (array-like of shape (n,)): The labeler's labels, 0 or 1.
-        gold (array-like of shape (n,)): What is true of the same texts, 0 or 1.
+        gold (array-like of shape (n,)): Gold labels of the same texts, 0 or 1.
         confidence (`float`, defaults to 0.95): Level of the intervals, texts taken as independent.
 
     Returns:
@@ -54,17 +54,17 @@ def label_error_rates(labels: ArrayLike, gold: ArrayLike, *, confidence: float =
     Example:
 
     ```python
-    >>> found = label_error_rates([1, 1, 0, 0, 1], [1, 1, 1, 0, 0])
-    >>> round(found.sensitivity, 3), found.specificity
+    >>> rates = label_error_rates([1, 1, 0, 0, 1], [1, 1, 1, 0, 0])
+    >>> round(rates.sensitivity, 3), rates.specificity
     (0.667, 0.5)
 
     ```
     """
     confidence_level(confidence)
-    given, truth = indicator(labels, "labels"), indicator(gold, "gold")
-    same_length(labels=given, gold=truth)
+    labelled, truth = indicator(labels, "labels"), indicator(gold, "gold")
+    same_length(labels=labelled, gold=truth)
     n_with, n_without = int(truth.sum()), int((~truth).sum())
-    hits, passes = int((given & truth).sum()), int((~given & ~truth).sum())
+    hits, passes = int((labelled & truth).sum()), int((~labelled & ~truth).sum())
     return ErrorRates(
         hits / n_with if n_with else math.nan,
         wilson(hits, n_with, confidence=confidence),
@@ -76,15 +76,15 @@ def label_error_rates(labels: ArrayLike, gold: ArrayLike, *, confidence: float =
 
 
 def implied_error_rate(labels: ArrayLike, other: ArrayLike, *, confidence: float = 0.95) -> tuple[float, Interval]:
-    """How often two labelers must be wrong to disagree as often as they do, were they equally good and wrong independently.
+    """Estimate the error rate of labels from the disagreement of two equally good labelers with independent errors.
 
-    Without gold this is what two labelers, or one asked twice, can say. Labelers of one kind are wrong together: then it is too
-    low. It feeds `simex_imprint` and tells where on `label_error_curve` to look.
+    It needs no gold labels: two labelers, or one asked twice, suffice. Errors that labelers share make it too low. Use it
+    as a rate for `simex_imprint`, or to read `label_error_curve`.
 
     Args:
         labels (array-like of shape (n,)): The labeler's labels, 0 or 1.
-        other (array-like of shape (n,)): Another labeler's of the same texts, 0 or 1.
-        confidence (`float`, defaults to 0.95): Level of the interval, Wilson's of the disagreement, transformed.
+        other (array-like of shape (n,)): Another labeler's labels of the same texts, 0 or 1.
+        confidence (`float`, defaults to 0.95): Level of the interval: Wilson's of the disagreement, transformed.
 
     Returns:
         `tuple[float, tuple[float, float]]`: Share of wrong labels e, with 2 e (1 - e) the share of disagreements, and its
@@ -103,9 +103,9 @@ def implied_error_rate(labels: ArrayLike, other: ArrayLike, *, confidence: float
     ```
     """
     confidence_level(confidence)
-    one, two = indicator(labels, "labels"), indicator(other, "other")
-    n = same_length(labels=one, other=two)
-    apart = int((one != two).sum())
-    low, high = wilson(apart, n, confidence=confidence)
-    rate, low, high = ((1 - math.sqrt(max(1 - 2 * share, 0.0))) / 2 for share in (apart / n, low, high))
+    first, second = indicator(labels, "labels"), indicator(other, "other")
+    n = same_length(labels=first, other=second)
+    n_disagreements = int((first != second).sum())
+    low, high = wilson(n_disagreements, n, confidence=confidence)
+    rate, low, high = ((1 - math.sqrt(max(1 - 2 * share, 0.0))) / 2 for share in (n_disagreements / n, low, high))
     return rate, (low, high)

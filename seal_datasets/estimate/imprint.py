@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from seal_datasets.errors import DataError
 from seal_datasets.estimate.imprint_results import FeatureImprint, ImprintTrajectory
+from seal_datasets.estimate.imprint_rows import any_change, outcome_imprint
 from seal_datasets.estimate.inputs import (
     Codes,
     finite,
@@ -19,20 +20,18 @@ from seal_datasets.estimate.inputs import (
     same_length,
     unique_names,
 )
-from seal_datasets.estimate.linear import (
-    first_rows,
-)
+from seal_datasets.estimate.linear import first_rows
 from seal_datasets.estimate.multiplicity import Adjustment
 from seal_datasets.estimate.within_prompt import (
     Effects,
     Errors,
-    Regression,
     RegressionSettings,
     StreamedDesign,
     Texts,
-    WithinDesign,
     with_changes,
+    within_design,
 )
+from seal_datasets.estimate.within_regression import Regression, regress
 
 
 def feature_imprint(
@@ -107,8 +106,8 @@ def feature_imprint(
     settings = RegressionSettings(
         names, effects, errors, _blocks(blocks, names), max_vif, adjust, confidence, min_discordant, n_bootstrap, seed
     )
-    texts = WithinDesign(y[:, None], x, codes, _nested(clusters, codes), settings)
-    return Regression([texts], settings).imprint(0)
+    design = within_design(y[:, None], x, codes, _nested(clusters, codes), settings)
+    return outcome_imprint(regress([design], settings), 0)
 
 
 def imprint_trajectory(
@@ -179,8 +178,8 @@ def imprint_trajectory(
         names, effects, errors, _blocks(blocks, names), max_vif, adjust, confidence, min_discordant, n_bootstrap, seed
     )
     y = np.column_stack(list(columns.values()))
-    texts = WithinDesign(with_changes(y), x, codes, _nested(clusters, codes), settings)
-    return _trajectory(Regression([texts], settings), list(columns))
+    design = within_design(with_changes(y), x, codes, _nested(clusters, codes), settings)
+    return _trajectory(regress([design], settings), list(columns))
 
 
 def streamed_imprint(
@@ -232,19 +231,19 @@ def streamed_imprint(
             "parts can be gone through only once, and two passes are needed; give a list, or an object with __iter__"
         )
     settings = RegressionSettings(names, "fixed", "cluster", {}, max_vif, adjust, confidence, min_discordant, 0, seed)
-    return _trajectory(Regression(StreamedDesign(parts, len(listed), settings), settings), list(listed))
+    return _trajectory(regress(StreamedDesign(parts, len(listed), settings), settings), list(listed))
 
 
 def _trajectory(regression: Regression, names: list[str]) -> ImprintTrajectory:
     changes = [f"{later} - {earlier}" for earlier, later in itertools.pairwise(names)]
     if len(names) > 2:
         changes.append(f"{names[-1]} - {names[0]}")
-    models = {name: regression.imprint(i) for i, name in enumerate(names)}
-    changed = {name: regression.imprint(len(names) + i) for i, name in enumerate(changes)}
+    models = {name: outcome_imprint(regression, i) for i, name in enumerate(names)}
+    changed = {name: outcome_imprint(regression, len(names) + i) for i, name in enumerate(changes)}
     return ImprintTrajectory(
         models,
         changed,
-        regression.any_change(len(names), changed[changes[0]]),
+        any_change(regression, len(names), changed[changes[0]]),
         regression.settings.adjust,
         "each model's features, each change's features, and the joint tests, are families of their own",
     )

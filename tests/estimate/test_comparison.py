@@ -6,6 +6,11 @@ from scipy import stats
 
 from seal_datasets.errors import DataError
 from seal_datasets.estimate import compare_estimates, feature_imprint
+from seal_datasets.estimate.comparison import (
+    compare_standardised_imprints,
+    estimate_from_interval,
+    standardised_estimate,
+)
 from seal_datasets.estimate.synthetic import planted_pairs
 
 
@@ -57,12 +62,60 @@ def test_planted_differences_are_found_and_equal_ones_only_as_often_as_they_shou
     ("arguments", "message"),
     [
         ((["A"], [1.0], [1.0]), "at least two"),
-        ((["A", "B"], [1.0], [1.0]), "as many"),
+        ((["A", "B"], [1.0], [1.0]), "as many of each"),
         ((["A", "A"], [1.0, 2.0], [1.0, 1.0]), "A"),
-        ((["A", "B"], [1.0, 2.0], [1.0, -1.0]), "no error negative"),
+        ((["A", "B"], [1.0, 2.0], [1.0, -1.0]), "must not be negative"),
         ((["A", "B"], [1.0, np.inf], [1.0, 1.0]), "finite"),
     ],
 )
 def test_bad_input_is_refused(arguments, message):
     with pytest.raises(DataError, match=message):
         compare_estimates(*arguments)
+
+
+def test_a_standardised_imprint_keeps_the_z_of_the_imprint():
+    scaled = standardised_estimate(-4.0, 2.0, -0.2)
+    assert scaled.std_error == pytest.approx(0.1)
+    assert scaled.estimate / scaled.std_error == pytest.approx(-4.0 / 2.0)
+    assert scaled.confidence_interval == pytest.approx((-0.2 - 0.1959964, -0.2 + 0.1959964))
+    wide = standardised_estimate(-4.0, 2.0, -0.2, confidence=0.99).confidence_interval
+    assert wide[1] - wide[0] == pytest.approx(2 * stats.norm.ppf(0.995) * 0.1)
+    with pytest.raises(DataError, match="coefficient is 0"):
+        standardised_estimate(0.0, 1.0, 0.0)
+
+
+def test_an_interval_gives_its_standard_error_back():
+    half = stats.norm.ppf(0.975) * 0.03
+    read = estimate_from_interval(0.4, (0.4 - half, 0.4 + half))
+    assert read.std_error == pytest.approx(0.03)
+    assert read.confidence_interval == (0.4 - half, 0.4 + half)
+    unknown = estimate_from_interval(0.4, (math.nan, math.nan)).to_dict()
+    assert unknown == {"estimate": 0.4, "std_error": None, "confidence_interval": [None, None]}
+
+
+def test_paired_differences_are_those_of_standardised_imprints_whatever_the_unit():
+    pairs = planted_pairs(80, imprint={"helpful": 1.0, "honest": 0.5}, seed=1)
+    other = planted_pairs(80, imprint={"helpful": 2.0, "honest": 0.5}, seed=1)
+    rows, scaled = (
+        compare_standardised_imprints(
+            pairs.rewards, unit * np.asarray(other.rewards), pairs.features, pairs.groups, pairs.feature_names
+        )
+        for unit in (1.0, 7.0)
+    )
+    earlier, later = (
+        feature_imprint(rewards, pairs.features, pairs.groups, pairs.feature_names).imprint
+        for rewards in (pairs.rewards, other.rewards)
+    )
+    assert [row.feature for row in rows] == list(pairs.feature_names)
+    for row, again, one, two in zip(rows, scaled, earlier, later, strict=True):
+        assert row.difference == pytest.approx(two.standardised - one.standardised)
+        assert (again.difference, again.p_value) == (pytest.approx(row.difference), pytest.approx(row.p_value))
+
+
+def test_features_and_rewards_that_do_not_vary_within_prompts_have_no_paired_difference():
+    groups, features = ["p", "p", "q", "q", "s", "s"], np.array([[1, 1], [0, 1], [1, 0], [0, 0], [0, 1], [1, 1]])
+    rewards, later = [1.0, 0.0, 2.0, 0.0, 3.0, 1.0], [0.0, 1.0, 3.0, 0.0, 1.0, 1.0]
+    rows = compare_standardised_imprints(rewards, later, features, groups, ["polite", "prompt_only"])
+    assert [row.feature for row in rows] == ["polite"]
+    assert compare_standardised_imprints(rewards, [1.0] * 6, features, groups, ["polite", "prompt_only"]) == ()
+    assert compare_standardised_imprints(rewards, later, features[:, 1:], groups, ["prompt_only"]) == ()
