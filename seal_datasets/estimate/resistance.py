@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy import special
+from statsmodels.stats.contingency_tables import mcnemar
 
 from seal_datasets.errors import DataError
 from seal_datasets.estimate.inputs import Bools, Codes, Floats, confidence_level, finite, group_codes, same_length
@@ -353,11 +353,10 @@ def paired_test(before: Bools, after: Bools, codes: Codes | None, confidence: fl
     if codes is not None:
         test, freedom = "clustered by prompt", int(codes.max())
         p = float(two_sided_p(np.array([change / error]), freedom)[0]) if error > 0 else math.nan
-    elif changed < 25:
-        test = "McNemar, exact"
-        p = min(1.0, 2 * float(special.bdtr(min(lost, gained), changed, 0.5))) if changed else math.nan
     else:
-        test, p = "McNemar, chi-squared", float(special.chdtrc(1, (lost - gained) ** 2 / changed))
+        exact = changed < 25
+        test = "McNemar, exact" if exact else "McNemar, chi-squared"
+        p = float(mcnemar([[0, lost], [gained, 0]], exact=exact, correction=False).pvalue) if changed else math.nan
     return PairedTest(change, interval, lost, gained, p, test)
 
 
