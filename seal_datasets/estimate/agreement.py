@@ -1,4 +1,4 @@
-"""The labeler's preference and its agreement with humans (SEAL, section 2.2, Table 1), and a label's agreement with gold."""
+"""Agreement of the labeler's preference with humans (SEAL, section 2.2, Table 1), and of labels with gold labels."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy import special
+from statsmodels.stats.proportion import proportions_chisquare, proportions_ztest
 
 from seal_datasets.errors import DataError
 from seal_datasets.estimate.covariance import wald_test
@@ -38,10 +38,10 @@ class Agreement(Result):
     """Agreement of the labeler's preference with the human choice over some pairs.
 
     Attributes:
-        agreement_rate (`float`): Share of the labeler's preferences that are for the chosen response; nan if it has none.
-        confidence_interval (`tuple[float, float]`): Wilson, or clustered by prompt where prompts were given.
+        agreement_rate (`float`): Share of the labeler's preferences that are for the chosen response; nan without one.
+        confidence_interval (`tuple[float, float]`): Wilson's, or clustered by prompt where prompts were given.
         n (`int`): Pairs on which the labeler has a preference: the denominator.
-        n_indifferent (`int`): Pairs on which it has none, left out of the rate.
+        n_indifferent (`int`): Pairs without a preference, which the rate excludes.
     """
 
     agreement_rate: float
@@ -55,11 +55,11 @@ class RegimeTest(Result):
     """A test that agreement is the same in two regimes, or in all.
 
     Attributes:
-        regimes (`tuple[str, ...]`): Those compared.
-        difference (`float`): Rate of the first less that of the second; nan for all.
-        statistic (`float`): z for two, chi-squared (F where prompts were given) for all.
+        regimes (`tuple[str, ...]`): Regimes compared.
+        difference (`float`): Rate of the first minus rate of the second; nan for the test of all regimes.
+        statistic (`float`): z for two regimes (t where prompts were given), chi-squared (F where given) for all.
         p_value (`float`): Two-sided; nan where a rate is undefined or nothing varies.
-        p_adjusted (`float`): Holm's, over the comparisons of two.
+        p_adjusted (`float`): Holm's, over the comparisons of two regimes.
     """
 
     regimes: tuple[str, ...]
@@ -71,17 +71,17 @@ class RegimeTest(Result):
 
 @dataclass(frozen=True, slots=True)
 class LabelerAgreement(Result):
-    """The labeler's preferences and where they meet the humans'.
+    """How often the labeler's preferences agree with human choices.
 
     Attributes:
         preference (`dict[str, int]`): Pairs by preference: `chosen`, `rejected`, `indifferent`.
-        overall (`Agreement`): Over all pairs.
-        regimes (`dict[str, Agreement]`): By regime, or by `aligned` and `misaligned` without pre-training alignment; empty
-            when no alignment was given.
-        tests (`tuple[RegimeTest, ...]`): Whether rates differ: over all regimes first, then each two.
-        family (`str`): Which tests are adjusted for together.
+        overall (`Agreement`): Agreement over all pairs.
+        regimes (`dict[str, Agreement]`): Agreement by regime, or by `aligned` and `misaligned` without pre-training
+            alignment; empty when no alignment was given.
+        tests (`tuple[RegimeTest, ...]`): Tests of equal rates: over all regimes first, then each two.
+        family (`str`): Tests that are adjusted together.
         targets (`tuple[str, ...]`): Target features in order of priority.
-        n_pairs (`int`): Pairs.
+        n_pairs (`int`): Number of pairs.
     """
 
     preference: dict[str, int]
@@ -98,11 +98,11 @@ class LabelAccuracy(Result):
     """How one feature's labels compare with gold labels of the same texts.
 
     Attributes:
-        n (`int`): Texts with both.
+        n (`int`): Texts with both labels.
         agreement (`float`): Share of equal labels.
-        confidence_interval (`tuple[float, float]`): Wilson, texts taken as independent.
-        majority_share (`float`): Share of the commonest gold label: what always answering it would score.
-        kappa (`float`): Cohen's kappa, agreement beyond what the two margins give by chance; nan where chance is perfect.
+        confidence_interval (`tuple[float, float]`): Wilson's, which treats texts as independent.
+        majority_share (`float`): Share of the commonest gold label, which a constant labeler would score.
+        kappa (`float`): Cohen's kappa; nan where chance agreement is 1.
         status (`str`): `ok`, or why something is undefined.
     """
 
@@ -115,7 +115,7 @@ class LabelAccuracy(Result):
 
 
 def labeler_preference(chosen_labels: ArrayLike, rejected_labels: ArrayLike) -> NDArray[np.str_]:
-    """The response a labeler prefers by the target features, compared in order of priority.
+    """The response that a labeler prefers by the target features, compared in order of priority.
 
     Args:
         chosen_labels (array-like of shape (n, t)): Target labels of the chosen responses, first priority first.
@@ -147,7 +147,7 @@ def labeler_preference(chosen_labels: ArrayLike, rejected_labels: ArrayLike) -> 
 
 
 def clearly_rejected(chosen_labels: ArrayLike, rejected_labels: ArrayLike) -> NDArray[np.bool_]:
-    """Which choices go against the labels whatever weight the targets have: a sign of a slip of the human choice.
+    """Choices that contradict the labels whatever weight the targets have, which suggests an annotation error.
 
     Args:
         chosen_labels (array-like of shape (n, t)): Target labels of the chosen responses.
@@ -182,15 +182,15 @@ def labeler_agreement(
     groups: Sequence[Any] | NDArray[Any] | None = None,
     confidence: float = 0.95,
 ) -> LabelerAgreement:
-    """Measure how often the labeler, where it has a preference, sides with the human choice, regime by regime.
+    """Measure how often the labeler's preference agrees with the human choice, overall and by regime.
 
     Args:
         chosen_labels (array-like of shape (n, t)): Target labels of the chosen responses, first priority first.
         rejected_labels (array-like of shape (n, t)): The same of the rejected responses.
         target_names (`Sequence[str]`): The t names, in order of priority.
         aligned (array-like of shape (n,), *optional*): Whether the post-training model is aligned on each pair.
-        pre_aligned (array-like of shape (n,), *optional*): The same of the pre-training model; needs `aligned`.
-        groups (sequence of shape (n,), *optional*): Prompt ids, to cluster intervals and tests by.
+        pre_aligned (array-like of shape (n,), *optional*): The same for the pre-training model; needs `aligned`.
+        groups (sequence of shape (n,), *optional*): Prompt ids to cluster intervals and tests by.
         confidence (`float`, defaults to 0.95): Level of the intervals.
 
     Returns:
@@ -199,15 +199,15 @@ def labeler_agreement(
     Raises:
         DataError: Shapes differ, a label is missing, or `pre_aligned` comes without `aligned`.
 
-    Source: SEAL, Table 1. Indifferent pairs are left out of the rates.
+    Source: SEAL, Table 1. Rates exclude indifferent pairs.
 
     Example:
 
     ```python
-    >>> found = labeler_agreement([[1], [1], [0], [1]], [[0], [0], [1], [1]], ["harmless"], aligned=[1, 0, 1, 1])
-    >>> found.preference
+    >>> result = labeler_agreement([[1], [1], [0], [1]], [[0], [0], [1], [1]], ["harmless"], aligned=[1, 0, 1, 1])
+    >>> result.preference
     {'chosen': 2, 'rejected': 1, 'indifferent': 1}
-    >>> {name: (each.agreement_rate, each.n) for name, each in found.regimes.items()}
+    >>> {name: (regime.agreement_rate, regime.n) for name, regime in result.regimes.items()}
     {'aligned': (0.5, 2), 'misaligned': (1.0, 1)}
 
     ```
@@ -223,7 +223,7 @@ def labeler_agreement(
         same_length(chosen_labels=preference != "", groups=codes)
     parts: dict[str, Bools] = {}
     if pre_aligned is not None and aligned is None:
-        raise DataError("pre_aligned tells regimes apart only together with aligned; give aligned too")
+        raise DataError("pre_aligned was given without aligned; regimes need both, so give aligned too")
     if aligned is not None:
         after = indicator(aligned, "aligned")
         same_length(chosen_labels=preference != "", aligned=after)
@@ -250,7 +250,7 @@ def labeler_agreement(
 
 
 def label_accuracy(labels: ArrayLike, gold: ArrayLike, *, confidence: float = 0.95) -> LabelAccuracy:
-    """Hold a labeler's labels of one feature against gold labels, beside what guessing would give.
+    """Compare a labeler's labels of one feature with gold labels.
 
     Args:
         labels (array-like of shape (n,)): The labeler's labels, as numbers.
@@ -263,13 +263,13 @@ def label_accuracy(labels: ArrayLike, gold: ArrayLike, *, confidence: float = 0.
     Raises:
         DataError: Lengths differ or a label is not a finite number.
 
-    Source: Cohen (1960). Kappa misleads at skewed prevalence (Feinstein and Cicchetti, 1990): read both shares.
+    Source: Cohen (1960). Kappa misleads at skewed prevalence (Feinstein and Cicchetti, 1990): compare both shares.
 
     Example:
 
     ```python
-    >>> found = label_accuracy([1, 1, 0, 0], [1, 1, 1, 0])
-    >>> found.agreement, found.majority_share, found.kappa  # chance: (2*3 + 2*1) / 16 = 1/2
+    >>> result = label_accuracy([1, 1, 0, 0], [1, 1, 1, 0])
+    >>> result.agreement, result.majority_share, result.kappa  # chance: (2*3 + 2*1) / 16 = 1/2
     (0.75, 0.75, 0.5)
 
     ```
@@ -280,7 +280,8 @@ def label_accuracy(labels: ArrayLike, gold: ArrayLike, *, confidence: float = 0.
     given, truth = finite(labels, "labels"), finite(gold, "gold")
     n = same_length(labels=given, gold=truth)
     values = np.union1d(given, truth)
-    shares = np.array([[(each == value).mean() for value in values] for each in (given, truth)])
+    shares = np.array([[(side == value).mean() for value in values] for side in (given, truth)])
+    # Not by statsmodels' cohens_kappa: its table of labels by labels does not fit memory for thousands of distinct labels.
     agreement, chance = float((given == truth).mean()), float(shares[0] @ shares[1])
     kappa = (agreement - chance) / (1 - chance) if chance < 1 else math.nan
     status = "ok" if chance < 1 else "both give one and the same label throughout: kappa is undefined"
@@ -298,58 +299,75 @@ def _agreement(preference: NDArray[np.str_], codes: Codes | None, confidence: fl
 
 
 def _regime_tests(preference: NDArray[np.str_], parts: dict[str, Bools], codes: Codes | None) -> tuple[RegimeTest, ...]:
-    """Homogeneity over all regimes, and each two: pooled z and chi-squared, or Wald tests clustered by prompt."""
+    """Tests of equal agreement in all regimes and in each two: z and chi-squared, or Wald tests clustered by prompt."""
     decided = preference != "indifferent"
     agrees = (preference == "chosen").astype(float)
     members = np.column_stack([rows & decided for rows in parts.values()]).astype(float)
-    n = members.sum(axis=0)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        rates = agrees @ members / n
-        influence = (agrees[:, None] - np.where(n > 0, rates, 0.0)) * members / n
-    names, filled = list(parts), np.flatnonzero(n > 0)
-    n_prompts = len(agrees) if codes is None else int(codes.max()) + 1
-    covariance = np.full((len(names), len(names)), np.nan)
-    if codes is not None and n_prompts > 1:
-        sums = group_sums(np.nan_to_num(influence), codes, n_prompts)
-        covariance = sums.T @ sums * n_prompts / (n_prompts - 1)
-    tests = [
-        _over_all(
-            tuple(names), rates[filled], n[filled], covariance[np.ix_(filled, filled)], codes is not None, n_prompts
-        )
-    ]
+    names, n, hits = list(parts), members.sum(axis=0), agrees @ members
+    rates = np.divide(hits, n, out=np.full(len(n), np.nan), where=n > 0)
+    covariance = None if codes is None else _clustered_covariance(agrees, members, rates, codes)
+    freedom = math.inf if codes is None else int(codes.max())
+    overall = (
+        _chi_squared_of_equal_rates(hits, n) if covariance is None else _wald_of_equal_rates(rates, covariance, freedom)
+    )
+    tests = []
     for i, j in combinations(range(len(names)), 2):
         difference = float(rates[i] - rates[j])
-        if codes is None:
-            pooled = (rates[i] * n[i] + rates[j] * n[j]) / (n[i] + n[j]) if n[i] and n[j] else math.nan
-            variance = pooled * (1 - pooled) * (1 / n[i] + 1 / n[j]) if n[i] and n[j] else math.nan
+        if covariance is None:
+            statistic, p_value = _z_of_equal_rates(hits[[i, j]], n[[i, j]])
         else:
             variance = covariance[i, i] + covariance[j, j] - 2 * covariance[i, j]
-        z = difference / math.sqrt(variance) if variance > 0 else math.nan
-        freedom = math.inf if codes is None else n_prompts - 1
-        tests.append(
-            RegimeTest((names[i], names[j]), difference, z, float(two_sided_p(np.array([z]), freedom)[0]), math.nan)
-        )
-    adjusted = adjust_p(np.array([each.p_value for each in tests[1:]]), "holm")
-    return tests[0], *(replace(each, p_adjusted=float(p)) for each, p in zip(tests[1:], adjusted, strict=True))
+            statistic = difference / math.sqrt(variance) if variance > 0 else math.nan
+            p_value = float(two_sided_p(np.array([statistic]), freedom)[0])
+        tests.append(RegimeTest((names[i], names[j]), difference, statistic, p_value, math.nan))
+    adjusted = adjust_p(np.array([test.p_value for test in tests]), "holm")
+    return (
+        RegimeTest(tuple(names), math.nan, *overall, math.nan),
+        *(replace(test, p_adjusted=float(p)) for test, p in zip(tests, adjusted, strict=True)),
+    )
 
 
-def _over_all(
-    names: tuple[str, ...], rates: Floats, n: Floats, covariance: Floats, clustered: bool, n_prompts: int
-) -> RegimeTest:
-    statistic = p = math.nan
-    if len(rates) > 1 and clustered:
-        contrast = np.diff(np.eye(len(rates)), axis=0)
-        statistic, _, p = wald_test(contrast @ rates, contrast @ covariance @ contrast.T, n_prompts - 1)
-    elif len(rates) > 1:
-        pooled = float(rates @ n / n.sum())
-        if 0 < pooled < 1:
-            statistic = float((n * (rates - pooled) ** 2).sum() / (pooled * (1 - pooled)))
-            p = float(special.chdtrc(len(rates) - 1, statistic))
-    return RegimeTest(names, math.nan, statistic, p, math.nan)
+def _chi_squared_of_equal_rates(hits: Floats, n: Floats) -> tuple[float, float]:
+    """Chi-squared statistic and p-value of equal rates in all regimes that have pairs; nan where it is undefined."""
+    hits, n = hits[n > 0], n[n > 0]
+    if len(n) < 2 or not 0 < hits.sum() < n.sum():
+        return math.nan, math.nan
+    statistic, p_value, _ = proportions_chisquare(hits, n)
+    return float(statistic), float(p_value)
+
+
+def _z_of_equal_rates(hits: Floats, n: Floats) -> tuple[float, float]:
+    """Z statistic and p-value of two equal rates; nan where it is undefined."""
+    if not n.all() or not 0 < hits.sum() < n.sum():
+        return math.nan, math.nan
+    statistic, p_value = proportions_ztest(hits, n)
+    return float(statistic), float(p_value)
+
+
+def _clustered_covariance(agrees: Floats, members: Floats, rates: Floats, codes: Codes) -> Floats:
+    """Covariance of the regimes' rates, clustered by prompt; nan for one prompt."""
+    n_prompts = int(codes.max()) + 1
+    if n_prompts < 2:
+        return np.full((len(rates), len(rates)), np.nan)
+    filled = members.sum(axis=0) > 0
+    influence = (agrees[:, None] - np.where(filled, rates, 0.0)) * members / np.where(filled, members.sum(axis=0), 1.0)
+    sums = group_sums(influence, codes, n_prompts)
+    return np.asarray(sums.T @ sums * n_prompts / (n_prompts - 1))
+
+
+def _wald_of_equal_rates(rates: Floats, covariance: Floats, freedom: float) -> tuple[float, float]:
+    """F statistic and p-value of equal rates in all regimes that have pairs."""
+    filled = np.flatnonzero(~np.isnan(rates))
+    if len(filled) < 2:
+        return math.nan, math.nan
+    contrast = np.diff(np.eye(len(filled)), axis=0)
+    inside = covariance[np.ix_(filled, filled)]
+    statistic, _, p_value = wald_test(contrast @ rates[filled], contrast @ inside @ contrast.T, freedom)
+    return statistic, p_value
 
 
 def _shape(labels: ArrayLike, name: str) -> tuple[int, int]:
-    """Rows and columns, the columns as the first row has them."""
+    """Number of rows, and of columns in the first row."""
     rows = np.asarray(labels) if hasattr(labels, "__array__") else labels
     first = rows[0] if isinstance(rows, (Sequence, np.ndarray)) and len(rows) else None
     width = len(first) if isinstance(first, (list, tuple, np.ndarray)) else 0

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 from scipy import special
+from statsmodels.stats.proportion import proportion_confint
 
 from seal_datasets.estimate.linear import PERFECT
 
@@ -15,11 +16,11 @@ Interval = tuple[float, float]
 
 
 def wilson(successes: int, n: int, *, confidence: float = 0.95) -> Interval:
-    """Wilson's score interval for a proportion: good coverage at small n and near 0 and 1, where resistance may lie.
+    """Wilson's score interval for a proportion, with good coverage at small n and near 0 and 1.
 
     Args:
-        successes (`int`): Count.
-        n (`int`): Out of.
+        successes (`int`): Number of successes.
+        n (`int`): Number of trials.
         confidence (`float`, defaults to 0.95): Level.
 
     Returns:
@@ -38,12 +39,9 @@ def wilson(successes: int, n: int, *, confidence: float = 0.95) -> Interval:
     """
     if n == 0:
         return math.nan, math.nan
-    z = normal_quantile(0.5 + confidence / 2)
-    share = successes / n
-    centre = (share + z**2 / (2 * n)) / (1 + z**2 / n)
-    half = z / (1 + z**2 / n) * math.sqrt(share * (1 - share) / n + z**2 / (4 * n**2))
-    # Exactly 0 and 1 at the ends, where rounding would leave 1e-17.
-    return (0.0 if successes == 0 else centre - half), (1.0 if successes == n else centre + half)
+    low, high = proportion_confint(successes, n, alpha=1 - confidence, method="wilson")
+    # Exactly 0 and 1 at the ends, where rounding leaves 1e-18.
+    return (0.0 if successes == 0 else float(low)), (1.0 if successes == n else float(high))
 
 
 def normal_quantile(probability: float) -> float:
@@ -76,7 +74,7 @@ def two_sided_p(
 def mean_interval(
     values: NDArray[np.float64], codes: NDArray[np.int64] | None, confidence: float
 ) -> tuple[float, float, Interval]:
-    """A mean with its standard error, clustered where groups are given, and an interval by t.
+    """A mean with its standard error, clustered where cluster codes are given, and an interval by t.
 
     Args:
         values (`ndarray` of shape (n,)): Values.
@@ -91,27 +89,27 @@ def mean_interval(
     mean = float(values.mean())
     deviations = values - mean
     sums = deviations if codes is None else np.bincount(codes, weights=deviations)
-    n, groups = len(values), len(sums) if codes is None else len(np.unique(codes))
-    if groups < 2:
+    n, n_clusters = len(values), len(sums) if codes is None else len(np.unique(codes))
+    if n_clusters < 2:
         return mean, math.nan, (math.nan, math.nan)
-    # Deviations that cancel within groups leave rounding, which would pass for a tiny error.
+    # Deviations that cancel within clusters leave rounding, which must not become a tiny error.
     if float(np.abs(sums).max()) <= PERFECT * float(np.abs(values).max()):
         return mean, 0.0, (mean, mean)
-    error = math.sqrt(float((sums**2).sum()) * groups / (groups - 1)) / n
-    half = critical_value(confidence, groups - 1) * error
+    error = math.sqrt(float((sums**2).sum()) * n_clusters / (n_clusters - 1)) / n
+    half = critical_value(confidence, n_clusters - 1) * error
     return mean, error, (mean - half, mean + half)
 
 
 def bootstrap_totals(counts: NDArray[np.float64], n_bootstrap: int, seed: int) -> NDArray[np.float64]:
-    """Totals of counts when whole groups are drawn again with replacement.
+    """Totals of counts when whole clusters are resampled with replacement.
 
-    Groups with the same counts are exchangeable, so it is enough to draw how many of each kind there are: the same
-    distribution as drawing rows, at a cost that goes with the kinds.
+    Clusters with the same counts are exchangeable. One multinomial draw of the number of clusters per distinct row has
+    the same distribution as resampling rows, and its cost grows with the number of distinct rows only.
 
     Args:
-        counts (`ndarray` of shape (G, c)): Counts of each group.
-        n_bootstrap (`int`): Draws.
-        seed (`int`): Of the draws.
+        counts (`ndarray` of shape (G, c)): Counts of each cluster.
+        n_bootstrap (`int`): Number of bootstrap draws.
+        seed (`int`): Seed of the draws.
 
     Returns:
         `ndarray` of shape (n_bootstrap, c): Totals.
@@ -127,15 +125,15 @@ def bootstrap_totals(counts: NDArray[np.float64], n_bootstrap: int, seed: int) -
 
     ```
     """
-    # By hash, column by column: np.unique sorts whole rows, in ten times the time.
-    found = pd.DataFrame(counts).groupby(list(range(counts.shape[1])), dropna=False).size()
-    kinds, numbers = found.index.to_frame().to_numpy(), found.to_numpy()
-    drawn = np.random.default_rng(seed).multinomial(len(counts), numbers / len(counts), size=n_bootstrap)
-    return np.asarray(drawn @ kinds, dtype=np.float64)
+    # pandas hashes column by column; np.unique sorts whole rows and takes ten times as long.
+    sizes = pd.DataFrame(counts).groupby(list(range(counts.shape[1])), dropna=False).size()
+    distinct, frequencies = sizes.index.to_frame().to_numpy(), sizes.to_numpy()
+    draws = np.random.default_rng(seed).multinomial(len(counts), frequencies / len(counts), size=n_bootstrap)
+    return np.asarray(draws @ distinct, dtype=np.float64)
 
 
 def percentile_interval(draws: NDArray[np.float64], confidence: float) -> Interval:
-    """The middle of bootstrap draws; nan where a draw is undefined."""
+    """Percentile interval of bootstrap draws; nan if any draw is nan."""
     tail = (1 - confidence) / 2
     low, high = np.quantile(draws, [tail, 1 - tail]) if len(draws) else (math.nan, math.nan)
     return float(low), float(high)

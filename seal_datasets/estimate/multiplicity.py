@@ -1,4 +1,4 @@
-"""Adjusted p-values: what remains of a finding when many were looked for."""
+"""Adjustment of p-values for multiple tests."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from typing import Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
+from statsmodels.stats.multitest import multipletests
 
 from seal_datasets.errors import DataError
 
@@ -16,11 +17,12 @@ def adjust_p(p_values: NDArray[np.float64], method: Adjustment) -> NDArray[np.fl
     """Adjust a family of p-values; nan entries are not part of the family.
 
     Args:
-        p_values (`ndarray` of shape (k,)): Raw p-values, nan where there was no test.
-        method (`"bonferroni"`, `"holm"` or `"bh"`): The paper's, its uniform improvement, or the false discovery rate.
+        p_values (`ndarray` of shape (k,)): Raw p-values, nan where there is no test.
+        method (`"bonferroni"`, `"holm"` or `"bh"`): `bonferroni` as in the paper, its uniform improvement `holm`, or
+            the false discovery rate by `bh`.
 
     Returns:
-        `ndarray` of shape (k,): Adjusted p-values, nan where there was no test.
+        `ndarray` of shape (k,): Adjusted p-values, nan where there is no test.
 
     Raises:
         DataError: The method is unknown.
@@ -41,13 +43,12 @@ def adjust_p(p_values: NDArray[np.float64], method: Adjustment) -> NDArray[np.fl
     tested = np.flatnonzero(~np.isnan(p_values))
     if not tested.size:
         return adjusted
-    order = tested[np.argsort(p_values[tested], kind="stable")]
-    raw, m = p_values[order], len(order)
-    if method == "bonferroni":
-        scaled = raw * m
-    elif method == "holm":
-        scaled = np.maximum.accumulate(raw * np.arange(m, 0, -1))
+    raw = p_values[tested]
+    if method == "holm":
+        # Not by multipletests, whose Holm runs the garbage collector: 20 ms or more per call, in bootstraps and fits.
+        order = np.argsort(raw, kind="stable")
+        steps = np.maximum.accumulate(raw[order] * np.arange(len(raw), 0, -1))
+        adjusted[tested[order]] = np.minimum(steps, 1.0)
     else:
-        scaled = np.minimum.accumulate((raw * m / np.arange(1, m + 1))[::-1])[::-1]
-    adjusted[order] = np.minimum(scaled, 1.0)
+        adjusted[tested] = multipletests(raw, method={"bonferroni": "bonferroni", "bh": "fdr_bh"}[method])[1]
     return adjusted

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy import special
+from statsmodels.stats.contingency_tables import mcnemar
 
 from seal_datasets.errors import DataError
 from seal_datasets.estimate.inputs import Bools, Codes, Floats, confidence_level, finite, group_codes, same_length
@@ -32,9 +32,9 @@ class Regime(Result):
     """Pairs in one regime.
 
     Attributes:
-        count (`int`): How many.
-        share (`float`): Their share of all pairs.
-        confidence_interval (`tuple[float, float]`): Wilson.
+        count (`int`): Number of pairs.
+        share (`float`): Share of all pairs.
+        confidence_interval (`tuple[float, float]`): Wilson's.
         cluster_interval (`tuple[float, float]`, *optional*): By cluster bootstrap, where prompts were given.
     """
 
@@ -44,20 +44,20 @@ class Regime(Result):
     cluster_interval: Interval | None = None
 
     def to_dict(self) -> dict[str, Any]:
-        """JSON-ready values; the cluster interval is there only if prompts were given."""
-        return _given(Result.to_dict(self))
+        """JSON-ready values; the cluster interval is included only if prompts were given."""
+        return _drop_none(Result.to_dict(self))
 
 
 @dataclass(frozen=True, slots=True)
 class MarginBin(Result):
-    """Pairs whose two rewards are about equally far apart.
+    """Resistance over the pairs of one bin of the margin's size.
 
     Attributes:
         low (`float`): Smallest |r(chosen) - r(rejected)| in the bin.
-        high (`float`): Largest.
-        n (`int`): Pairs.
-        resistance (`float`): Share of them the model is not aligned on.
-        confidence_interval (`tuple[float, float]`): Wilson.
+        high (`float`): Largest in the bin.
+        n (`int`): Pairs in the bin.
+        resistance (`float`): Share of these pairs that the model is not aligned on.
+        confidence_interval (`tuple[float, float]`): Wilson's.
     """
 
     low: float
@@ -69,15 +69,16 @@ class MarginBin(Result):
 
 @dataclass(frozen=True, slots=True)
 class PairedTest(Result):
-    """Whether two models are aligned equally often on the same pairs.
+    """Test that two models are aligned equally often on the same pairs.
 
     Attributes:
-        change (`float`): Resistance of the later model less that of the earlier.
-        confidence_interval (`tuple[float, float]`): Of the change, clustered where prompts were given.
-        n_lost (`int`): Pairs only the earlier model is aligned on.
-        n_gained (`int`): Pairs only the later model is aligned on.
+        change (`float`): Resistance of the later model minus that of the earlier.
+        confidence_interval (`tuple[float, float]`): Interval of the change, clustered where prompts were given.
+        n_lost (`int`): Pairs that only the earlier model is aligned on.
+        n_gained (`int`): Pairs that only the later model is aligned on.
         p_value (`float`): Two-sided; nan where no pair changed.
-        test (`str`): `McNemar, exact` below 25 changed pairs, else `McNemar, chi-squared`; with prompts `clustered by prompt`.
+        test (`str`): `clustered by prompt` where prompts were given. Otherwise `McNemar, exact` below 25 changed pairs, and
+            `McNemar, chi-squared` from 25 on.
     """
 
     change: float
@@ -90,14 +91,14 @@ class PairedTest(Result):
 
 @dataclass(frozen=True, slots=True)
 class NoiseAwareResistance(Result):
-    """Resistance to what humans would have chosen without slips, given how often their recorded choice is one.
+    """Resistance corrected for annotation errors in the recorded choices, whose rate e is assumed.
 
     Attributes:
-        resistance (`float`): (observed - e) / (1 - 2 e); may lie outside [0, 1], which then says that the rate e or its
-            independence of the model's errors does not hold.
-        confidence_interval (`tuple[float, float]`): The observed interval, transformed; e is taken as known.
-        label_noise (`float`): e.
-        status (`str`): `ok`, or what speaks against the number.
+        resistance (`float`): (observed - e) / (1 - 2 e). A value outside [0, 1] contradicts the rate e, or its
+            independence of the model's errors.
+        confidence_interval (`tuple[float, float]`): The observed interval, transformed; e is treated as known.
+        label_noise (`float`): The rate e.
+        status (`str`): `ok`, or the contradiction.
     """
 
     resistance: float
@@ -108,18 +109,18 @@ class NoiseAwareResistance(Result):
 
 @dataclass(frozen=True, slots=True)
 class AlignmentResistance(Result):
-    """How often a reward model prefers what humans chose, and how often it does not.
+    """How often a reward model prefers the response that humans chose, and how often it does not.
 
     Attributes:
         alignment_score (`float`): Share of pairs whose chosen response has the strictly higher reward.
         alignment_resistance (`float`): 1 - `alignment_score`.
-        confidence_interval (`tuple[float, float]`): Wilson interval of the resistance, pairs taken as independent.
-        n_pairs (`int`): Pairs.
+        confidence_interval (`tuple[float, float]`): Wilson's interval of the resistance, which treats pairs as independent.
+        n_pairs (`int`): Number of pairs.
         n_ties (`int`): Pairs with rewards within `tie_band`; they count as not aligned.
         tie_band (`float`): Largest difference that is a tie.
         margins (`tuple[MarginBin, ...]`): Resistance by size of the margin.
         cluster_interval (`tuple[float, float]`, *optional*): Interval of the resistance by cluster bootstrap over prompts.
-        noise_aware (`NoiseAwareResistance`, *optional*): Resistance beyond the rate given as `label_noise`.
+        noise_aware (`NoiseAwareResistance`, *optional*): Resistance corrected for `label_noise`.
         pre_alignment_score (`float`, *optional*): Alignment score of the pre-training model.
         n_pre_ties (`int`, *optional*): Ties of the pre-training model.
         regimes (`dict[str, Regime]`, *optional*): The four regimes of Table 1.
@@ -141,10 +142,10 @@ class AlignmentResistance(Result):
     change: PairedTest | None = None
 
     def to_dict(self) -> dict[str, Any]:
-        """JSON-ready values; what needs more inputs is there only if they were given."""
-        plain = _given(Result.to_dict(self))
+        """JSON-ready values; values that need optional inputs are included only if these were given."""
+        plain = _drop_none(Result.to_dict(self))
         if self.regimes is not None:
-            plain["regimes"] = {name: each.to_dict() for name, each in self.regimes.items()}
+            plain["regimes"] = {name: regime.to_dict() for name, regime in self.regimes.items()}
         return plain
 
 
@@ -162,23 +163,22 @@ def alignment_resistance(
     confidence: float = 0.95,
     seed: int = 0,
 ) -> AlignmentResistance:
-    """Measure on how large a share of the pairs a reward model fails to match human preferences.
+    """Measure the share of pairs on which a reward model does not match human preferences.
 
     Args:
         chosen_rewards (array-like of shape (n,)): Rewards of the chosen responses.
         rejected_rewards (array-like of shape (n,)): Rewards of the rejected responses.
         pre_chosen_rewards (array-like of shape (n,), *optional*): The same under the pre-training model.
         pre_rejected_rewards (array-like of shape (n,), *optional*): The same under the pre-training model.
-        groups (sequence of shape (n,), *optional*): Prompt ids, for intervals and tests that do not take pairs of one prompt
-            as independent.
-        tie_band (`float`, defaults to 0.0): Rewards no further apart than this are a tie, which is not aligned; 0, or how
-            far a model's scores move by batch size and precision alone.
-        label_noise (`float`, *optional*): Share of human choices taken to be slips, e.g. from annotators' disagreement, to
-            see what resistance is left beyond them.
-        n_bins (`int`, defaults to 10): Bins of the margin's size, with about equally many pairs.
+        groups (sequence of shape (n,), *optional*): Prompt ids to cluster intervals and tests by.
+        tie_band (`float`, defaults to 0.0): Rewards at most this far apart are a tie, which is not aligned. Useful where
+            scores vary with batch size or precision.
+        label_noise (`float`, *optional*): Assumed share of annotation errors in the human choices, e.g. from annotators'
+            disagreement, to correct resistance for.
+        n_bins (`int`, defaults to 10): Bins of the margin's size, with about equal numbers of pairs.
         n_bootstrap (`int`, defaults to 2000): Draws of the cluster bootstrap.
         confidence (`float`, defaults to 0.95): Level of the intervals.
-        seed (`int`, defaults to 0): Of the draws.
+        seed (`int`, defaults to 0): Seed of the draws.
 
     Returns:
         `AlignmentResistance`: Scores with intervals; with pre-training rewards also the regimes and a test of the change.
@@ -187,8 +187,8 @@ def alignment_resistance(
         DataError: Lengths differ, a reward is not a finite number, one pre-training argument comes without the other, or an
             option is out of range.
 
-    Source: SEAL, section 2.2: delta_i = 1 where r(chosen) > r(rejected), strictly; a_- = 1 - mean(delta). McNemar (1947); Rogan
-    and Gladen (1978) for resistance beyond label noise.
+    Source: SEAL, section 2.2: delta_i = 1 where r(chosen) > r(rejected), strictly; a_- = 1 - mean(delta). McNemar (1947);
+    Rogan and Gladen (1978) for the correction for label noise.
 
     Example:
 
@@ -212,43 +212,43 @@ def alignment_resistance(
     after = margins > tie_band
     aligned = int(after.sum())
     interval = wilson(n - aligned, n, confidence=confidence)
-    resist = None if codes is None else _share_intervals([~after], codes, n_bootstrap, confidence, seed)[0]
-    noise = None if label_noise is None else _noise_aware(1 - aligned / n, resist or interval, label_noise)
-    base = AlignmentResistance(
-        aligned / n,
-        1 - aligned / n,
-        interval,
-        n,
-        int((np.abs(margins) <= tie_band).sum()),
-        tie_band,
-        _by_margin(margins, after, n_bins, confidence),
-        resist,
-        noise,
+    clustered = None if codes is None else _share_intervals([~after], codes, n_bootstrap, confidence, seed)[0]
+    noise_aware = None if label_noise is None else _noise_aware(1 - aligned / n, clustered or interval, label_noise)
+    result = AlignmentResistance(
+        alignment_score=aligned / n,
+        alignment_resistance=1 - aligned / n,
+        confidence_interval=interval,
+        n_pairs=n,
+        n_ties=int((np.abs(margins) <= tie_band).sum()),
+        tie_band=tie_band,
+        margins=_by_margin(margins, after, n_bins, confidence),
+        cluster_interval=clustered,
+        noise_aware=noise_aware,
     )
     if pre_chosen_rewards is None and pre_rejected_rewards is None:
-        return base
+        return result
     if pre_chosen_rewards is None or pre_rejected_rewards is None:
         raise DataError("pre_chosen_rewards and pre_rejected_rewards belong together; give both or neither")
     earlier = _margins(pre_chosen_rewards, pre_rejected_rewards, "pre_chosen_rewards", "pre_rejected_rewards")
     same_length(chosen_rewards=margins, pre_chosen_rewards=earlier)
     before = earlier > tie_band
     members = [before & after, ~before & after, ~before & ~after, before & ~after]
-    clustered = [None] * 4 if codes is None else list(_share_intervals(members, codes, n_bootstrap, confidence, seed))
-    counts = [int(each.sum()) for each in members]
+    intervals = [None] * 4 if codes is None else list(_share_intervals(members, codes, n_bootstrap, confidence, seed))
+    counts = [int(rows.sum()) for rows in members]
     return replace(
-        base,
+        result,
         pre_alignment_score=float(before.mean()),
         n_pre_ties=int((np.abs(earlier) <= tie_band).sum()),
         regimes={
-            name: Regime(k, k / n, wilson(k, n, confidence=confidence), around)
-            for name, k, around in zip(REGIMES, counts, clustered, strict=True)
+            name: Regime(count, count / n, wilson(count, n, confidence=confidence), cluster_interval)
+            for name, count, cluster_interval in zip(REGIMES, counts, intervals, strict=True)
         },
         change=paired_test(before, after, codes, confidence),
     )
 
 
 def aligned_pairs(chosen_rewards: ArrayLike, rejected_rewards: ArrayLike, *, tie_band: float = 0.0) -> Bools:
-    """Which pairs a model is aligned on: the chosen response has the strictly higher reward.
+    """Pairs that a model is aligned on: the chosen response has the strictly higher reward.
 
     Args:
         chosen_rewards (array-like of shape (n,)): Rewards of the chosen responses.
@@ -276,7 +276,7 @@ def alignment_regimes(
     *,
     tie_band: float = 0.0,
 ) -> NDArray[np.str_]:
-    """Name each pair's regime (Table 1): what training did to the model's agreement with the human choice.
+    """Name each pair's regime (Table 1) by the model's agreement with the human choice before and after training.
 
     Args:
         chosen_rewards (array-like of shape (n,)): Post-training rewards of the chosen responses.
@@ -300,11 +300,11 @@ def alignment_regimes(
 def _margins(chosen: ArrayLike, rejected: ArrayLike, chosen_name: str, rejected_name: str) -> Floats:
     a, b = finite(chosen, chosen_name), finite(rejected, rejected_name)
     same_length(**{chosen_name: a, rejected_name: b})
-    # A difference may vanish or overflow where a comparison does not.
+    # A difference may underflow or overflow where a comparison does not.
     with np.errstate(over="ignore"):
         margins = a - b
-    lost = np.flatnonzero((margins == 0) & (a != b))
-    margins[lost] = np.where(a[lost] > b[lost], 1.0, -1.0) * np.finfo(float).tiny
+    underflow = np.flatnonzero((margins == 0) & (a != b))
+    margins[underflow] = np.where(a[underflow] > b[underflow], 1.0, -1.0) * np.finfo(float).tiny
     return margins
 
 
@@ -314,7 +314,7 @@ def _share_intervals(
     """Cluster-bootstrap intervals of the shares of pairs."""
     if codes.max() == 0:
         return [(math.nan, math.nan)] * len(members)
-    columns = [np.bincount(codes, weights=each) for each in (*members, np.ones(len(codes)))]
+    columns = [np.bincount(codes, weights=weights) for weights in (*members, np.ones(len(codes)))]
     counts = np.asarray(np.column_stack(columns), dtype=np.float64)
     totals = bootstrap_totals(counts, n_bootstrap, seed)
     return [percentile_interval(totals[:, i] / totals[:, -1], confidence) for i in range(len(members))]
@@ -324,20 +324,22 @@ def _by_margin(margins: Floats, aligned: Bools, n_bins: int, confidence: float) 
     sizes = np.abs(margins)
     edges = np.unique(np.quantile(sizes, np.linspace(0, 1, n_bins + 1)[1:]))
     bins = np.searchsorted(edges, sizes).astype(np.int32)
-    n, wrong = np.bincount(bins), np.bincount(bins, weights=~aligned)
-    found = []
+    n, n_misaligned = np.bincount(bins), np.bincount(bins, weights=~aligned)
+    rows = []
     for i in np.flatnonzero(n):
         inside = sizes[bins == i]
-        count, lost = int(n[i]), int(wrong[i])
-        interval = wilson(lost, count, confidence=confidence)
-        found.append(MarginBin(float(inside.min()), float(inside.max()), count, lost / count, interval))
-    return tuple(found)
+        count, misaligned = int(n[i]), int(n_misaligned[i])
+        interval = wilson(misaligned, count, confidence=confidence)
+        rows.append(MarginBin(float(inside.min()), float(inside.max()), count, misaligned / count, interval))
+    return tuple(rows)
 
 
 def _noise_aware(observed: float, interval: Interval, noise: float) -> NoiseAwareResistance:
     if not 0 <= noise < 0.5:
-        raise DataError(f"label_noise is the share of human choices that are slips, from 0 to below 0.5; got {noise}")
-    low, high = ((each - noise) / (1 - 2 * noise) for each in interval)
+        raise DataError(
+            f"label_noise is the share of annotation errors in the human choices, from 0 to below 0.5; got {noise}"
+        )
+    low, high = ((bound - noise) / (1 - 2 * noise) for bound in interval)
     resistance = (observed - noise) / (1 - 2 * noise)
     status = "ok"
     if not 0 <= resistance <= 1:
@@ -346,20 +348,19 @@ def _noise_aware(observed: float, interval: Interval, noise: float) -> NoiseAwar
 
 
 def paired_test(before: Bools, after: Bools, codes: Codes | None, confidence: float) -> PairedTest:
-    """Test a change of alignment on the same pairs."""
+    """Test a change of alignment on the same pairs, by McNemar or clustered by prompt."""
     lost, gained = int((before & ~after).sum()), int((~before & after).sum())
     change, error, interval = mean_interval(before.astype(float) - after.astype(float), codes, confidence)
     changed = lost + gained
     if codes is not None:
         test, freedom = "clustered by prompt", int(codes.max())
         p = float(two_sided_p(np.array([change / error]), freedom)[0]) if error > 0 else math.nan
-    elif changed < 25:
-        test = "McNemar, exact"
-        p = min(1.0, 2 * float(special.bdtr(min(lost, gained), changed, 0.5))) if changed else math.nan
     else:
-        test, p = "McNemar, chi-squared", float(special.chdtrc(1, (lost - gained) ** 2 / changed))
+        exact = changed < 25
+        test = "McNemar, exact" if exact else "McNemar, chi-squared"
+        p = float(mcnemar([[0, lost], [gained, 0]], exact=exact, correction=False).pvalue) if changed else math.nan
     return PairedTest(change, interval, lost, gained, p, test)
 
 
-def _given(plain: dict[str, Any]) -> dict[str, Any]:
+def _drop_none(plain: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in plain.items() if value is not None}

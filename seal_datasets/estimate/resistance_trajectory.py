@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy import special
+from statsmodels.stats.contingency_tables import cochrans_q
 
 from seal_datasets.errors import DataError
 from seal_datasets.estimate.inputs import Bools, finite, group_codes, same_length
@@ -25,9 +25,9 @@ class ResistanceTrajectory(Result):
 
     Attributes:
         models (`dict[str, AlignmentResistance]`): By model, in the order given.
-        changes (`dict[str, PairedTest]`): `later - earlier` for neighbours, and the last and the first of more than two.
-        p_adjusted (`dict[str, float]`): p-values of the changes, adjusted over them.
-        any_change_p_value (`float`): Cochran's Q over all models; takes pairs as independent.
+        changes (`dict[str, PairedTest]`): `later - earlier` for neighbours; for more than two models also last minus first.
+        p_adjusted (`dict[str, float]`): p-values of the changes, adjusted for all of them.
+        any_change_p_value (`float`): p-value of Cochran's Q over all models, which treats pairs as independent.
         adjust (`str`): How p-values are adjusted.
         family (`str`): Which tests these are.
     """
@@ -41,7 +41,7 @@ class ResistanceTrajectory(Result):
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready values."""
-        return Result.to_dict(self) | {"models": {name: each.to_dict() for name, each in self.models.items()}}
+        return Result.to_dict(self) | {"models": {name: model.to_dict() for name, model in self.models.items()}}
 
 
 def resistance_trajectory(
@@ -53,15 +53,15 @@ def resistance_trajectory(
     confidence: float = 0.95,
     seed: int = 0,
 ) -> ResistanceTrajectory:
-    """Follow resistance over several models or checkpoints on the same pairs, with tests of change.
+    """Measure the resistance of several models or checkpoints on the same pairs, with tests of change.
 
     Args:
         margins (`Mapping[str, array-like of shape (n,)]`): r(chosen) - r(rejected) by model, in the order of training.
-        groups (sequence of shape (n,), *optional*): Prompt ids, to cluster by.
+        groups (sequence of shape (n,), *optional*): Prompt ids to cluster by.
         tie_band (`float`, defaults to 0.0): As for `alignment_resistance`.
         adjust (`"bonferroni"`, `"holm"` or `"bh"`): How p-values are adjusted over the changes.
         confidence (`float`, defaults to 0.95): Level of the intervals.
-        seed (`int`, defaults to 0): Of the cluster bootstrap.
+        seed (`int`, defaults to 0): Seed of the cluster bootstrap.
 
     Returns:
         `ResistanceTrajectory`: Resistance by model, and the changes.
@@ -74,8 +74,8 @@ def resistance_trajectory(
     Example:
 
     ```python
-    >>> found = resistance_trajectory({"step 0": [1.0, -1.0, -1.0, -2.0], "step 100": [1.0, 2.0, 1.0, -1.0]})
-    >>> found.changes["step 100 - step 0"].change, found.changes["step 100 - step 0"].n_gained
+    >>> result = resistance_trajectory({"step 0": [1.0, -1.0, -1.0, -2.0], "step 100": [1.0, 2.0, 1.0, -1.0]})
+    >>> result.changes["step 100 - step 0"].change, result.changes["step 100 - step 0"].n_gained
     (-0.5, 2)
 
     ```
@@ -95,22 +95,19 @@ def resistance_trajectory(
     names = list(arrays)
     steps = list(pairwise(names)) + ([(names[0], names[-1])] if len(names) > 2 else [])
     changes = {f"{b} - {a}": paired_test(aligned[a], aligned[b], codes, confidence) for a, b in steps}
-    adjusted = adjust_p(np.array([each.p_value for each in changes.values()]), adjust)
+    adjusted = adjust_p(np.array([change.p_value for change in changes.values()]), adjust)
     return ResistanceTrajectory(
         models,
         changes,
         dict(zip(changes, adjusted.tolist(), strict=True)),
-        _cochran(np.column_stack(list(aligned.values()))),
+        _cochran_p_value(np.column_stack(list(aligned.values()))),
         adjust,
         f"the {int((~np.isnan(adjusted)).sum())} change(s) between models",
     )
 
 
-def _cochran(aligned: Bools) -> float:
-    """p-value of Cochran's Q; nan where no pair tells models apart."""
-    k, columns, rows = aligned.shape[1], aligned.sum(axis=0), aligned.sum(axis=1)
-    spread = float((rows * (k - rows)).sum())
-    if spread == 0:
+def _cochran_p_value(aligned: Bools) -> float:
+    """p-value of Cochran's Q; nan where every pair has the same alignment in all models."""
+    if (aligned == aligned[:, :1]).all():
         return math.nan
-    statistic = k * (k - 1) * float(((columns - columns.mean()) ** 2).sum()) / spread
-    return float(special.chdtrc(k - 1, statistic))
+    return float(cochrans_q(aligned.astype(int)).pvalue)

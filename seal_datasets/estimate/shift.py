@@ -1,11 +1,11 @@
-"""Reward shift (SEAL, Definition 1): how far, and which way, training turned the reward vector of each pair."""
+"""Reward shift (SEAL, Definition 1): the signed angle by which training turned each pair's reward vector."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -17,7 +17,7 @@ from seal_datasets.estimate.intervals import Interval, mean_interval
 from seal_datasets.estimate.linear import PERFECT
 from seal_datasets.estimate.result import Result
 
-# Pairs at a time: the steps to an angle hold a dozen arrays.
+# Pairs per block: an angle needs a dozen temporary arrays.
 _BLOCK = 1 << 18
 
 
@@ -29,14 +29,14 @@ class AngleSummary(Result):
         mean_degrees (`float`): Mean signed shift.
         median_degrees (`float`): Median signed shift.
         mean_absolute_degrees (`float`): Mean of the paper's arccos, which has no sign.
-        std_error (`float`): Of the mean signed shift; nan for fewer than two angles.
-        confidence_interval (`tuple[float, float]`): Of the mean signed shift.
-        circular_mean_degrees (`float`): Direction of the mean of the angles as unit vectors; unlike the linear mean it takes
-            -179 and 179 degrees for neighbours.
+        std_error (`float`): Standard error of the mean signed shift; nan for fewer than two angles.
+        confidence_interval (`tuple[float, float]`): Interval of the mean signed shift.
+        circular_mean_degrees (`float`): Direction of the mean of the angles as unit vectors. Unlike for the linear mean,
+            -179 and 179 degrees are neighbours.
         resultant_length (`float`): Length of that mean: 1 where all angles are equal, near 0 where they cancel out.
         circular_std_degrees (`float`): sqrt(-2 log(length)), in degrees.
-        n_pairs (`int`): Pairs.
-        n_undefined (`int`): Pairs with a zero vector, which has no direction; they have no angle.
+        n_pairs (`int`): Number of pairs.
+        n_undefined (`int`): Pairs with a zero vector, which have no angle.
         status (`str`): `ok`, or why the means are undefined.
     """
 
@@ -55,16 +55,16 @@ class AngleSummary(Result):
 
 @dataclass(frozen=True, slots=True)
 class MarginShift(Result):
-    """Change of the margin r(chosen) - r(rejected) by training, which no constant added to a model's rewards can move.
+    """Change of the margin r(chosen) - r(rejected) by training; constants added to a model's rewards do not affect it.
 
     Attributes:
         mean (`float`): Mean of post margin - pre margin, in points of reward.
         median (`float`): Median.
-        std_error (`float`): Of the mean.
-        confidence_interval (`tuple[float, float]`): Of the mean.
-        standardised_mean (`float`): The same with each model's margins over their standard deviation (taken as known), which
-            no change of a model's scale can move either; nan where margins do not vary.
-        standardised_std_error (`float`): Of that mean.
+        std_error (`float`): Standard error of the mean.
+        confidence_interval (`tuple[float, float]`): Interval of the mean.
+        standardised_mean (`float`): Mean after each model's margins are divided by their standard deviation (treated as
+            known). A model's scale does not affect it; nan where margins do not vary.
+        standardised_std_error (`float`): Standard error of the standardised mean.
     """
 
     mean: float
@@ -86,14 +86,14 @@ class ShiftPart(Result):
 
 @dataclass(frozen=True, slots=True)
 class RewardShift(AngleSummary):
-    """Reward shift as in the paper, in the fields of `AngleSummary`, and without its dependence on the rewards' origin.
+    """Reward shift as in the paper (the fields of `AngleSummary`), and two measures that do not depend on the origin.
 
     Attributes:
-        centred (`AngleSummary`): Angles after each model's mean reward over the reference set is taken off.
+        centred (`AngleSummary`): Angles after subtraction of each model's mean reward over the reference set.
         margin (`MarginShift`): Change of the margin.
-        reference (`str`): What the rewards are centred on.
-        warning (`str`): Why the raw angle misleads; empty where it does not.
-        by (`dict[str, ShiftPart]`): By the labels given as `by`.
+        reference (`str`): Reference set that the rewards are centred on.
+        warning (`str`): Set if raw and centred means differ in sign; otherwise empty.
+        by (`dict[str, ShiftPart]`): Shift by the labels given as `by`.
         angles (`ndarray` of shape (n,)): Signed shift of each pair, nan where undefined.
         centred_angles (`ndarray` of shape (n,)): The same after centring.
     """
@@ -128,7 +128,7 @@ def reward_shift(
     reference_rewards: ArrayLike | None = None,
     confidence: float = 0.95,
 ) -> RewardShift:
-    """Summarise how training turned the reward vectors.
+    """Summarise the angles by which training turned the reward vectors.
 
     Args:
         pre_chosen_rewards (array-like of shape (n,)): Pre-training rewards of the chosen responses.
@@ -144,98 +144,52 @@ def reward_shift(
         confidence (`float`, defaults to 0.95): Level of the intervals.
 
     Returns:
-        `RewardShift`: Means with intervals, raw and centred, the margins' change, and the angles.
+        `RewardShift`: Means with intervals, raw and centred, the change of the margin, and the angles.
 
     Raises:
         DataError: Lengths differ, a reward is not a finite number, or only one model has reference rewards.
 
-    Source: SEAL, Definition 1, with the sign its figures use, and Figure 4. Rewards of preference models are identified up
-    to a constant, and adding one to a model's rewards moves the raw angle. Circular statistics: Mardia and Jupp (2000).
+    Source: SEAL, Definition 1, with the sign of its figures, and Figure 4. Rewards of preference models are identified up
+    to a constant, and such a constant changes the raw angle. Circular statistics: Mardia and Jupp (2000).
 
     Example:
 
     ```python
-    >>> found = reward_shift([1.0, 1.0], [0.0, 0.0], [0.0, 0.0], [2.0, -2.0])
-    >>> found.angles.tolist()  # a quarter turn each way
+    >>> result = reward_shift([1.0, 1.0], [0.0, 0.0], [0.0, 0.0], [2.0, -2.0])
+    >>> result.angles.tolist()  # a quarter turn each way
     [90.0, -90.0]
-    >>> found.margin.mean  # margins of 1 become -2 and 2
+    >>> result.margin.mean  # margins of 1 become -2 and 2
     -1.0
 
     ```
     """
     confidence_level(confidence)
-    given = {
-        "pre_chosen_rewards": pre_chosen_rewards,
-        "pre_rejected_rewards": pre_rejected_rewards,
-        "chosen_rewards": chosen_rewards,
-        "rejected_rewards": rejected_rewards,
-    }
-    pre_chosen, pre_rejected, chosen, rejected = (finite(values, name) for name, values in given.items())
-    n = same_length(
-        pre_chosen_rewards=pre_chosen,
-        pre_rejected_rewards=pre_rejected,
-        chosen_rewards=chosen,
-        rejected_rewards=rejected,
-    )
+    rewards = _check_rewards(pre_chosen_rewards, pre_rejected_rewards, chosen_rewards, rejected_rewards)
     codes = None if groups is None else group_codes(groups, "groups")
     if codes is not None:
-        same_length(chosen_rewards=chosen, groups=codes)
-    if (pre_reference_rewards is None) != (reference_rewards is None):
-        raise DataError("pre_reference_rewards and reference_rewards belong together; give both or neither")
-    if reference_rewards is None or pre_reference_rewards is None:
-        pre_origin, origin = ((a.mean() + b.mean()) / 2 for a, b in ((pre_chosen, pre_rejected), (chosen, rejected)))
-        reference = f"the mean reward of the {2 * n:,} texts of all pairs, by model"
-    else:
-        references = (
-            finite(pre_reference_rewards, "pre_reference_rewards"),
-            finite(reference_rewards, "reference_rewards"),
-        )
-        same_length(pre_reference_rewards=references[0], reference_rewards=references[1])
-        pre_origin, origin = (float(each.mean()) for each in references)
-        reference = f"the mean reward of a reference set of {len(references[0]):,} texts, by model"
-    angles = _angles(pre_chosen, pre_rejected, chosen, rejected)
-    centred = _angles(pre_chosen, pre_rejected, chosen, rejected, pre_origin, origin)
-    before, standardised = pre_chosen - pre_rejected, chosen - rejected
-    change = standardised - before
-    standardised /= _spread(standardised)
-    before /= _spread(before)
-    standardised -= before
-    del before
-
-    def part(rows: Any) -> ShiftPart:  # noqa: ANN401 - an index
-        inside = None if codes is None else codes[rows]
-        return ShiftPart(
-            _summary(angles[rows], inside, confidence),
-            _summary(centred[rows], inside, confidence),
-            _margin(change[rows], standardised[rows], inside, confidence),
-        )
-
-    whole, parts = part(slice(None)), {}
-    if by is not None:
-        labels = pd.Series(list(by), dtype=object)
-        if len(labels) != n:
-            raise DataError(f"by has {len(labels)} labels for {n} pairs")
-        if labels.isna().any():
-            raise DataError(
-                f"by row {int(labels.isna().to_numpy().argmax())} has no label; name those pairs, e.g. 'unknown'"
-            )
-        parts = {str(label): part(rows) for label, rows in labels.groupby(labels, sort=True).indices.items()}
-    raw, moved = whole.raw, whole.centred
+        same_length(chosen_rewards=rewards.chosen, groups=codes)
+    pre_origin, origin, reference = _origins(rewards, pre_reference_rewards, reference_rewards)
+    shifts = _Shifts(
+        _angles(rewards), _angles(rewards, pre_origin, origin), *_margin_changes(rewards), codes, confidence
+    )
+    whole = shifts.summarise(slice(None))
+    rows_by_label = {} if by is None else _rows_by_label(by, len(rewards.chosen))
+    raw, centred = whole.raw.mean_degrees, whole.centred.mean_degrees
     warning = ""
-    if raw.mean_degrees * moved.mean_degrees < 0:
+    if raw * centred < 0:
         warning = (
-            f"the mean shift is {raw.mean_degrees:+.2f} degrees raw and {moved.mean_degrees:+.2f} centred: its sign depends on "
+            f"the mean shift is {raw:+.2f} degrees raw and {centred:+.2f} centred: its sign depends on "
             "the arbitrary origin of the rewards; read the margin shift"
         )
     return RewardShift(
-        **{each.name: getattr(raw, each.name) for each in fields(AngleSummary)},
-        centred=moved,
+        **{field.name: getattr(whole.raw, field.name) for field in fields(AngleSummary)},
+        centred=whole.centred,
         margin=whole.margin,
         reference=reference,
         warning=warning,
-        by=parts,
-        angles=angles,
-        centred_angles=centred,
+        by={label: shifts.summarise(rows) for label, rows in rows_by_label.items()},
+        angles=shifts.angles,
+        centred_angles=shifts.centred_angles,
     )
 
 
@@ -259,32 +213,98 @@ def reward_shift_angles(
     Raises:
         DataError: Lengths differ or a reward is not a finite number.
     """
-    given = {
-        "pre_chosen_rewards": pre_chosen_rewards,
-        "pre_rejected_rewards": pre_rejected_rewards,
-        "chosen_rewards": chosen_rewards,
-        "rejected_rewards": rejected_rewards,
+    return _angles(_check_rewards(pre_chosen_rewards, pre_rejected_rewards, chosen_rewards, rejected_rewards))
+
+
+class _Rewards(NamedTuple):
+    """Rewards of both responses by both models; arrays have shape (n,)."""
+
+    pre_chosen: Floats
+    pre_rejected: Floats
+    chosen: Floats
+    rejected: Floats
+
+
+class _Shifts(NamedTuple):
+    """Angles and changes of the margin by pair, with what their summaries need."""
+
+    angles: Floats
+    centred_angles: Floats
+    margin_changes: Floats
+    standardised_changes: Floats
+    codes: Codes | None
+    confidence: float
+
+    def summarise(self, rows: NDArray[np.intp] | slice) -> ShiftPart:
+        """Summaries of the pairs in the given rows."""
+        codes = None if self.codes is None else self.codes[rows]
+        return ShiftPart(
+            _summarise_angles(self.angles[rows], codes, self.confidence),
+            _summarise_angles(self.centred_angles[rows], codes, self.confidence),
+            _summarise_margins(self.margin_changes[rows], self.standardised_changes[rows], codes, self.confidence),
+        )
+
+
+def _check_rewards(pre_chosen: ArrayLike, pre_rejected: ArrayLike, chosen: ArrayLike, rejected: ArrayLike) -> _Rewards:
+    """The four rewards as finite numbers of equal length."""
+    arrays = {
+        name: finite(values, name)
+        for name, values in (
+            ("pre_chosen_rewards", pre_chosen),
+            ("pre_rejected_rewards", pre_rejected),
+            ("chosen_rewards", chosen),
+            ("rejected_rewards", rejected),
+        )
     }
-    arrays = {name: finite(values, name) for name, values in given.items()}
     same_length(**arrays)
-    pre_chosen, pre_rejected, chosen, rejected = arrays.values()
-    return _angles(pre_chosen, pre_rejected, chosen, rejected)
+    return _Rewards(*arrays.values())
 
 
-def _angles(
-    pre_chosen: Floats,
-    pre_rejected: Floats,
-    chosen: Floats,
-    rejected: Floats,
-    pre_origin: float = 0.0,
-    origin: float = 0.0,
-) -> Floats:
-    angles = np.empty(len(chosen))
-    for start in range(0, len(chosen), _BLOCK):
+def _origins(
+    rewards: _Rewards, pre_reference: ArrayLike | None, reference: ArrayLike | None
+) -> tuple[float, float, str]:
+    """Mean reward of each model over the reference set, and the set's description."""
+    if (pre_reference is None) != (reference is None):
+        raise DataError("pre_reference_rewards and reference_rewards belong together; give both or neither")
+    if pre_reference is None or reference is None:
+        pre_origin = float((rewards.pre_chosen.mean() + rewards.pre_rejected.mean()) / 2)
+        origin = float((rewards.chosen.mean() + rewards.rejected.mean()) / 2)
+        return pre_origin, origin, f"the mean reward of the {2 * len(rewards.chosen):,} texts of all pairs, by model"
+    before, after = finite(pre_reference, "pre_reference_rewards"), finite(reference, "reference_rewards")
+    n = same_length(pre_reference_rewards=before, reference_rewards=after)
+    return float(before.mean()), float(after.mean()), f"the mean reward of a reference set of {n:,} texts, by model"
+
+
+def _margin_changes(rewards: _Rewards) -> tuple[Floats, Floats]:
+    """Post margin minus pre margin, in points of reward and in standard deviations of each model's margins."""
+    before, after = rewards.pre_chosen - rewards.pre_rejected, rewards.chosen - rewards.rejected
+    change = after - before
+    # In place, because each array may hold millions of pairs.
+    after /= _spread(after)
+    before /= _spread(before)
+    after -= before
+    return change, after
+
+
+def _rows_by_label(by: Sequence[Any] | NDArray[Any], n: int) -> dict[str, NDArray[np.intp]]:
+    """Rows of each label, in the labels' order."""
+    labels = pd.Series(list(by), dtype=object)
+    if len(labels) != n:
+        raise DataError(f"by has {len(labels)} labels for {n} pairs")
+    if labels.isna().any():
+        row = int(labels.isna().to_numpy().argmax())
+        raise DataError(f"by row {row} has no label; name those pairs, e.g. 'unknown'")
+    return {str(label): rows for label, rows in labels.groupby(labels, sort=True).indices.items()}
+
+
+def _angles(rewards: _Rewards, pre_origin: float = 0.0, origin: float = 0.0) -> Floats:
+    """Signed angle of each pair around the origins, in degrees."""
+    angles = np.empty(len(rewards.chosen))
+    for start in range(0, len(angles), _BLOCK):
         part = slice(start, start + _BLOCK)
-        a, b = _unit(_away(pre_chosen[part], pre_origin), _away(pre_rejected[part], pre_origin))
-        c, d = _unit(_away(chosen[part], origin), _away(rejected[part], origin))
-        # atan2 of cross and dot stays exact where arccos of a rounded 1.0000000002 is nan.
+        a, b = _scale(_centre(rewards.pre_chosen[part], pre_origin), _centre(rewards.pre_rejected[part], pre_origin))
+        c, d = _scale(_centre(rewards.chosen[part], origin), _centre(rewards.rejected[part], origin))
+        # atan2 of cross and dot product stays exact where arccos of a rounded 1.0000000002 is nan.
         turned = np.degrees(np.arctan2(a * d - b * c, a * c + b * d))
         turned[turned == -180.0] = 180.0
         turned[((a == 0) & (b == 0)) | ((c == 0) & (d == 0))] = np.nan
@@ -292,7 +312,7 @@ def _angles(
     return angles
 
 
-def _summary(angles: Floats, codes: Codes | None, confidence: float) -> AngleSummary:
+def _summarise_angles(angles: Floats, codes: Codes | None, confidence: float) -> AngleSummary:
     defined = ~np.isnan(angles)
     known = angles[defined] if not defined.all() else angles
     if not len(known):
@@ -300,30 +320,30 @@ def _summary(angles: Floats, codes: Codes | None, confidence: float) -> AngleSum
         status = "every pair has a zero reward vector"
         return AngleSummary(nan, nan, nan, nan, (nan, nan), nan, nan, nan, len(angles), len(angles), status)
     mean, error, interval = mean_interval(known, None if codes is None else codes[defined], confidence)
-    parts = [np.radians(known[start : start + _BLOCK]) for start in range(0, len(known), _BLOCK)]
-    x, y = (sum(float(turn(each).sum()) for each in parts) / len(known) for turn in (np.cos, np.sin))
+    blocks = [np.radians(known[start : start + _BLOCK]) for start in range(0, len(known), _BLOCK)]
+    x, y = (sum(float(component(block).sum()) for block in blocks) / len(known) for component in (np.cos, np.sin))
     length = min(math.hypot(x, y), 1.0)
-    # Directions that cancel out leave rounding, which points nowhere.
+    # Directions that cancel out leave rounding, which has no direction.
     cancelled = length < 1e-12
     return AngleSummary(
-        mean,
-        float(np.median(known)),
-        float(np.abs(known).mean()),
-        error,
-        interval,
-        math.nan if cancelled else math.degrees(math.atan2(y, x)),
-        length,
-        math.nan if cancelled else math.degrees(math.sqrt(-2 * math.log(length))),
-        len(angles),
-        len(angles) - len(known),
-        "ok" if not math.isnan(error) else "one angle, or one prompt, has no standard error",
+        mean_degrees=mean,
+        median_degrees=float(np.median(known)),
+        mean_absolute_degrees=float(np.abs(known).mean()),
+        std_error=error,
+        confidence_interval=interval,
+        circular_mean_degrees=math.nan if cancelled else math.degrees(math.atan2(y, x)),
+        resultant_length=length,
+        circular_std_degrees=math.nan if cancelled else math.degrees(math.sqrt(-2 * math.log(length))),
+        n_pairs=len(angles),
+        n_undefined=len(angles) - len(known),
+        status="ok" if not math.isnan(error) else "one angle, or one prompt, has no standard error",
     )
 
 
-def _margin(change: Floats, standardised: Floats, codes: Codes | None, confidence: float) -> MarginShift:
+def _summarise_margins(change: Floats, standardised: Floats, codes: Codes | None, confidence: float) -> MarginShift:
     mean, error, interval = mean_interval(change, codes, confidence)
-    standard_mean, standard_error, _ = mean_interval(standardised, codes, confidence)
-    return MarginShift(mean, float(np.median(change)), error, interval, standard_mean, standard_error)
+    standardised_mean, standardised_error, _ = mean_interval(standardised, codes, confidence)
+    return MarginShift(mean, float(np.median(change)), error, interval, standardised_mean, standardised_error)
 
 
 def _spread(margins: Floats) -> float:
@@ -332,15 +352,15 @@ def _spread(margins: Floats) -> float:
     return spread if spread > 1e-12 * float(np.abs(margins).max(initial=0.0)) else math.nan
 
 
-def _away(values: Floats, origin: float) -> Floats:
-    """Distances from an origin; what a rounded mean leaves of equal values is 0."""
-    away = values - origin
+def _centre(values: Floats, origin: float) -> Floats:
+    """Values minus an origin; differences within rounding of the origin are 0."""
+    centred = values - origin
     if origin:
-        away[np.abs(away) <= PERFECT * abs(origin)] = 0.0
-    return away
+        centred[np.abs(centred) <= PERFECT * abs(origin)] = 0.0
+    return centred
 
 
-def _unit(x: Floats, y: Floats) -> tuple[Floats, Floats]:
+def _scale(x: Floats, y: Floats) -> tuple[Floats, Floats]:
     """Scale vectors by their larger entry, so that products neither overflow nor vanish."""
     size = np.maximum(np.abs(x), np.abs(y))
     size = np.where(size > 0, size, 1.0)

@@ -1,4 +1,4 @@
-"""Effect of one attribute of a text on its reward, by rewriting it twice (RATE): what one rewrite adds, both sides have."""
+"""Effect of one attribute of a text on its reward, by rewriting the text twice (RATE)."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from statsmodels.stats.weightstats import CompareMeans
 
 from seal_datasets.estimate.inputs import (
     Bools,
@@ -27,19 +28,21 @@ from seal_datasets.estimate.result import Result
 
 @dataclass(frozen=True, slots=True)
 class TreatmentEffect(Result):
-    """One estimate of what the attribute adds to the reward; p-values are not adjusted.
+    """One estimate of the attribute's effect on the reward; p-values are not adjusted.
 
     Attributes:
-        estimand (`str`): `att` (effect on texts that have the attribute, rewritten twice against once), `atu` (on those
-            that do not), `ate` (both, by their shares of the kept texts), `naive` (difference of mean original rewards) or
-            `single_rewrite` (as `ate`, the original in place of the text rewritten twice).
+        estimand (`str`): `att` is the effect on texts with the attribute (rewritten twice minus rewritten once).
+            `atu` is the effect on texts without it, and `ate` averages both by their shares of the kept texts.
+            `naive` is the difference of mean original rewards.
+            `single_rewrite` is `ate` with the original in place of the text rewritten twice.
         estimate (`float`): Reward with the attribute minus reward without it.
-        standard_error (`float`): Of differences within texts; of `naive`, which has none, between texts.
-        interval (`tuple[float, float]`): By t.
-        p_value (`float`): Two-sided, of no effect.
-        n (`int`): Texts it rests on.
-        status (`str`): `ok`; or why there is no estimate: `no_rows` (no such text is kept); `not_identified` (kept texts all
-            have the attribute, or none has it); or no error: `too_few_texts`; `too_few_clusters`; `no_residual_variation`.
+        standard_error (`float`): Of differences within texts; for `naive` between texts.
+        interval (`tuple[float, float]`): t interval.
+        p_value (`float`): Two-sided p-value of no effect.
+        n (`int`): Texts in the estimate.
+        status (`str`): `ok`, or the reason for a missing number. Without an estimate: `no_rows` (no such text is kept);
+            `not_identified` (all kept texts have the attribute, or none has it).
+            Without an error: `too_few_texts`; `too_few_clusters`; `no_residual_variation`.
     """
 
     estimand: str
@@ -53,23 +56,23 @@ class TreatmentEffect(Result):
 
 @dataclass(frozen=True, slots=True)
 class RewriteRejection(Result):
-    """Texts of one attribute value that are left out because a rewrite was rejected or not scored.
+    """Selection bias of rejected rewrites: texts of one attribute value without an accepted and scored rewrite.
 
-    Where many are and their original rewards differ from the others', effects hold for the kept texts only.
+    If many are rejected and their original rewards differ, effects hold for the kept texts only.
 
     Attributes:
         attribute (`bool`): Whether these texts have the attribute.
-        n (`int`): Texts.
-        n_rejected (`int`): Texts left out.
-        share_rejected (`float`): Their share; nan where there are no texts.
-        share_interval (`tuple[float, float]`): Wilson's, which takes texts as independent.
+        n (`int`): Number of texts.
+        n_rejected (`int`): Texts whose rewrite was rejected or not scored.
+        share_rejected (`float`): Share of rejected texts; nan without texts.
+        share_interval (`tuple[float, float]`): Wilson's, which treats texts as independent.
         mean_kept (`float`): Mean original reward of kept texts.
-        mean_rejected (`float`): The same of texts left out.
-        difference (`float`): Kept minus left out.
+        mean_rejected (`float`): Mean original reward of rejected texts.
+        difference (`float`): Mean of kept texts minus mean of rejected texts.
         standard_error (`float`): Welch's, or clustered where groups were given.
-        interval (`tuple[float, float]`): Of the difference, by t.
-        p_value (`float`): Two-sided, of no difference.
-        status (`str`): As in `TreatmentEffect`; `not_identified` where all texts are kept, or none is.
+        interval (`tuple[float, float]`): t interval of the difference.
+        p_value (`float`): Two-sided p-value of no difference.
+        status (`str`): As in `TreatmentEffect`; `not_identified` if all texts are kept, or none.
     """
 
     attribute: bool
@@ -88,16 +91,16 @@ class RewriteRejection(Result):
 
 @dataclass(frozen=True, slots=True)
 class TreatmentEffects(Result):
-    """What an attribute adds to the reward, by several estimates on the same texts.
+    """Effect of an attribute on the reward, by several estimates on the same texts.
 
     Attributes:
         effects (`tuple[TreatmentEffect, ...]`): `att`, `atu`, `ate`, `naive` and `single_rewrite`, in this order.
-        rejections (`tuple[RewriteRejection, ...]`): Texts left out, of those with the attribute and of those without it.
-        n_texts (`int`): Texts given.
-        n_kept (`int`): Texts with both rewrites, which all effects rest on.
-        n_rejected (`int`): Texts left out.
-        share_with_attribute (`float`): Of the kept texts, those that have the attribute; the weight of `att` in `ate`.
-        n_clusters (`int`): Groups of the kept texts, or these texts where no groups were given.
+        rejections (`tuple[RewriteRejection, ...]`): Rejected texts with the attribute, then those without it.
+        n_texts (`int`): Number of texts.
+        n_kept (`int`): Texts with both rewrites; all effects use these texts only.
+        n_rejected (`int`): Texts without both rewrites.
+        share_with_attribute (`float`): Share of the kept texts that have the attribute: the weight of `att` in `ate`.
+        n_clusters (`int`): Groups of the kept texts, or their number where no groups were given.
         covariance (`str`): How errors are computed.
     """
 
@@ -111,8 +114,8 @@ class TreatmentEffects(Result):
     covariance: str
 
 
-class _Found(NamedTuple):
-    """An estimate and its test; nan where undefined, with the reason."""
+class _Tested(NamedTuple):
+    """An estimate and its test; nan where undefined, and the status says why."""
 
     estimate: float
     error: float
@@ -130,38 +133,39 @@ def treatment_effect(
     groups: Sequence[Any] | NDArray[Any] | None = None,
     confidence: float = 0.95,
 ) -> TreatmentEffects:
-    """Estimate what an attribute adds to the reward from texts rewritten to its other value and back again.
+    """Estimate an attribute's effect on the reward from texts rewritten to its other value and back.
 
-    A rewriter changes more than it is told to. Of a text and its rewrite only one carries these changes; of a text rewritten
-    once and one rewritten twice both do, so they cancel out as far as both rewrites make the same ones.
+    A rewriter also makes changes that were not requested. A rewrite carries them and its original does not.
+    A text rewritten once and one rewritten twice both carry them, so changes that both rewrites make cancel out.
 
     Args:
         rewards (array-like of shape (n,)): Reward of each original text.
         rewritten (array-like of shape (n,)): Reward of the text rewritten to the attribute's other value; nan where the
             rewrite was rejected or not scored.
-        twice_rewritten (array-like of shape (n,)): Reward of that rewrite rewritten back, by the same rule. Texts with nan
-            in either are left out of every estimate and counted.
+        twice_rewritten (array-like of shape (n,)): Reward of that rewrite rewritten back; nan as for `rewritten`.
+            Texts with nan in either are counted and excluded from every estimate.
         attribute (array-like of shape (n,)): Whether each original text has the attribute.
         groups (sequence of shape (n,), *optional*): Prompt ids to cluster by; each text is its own cluster when omitted.
         confidence (`float`, defaults to 0.95): Level of the intervals.
 
     Returns:
-        `TreatmentEffects`: The effect on texts with the attribute, on those without and on all, and for comparison what one
-            rewrite and the original rewards alone would say.
+        `TreatmentEffects`: The effect on texts with the attribute, on those without it and on all texts. For comparison:
+            estimates from one rewrite, and from the original rewards alone.
 
     Raises:
-        DataError: Lengths differ, an original reward is not a finite number, a rewrite's is infinite, an attribute is not
-            true or false, a group is missing, or the level is not valid.
+        DataError: Lengths differ, a group is missing, or the level is not valid; or an original reward is not a finite
+            number. Also raised for an infinite reward of a rewrite, or an attribute that is not true or false.
 
-    Source: Reber et al. (2024), arXiv 2410.11348, and github.com/toddnief/RATE, with errors of differences within texts
-        throughout, where the authors' code takes the two rewards behind `att` and `atu` as independent. Clustered errors are
-        CRV1 with t of G - 1 degrees of freedom; without groups they are those of a mean, and Welch's for `naive`.
+    Source: Reber et al. (2024), arXiv 2410.11348, and github.com/toddnief/RATE. Errors are those of differences within
+        texts; the authors' code treats the two rewards behind `att` and `atu` as independent.
+        Clustered errors are CRV1 with t of G - 1 degrees of freedom.
+        Without groups they are those of a mean, and Welch's for `naive`.
 
     Example:
 
     ```python
-    >>> found = treatment_effect([5, 6, 1, 2], [2, 1, 4, 5], [4, 4, 3, 3], [1, 1, 0, 0])
-    >>> {row.estimand: row.estimate for row in found.effects}  # att: (4-2 + 4-1) / 2; atu: (4-3 + 5-3) / 2
+    >>> result = treatment_effect([5, 6, 1, 2], [2, 1, 4, 5], [4, 4, 3, 3], [1, 1, 0, 0])
+    >>> {row.estimand: row.estimate for row in result.effects}  # att: (4-2 + 4-1) / 2; atu: (4-3 + 5-3) / 2
     {'att': 2.5, 'atu': 1.5, 'ate': 2.0, 'naive': 4.0, 'single_rewrite': 3.5}
 
     ```
@@ -177,18 +181,18 @@ def treatment_effect(
     level = confidence_level(confidence)
     kept = ~(np.isnan(once) | np.isnan(twice))
     rejections = tuple(
-        _rejection(value, original[has == value], kept[has == value], _part(codes, has == value), level)
+        _compare_kept(value, original[has == value], kept[has == value], _subset(codes, has == value), level)
         for value in (True, False)
     )
-    original, once, twice, has, codes = original[kept], once[kept], twice[kept], has[kept], _part(codes, kept)
+    original, once, twice, has, codes = original[kept], once[kept], twice[kept], has[kept], _subset(codes, kept)
     return TreatmentEffects(
-        effects=_effects(original, once, twice, has, codes, level),
+        effects=_estimate_effects(original, once, twice, has, codes, level),
         rejections=rejections,
         n_texts=n,
         n_kept=len(has),
         n_rejected=n - len(has),
         share_with_attribute=float(has.mean()) if len(has) else math.nan,
-        n_clusters=_clusters(codes, len(has)),
+        n_clusters=_count_clusters(codes, len(has)),
         covariance="each text its own cluster (n - 1 variance of paired differences, Welch's of naive)"
         if codes is None
         else "clustered by group (CRV1)",
@@ -202,7 +206,7 @@ def rewrite_selection(
     groups: Sequence[Any] | NDArray[Any] | None = None,
     confidence: float = 0.95,
 ) -> RewriteRejection:
-    """Compare texts whose rewrite was accepted with those whose rewrite was not: whom do results on rewrites speak for?
+    """Measure the selection bias of rejected rewrites: original rewards of texts with and without an accepted rewrite.
 
     Args:
         rewards (array-like of shape (n,)): Reward of each original text.
@@ -211,7 +215,8 @@ def rewrite_selection(
         confidence (`float`, defaults to 0.95): Level of the intervals.
 
     Returns:
-        `RewriteRejection`: The share left out, and how far mean original rewards differ. `attribute` is true: of all texts.
+        `RewriteRejection`: The share rejected and the difference of mean original rewards, over all texts (`attribute` is
+            true).
 
     Raises:
         DataError: Lengths differ, a reward is not a finite number, an entry is not true or false, or the level is not valid.
@@ -219,21 +224,21 @@ def rewrite_selection(
     Example:
 
     ```python
-    >>> found = rewrite_selection([1.0, 2.0, 3.0, 6.0], [True, True, True, False])
-    >>> found.share_rejected, found.difference
+    >>> result = rewrite_selection([1.0, 2.0, 3.0, 6.0], [True, True, True, False])
+    >>> result.share_rejected, result.difference
     (0.25, -4.0)
 
     ```
     """
-    original, whether = finite(rewards, "rewards"), indicator(kept, "kept")
-    same_length(rewards=original, kept=whether)
+    original, accepted = finite(rewards, "rewards"), indicator(kept, "kept")
+    same_length(rewards=original, kept=accepted)
     codes = None if groups is None else group_codes(groups, "groups")
     if codes is not None:
         same_length(rewards=original, groups=codes)
-    return _rejection(True, original, whether, codes, confidence_level(confidence))
+    return _compare_kept(True, original, accepted, codes, confidence_level(confidence))
 
 
-def _effects(
+def _estimate_effects(
     original: Floats, once: Floats, twice: Floats, has: Bools, codes: Codes | None, confidence: float
 ) -> tuple[TreatmentEffect, ...]:
     """Every estimate, on texts that have all three rewards."""
@@ -242,22 +247,24 @@ def _effects(
     size = float(np.abs([original, once, twice]).max(initial=0.0))
     both = bool(has.any() and not has.all())
     every = np.ones(len(has), dtype=bool)
-    found = {
-        "att": (_mean(paired[has], _part(codes, has), size, confidence), has),
-        "atu": (_mean(paired[~has], _part(codes, ~has), size, confidence), ~has),
-        "ate": (_mean(paired, codes, size, confidence, identified=both), every),
-        "naive": (_difference(original, has, codes, confidence), every),
-        "single_rewrite": (_mean(single, codes, size, confidence, identified=both), every),
+    estimates = {
+        "att": (_test_mean(paired[has], _subset(codes, has), size, confidence), has),
+        "atu": (_test_mean(paired[~has], _subset(codes, ~has), size, confidence), ~has),
+        "ate": (_test_mean(paired, codes, size, confidence, identified=both), every),
+        "naive": (_test_difference(original, has, codes, confidence), every),
+        "single_rewrite": (_test_mean(single, codes, size, confidence, identified=both), every),
     }
     return tuple(
-        TreatmentEffect(name, each.estimate, each.error, each.interval, each.p_value, int(rows.sum()), each.status)
-        for name, (each, rows) in found.items()
+        TreatmentEffect(name, test.estimate, test.error, test.interval, test.p_value, int(rows.sum()), test.status)
+        for name, (test, rows) in estimates.items()
     )
 
 
-def _rejection(value: bool, rewards: Floats, kept: Bools, codes: Codes | None, confidence: float) -> RewriteRejection:
+def _compare_kept(
+    value: bool, rewards: Floats, kept: Bools, codes: Codes | None, confidence: float
+) -> RewriteRejection:
     n, rejected = len(kept), int((~kept).sum())
-    found = _difference(rewards, kept, codes, confidence)
+    test = _test_difference(rewards, kept, codes, confidence)
     return RewriteRejection(
         attribute=value,
         n=n,
@@ -266,69 +273,68 @@ def _rejection(value: bool, rewards: Floats, kept: Bools, codes: Codes | None, c
         share_interval=wilson(rejected, n, confidence=confidence),
         mean_kept=float(rewards[kept].mean()) if rejected < n else math.nan,
         mean_rejected=float(rewards[~kept].mean()) if rejected else math.nan,
-        difference=found.estimate,
-        standard_error=found.error,
-        interval=found.interval,
-        p_value=found.p_value,
-        status=found.status,
+        difference=test.estimate,
+        standard_error=test.error,
+        interval=test.interval,
+        p_value=test.p_value,
+        status=test.status,
     )
 
 
-def _mean(values: Floats, codes: Codes | None, size: float, confidence: float, *, identified: bool = True) -> _Found:
-    """A mean of differences between rewards of at most the given size."""
+def _test_mean(
+    values: Floats, codes: Codes | None, size: float, confidence: float, *, identified: bool = True
+) -> _Tested:
+    """Test of a mean of differences between rewards of at most the given size."""
     if not len(values) or not identified:
-        return _nothing("not_identified" if len(values) else "no_rows")
+        return _untested("not_identified" if len(values) else "no_rows")
     mean, error, _ = mean_interval(values, codes, confidence)
-    return _tested(mean, error, _clusters(codes, len(values)) - 1, size, codes is not None, confidence)
+    return _test_estimate(mean, error, _count_clusters(codes, len(values)) - 1, size, codes is not None, confidence)
 
 
-def _difference(values: Floats, first: Bools, codes: Codes | None, confidence: float) -> _Found:
-    """Mean of the first rows minus mean of the others: Welch's test, or a clustered one where groups are given."""
+def _test_difference(values: Floats, first: Bools, codes: Codes | None, confidence: float) -> _Tested:
+    """Test of the mean of the first rows minus that of the others: Welch's, or clustered where groups are given."""
     n, counts = len(values), (int(first.sum()), int((~first).sum()))
     if not all(counts):
-        return _nothing("not_identified" if n else "no_rows")
+        return _untested("not_identified" if n else "no_rows")
     means = float(values[first].mean()), float(values[~first].mean())
-    # Each row's part in the error of the difference.
-    parts = np.where(first, (values - means[0]) / counts[0], (means[1] - values) / counts[1])
-    error, freedom = math.nan, math.nan
-    sides = [_clusters(_part(codes, side), count) for side, count in zip((first, ~first), counts, strict=True)]
-    if min(sides) > 1:
+    size, error, freedom = float(np.abs(values).max()), math.nan, math.nan
+    n_clusters = [_count_clusters(_subset(codes, side), int(side.sum())) for side in (first, ~first)]
+    if min(n_clusters) > 1:
         if codes is None:
-            squares = [
-                float((parts[side] ** 2).sum()) * count / (count - 1)
-                for side, count in zip((first, ~first), counts, strict=True)
-            ]
-            error, total = math.sqrt(sum(squares)), sum(squares)
-            spread = sum(
-                (each / total) ** 2 / (count - 1) for each, count in zip(squares, counts, strict=True) if total
-            )
-            freedom = 1 / spread if spread else math.nan
+            welch = CompareMeans.from_data(values[first], values[~first])
+            error = float(welch.std_meandiff_separatevar)
+            # Degrees of freedom are 0 / 0 without variance.
+            freedom = float(welch.dof_satt()) if error > PERFECT * size else math.nan
         else:
-            clusters = _clusters(codes, n)
+            # Each row's part in the error of the difference.
+            parts = np.where(first, (values - means[0]) / counts[0], (means[1] - values) / counts[1])
             total = float((np.bincount(codes, weights=parts) ** 2).sum())
-            error, freedom = math.sqrt(cluster_factor(clusters, n, 2) * total), clusters - 1
-    return _tested(means[0] - means[1], error, freedom, float(np.abs(values).max()), codes is not None, confidence)
+            n_groups = _count_clusters(codes, n)
+            error, freedom = math.sqrt(cluster_factor(n_groups, n, 2) * total), n_groups - 1
+    return _test_estimate(means[0] - means[1], error, freedom, size, codes is not None, confidence)
 
 
-def _tested(estimate: float, error: float, freedom: float, size: float, clustered: bool, confidence: float) -> _Found:
-    """Test and interval of an estimate; an error of rounding only, against the size of the rewards, is none."""
-    nothing = _nothing("too_few_clusters" if clustered else "too_few_texts")
+def _test_estimate(
+    estimate: float, error: float, freedom: float, size: float, clustered: bool, confidence: float
+) -> _Tested:
+    """Test and interval of an estimate; an error within rounding of the rewards' size counts as no variation."""
+    nothing = _untested("too_few_clusters" if clustered else "too_few_texts")
     if math.isnan(error):
         return nothing._replace(estimate=estimate)
     if error <= PERFECT * size:
         return nothing._replace(estimate=estimate, status="no_residual_variation")
     half = critical_value(confidence, freedom) * error
     p_value = float(two_sided_p(np.array([estimate / error]), freedom)[0])
-    return _Found(estimate, error, (estimate - half, estimate + half), p_value, "ok")
+    return _Tested(estimate, error, (estimate - half, estimate + half), p_value, "ok")
 
 
-def _nothing(status: str) -> _Found:
-    return _Found(math.nan, math.nan, (math.nan, math.nan), math.nan, status)
+def _untested(status: str) -> _Tested:
+    return _Tested(math.nan, math.nan, (math.nan, math.nan), math.nan, status)
 
 
-def _part(codes: Codes | None, rows: Bools) -> Codes | None:
+def _subset(codes: Codes | None, rows: Bools) -> Codes | None:
     return None if codes is None else codes[rows]
 
 
-def _clusters(codes: Codes | None, n: int) -> int:
+def _count_clusters(codes: Codes | None, n: int) -> int:
     return n if codes is None else len(np.unique(codes))

@@ -7,7 +7,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 from statsmodels.stats.inter_rater import cohens_kappa
-from statsmodels.stats.proportion import proportion_confint, proportions_ztest
 
 from seal_datasets.estimate import label_accuracy, labeler_agreement, labeler_preference
 
@@ -52,7 +51,9 @@ def test_rates_by_regime_and_their_wilson_intervals():
     assert found.targets == ("harmless",)
     assert found.overall.agreement_rate == 3 / 4
     assert (found.overall.n, found.overall.n_indifferent) == (4, 1)
-    assert found.overall.confidence_interval == pytest.approx(proportion_confint(3, 4, 0.1, "wilson"))
+    assert found.overall.confidence_interval == pytest.approx(
+        tuple(stats.binomtest(3, 4).proportion_ci(0.9, method="wilson"))
+    )
     rates = {name: (each.agreement_rate, each.n, each.n_indifferent) for name, each in found.regimes.items()}
     assert rates["stayed_aligned"] == (2 / 3, 3, 0)
     assert rates["stayed_misaligned"] == (1.0, 1, 0)
@@ -76,7 +77,8 @@ def test_kappa_is_statsmodels(seed):
     assert found.kappa == pytest.approx(cohens_kappa(table).kappa, abs=1e-12)
     assert found.agreement == np.trace(table) / 50
     assert found.majority_share == table.sum(axis=0).max() / 50
-    assert found.confidence_interval == pytest.approx(proportion_confint(np.trace(table), 50, method="wilson"))
+    interval = stats.binomtest(int(np.trace(table)), 50).proportion_ci(method="wilson")
+    assert found.confidence_interval == pytest.approx(tuple(interval))
 
 
 def test_kappa_of_a_constant_and_of_nothing_is_undefined():
@@ -116,10 +118,14 @@ def test_published_regimes_differ_by_chi_squared_and_z():
     over_all, *two = found.tests
     reference = stats.chi2_contingency(counts, correction=False)
     assert over_all.statistic == pytest.approx(reference.statistic)
-    assert over_all.p_value == reference.pvalue
-    z, p = proportions_ztest(counts[0, :2], counts.sum(axis=0)[:2])
+    assert over_all.p_value == pytest.approx(reference.pvalue)
+    # The squared z of two shares is the chi-squared statistic of their table; the first share is the larger one.
+    table = stats.chi2_contingency(counts[:, :2], correction=False)
     assert two[0].regimes == ("stayed_aligned", "became_aligned")
-    assert (two[0].statistic, two[0].p_value) == (pytest.approx(z), pytest.approx(p))
+    assert (two[0].statistic, two[0].p_value) == (
+        pytest.approx(math.sqrt(table.statistic)),
+        pytest.approx(table.pvalue),
+    )
     assert len(two) == 6
     assert two[0].p_adjusted >= two[0].p_value
     rates = [each.agreement_rate for each in found.regimes.values()]
@@ -141,6 +147,16 @@ def test_clustered_tests_are_a_clustered_regression_on_regimes():
     assert two.statistic == pytest.approx(float(wald.tvalue[0, 0]) / np.sqrt(factor))
     assert found.tests[0].statistic == pytest.approx(two.statistic**2)
     assert found.tests[0].p_value == pytest.approx(two.p_value)
+
+
+def test_two_regimes_are_compared_by_chi_squared_and_by_z():
+    # Of 4 pairs 3 agree, of 6 pairs 2: pooled 1/2, z = (3/4 - 1/3) / sqrt(1/4 (1/4 + 1/6)).
+    chosen = np.array([1, 1, 1, 0, 1, 1, 0, 0, 0, 0])
+    found = labeler_agreement(chosen[:, None], 1 - chosen[:, None], ["harmless"], aligned=[1] * 4 + [0] * 6)
+    z = (3 / 4 - 1 / 3) / math.sqrt((1 / 4 + 1 / 6) / 4)
+    over_all, two = found.tests
+    assert (over_all.statistic, over_all.p_value) == (pytest.approx(z**2), pytest.approx(stats.chi2.sf(z**2, 1)))
+    assert (two.statistic, two.p_value) == (pytest.approx(z), pytest.approx(2 * stats.norm.sf(z)))
 
 
 def test_tests_between_regimes_without_pairs_or_without_variation_are_undefined():

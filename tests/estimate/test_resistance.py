@@ -6,8 +6,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
-from statsmodels.stats.contingency_tables import cochrans_q, mcnemar
-from statsmodels.stats.proportion import proportion_confint
 
 from seal_datasets import estimate
 from seal_datasets.errors import DataError
@@ -40,11 +38,11 @@ def test_regimes_by_pair():
     assert estimate.aligned_pairs([1.0, 1.0, 0.0], [0.0, 1.0, 1.0]).tolist() == [True, False, False]
 
 
-def test_the_interval_is_statsmodels_wilson_of_the_resistance():
+def test_the_interval_is_wilsons_of_the_resistance():
     found = estimate.alignment_resistance(
         [1] * 7 + [0] * 3, [0] * 7 + [1] * 3, pre_chosen_rewards=[1] * 10, pre_rejected_rewards=[0] * 10, confidence=0.9
     )
-    expected = proportion_confint(3, 10, alpha=0.1, method="wilson")
+    expected = tuple(stats.binomtest(3, 10).proportion_ci(0.9, method="wilson"))
     assert found.confidence_interval == pytest.approx(expected)
     assert found.regimes["reversed_alignment"].confidence_interval == pytest.approx(expected)
     assert found.regimes["reversed_alignment"].share == 0.3
@@ -116,13 +114,12 @@ def test_the_change_is_mcnemars(n):
     pre, post, _ = _models(n=n)
     zero = np.zeros(n)
     change = alignment_resistance(post, zero, pre_chosen_rewards=pre, pre_rejected_rewards=zero).change
-    table = [
-        [((pre > 0) & (post > 0)).sum(), ((pre > 0) & (post <= 0)).sum()],
-        [((pre <= 0) & (post > 0)).sum(), ((pre <= 0) & (post <= 0)).sum()],
-    ]
-    reference = mcnemar(table, exact=n == 20, correction=False)
-    assert change.p_value == pytest.approx(reference.pvalue)
-    assert (change.n_lost, change.n_gained) == (table[0][1], table[1][0])
+    lost, gained = int(((pre > 0) & (post <= 0)).sum()), int(((pre <= 0) & (post > 0)).sum())
+    exact = stats.binomtest(lost, lost + gained).pvalue
+    assert change.p_value == pytest.approx(
+        exact if n == 20 else stats.chi2.sf((lost - gained) ** 2 / (lost + gained), 1)
+    )
+    assert (change.n_lost, change.n_gained) == (lost, gained)
     assert change.change == pytest.approx((pre > 0).mean() - (post > 0).mean())
     assert change.test == ("McNemar, exact" if n == 20 else "McNemar, chi-squared")
     same = alignment_resistance(post, zero, pre_chosen_rewards=post, pre_rejected_rewards=zero).change
@@ -232,13 +229,15 @@ def test_trajectories_are_pairs_of_models_and_cochrans_q():
     direct = alignment_resistance(post, 0 * post, pre_chosen_rewards=pre, pre_rejected_rewards=0 * pre)
     assert found.changes["post - pre"] == direct.change
     assert found.models["post"].alignment_resistance == direct.alignment_resistance
-    reference = cochrans_q(np.column_stack([pre > 0, middle > 0, post > 0]).astype(int))
+    # Cochran's Q is Friedman's statistic of binary data.
+    reference = stats.friedmanchisquare(pre > 0, middle > 0, post > 0)
     assert found.any_change_p_value == pytest.approx(reference.pvalue)
     raw = sorted(each.p_value for each in found.changes.values())
     assert found.p_adjusted[min(found.changes, key=lambda name: found.changes[name].p_value)] == pytest.approx(
         3 * raw[0]
     )
     assert resistance_trajectory({"a": pre, "b": post}, groups=groups).changes["b - a"].test == "clustered by prompt"
+    assert math.isnan(resistance_trajectory({"a": post, "b": post}).any_change_p_value)
     with pytest.raises(DataError, match="name at least two"):
         resistance_trajectory({"a": pre})
 
