@@ -28,6 +28,7 @@ from datasets import Dataset
 from seal_datasets import load_pairs
 from seal_datasets.data.texts import Text
 from seal_datasets.endpoints.embedded import MODEL_NAME, EmbeddedLM
+from seal_datasets.endpoints.options import RequestOptions
 from seal_datasets.endpoints.store import ResponseStore
 from seal_datasets.labels.featurize import add_features
 from seal_datasets.labels.labeler import Labeler
@@ -76,7 +77,7 @@ def _instant(url: str, taxonomy: Taxonomy, n: int) -> None:
     seconds = _bare("m", url, taxonomy, list(_texts(n // 4, start=10**7)), 32)
     _say("bare generator, instant endpoint", f"{n // 4 / seconds:,.0f} requests/s")
     with tempfile.TemporaryDirectory() as folder, ResponseStore(Path(folder) / "s.sqlite") as store:
-        labeler = Labeler("m", base_url=url, store=store, concurrency=32)
+        labeler = Labeler("m", base_url=url, store=store, options=RequestOptions(concurrency=32))
         wall, cpu = time.perf_counter(), time.process_time()
         labeler.ask(_texts(n), taxonomy)
         wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
@@ -107,7 +108,7 @@ def _instant(url: str, taxonomy: Taxonomy, n: int) -> None:
 
 def _memory(url: str, taxonomy: Taxonomy, n: int) -> None:
     with tempfile.TemporaryDirectory() as folder, ResponseStore(Path(folder) / "s.sqlite") as store:
-        labeler = Labeler("m", base_url=url, store=store, concurrency=32)
+        labeler = Labeler("m", base_url=url, store=store, options=RequestOptions(concurrency=32))
         labeler.ask(_texts(n // 10), taxonomy)
         early = _peak()
         start = time.perf_counter()
@@ -134,7 +135,9 @@ def _against_a_bare_generator(url: str, taxonomy: Taxonomy) -> None:
                 if who == "bare":
                     _bare(MODEL_NAME, url, taxonomy, texts, concurrency)
                 else:
-                    Labeler(MODEL_NAME, base_url=url, concurrency=concurrency).ask(texts, taxonomy)
+                    Labeler(MODEL_NAME, base_url=url, options=RequestOptions(concurrency=concurrency)).ask(
+                        texts, taxonomy
+                    )
                 wall[who].append(time.perf_counter() - start)
                 cpu[who].append(time.process_time() - used)
         bare, ours = (sum(wall[who]) for who in ("bare", "labeler"))

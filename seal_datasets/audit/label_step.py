@@ -21,6 +21,7 @@ from seal_datasets.audit.endpoint import (
 from seal_datasets.audit.settings import AuditSettings
 from seal_datasets.endpoints.cost import Budget, load_prices
 from seal_datasets.endpoints.keys import check_keys
+from seal_datasets.endpoints.options import RequestOptions, Sampling
 from seal_datasets.endpoints.store import ResponseStore
 from seal_datasets.labels.featurize import add_features, plan_features
 from seal_datasets.labels.gold import add_gold
@@ -137,12 +138,13 @@ def make_labeler(
         endpoint.model,
         base_url=endpoint.url,
         api_key=None if endpoint.slots else api_key,
-        concurrency=endpoint.slots or settings.concurrency,
         store=store,
         probabilities=settings.probabilities,
-        max_failure_rate=settings.max_failure_rate,
-        budget=budget or open_budget(settings, store, endpoint.model),
-        batch=settings.batch and not endpoint.slots,
-        temperature=temperature,
-        seed=seed,
+        sampling=Sampling(temperature, seed),
+        options=RequestOptions(
+            concurrency=endpoint.slots or settings.concurrency,
+            max_failure_rate=settings.max_failure_rate,
+            budget=budget or open_budget(settings, store, endpoint.model),
+            batch=settings.batch and not endpoint.slots,
+        ),
     )

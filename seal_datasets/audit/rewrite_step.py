@@ -26,6 +26,7 @@ from seal_datasets.audit.settings import AuditSettings, RewriteSettings
 from seal_datasets.endpoints.cost import load_prices
 from seal_datasets.endpoints.embedded import MODEL_NAME
 from seal_datasets.endpoints.keys import check_keys
+from seal_datasets.endpoints.options import RequestOptions, Sampling
 from seal_datasets.endpoints.store import ResponseStore
 from seal_datasets.errors import ModelError
 from seal_datasets.labels.featurize import feature_columns
@@ -35,7 +36,7 @@ from seal_datasets.rewards.score_store import ScoreStore
 from seal_datasets.rewards.scorer import Scorer
 from seal_datasets.rewrites.on_rewrites import on_rewrites
 from seal_datasets.rewrites.rewrite import NOT_SAMPLED, add_rewrites, add_round_trips, plan_rewrites
-from seal_datasets.rewrites.rewriter import REWRITE_VERSION, Rewriter
+from seal_datasets.rewrites.rewriter import REWRITE_VERSION, RewriteOptions, Rewriter
 from seal_datasets.rewrites.sample import sample_pairs
 from seal_datasets.rewrites.similarity import DEFAULT_MODEL, EMBEDDED_MODEL, SimilarityModel
 
@@ -75,17 +76,22 @@ def _rewriter(settings: AuditSettings, store: ResponseStore, endpoint: Endpoint,
         endpoint.model,
         base_url=endpoint.url,
         api_key=None if endpoint.slots else api_key,
-        concurrency=endpoint.slots or settings.concurrency,
         store=store,
         # Without a penalty the embedded model says one sentence over and over until it is cut off.
-        frequency_penalty=EMBEDDED_PENALTY if endpoint.model == MODEL_NAME else 0.0,
-        temperature=wanted.temperature,
-        attempts=wanted.attempts,
-        whole_dialogue=wanted.whole_dialogue,
-        alone=endpoint.model == MODEL_NAME and not wanted.whole_dialogue,
-        max_failure_rate=settings.max_failure_rate,
-        budget=open_budget(settings, store, endpoint.model),
-        batch=settings.batch and not endpoint.slots,
+        sampling=Sampling(
+            wanted.temperature, frequency_penalty=EMBEDDED_PENALTY if endpoint.model == MODEL_NAME else 0.0
+        ),
+        rewriting=RewriteOptions(
+            whole_dialogue=wanted.whole_dialogue,
+            alone=endpoint.model == MODEL_NAME and not wanted.whole_dialogue,
+            attempts=wanted.attempts,
+        ),
+        options=RequestOptions(
+            concurrency=endpoint.slots or settings.concurrency,
+            max_failure_rate=settings.max_failure_rate,
+            budget=open_budget(settings, store, endpoint.model),
+            batch=settings.batch and not endpoint.slots,
+        ),
     )
 
 

@@ -18,7 +18,7 @@ from typing import IO
 import openai
 from openai.types import Batch
 
-from seal_datasets.endpoints.client import ChatClient, RequestFailed
+from seal_datasets.endpoints.client import EndpointClient, RequestFailed
 from seal_datasets.endpoints.cost import Budget, Usage
 from seal_datasets.endpoints.requests import Asker, Job, Request
 from seal_datasets.endpoints.store import Questions, ResponseStore
@@ -46,7 +46,7 @@ class BatchAsker(Asker):
 
     def __init__(
         self,
-        client: ChatClient,
+        client: EndpointClient,
         store: ResponseStore,
         *,
         max_failure_rate: float = 0.5,
@@ -230,7 +230,7 @@ class BatchAsker(Asker):
 
     def _keep(self, subject: bytes, number: int, body: object) -> None:
         try:
-            answer = self.client.read_completion(json.dumps(body).encode())
+            answer = self.client.read(json.dumps(body).encode())
         except RequestFailed:
             return  # not a completion, or by another model: sent again
         self.client.n_requests += 1

@@ -1,27 +1,27 @@
-"""Chat requests to an OpenAI-compatible endpoint, as many at once as it bears.
+"""A client of model servers: it sends requests, as many at once as the server bears, and retries them.
 
-A request ends in one of three ways: with an answer; with `RequestFailed`, when this one request cannot be answered and the
-others can; or with `LabelerError`, when no request can (a refused key, an empty account, an unknown model, a server that
-is gone). Overload is met by fewer requests at once and by waiting as long as the server asks.
+A request ends in one of three ways. It ends with an answer; with `RequestFailed`, when only this request cannot be answered;
+or with `LabelerError`, when no request can. The latter means a refused key, an empty account, an unknown model or a server
+that is down. Under overload the client lowers its concurrency, and waits as long as the server asks.
 """
 
 from __future__ import annotations
 
 import asyncio
-import json
 import os
 import random
 import re
 import threading
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator, Mapping
-from contextlib import asynccontextmanager
-from typing import Any, TypeVar
+from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol, TypeVar
 from urllib.parse import urlsplit
 
 import openai
 
 from seal_datasets.endpoints.keys import key_for
+from seal_datasets.endpoints.throttle import Throttle
 from seal_datasets.errors import LabelerError
 
 Item = TypeVar("Item")
@@ -30,7 +30,6 @@ _ATTEMPTS = 7
 _BACKOFF_SECONDS = 0.5
 _LONGEST_BACKOFF_SECONDS = 30.0
 _MOST_UNANSWERED = 3
-_ROUNDING = 1e-3
 _NO_KEY = "none"
 _OPENAI = "https://api.openai.com/v1"
 _RETRIED_STATUS = (408, 409, 425, 429)
@@ -43,7 +42,7 @@ class RequestFailed(Exception):
         reason (`str`): `request_rejected`, `timed_out`, `rate_limited`, `server_error`, `connection_lost`, `bad_response` or
             `wrong_model`.
         detail (`str`): What was found.
-        retry_after (`float`, *optional*): Seconds after which it may be tried again; never when omitted.
+        retry_after (`float`, *optional*): Seconds after which the client may send it again; never when omitted.
     """
 
     def __init__(self, reason: str, detail: str, *, retry_after: float | None = None) -> None:
@@ -53,92 +52,83 @@ class RequestFailed(Exception):
         super().__init__(f"{reason}: {self.detail}")
 
 
-class Throttle:
-    """How many requests are under way at once: one more after each round of successes, half as many at overload.
+class UnreadableAnswer(Exception):
+    """The body of an answer does not have the form that its operation gives; the message says which form."""
 
-    Args:
-        most (`int`): Upper limit, where it starts.
+
+class Operation(Protocol):
+    """One thing that a server does for a model: how to request it, and how to read its answer.
+
+    Attributes:
+        model (`str`): Name the endpoint knows the model by.
+        service (`str`): What messages call the server.
+        hint (`str`): What to check when the server cannot be reached.
     """
 
-    def __init__(self, most: int) -> None:
-        self.most = most
-        self.limit = float(most)
-        self.active = 0
-        self._resume_at = 0.0
-        self._cut_at = 0.0
-        self._free = asyncio.Condition()
+    model: str
+    service: str
+    hint: str
 
-    @asynccontextmanager
-    async def slot(self) -> AsyncIterator[None]:
-        """Wait for room, and hold it for the length of the block."""
-        async with self._free:
-            await self._free.wait_for(lambda: self.active < max(1, int(self.limit)))
-            self.active += 1
-        try:
-            wait = self._resume_at - time.monotonic()
-            if wait > 0:
-                await asyncio.sleep(wait)
-            yield
-        finally:
-            async with self._free:
-                self.active -= 1
-                self._free.notify(2)
+    async def send(self, api: openai.AsyncOpenAI, request: Mapping[str, Any]) -> bytes:
+        """Send one request and return the body of its answer; errors of `api` are the client's to handle."""
 
-    def succeeded(self) -> None:
-        """Let in one more for every full round of successes."""
-        self.limit = min(float(self.most), self.limit + 1.0 / self.limit)
+    def read(self, body: bytes) -> dict[str, object]:
+        """Read the body of an answer.
 
-    def overloaded(self, wait: float) -> None:
-        """Halve the limit, at most once a second, and hold all requests back for `wait` seconds."""
-        now = time.monotonic()
-        if now - self._cut_at > 1.0:
-            self.limit = max(1.0, self.limit / 2.0)
-            self._cut_at = now
-        self._resume_at = max(self._resume_at, now + wait)
+        Raises:
+            UnreadableAnswer: The body has another form.
+            RequestFailed: Another model answered.
+        """
 
 
-class ChatClient:
-    """A model behind an OpenAI-compatible chat endpoint.
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Limits of a client.
 
     Args:
-        model (`str`): Name the endpoint knows the model by.
+        concurrency (`int`, defaults to 16): Most requests under way at once.
+        timeout (`float`, defaults to 300.0): Seconds one request may take.
+    """
+
+    concurrency: int = 16
+    timeout: float = 300.0
+
+
+class EndpointClient:
+    """A client of one operation of an OpenAI-compatible endpoint.
+
+    Args:
+        operation (`Operation`): What is requested, e.g. `ChatCompletions("my-model")`.
         base_url (`str`, *optional*): Endpoint, e.g. `http://localhost:8000/v1`; OpenAI's own when omitted.
         api_key (`str`, *optional*): Key for the endpoint, or one for each of several, of which it is sent its own (see
             `key_for`). It is passed to the `openai` client and kept nowhere else.
-        concurrency (`int`, defaults to 16): Most requests under way at once.
-        timeout (`float`, defaults to 300.0): Seconds one request may take.
-        served_model (`str`, *optional*): Name the endpoint gives in its answers, where that is neither the model's name nor
-            begins with it (a deployment's alias). An answer by another model is asked for again.
+        limits (`Limits`, *optional*): Concurrency and time-out.
 
     Raises:
         LabelerError: No key was given and the default endpoint needs one, or the URL holds more than an address.
     """
 
-    what = "labeler"
-    hint = "is the server running, and does the URL end in /v1?"
-
     def __init__(
         self,
-        model: str,
+        operation: Operation,
         *,
         base_url: str | None = None,
         api_key: str | None = None,
-        concurrency: int = 16,
-        timeout: float = 300.0,
-        served_model: str | None = None,
+        limits: Limits | None = None,
     ) -> None:
-        self.model = model
-        self.concurrency = concurrency
+        limits = limits or Limits()
+        self.model = operation.model
+        self.concurrency = limits.concurrency
         self.n_requests = 0
         self.n_attempts = 0
-        self._served_model = served_model
-        self._timeout = timeout
+        self._operation = operation
+        self._timeout = limits.timeout
         self._unanswered = 0
         self._stop: Exception | None = None
         address = urlsplit(base_url or "")
         if address.username or address.password or address.query:
             raise LabelerError(
-                f"the {self.what}'s URL holds a user name, password or query, and it will be written into reports; "
+                f"the {operation.service}'s URL holds a user name, password or query, and it will be written into reports; "
                 "give the plain URL, and the key apart from it"
             )
         # A key meant for one service must not travel to another: an explicit URL never gets OPENAI_API_KEY.
@@ -149,7 +139,7 @@ class ChatClient:
             known = openai.OpenAI(base_url=self._base_url, api_key=self._api_key)
         except openai.OpenAIError as error:
             raise LabelerError(
-                f"the {self.what} needs a key or the URL of an endpoint that needs none: {error}"
+                f"the {operation.service} needs a key or the URL of an endpoint that needs none: {error}"
             ) from error
         self.url, self._key = str(known.base_url), known.api_key
 
@@ -158,25 +148,25 @@ class ChatClient:
         return openai.OpenAI(base_url=self._base_url, api_key=self._api_key, timeout=self._timeout, max_retries=5)
 
     def redact(self, message: str) -> str:
-        """What an endpoint says, fit for tables: in whole characters, and with stars for the key if it repeats that."""
-        whole = _whole_characters(message)
+        """Redact the key in an endpoint's message, and replace half characters, which a table cannot hold."""
+        whole = replace_half_characters(message)
         return whole.replace(self._key, "***") if self._api_key != _NO_KEY else whole
 
     def for_each(self, items: Iterator[Item], handle: Callable[[Item], Awaitable[None]]) -> None:
-        """Handle items, several at once, each handler asking as it needs; blocks until all are handled.
+        """Handle items, several at once; blocks until all are handled.
 
-        When one handler meets an error that ends the run, requests under way are awaited, none is begun, and it is raised.
+        When a handler raises, the client starts no further request, awaits those under way and raises that error.
 
         Args:
             items (`Iterator`): Read as needed, never ahead.
-            handle (`Callable`): Coroutine function; it calls `ask`.
+            handle (`Callable`): Coroutine function, called with each item; it calls `ask`.
 
         Raises:
             LabelerError: The endpoint refuses to work.
         """
         self._stop = None
         self._unanswered = 0
-        _in_its_own_loop(self._for_each(items, handle))
+        _run_in_own_loop(self._for_each(items, handle))
 
     async def _for_each(self, items: Iterator[Item], handle: Callable[[Item], Awaitable[None]]) -> None:
         async def work() -> None:
@@ -184,7 +174,7 @@ class ChatClient:
                 if self._stop is None:
                     try:
                         await handle(item)
-                    except Exception as error:  # raised again below, once requests under way are in
+                    except Exception as error:  # raised below, after the requests under way
                         self._stop = self._stop or error
                 if self._stop is not None:
                     return
@@ -202,14 +192,13 @@ class ChatClient:
             raise self._stop
 
     async def ask(self, request: Mapping[str, Any]) -> dict[str, object]:
-        """Send one chat request, again after failures that may pass.
+        """Send one request, and retry it after failures that may pass.
 
         Args:
-            request (`Mapping[str, Any]`): Arguments of `chat.completions.create` other than the model.
+            request (`Mapping[str, Any]`): What the operation sends.
 
         Returns:
-            `dict[str, object]`: `content`, `finish_reason`, `refusal`, `usage`, `model`, `seconds`, and `top_logprobs` of the
-            first token where they were asked for.
+            `dict[str, object]`: What the operation reads in the answer, and `seconds`, the time it took.
 
         Raises:
             RequestFailed: This request cannot be answered.
@@ -227,40 +216,36 @@ class ChatClient:
                         raise
                     failure = error
             if failure.reason == "connection_lost" and self.n_requests == 0 and attempt > 0:
-                raise self._gone(failure)
+                raise self._unreachable(failure)
             if attempt + 1 < _ATTEMPTS:
                 backoff = random.uniform(0.0, min(_LONGEST_BACKOFF_SECONDS, _BACKOFF_SECONDS * 2**attempt))
                 await asyncio.sleep(max(backoff, failure.retry_after or 0.0))
         self._unanswered += 1
         if self._unanswered >= _MOST_UNANSWERED:
-            raise self._gone(failure)
+            raise self._unreachable(failure)
         raise failure
 
     async def _attempt(self, request: Mapping[str, Any]) -> dict[str, object]:
         started = time.monotonic()
         self.n_attempts += 1
         try:
-            body = await self._send(request)
+            body = await self._operation.send(self._api, request)
         except openai.APIConnectionError as error:
-            timed_out = isinstance(error, openai.APITimeoutError) and not _no_connection(error)
+            timed_out = isinstance(error, openai.APITimeoutError) and not _is_refused_connection(error)
             if timed_out:
                 self._throttle.overloaded(0.0)
             reason = "timed_out" if timed_out else "connection_lost"
             raise RequestFailed(reason, self._message(error), retry_after=0.0) from error
         except openai.APIStatusError as error:
-            raise self._refused(error) from None  # its own message may hold the key
-        answer = self.read_completion(body)
+            raise self._status_error(error) from None  # the original message may hold the key
+        answer = self.read(body)
         self.n_requests += 1
         self._unanswered = 0
         self._throttle.succeeded()
         return answer | {"seconds": round(time.monotonic() - started, 3)}
 
-    async def _send(self, request: Mapping[str, Any]) -> bytes:
-        raw = await self._api.chat.completions.with_raw_response.create(model=self.model, **request)
-        return bytes(raw.content)
-
-    def read_completion(self, body: bytes) -> dict[str, object]:
-        """Read a chat completion as it came.
+    def read(self, body: bytes) -> dict[str, object]:
+        """Read the body of an answer.
 
         Args:
             body (`bytes`): JSON.
@@ -269,63 +254,39 @@ class ChatClient:
             `dict[str, object]`: As from `ask`, without `seconds`.
 
         Raises:
-            RequestFailed: It is no completion, or another model's.
+            RequestFailed: The body has another form, or another model answered.
         """
         try:
-            completion = json.loads(body)
-            choice = completion["choices"][0]
-            message = choice["message"]
-            answer = {
-                "content": message.get("content"),
-                "finish_reason": choice.get("finish_reason"),
-                "refusal": message.get("refusal"),
-                "usage": completion.get("usage"),
-                "model": completion.get("model"),
-            }
-            if choice.get("logprobs"):
-                tokens = choice["logprobs"]["content"][0]["top_logprobs"]
-                answer["top_logprobs"] = [[str(each["token"]), _logprob(each["logprob"])] for each in tokens]
-            answer = _without_half_characters(answer)
-        except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
-            found = f"not a chat completion: {self.beginning(body)}"
-            raise RequestFailed("bad_response", found, retry_after=0.0) from error
-        served = str(answer["model"])
-        if served != self._served_model and not served.startswith(self.model):
-            raise RequestFailed(
-                "wrong_model",
-                f"{self.model!r} was asked and {served!r} answered; if that is its name, give served_model",
-                retry_after=0.0,
-            )
-        return answer
+            return self._operation.read(body)
+        except UnreadableAnswer as error:
+            shown = self.redact(repr(body[:200]))[:90]
+            raise RequestFailed("bad_response", f"{error}: {shown}", retry_after=0.0) from error
 
-    def _refused(self, error: openai.APIStatusError) -> RequestFailed | LabelerError:
-        """What a status other than 200 means: for this request, or for the run."""
+    def _status_error(self, error: openai.APIStatusError) -> RequestFailed | LabelerError:
+        """The error of a status other than 200: of this request, or of the run."""
         status = error.status_code
         if status in (400, 413, 422):
             return RequestFailed("request_rejected", self._message(error))
         if (status < 500 and status not in _RETRIED_STATUS) or error.code == "insufficient_quota":
-            return LabelerError(f"the {self.what} at {self.url} refused to work: {self._message(error)}")
+            return LabelerError(f"the {self._operation.service} at {self.url} refused to work: {self._message(error)}")
         wait = _retry_after(error.response.headers)
         self._throttle.overloaded(wait)
         reason = "rate_limited" if status == 429 else "server_error"
         return RequestFailed(reason, f"{status}: {self._message(error)}", retry_after=wait)
 
-    def beginning(self, body: bytes) -> str:
-        """How an answer begins that is none, to be shown."""
-        return self.redact(repr(body[:200]))[:90]
-
     def _message(self, error: openai.APIError) -> str:
         cause = f" ({error.__cause__})" if error.__cause__ else ""
         return self.redact(f"{error.message}{cause}")[:300]
 
-    def _gone(self, failure: RequestFailed) -> LabelerError:
+    def _unreachable(self, failure: RequestFailed) -> LabelerError:
+        service = self._operation.service
         if failure.reason in ("connection_lost", "timed_out"):
-            return LabelerError(f"cannot reach the {self.what} at {self.url}: {failure.detail}; {self.hint}")
-        return LabelerError(f"the {self.what} at {self.url} refused to work: {failure}")
+            return LabelerError(f"cannot reach the {service} at {self.url}: {failure.detail}; {self._operation.hint}")
+        return LabelerError(f"the {service} at {self.url} refused to work: {failure}")
 
 
-def _in_its_own_loop(work: Coroutine[Any, Any, None]) -> None:
-    """Run a coroutine in a thread with a loop of its own, so that notebooks, which have one running, can call this."""
+def _run_in_own_loop(work: Coroutine[Any, Any, None]) -> None:
+    """Run a coroutine in a thread with an event loop of its own: notebooks have a running loop already."""
     loop = asyncio.new_event_loop()
     task = loop.create_task(work)
     errors: list[BaseException] = []
@@ -354,8 +315,8 @@ def _in_its_own_loop(work: Coroutine[Any, Any, None]) -> None:
         raise error
 
 
-def _no_connection(error: BaseException | None) -> bool:
-    """Whether an error goes back to a connection that was refused; the client reports that as a time-out."""
+def _is_refused_connection(error: BaseException | None) -> bool:
+    """Whether an error stems from a refused connection, which the HTTP client reports as a time-out."""
     while error is not None:
         if isinstance(error, OSError) and not isinstance(error, TimeoutError):
             return True
@@ -371,23 +332,6 @@ def _retry_after(headers: Mapping[str, str]) -> float:
     return 0.0
 
 
-def _logprob(value: object) -> float:
-    """A log-probability; impossible tokens get -9999, as with OpenAI, since JSON has no word for minus infinity."""
-    if not isinstance(value, (int, float)) or not value <= _ROUNDING:
-        raise ValueError(f"{value!r} is no log-probability")
-    return max(float(value), -9999.0)
-
-
-def _without_half_characters(answer: dict[str, object]) -> dict[str, object]:
-    """U+FFFD in place of each half of a surrogate pair, which JSON can spell and no text can hold."""
-    text = json.dumps(answer, ensure_ascii=False, allow_nan=False)
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        mended: dict[str, object] = json.loads(_whole_characters(text))
-        return mended
-    return answer
-
-
-def _whole_characters(text: str) -> str:
+def replace_half_characters(text: str) -> str:
+    """Replace each half of a surrogate pair by U+FFFD."""
     return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Any, Protocol
 
-from seal_datasets.endpoints.client import ChatClient, RequestFailed
+from seal_datasets.endpoints.client import EndpointClient, RequestFailed
 from seal_datasets.endpoints.cost import Budget, Price, Usage, estimate_tokens
 from seal_datasets.endpoints.store import Questions, ResponseStore, StoredResponse, response_text
 from seal_datasets.errors import LabelerError
@@ -91,7 +91,7 @@ class Asker:
     """Sends the requests of jobs, keeps every answer, and says what each job is lacking.
 
     Args:
-        client (`ChatClient`): The model.
+        client (`EndpointClient`): The model.
         store (`ResponseStore`): Where responses are kept.
         max_failure_rate (`float`, defaults to 0.5): Stop when more than this share of jobs, of 50 or more, has no result.
         budget (`Budget`, *optional*): What may be spent; requests beyond it fail with the reason `over_budget`.
@@ -99,7 +99,7 @@ class Asker:
 
     def __init__(
         self,
-        client: ChatClient,
+        client: EndpointClient,
         store: ResponseStore,
         *,
         max_failure_rate: float = 0.5,

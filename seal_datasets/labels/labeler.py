@@ -14,10 +14,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from seal_datasets.data.texts import Text
-from seal_datasets.endpoints.batch_api import BatchAsker
-from seal_datasets.endpoints.client import ChatClient
 from seal_datasets.endpoints.cost import Budget
-from seal_datasets.endpoints.requests import FORMATS, Asker, Plan, Request, response_format
+from seal_datasets.endpoints.options import RequestOptions, Sampling, open_asker
+from seal_datasets.endpoints.requests import FORMATS, Plan, Request, response_format
 from seal_datasets.endpoints.store import ResponseStore, StoredResponse, subject_keys
 from seal_datasets.labels.parse import (
     YES_NO,
@@ -53,20 +52,25 @@ class Labeler:
         model (`str`): Name the endpoint knows the model by.
         base_url (`str`, *optional*): Endpoint, e.g. `http://localhost:8000/v1`; OpenAI's own when omitted.
         api_key (`str`, *optional*): Key for the endpoint. It is passed to the client and kept nowhere else.
-        concurrency (`int`, defaults to 16): Most requests under way at once; fewer are while the server is overloaded.
-        timeout (`float`, defaults to 300.0): Seconds one request may take.
         store (`ResponseStore`, *optional*): Where raw responses are kept, so that nothing is asked twice.
         probabilities (`bool`, defaults to `False`): Ask each yes/no feature alone and keep P(true) beside the label; needs
             an endpoint that returns log-probabilities.
-        max_failure_rate (`float`, defaults to 0.5): Stop when more than this share of texts, of 50 or more, got no label.
-        served_model (`str`, *optional*): Name the endpoint gives in its answers, where it differs (see `ChatClient`).
-        budget (`Budget`, *optional*): What may be spent; texts beyond it are missing with the reason `over_budget`.
-        temperature (`float`, defaults to 0.0): Of sampling. With 0 a model is as constant as it can be.
-        batch (`bool`, defaults to `False`): Send requests through the OpenAI Batch API, and wait for its files.
-        seed (`int`, defaults to 0): Of sampling; with a temperature, another seed is another opinion of the same model.
+        sampling (`Sampling`, *optional*): Temperature and seed; both 0 when omitted.
+        options (`RequestOptions`, *optional*): Concurrency, time-out, budget and failure limits, and the Batch API.
 
     Raises:
         LabelerError: No key was given and the default endpoint needs one, or the URL holds more than an address.
+
+    Example:
+
+    ```python
+    >>> Labeler("my-model", base_url="http://localhost:8000/v1")
+    Labeler('my-model', base_url='http://localhost:8000/v1/')
+    >>> options = RequestOptions(concurrency=4, timeout=60.0)
+    >>> Labeler("my-model", base_url="http://localhost:8000/v1", sampling=Sampling(0.7, seed=1), options=options).sampling
+    {'temperature': 0.7, 'seed': 1}
+
+    ```
     """
 
     def __init__(
@@ -75,42 +79,27 @@ class Labeler:
         *,
         base_url: str | None = None,
         api_key: str | None = None,
-        concurrency: int = 16,
-        timeout: float = 300.0,
         store: ResponseStore | None = None,
         probabilities: bool = False,
-        max_failure_rate: float = 0.5,
-        served_model: str | None = None,
-        budget: Budget | None = None,
-        temperature: float = 0.0,
-        seed: int = 0,
-        batch: bool = False,
+        sampling: Sampling | None = None,
+        options: RequestOptions | None = None,
     ) -> None:
         self.model = model
-        self.store = store if store is not None else ResponseStore(":memory:")
         self.probabilities = probabilities
-        self.sampling = {"temperature": temperature, "seed": seed}
+        self.sampling = (sampling or Sampling()).arguments()
         self._key = subject_keys([model, INSTRUCTIONS, self.sampling])
-        self._client = ChatClient(
-            model,
-            base_url=base_url,
-            api_key=api_key,
-            concurrency=concurrency,
-            timeout=timeout,
-            served_model=served_model,
-        )
-        asker = BatchAsker if batch else Asker
-        self._asker = asker(self._client, self.store, max_failure_rate=max_failure_rate, budget=budget)
+        self._asker = open_asker(model, base_url=base_url, api_key=api_key, store=store, options=options)
+        self.store = self._asker.store
 
     @property
     def url(self) -> str:
         """The endpoint's address."""
-        return self._client.url
+        return self._asker.client.url
 
     @property
     def n_requests(self) -> int:
         """Requests answered so far."""
-        return self._client.n_requests
+        return self._asker.client.n_requests
 
     @property
     def budget(self) -> Budget:

@@ -13,7 +13,7 @@ from seal_datasets.rewards.encoding import OverLength
 from seal_datasets.rewards.implicit import ImplicitReward, Normalise
 from seal_datasets.rewards.loading import Precision, find_model
 from seal_datasets.rewards.scorer import Scorer
-from seal_datasets.rewards.served import ServedReward, Server
+from seal_datasets.rewards.served import EncodingOptions, ServedReward, Server
 
 KINDS = {
     "dpo": "dpo:POLICY@REFERENCE",
@@ -93,7 +93,8 @@ def open_scorer(
         return ImplicitReward(policy, reference, normalise=_NORMALISE[kind], **given)
     if kind in _SERVER:
         url, model, tokenizer = _server(text, kind, rest)
-        return ServedReward(url, model, kind=_SERVER[kind], tokenizer=tokenizer, api_key=api_key, **given)
+        encoding = EncodingOptions(tokenizer, over_length, allow_remote_code)
+        return ServedReward(url, model, kind=_SERVER[kind], api_key=api_key, encoding=encoding)
     return RewardModel(text, **given)
 
 

@@ -1,8 +1,8 @@
-"""A reward model behind an HTTP server, vLLM or Text Embeddings Inference: raw logits asked for, squashed scores refused.
+"""A reward model behind an HTTP server, vLLM or Text Embeddings Inference, scored by raw logits.
 
-Servers put an activation behind a classifier's head, and a sigmoid's order is right while its differences are not. So raw
-logits are asked for, and before any text is scored a few are asked both ways: a server that answers alike, with numbers from 0
-to 1, does not do as it is asked.
+Servers apply an activation to a classifier's output. A sigmoid keeps the order of rewards and distorts their differences, so
+the client requests raw logits. Before it scores any text it requests a few scores both ways, with and without activation. A
+server that returns probabilities either way is rejected.
 """
 
 from __future__ import annotations
@@ -13,12 +13,14 @@ import queue
 import threading
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from typing import Any, Literal, TypeVar, get_args
 
 import httpx2
+import openai
 
 from seal_datasets.data.texts import Exchange
-from seal_datasets.endpoints.client import ChatClient, RequestFailed
+from seal_datasets.endpoints.client import EndpointClient, Limits, RequestFailed, UnreadableAnswer
 from seal_datasets.errors import DataError, LabelerError, ModelError
 from seal_datasets.rewards.encoding import Encoded, Encoder, OverLength
 from seal_datasets.rewards.loading import load_tokenizer
@@ -32,7 +34,7 @@ Invert = Literal["sigmoid"]
 SERVED_VERSION = "1"
 
 _TEXTS_PER_REQUEST = 32
-_ALIKE = 0.02  # more than scores of one text differ by in half precision
+_TOLERANCE = 0.02  # above the differences between scores of one text in half precision
 _PROBES = tuple(
     Exchange(prompt, [{"role": "user", "content": prompt}], response)
     for prompt, response in (
@@ -44,29 +46,78 @@ _PROBES = tuple(
 )
 
 
+@dataclass(frozen=True, slots=True)
+class EncodingOptions:
+    """How texts are encoded before they are sent.
+
+    Args:
+        tokenizer (`str`, *optional*): Hub id or folder of the model's tokenizer; the model's name when omitted.
+        over_length (`"error"`, `"truncate"` or `"skip"`, defaults to `"error"`): What to do with texts longer than the server
+            takes; `"truncate"` needs a server that is sent tokens.
+        allow_remote_code (`bool`, defaults to `False`): Whether code that comes with the tokenizer may run.
+    """
+
+    tokenizer: str | None = None
+    over_length: OverLength = "error"
+    allow_remote_code: bool = False
+
+
+class RewardScores:
+    """The scores of one reward model, as an `Operation` of an `EndpointClient`.
+
+    A request holds a `path` and the `body` to post there; without a body it is a GET. An answer holds the decoded JSON under
+    `answer`.
+
+    Args:
+        model (`str`): Name that the server knows the model by. The client discards an answer by another model and sends the
+            request again.
+    """
+
+    service = "reward model"
+    hint = "is the server running, and is the URL its root?"
+
+    def __init__(self, model: str) -> None:
+        self.model = model
+
+    async def send(self, api: openai.AsyncOpenAI, request: Mapping[str, Any]) -> bytes:
+        """See `Operation`."""
+        if "body" in request:
+            answer = await api.post(request["path"], body=request["body"], cast_to=httpx2.Response)
+        else:
+            answer = await api.get(request["path"], cast_to=httpx2.Response)
+        return bytes(answer.content)
+
+    def read(self, body: bytes) -> dict[str, object]:
+        """See `Operation`."""
+        try:
+            answer = json.loads(body)
+        except (ValueError, RecursionError) as error:
+            raise UnreadableAnswer("not JSON") from error
+        served = answer.get("model", self.model) if isinstance(answer, dict) else self.model
+        if served != self.model:
+            raise RequestFailed("wrong_model", f"{self.model!r} was asked and {served!r} answered", retry_after=0.0)
+        return {"answer": answer}
+
+
 class ServedReward(Scorer):
     """A reward model that a server runs.
 
-    Texts are encoded here, with the tokenizer of the model, so that they are counted, and rendered with a chat template, as
-    `RewardModel` does. A vLLM server is sent the tokens (`/classify`), or for models without a chat template prompt and
-    response (`/score`); Text Embeddings Inference is sent texts (`/predict`).
+    Texts are encoded here with the model's tokenizer, so that tokens are counted and the chat template is applied as in
+    `RewardModel`. A vLLM server receives tokens (`/classify`), or prompt and response for models without a chat template
+    (`/score`). Text Embeddings Inference receives texts (`/predict`).
 
     Args:
         url (`str`): Root of the server, e.g. `http://localhost:8000`.
         model (`str`): Name that the server knows the model by.
         kind (`"vllm"` or `"tei"`, defaults to `"vllm"`): Which server it is.
-        tokenizer (`str`, *optional*): Hub id or folder of the model's tokenizer; `model` when omitted.
         api_key (`str`, *optional*): Key for the server. It is passed to the HTTP client and kept nowhere else.
-        invert (`"sigmoid"`, *optional*): Turn scores that the server squashes by a sigmoid back into logits, and record so.
-            Scores so near 0 or 1 that they are 0 or 1 have no reward (`not_finite`), and those near them few digits.
-        over_length (`"error"`, `"truncate"` or `"skip"`, defaults to `"error"`): What becomes of texts longer than the server
-            takes; `"truncate"` where tokens are sent.
-        concurrency (`int`, defaults to 16): Most requests under way at once.
-        timeout (`float`, defaults to 300.0): Seconds one request may take.
-        allow_remote_code (`bool`, defaults to `False`): Whether code that comes with the tokenizer may run.
+        invert (`"sigmoid"`, *optional*): Turn the probabilities of a server that applies a sigmoid back into logits, and
+            record it. Scores of exactly 0 or 1 have no reward (`not_finite`), and scores close to them have few digits.
+        encoding (`EncodingOptions`, *optional*): Tokenizer, and what to do with long texts.
+        limits (`Limits`, *optional*): Concurrency and time-out.
 
     Raises:
-        ModelError: The server cannot be reached, serves another model, or squashes scores.
+        ModelError: The server cannot be reached, serves another model, or returns probabilities.
         DataError: An option is not one of those above.
 
     Example:
@@ -85,33 +136,27 @@ class ServedReward(Scorer):
         model: str,
         *,
         kind: Server = "vllm",
-        tokenizer: str | None = None,
         api_key: str | None = None,
         invert: Invert | None = None,
-        over_length: OverLength = "error",
-        concurrency: int = 16,
-        timeout: float = 300.0,
-        allow_remote_code: bool = False,
+        encoding: EncodingOptions | None = None,
+        limits: Limits | None = None,
     ) -> None:
-        for name, given, known in (("kind", kind, Server), ("invert", invert or "sigmoid", Invert)):
+        for option, given, known in (("kind", kind, Server), ("invert", invert or "sigmoid", Invert)):
             if given not in get_args(known):
-                raise DataError(f"{name} must be one of {list(get_args(known))}, got {given!r}")
+                raise DataError(f"{option} must be one of {list(get_args(known))}, got {given!r}")
+        encoding = encoding or EncodingOptions()
         self.name, self.kind, self.invert = model, kind, invert
         try:
-            self._client = _ScoreClient(
-                model,
-                base_url=url.rstrip("/").removesuffix("/v1"),
-                api_key=api_key,
-                concurrency=concurrency,
-                timeout=timeout,
+            self._client = EndpointClient(
+                RewardScores(model), base_url=url.rstrip("/").removesuffix("/v1"), api_key=api_key, limits=limits
             )
         except LabelerError as error:
             raise ModelError(str(error)) from error
-        self._served = self._ask_about()
-        loaded = load_tokenizer(tokenizer or model, allow_remote_code=allow_remote_code)
-        self.encoder = Encoder(loaded, self._served["max_length"], over_length)
+        self._served = self._describe_server()
+        tokenizer = load_tokenizer(encoding.tokenizer or model, allow_remote_code=encoding.allow_remote_code)
+        self.encoder = Encoder(tokenizer, self._served["max_length"], encoding.over_length)
         self._route = ROUTES[kind, self.encoder.style]
-        if over_length == "truncate" and self._route is not TokenRoute:
+        if encoding.over_length == "truncate" and self._route is not TokenRoute:
             raise DataError(
                 f"{model!r} is sent texts ({self._route.path}), which only the server could cut, not here by turns or prompts; "
                 "choose over_length='skip' to leave longer texts unscored"
@@ -126,8 +171,8 @@ class ServedReward(Scorer):
     def encode(self, exchanges: Sequence[Exchange]) -> list[Encoded]:
         """See `Scorer`."""
         return [
-            self._route.encode(self.encoder, each, text) if each.inputs else each
-            for each, text in zip(self.encoder.encode(exchanges), exchanges, strict=True)
+            self._route.encode(self.encoder, encoded, exchange) if encoded.inputs else encoded
+            for encoded, exchange in zip(self.encoder.encode(exchanges), exchanges, strict=True)
         ]
 
     def identity(self) -> dict[str, object]:
@@ -144,24 +189,24 @@ class ServedReward(Scorer):
         }
 
     def rewards(self, encoded: Sequence[Encoded]) -> Iterator[list[tuple[int, float]]]:
-        """See `Scorer`; batches come as they are answered, so that one that fails loses none of the others."""
+        """See `Scorer`; yields batches as they are answered, so that a failed batch loses no other."""
         arrived: queue.SimpleQueue[list[tuple[int, float]] | None] = queue.SimpleQueue()
-        left = threading.Event()
+        abandoned = threading.Event()
         size = self._served["texts_per_request"]
         positions = [range(start, min(start + size, len(encoded))) for start in range(0, len(encoded), size)]
 
         async def handle(batch: range) -> None:
-            answer = await self._client.ask(self._request([encoded[each] for each in batch]))
+            answer = await self._client.ask(self._request([encoded[position] for position in batch]))
             arrived.put(list(zip(batch, self._read(answer["answer"], len(batch)), strict=True)))
 
         with ThreadPoolExecutor(1) as pool:
-            done = pool.submit(self._run, (each for each in positions if not left.is_set()), handle)
+            done = pool.submit(self._run, (batch for batch in positions if not abandoned.is_set()), handle)
             done.add_done_callback(lambda _: arrived.put(None))
             try:
                 while (batch := arrived.get()) is not None:
                     yield batch
             finally:
-                left.set()  # nobody waits for the rest
+                abandoned.set()  # the caller stopped reading
         done.result()
 
     def _run(self, items: Iterator[Item], handle: Callable[[Item], Awaitable[None]]) -> None:
@@ -180,14 +225,14 @@ class ServedReward(Scorer):
             answers[item[0]] = (await self._client.ask(item[1]))["answer"]
 
         self._run(iter(enumerate(requests)), handle)
-        return [answers[each] for each in range(len(requests))]
+        return [answers[index] for index in range(len(requests))]
 
-    def _ask_about(self) -> dict[str, Any]:
-        """What the server says of itself, and that it serves this model."""
+    def _describe_server(self) -> dict[str, Any]:
+        """Length limit, revision, precision and batch size that the server reports; it must serve this model."""
         (answer,) = self._answers([{"path": _ABOUT[self.kind]}])
         try:
             if self.kind == "vllm":
-                served = {each["id"]: each for each in answer["data"]}
+                served = {row["id"]: row for row in answer["data"]}
                 about = {"max_length": served.get(self.name, {}).get("max_model_len"), "revision": None, "dtype": None}
                 most = _TEXTS_PER_REQUEST
             else:
@@ -210,7 +255,7 @@ class ServedReward(Scorer):
         return {name: "not stated" if value is None else value for name, value in about.items()}
 
     def _check_raw(self) -> None:
-        """Make sure that scores are logits, or that they can be turned into them."""
+        """Check that scores are logits, or that `invert` can turn them into logits."""
         probes = self.encode(_PROBES)
         size = self._served["texts_per_request"]
         parts = [probes[start : start + size] for start in range(0, len(probes), size)]
@@ -220,63 +265,41 @@ class ServedReward(Scorer):
             for answer, part in zip(self._answers(requests), 2 * parts, strict=True)
             for score in self._outputs(answer, len(part))
         ]
-        raw, squashed = scores[: len(probes)], scores[len(probes) :]
-        if _are_raw(raw, squashed):
+        raw, activated = scores[: len(probes)], scores[len(probes) :]
+        if _are_raw(raw, activated):
             if self.invert is not None:
-                raise ModelError(f"{self._client.url} gives raw logits of {self.name!r}; leave invert out")
+                raise ModelError(f"{self._client.url} returns raw logits of {self.name!r}; leave invert out")
             return
         if self.invert is None or len(set(raw)) == 1:
             raise ModelError(
-                f"{self._client.url} was asked for raw logits of {self.name!r} and gives scores from 0 to 1 "
-                f"({', '.join(f'{each:.4g}' for each in raw)}), as with an activation: they are squashed. {_CURE[self.kind]}"
-                + ("" if len(set(raw)) == 1 else ", or turn a sigmoid back with invert='sigmoid', which is recorded")
+                f"{self._client.url} was asked for raw logits of {self.name!r} and returns probabilities: scores from 0 to 1 "
+                f"({', '.join(f'{score:.4g}' for score in raw)}), as after an activation. {_CURE[self.kind]}"
+                + ("" if len(set(raw)) == 1 else ", or invert a sigmoid with invert='sigmoid', which is recorded")
             )
 
     def _request(self, batch: Sequence[Encoded], *, raw: bool = True) -> dict[str, Any]:
-        return {"path": self._route.path, "body": self._route.body(self.name, [each.inputs for each in batch], raw)}
+        return {
+            "path": self._route.path,
+            "body": self._route.body(self.name, [encoded.inputs for encoded in batch], raw),
+        }
 
     def _read(self, answer: Any, n_texts: int) -> list[float]:  # noqa: ANN401 - JSON
         scores = self._outputs(answer, n_texts)
-        return [_logit(each) for each in scores] if self.invert == "sigmoid" else scores
+        return [_logit(score) for score in scores] if self.invert == "sigmoid" else scores
 
     def _outputs(self, answer: Any, n_texts: int) -> list[float]:  # noqa: ANN401 - JSON
         try:
             outputs = self._route.outputs(answer)
             if len(outputs) != n_texts:
                 raise ModelError(f"{self._client.url} answered {len(outputs)} of {n_texts} texts")
-            if n := next((len(each) for each in outputs if len(each) != 1), 0):
+            if n := next((len(output) for output in outputs if len(output) != 1), 0):
                 raise ModelError(f"{self.name!r} at {self._client.url} has {n} outputs; a reward model has one")
-            # What is no number comes as null, because JSON has no NaN.
-            return [math.nan if each is None else float(each) for (each,) in outputs]
+            # Servers write NaN as null, because JSON has no NaN.
+            return [math.nan if score is None else float(score) for (score,) in outputs]
         except (LookupError, TypeError, AttributeError) as error:
             raise ModelError(
                 f"{self._client.url} does not answer {self._route.path} as {_SERVERS[self.kind]} does: {str(answer)[:80]!r}"
             ) from error
-
-
-class _ScoreClient(ChatClient):
-    """The chat client's patience with overload and failures, over the routes of a server of reward models."""
-
-    what = "reward model"
-    hint = "is the server running, and is the URL its root?"
-
-    async def _send(self, request: Mapping[str, Any]) -> bytes:
-        if "body" in request:
-            answer = await self._api.post(request["path"], body=request["body"], cast_to=httpx2.Response)
-        else:
-            answer = await self._api.get(request["path"], cast_to=httpx2.Response)
-        return bytes(answer.content)
-
-    def read_completion(self, body: bytes) -> dict[str, object]:
-        """Read an answer as it came; one by another model is asked for again."""
-        try:
-            answer = json.loads(body)
-        except (ValueError, RecursionError) as error:
-            raise RequestFailed("bad_response", f"not JSON: {self.beginning(body)}", retry_after=0.0) from error
-        served = answer.get("model", self.model) if isinstance(answer, dict) else self.model
-        if served != self.model:
-            raise RequestFailed("wrong_model", f"{self.model!r} was asked and {served!r} answered", retry_after=0.0)
-        return {"answer": answer}
 
 
 _SERVERS = {"vllm": "vLLM", "tei": "Text Embeddings Inference"}
@@ -288,15 +311,15 @@ _CURE = {
 }
 
 
-def _are_raw(asked_raw: Sequence[float], asked_squashed: Sequence[float]) -> bool:
-    """Whether scores are logits: no probabilities, or, asked for with an activation, another number than without."""
-    if not all(0.0 <= each <= 1.0 for each in asked_raw):
+def _are_raw(raw: Sequence[float], activated: Sequence[float]) -> bool:
+    """Whether scores requested raw are logits: some lie outside 0 to 1, or an activation changes them as a sigmoid does."""
+    if not all(0.0 <= score <= 1.0 for score in raw):
         return True
-    if all(each == 1.0 for each in asked_squashed):  # the softmax of one output
-        return not all(each == 1.0 for each in asked_raw)
-    both = list(zip(asked_raw, asked_squashed, strict=True))
-    sigmoids = all(abs(1.0 / (1.0 + math.exp(-raw)) - squashed) <= _ALIKE for raw, squashed in both)
-    return sigmoids and any(abs(raw - squashed) > 2 * _ALIKE for raw, squashed in both)
+    if all(score == 1.0 for score in activated):  # the softmax of one output
+        return not all(score == 1.0 for score in raw)
+    pairs = list(zip(raw, activated, strict=True))
+    sigmoids = all(abs(1.0 / (1.0 + math.exp(-logit)) - score) <= _TOLERANCE for logit, score in pairs)
+    return sigmoids and any(abs(logit - score) > 2 * _TOLERANCE for logit, score in pairs)
 
 
 def _logit(probability: float) -> float:

@@ -1,13 +1,13 @@
-"""Rewrite a share of the pairs, and put what any later transform says of the rewrites beside what it says of the originals.
+"""Add rewrites of a share of the pairs as columns.
 
-A rewrite is kept in columns beside its pair. `rewritten_pairs` makes a table of pairs from them, so whatever labels or scores
-pairs labels or scores rewrites too: `on_rewrites` runs it and brings its columns back.
+`rewritten_pairs` makes a table of pairs from these columns. So any transform that labels or scores pairs also labels or scores
+rewrites: `on_rewrites` runs it and adds its columns to the originals.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from datasets import Dataset, Features, Value
 
@@ -28,6 +28,43 @@ NOT_SAMPLED = "not_sampled"
 _NOT_REWRITTEN = "first_rewrite_refused"
 
 
+_PresetOf = Callable[[str, schema.Side], Preset | None]
+"""How to rewrite the text of a pair id and side; `None` leaves it as it is."""
+
+
+@dataclass(frozen=True, slots=True)
+class _RewriteColumn:
+    """Rewrites to add under one name.
+
+    Attributes:
+        name (`str`): A preset, an axis, or an axis with `_back`.
+        preset_of (`Callable`): How to rewrite each text.
+        of (`str`, *optional*): Name of the rewrites to rewrite again; the originals when omitted.
+    """
+
+    name: str
+    preset_of: _PresetOf
+    of: str | None = None
+
+    def wanted(
+        self, batch: Mapping[str, Sequence[object]], row: int, side: schema.Side
+    ) -> tuple[Text | str, Preset | None]:
+        """The text to rewrite and how, or the status that says why there is none."""
+        preset = self.preset_of(str(batch[schema.PAIR_ID][row]), side)
+        if preset is None:
+            return NOT_SAMPLED, None
+        text = pair_text(dict(batch), row, side)  # type: ignore[arg-type]
+        if not isinstance(text, Text):
+            return text[0], None
+        if self.of is None:
+            return text, preset
+        if batch[schema.rewrite_status_column(self.of, side)][row] != "ok":
+            return _NOT_REWRITTEN, None
+        prompt = batch[schema.rewrite_prompt_column(self.of, side)][row]
+        response = batch[schema.rewrite_column(self.of, side)][row]
+        return Text(str(text.prompt if prompt is None else prompt), str(response)), preset
+
+
 def add_rewrites(
     pairs: Dataset,
     rewriter: Rewriter,
@@ -36,22 +73,17 @@ def add_rewrites(
     similarity: SimilarityModel,
     min_similarity: float = MIN_SIMILARITY,
     pair_ids: Collection[str] | None = None,
-    share: float = 0.01,
-    seed: int = 0,
-    stratify_by: str | None = None,
 ) -> Dataset:
     """Add rewrites of both responses of a share of the pairs.
 
     Args:
         pairs (`Dataset`): Canonical pairs from `load_pairs`.
         rewriter (`Rewriter`): The model that rewrites.
-        preset (`str`, defaults to `"style"`): How, one of `PRESETS`.
+        preset (`str`, defaults to `"style"`): How to rewrite, one of `PRESETS`.
         similarity (`SimilarityModel`): Compares each rewrite with its original.
-        min_similarity (`float`, defaults to 0.8): Rewrites less like their originals than this are refused.
-        pair_ids (`Collection[str]`, *optional*): Rewrite these pairs; drawn by `sample_pairs` when omitted.
-        share (`float`, defaults to 0.01): As in `sample_pairs`, and so are `seed` and `stratify_by`.
-        seed (`int`, defaults to 0): Of the draw.
-        stratify_by (`str`, *optional*): Column whose values keep their shares.
+        min_similarity (`float`, defaults to 0.8): Threshold of the cosine; less similar rewrites are rejected.
+        pair_ids (`Collection[str]`, *optional*): The pairs to rewrite, e.g. from `sample_pairs(pairs, 0.05)`; 1 % of the
+            pairs, drawn by `sample_pairs(pairs)`, when omitted.
 
     Returns:
         `Dataset`: The pairs with `rewrite_<preset>_<side>`, `rewrite_prompt_<preset>_<side>`, `rewrite_status_<preset>_<side>`
@@ -63,21 +95,10 @@ def add_rewrites(
 
     Source: SEAL, section 2.3 (robustness scores) and appendix C.5.
     """
-    found = _preset(preset)
-    ids = (
-        known_ids(pairs, pair_ids)
-        if pair_ids is not None
-        else sample_pairs(pairs, share, seed=seed, stratify_by=stratify_by)
-    )
-    chosen_ids = frozenset(ids)
-    return _add(
-        pairs,
-        rewriter,
-        preset,
-        lambda pair_id, _: found if pair_id in chosen_ids else None,
-        similarity,
-        min_similarity,
-    )
+    known = _preset(preset)
+    sampled = frozenset(known_ids(pairs, pair_ids) if pair_ids is not None else sample_pairs(pairs))
+    column = _RewriteColumn(preset, _of_sampled(known, sampled))
+    return _add(pairs, rewriter, column, similarity, min_similarity)
 
 
 def add_round_trips(
@@ -88,25 +109,19 @@ def add_round_trips(
     similarity: SimilarityModel,
     min_similarity: float = MIN_SIMILARITY,
     pair_ids: Collection[str] | None = None,
-    share: float = 0.01,
-    seed: int = 0,
-    stratify_by: str | None = None,
 ) -> Dataset:
     """Add rewrites of an attribute to its other value, and of those rewrites back again.
 
-    A text with the attribute loses it and regains it, one without gains and loses it. What a rewriter changes besides, both
-    rewrites share, so that they can be compared where original and rewrite cannot.
+    A text with the attribute loses it and regains it; a text without it gains and loses it. Both rewrites share whatever else
+    the rewriter changes, so the two can be compared where original and rewrite cannot.
 
     Args:
         pairs (`Dataset`): Canonical pairs with the column of the axis's feature.
         rewriter (`Rewriter`): The model that rewrites.
         axis (`str`): One of `AXES`.
-        similarity (`SimilarityModel`): As for `add_rewrites`, and so are all others.
-        min_similarity (`float`, defaults to 0.8): Both rewrites are held against the text they were made from.
-        pair_ids (`Collection[str]`, *optional*): Rewrite these pairs.
-        share (`float`, defaults to 0.01): Share of the pairs.
-        seed (`int`, defaults to 0): Of the draw.
-        stratify_by (`str`, *optional*): Column whose values keep their shares.
+        similarity (`SimilarityModel`): Compares each rewrite with the text it was made from.
+        min_similarity (`float`, defaults to 0.8): Threshold of the cosine, for both rewrites.
+        pair_ids (`Collection[str]`, *optional*): The pairs to rewrite, as for `add_rewrites`.
 
     Returns:
         `Dataset`: The pairs with the columns of `add_rewrites` under the axis's name and under `<axis>_back`, and
@@ -118,14 +133,10 @@ def add_round_trips(
     Source: Reber et al. (2024), arXiv 2410.11348 (RATE).
     """
     if axis not in AXES:
-        raise DataError(f"there is no axis {axis!r}; there are {list(AXES)}")
+        raise DataError(f"there is no axis {axis!r}; choose one of {list(AXES)}")
     known = AXES[axis]
     gain, lose = PRESETS[known.gain], PRESETS[known.lose]
-    ids = (
-        known_ids(pairs, pair_ids)
-        if pair_ids is not None
-        else sample_pairs(pairs, share, seed=seed, stratify_by=stratify_by)
-    )
+    ids = known_ids(pairs, pair_ids) if pair_ids is not None else sample_pairs(pairs)
     has = attribute_of(pairs, known, ids)
     columns = {
         schema.attribute_column(axis, side): [has.get((pair_id, side)) for pair_id in pairs[schema.PAIR_ID]]
@@ -141,8 +152,8 @@ def add_round_trips(
         value = has.get((pair_id, side))
         return None if value is None else (gain if value else lose)
 
-    pairs = _add(pairs, rewriter, axis, there, similarity, min_similarity)
-    return _add(pairs, rewriter, schema.back(axis), back, similarity, min_similarity, of=axis)
+    pairs = _add(pairs, rewriter, _RewriteColumn(axis, there), similarity, min_similarity)
+    return _add(pairs, rewriter, _RewriteColumn(schema.back(axis), back, of=axis), similarity, min_similarity)
 
 
 def plan_rewrites(
@@ -164,50 +175,41 @@ def plan_rewrites(
     ways = [_preset(name) for name in presets]
     ways += [PRESETS[name] for axis in axes for name in (AXES[axis].gain, AXES[axis].lose)]
     return rewriter.plan(
-        (text, way)
-        for way in ways
-        for text, _ in _all_wanted(pairs, lambda pair_id, _, way=way: way if pair_id in drawn else None, None)  # type: ignore[misc]
+        (text, way) for way in ways for text, _ in _all_wanted(pairs, _RewriteColumn(way.name, _of_sampled(way, drawn)))
     )
 
 
 def _add(
-    pairs: Dataset,
-    rewriter: Rewriter,
-    name: str,
-    preset_of: Callable[[str, schema.Side], Preset | None],
-    similarity: SimilarityModel,
-    min_similarity: float,
-    *,
-    of: str | None = None,
+    pairs: Dataset, rewriter: Rewriter, column: _RewriteColumn, similarity: SimilarityModel, min_similarity: float
 ) -> Dataset:
     """Ask for all rewrites, then fill the columns from the store."""
     rewrites = rewriter.until_accepted(
-        _all_wanted(pairs, preset_of, of),
-        check=lambda texts, found: _compared(texts, found, similarity, min_similarity),
-        title=f"Rewriting ({name})",
+        _all_wanted(pairs, column),
+        check=lambda texts, results: _compared(texts, results, similarity, min_similarity),
+        title=f"Rewriting ({column.name})",
     )
 
     def rewrite_batch(batch: Batch) -> Batch:
-        columns: Batch = {column: [] for column in _columns(name)}
+        columns: Batch = {name: [] for name in _columns(column.name)}
         for side in schema.SIDES:
-            asked = [_wanted(batch, row, side, preset_of, of) for row in range(len(batch[schema.PAIR_ID]))]
-            for text, preset in asked:
+            wanted = [column.wanted(batch, row, side) for row in range(len(batch[schema.PAIR_ID]))]
+            for text, preset in wanted:
                 rewrite = rewrites[text, preset] if isinstance(text, Text) and preset else Rewrite(None, str(text))
-                columns[schema.rewrite_column(name, side)].append(rewrite.text and rewrite.text.response)
+                columns[schema.rewrite_column(column.name, side)].append(rewrite.text and rewrite.text.response)
                 prompt = rewrite.text.prompt if rewrite.text and rewriter.whole_dialogue else None
-                columns[schema.rewrite_prompt_column(name, side)].append(prompt)
-                columns[schema.rewrite_status_column(name, side)].append(rewrite.reason)
-                columns[schema.rewrite_detail_column(name, side)].append(rewrite.detail)
-                columns[schema.rewrite_similarity_column(name, side)].append(rewrite.similarity)
+                columns[schema.rewrite_prompt_column(column.name, side)].append(prompt)
+                columns[schema.rewrite_status_column(column.name, side)].append(rewrite.reason)
+                columns[schema.rewrite_detail_column(column.name, side)].append(rewrite.detail)
+                columns[schema.rewrite_similarity_column(column.name, side)].append(rewrite.similarity)
         return columns
 
     return map_batches(
         pairs,
         rewrite_batch,
-        new_columns=_columns(name),
+        new_columns=_columns(column.name),
         provenance={"rewrite_version": REWRITE_VERSION},
         batch_size=256,
-        desc=f"Checking rewrites ({name})",
+        desc=f"Checking rewrites ({column.name})",
         reuse_cache=False,
     )
 
@@ -238,47 +240,26 @@ def _compared_text(text: Text, original: Text, rewrite: Text) -> str:
     return text.response if original.prompt == rewrite.prompt else text.prompt + text.response
 
 
-def _all_wanted(
-    pairs: Dataset, preset_of: Callable[[str, schema.Side], Preset | None], of: str | None
-) -> Iterator[tuple[Text, Preset]]:
+def _all_wanted(pairs: Dataset, column: _RewriteColumn) -> Iterator[tuple[Text, Preset]]:
     for batch in pairs.iter(1000):
         for row in range(len(batch[schema.PAIR_ID])):
             for side in schema.SIDES:
-                text, preset = _wanted(batch, row, side, preset_of, of)
+                text, preset = column.wanted(batch, row, side)
                 if isinstance(text, Text) and preset:
                     yield text, preset
 
 
-def _wanted(
-    batch: Mapping[str, Sequence[object]],
-    row: int,
-    side: schema.Side,
-    preset_of: Callable[[str, schema.Side], Preset | None],
-    of: str | None,
-) -> tuple[Text | str, Preset | None]:
-    """The text to rewrite and how, or the status that says why there is none."""
-    preset = preset_of(str(batch[schema.PAIR_ID][row]), side)
-    if preset is None:
-        return NOT_SAMPLED, None
-    text = pair_text(dict(batch), row, side)  # type: ignore[arg-type]
-    if not isinstance(text, Text):
-        return text[0], None
-    if of is None:
-        return text, preset
-    if batch[schema.rewrite_status_column(of, side)][row] != "ok":
-        return _NOT_REWRITTEN, None
-    prompt = batch[schema.rewrite_prompt_column(of, side)][row]
-    return Text(
-        str(prompt if prompt is not None else text.prompt), str(batch[schema.rewrite_column(of, side)][row])
-    ), preset
+def _of_sampled(preset: Preset, pair_ids: frozenset[str]) -> _PresetOf:
+    """Rewrite both texts of sampled pairs by one preset."""
+    return lambda pair_id, _: preset if pair_id in pair_ids else None
 
 
 def _columns(name: str) -> Features:
     return Features(
         {
-            column(name, side): Value("float64" if column is schema.rewrite_similarity_column else "string")
+            column_of(name, side): Value("float64" if column_of is schema.rewrite_similarity_column else "string")
             for side in schema.SIDES
-            for column in (
+            for column_of in (
                 schema.rewrite_column,
                 schema.rewrite_prompt_column,
                 schema.rewrite_status_column,
@@ -291,5 +272,5 @@ def _columns(name: str) -> Features:
 
 def _preset(name: str) -> Preset:
     if name not in PRESETS:
-        raise DataError(f"there is no preset {name!r}; there are {list(PRESETS)}")
+        raise DataError(f"there is no preset {name!r}; choose one of {list(PRESETS)}")
     return PRESETS[name]

@@ -13,10 +13,10 @@ from dataclasses import dataclass, replace
 from datasets.utils import tqdm
 
 from seal_datasets.data.texts import Text
-from seal_datasets.endpoints.batch_api import BatchAsker
-from seal_datasets.endpoints.client import ChatClient, RequestFailed
+from seal_datasets.endpoints.client import RequestFailed
 from seal_datasets.endpoints.cost import Budget
-from seal_datasets.endpoints.requests import Asker, Plan, Request, decode_object, response_format
+from seal_datasets.endpoints.options import RequestOptions, Sampling, open_asker
+from seal_datasets.endpoints.requests import Plan, Request, decode_object, response_format
 from seal_datasets.endpoints.store import ResponseStore, StoredResponse, subject_key
 from seal_datasets.errors import DataError
 from seal_datasets.labels.prompt import render_response, render_text
@@ -24,6 +24,8 @@ from seal_datasets.rewrites.check import Rewrite, check_rewrite
 from seal_datasets.rewrites.presets import Preset
 
 REWRITE_VERSION = "1"
+
+PAPER_TEMPERATURE = 0.1
 
 _RESPONSE = """\
 You rewrite a text. {instruction}
@@ -55,6 +57,31 @@ Check = Callable[[Sequence[tuple[Text, Preset]], list[Rewrite]], list[Rewrite]]
 """Looks at rewrites beside the texts that they are of, and returns them, some of them refused."""
 
 
+@dataclass(frozen=True, slots=True)
+class RewriteOptions:
+    """What a rewriter is shown of a text, what it rewrites, and how often it may try.
+
+    Args:
+        whole_dialogue (`bool`, defaults to `False`): Rewrite the prompt too, as in the paper. Then the two texts of a pair no
+            longer answer one prompt.
+        alone (`bool`, defaults to `False`): Show each response without its dialogue, after examples. Very small models
+            answer a dialogue that they are shown instead of rewriting its last turn.
+        attempts (`int`, defaults to 1): Most requests about one text, each with a seed of its own, until a rewrite is
+            accepted.
+
+    Raises:
+        DataError: Both `alone` and `whole_dialogue` are set.
+    """
+
+    whole_dialogue: bool = False
+    alone: bool = False
+    attempts: int = 1
+
+    def __post_init__(self) -> None:
+        if self.alone and self.whole_dialogue:
+            raise DataError("a whole dialogue cannot be rewritten without being shown; choose alone or whole_dialogue")
+
+
 class Rewriter:
     """A language model that rewrites, behind an OpenAI-compatible endpoint.
 
@@ -62,25 +89,23 @@ class Rewriter:
         model (`str`): Name the endpoint knows the model by.
         base_url (`str`, *optional*): Endpoint; OpenAI's own when omitted.
         api_key (`str`, *optional*): Key for the endpoint. It is passed to the client and kept nowhere else.
-        concurrency (`int`, defaults to 16): Most requests under way at once.
-        timeout (`float`, defaults to 300.0): Seconds one request may take.
         store (`ResponseStore`, *optional*): Where raw responses are kept; a labeler's may be the same.
-        whole_dialogue (`bool`, defaults to `False`): Rewrite the prompt too, as in the paper. Then the two texts of a pair no
-            longer answer one prompt.
-        alone (`bool`, defaults to `False`): Show each response without its dialogue, behind examples: very small models
-            answer a dialogue that they are shown, in place of rewriting its last turn.
-        max_failure_rate (`float`, defaults to 0.5): Stop when more than this share of texts, of 50 or more, has no answer.
-        served_model (`str`, *optional*): Name the endpoint gives in its answers, where it differs (see `ChatClient`).
-        budget (`Budget`, *optional*): What may be spent; texts beyond it have no rewrite, with the reason `over_budget`.
-        temperature (`float`, defaults to 0.1): Of sampling; the paper's.
-        attempts (`int`, defaults to 1): Times that a text is asked about at most, each with a seed of its own, until a
-            rewrite is accepted.
-        frequency_penalty (`float`, defaults to 0.0): Of sampling; above 0 it keeps very small models from repeating themselves.
-        batch (`bool`, defaults to `False`): Send requests through the OpenAI Batch API, and wait for its files.
-        seed (`int`, defaults to 0): Of sampling.
+        sampling (`Sampling`, *optional*): Temperature, seed and penalty; the paper's temperature, 0.1, when omitted.
+        rewriting (`RewriteOptions`, *optional*): What is shown and rewritten, and the number of attempts.
+        options (`RequestOptions`, *optional*): Concurrency, time-out, budget and failure limits, and the Batch API.
 
     Raises:
+        DataError: Several attempts at temperature 0, which would all give the same rewrite.
         LabelerError: No key was given and the default endpoint needs one, or the URL holds more than an address.
+
+    Example:
+
+    ```python
+    >>> rewriter = Rewriter("my-model", base_url="http://localhost:8000/v1", rewriting=RewriteOptions(attempts=3))
+    >>> rewriter.sampling
+    {'temperature': 0.1, 'seed': 0}
+
+    ```
     """
 
     def __init__(
@@ -89,52 +114,30 @@ class Rewriter:
         *,
         base_url: str | None = None,
         api_key: str | None = None,
-        concurrency: int = 16,
-        timeout: float = 300.0,
         store: ResponseStore | None = None,
-        whole_dialogue: bool = False,
-        alone: bool = False,
-        max_failure_rate: float = 0.5,
-        served_model: str | None = None,
-        budget: Budget | None = None,
-        temperature: float = 0.1,
-        attempts: int = 1,
-        frequency_penalty: float = 0.0,
-        seed: int = 0,
-        batch: bool = False,
+        sampling: Sampling | None = None,
+        rewriting: RewriteOptions | None = None,
+        options: RequestOptions | None = None,
     ) -> None:
-        if attempts > 1 and temperature <= 0.0:
+        sampling, rewriting = sampling or Sampling(PAPER_TEMPERATURE), rewriting or RewriteOptions()
+        if rewriting.attempts > 1 and sampling.temperature <= 0.0:
             raise DataError("at temperature 0 every attempt to rewrite gives the same; give a temperature above 0")
-        if alone and whole_dialogue:
-            raise DataError("a whole dialogue cannot be rewritten without being shown; choose alone or whole_dialogue")
         self.model = model
-        self.whole_dialogue = whole_dialogue
-        self.alone = alone
-        self.attempts = attempts
-        self.sampling = {"temperature": temperature, "seed": seed}
-        if frequency_penalty:
-            self.sampling["frequency_penalty"] = frequency_penalty
-        self._client = ChatClient(
-            model,
-            base_url=base_url,
-            api_key=api_key,
-            concurrency=concurrency,
-            timeout=timeout,
-            served_model=served_model,
-        )
-        store = store if store is not None else ResponseStore(":memory:")
-        asker = BatchAsker if batch else Asker
-        self._asker = asker(self._client, store, max_failure_rate=max_failure_rate, budget=budget)
+        self.whole_dialogue = rewriting.whole_dialogue
+        self.alone = rewriting.alone
+        self.attempts = rewriting.attempts
+        self.sampling = sampling.arguments()
+        self._asker = open_asker(model, base_url=base_url, api_key=api_key, store=store, options=options)
 
     @property
     def url(self) -> str:
         """The endpoint's address."""
-        return self._client.url
+        return self._asker.client.url
 
     @property
     def n_requests(self) -> int:
         """Requests answered so far."""
-        return self._client.n_requests
+        return self._asker.client.n_requests
 
     @property
     def budget(self) -> Budget:

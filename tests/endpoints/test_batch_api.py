@@ -8,6 +8,7 @@ import pytest
 
 from seal_datasets.data.texts import Text
 from seal_datasets.endpoints.cost import Budget, Price
+from seal_datasets.endpoints.options import RequestOptions
 from seal_datasets.endpoints.store import ResponseStore
 from seal_datasets.errors import LabelerError
 from seal_datasets.labels.labeler import Labeler
@@ -23,8 +24,9 @@ def good(request):
     return 200, GOOD
 
 
-def labeler(api, store, **options):
-    found = Labeler("m", base_url=api.url, store=store, batch=True, **options)
+def labeler(api, store, *, budget=None, **arguments):
+    options = RequestOptions(batch=True, budget=budget)
+    found = Labeler("m", base_url=api.url, store=store, options=options, **arguments)
     found._asker.poll_seconds = 0.01
     return found
 
@@ -154,12 +156,14 @@ def test_a_batch_that_was_made_unknown_to_us_is_found_by_its_token(store):
     with BatchApi(good) as api:
         api.die_after_create = True
         first = labeler(api, store)
-        first._client._timeout = 2.0
+        first._asker.client._timeout = 2.0
         with pytest.MonkeyPatch.context() as patch:
             import openai
 
             patch.setattr(
-                type(first._client), "api", lambda self: openai.OpenAI(base_url=api.url, api_key="k", max_retries=0)
+                type(first._asker.client),
+                "api",
+                lambda self: openai.OpenAI(base_url=api.url, api_key="k", max_retries=0),
             )
             with pytest.raises(LabelerError, match="refused to work"):
                 first.label(TEXTS, TAXONOMY)
@@ -216,7 +220,7 @@ def test_what_a_rejected_line_says_is_fit_for_a_table(store):
 
 def test_rewrites_go_through_batches_too(store):
     with BatchApi(lambda request: (200, '{"rewrite": "Lay the egg into water that boils for a while."}')) as api:
-        rewriter = Rewriter("m", base_url=api.url, store=store, batch=True)
+        rewriter = Rewriter("m", base_url=api.url, store=store, options=RequestOptions(batch=True))
         rewriter._asker.poll_seconds = 0.01
         text = Text("p", "Put the egg into boiling water for some minutes.")
         assert rewriter.rewrite([text], PRESETS["style"])[0].reason == "ok"

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from seal_datasets.data.texts import Text
 from seal_datasets.endpoints import client
-from seal_datasets.endpoints.client import ChatClient, RequestFailed
+from seal_datasets.endpoints.chat import ChatCompletions
+from seal_datasets.endpoints.client import EndpointClient, RequestFailed
 from seal_datasets.endpoints.cost import Usage
 from seal_datasets.endpoints.store import Questions, ResponseStore, response_text
 from seal_datasets.errors import LabelerError
@@ -60,7 +61,7 @@ def test_any_answer_ends_as_labels_and_reasons_that_can_be_written(body, probabi
         (job,) = labeler._jobs([text], taxonomy)
         request = next(job.requests([], "json_schema"))
         try:
-            answer = labeler._client.read_completion(json.dumps(body).encode())
+            answer = labeler._asker.client.read(json.dumps(body).encode())
         except RequestFailed as failure:
             pa.array([failure.reason, failure.detail])
             return
@@ -102,7 +103,7 @@ def test_half_an_emoji_in_an_answer_does_not_stop_the_run():
 @pytest.mark.parametrize("body", [b"[" * 100_000, b"\xff\xfe", b"", b'{"choices": [], "model": "m"}', b"\x00" * 9])
 def test_what_is_no_completion_is_a_failure_of_its_request(body):
     with pytest.raises(RequestFailed, match="bad_response"):
-        ChatClient("m", base_url="http://127.0.0.1:9/v1").read_completion(body)
+        EndpointClient(ChatCompletions("m"), base_url="http://127.0.0.1:9/v1").read(body)
 
 
 @pytest.mark.parametrize("status", [400, 401, 500])
@@ -122,7 +123,7 @@ def test_a_key_that_the_endpoint_repeats_is_in_no_error_and_no_label(status, mon
 
 def test_a_key_in_what_is_no_completion_is_hidden_too():
     key = "sk-" + "wrong" * 3
-    answering = ChatClient("m", base_url="http://127.0.0.1:9/v1", api_key=key)
+    answering = EndpointClient(ChatCompletions("m"), base_url="http://127.0.0.1:9/v1", api_key=key)
     with pytest.raises(RequestFailed, match=r"you sent \*\*\*") as caught:
-        answering.read_completion(f"<html>you sent {key}, {' ' * 40}{key}</html>".encode())
+        answering.read(f"<html>you sent {key}, {' ' * 40}{key}</html>".encode())
     assert "wrong" not in str(caught.value)

@@ -8,6 +8,7 @@ import pytest
 
 from seal_datasets.data.texts import Text
 from seal_datasets.endpoints.cost import Budget, Price, Usage, estimate_tokens, load_prices
+from seal_datasets.endpoints.options import RequestOptions
 from seal_datasets.endpoints.store import ResponseStore
 from seal_datasets.errors import DataError
 from seal_datasets.labels.labeler import Labeler
@@ -91,7 +92,7 @@ def test_estimates_bracket_what_a_real_tokenizer_counts(embedded_lm):
     texts = [Text("\n\nHuman: hi", " ".join(rng.choices(words, k=60))) for _ in range(3)]
     from seal_datasets.endpoints.embedded import MODEL_NAME
 
-    labeler = Labeler(MODEL_NAME, base_url=embedded_lm.url, concurrency=2)
+    labeler = Labeler(MODEL_NAME, base_url=embedded_lm.url, options=RequestOptions(concurrency=2))
     plan = labeler.plan(texts, TAXONOMY)
     labeler.label(texts, TAXONOMY)
     counted = labeler.budget.usage
@@ -104,7 +105,12 @@ def test_a_budget_stops_cleanly_and_more_money_goes_on_where_it_stopped(tmp_path
     texts = [Text("p", str(number)) for number in range(60)]
     with Endpoint((200, GOOD, "stop"), usage=USED) as endpoint, ResponseStore(tmp_path / "s") as store:
         one = PRICE.cost(Usage(1, 100, 0, 20))
-        poor = Labeler("m", base_url=endpoint.url, store=store, concurrency=3, budget=Budget(30 * one, PRICE))
+        poor = Labeler(
+            "m",
+            base_url=endpoint.url,
+            store=store,
+            options=RequestOptions(concurrency=3, budget=Budget(30 * one, PRICE)),
+        )
         labels = poor.label(texts, TAXONOMY)
         reasons = [each.failures[0].reason for each in labels if each.failures]
         assert set(reasons) == {"over_budget"}
@@ -112,7 +118,7 @@ def test_a_budget_stops_cleanly_and_more_money_goes_on_where_it_stopped(tmp_path
         assert len(store) + len(reasons) == 60
         assert poor.budget.spent == pytest.approx(len(store) * one)
         assert poor.budget.spent <= 30 * one
-        rich = Labeler("m", base_url=endpoint.url, store=store, budget=Budget(1.0, PRICE))
+        rich = Labeler("m", base_url=endpoint.url, store=store, options=RequestOptions(budget=Budget(1.0, PRICE)))
         assert all(not each.failures for each in rich.label(texts, TAXONOMY))
         assert len(endpoint.requests) == 60
         assert poor.budget.spent + rich.budget.spent == pytest.approx(60 * one)
@@ -120,7 +126,9 @@ def test_a_budget_stops_cleanly_and_more_money_goes_on_where_it_stopped(tmp_path
 
 def test_nothing_is_sent_under_a_budget_of_nothing():
     with Endpoint((200, GOOD, "stop")) as endpoint:
-        labels = Labeler("m", base_url=endpoint.url, budget=Budget(0.0, PRICE)).label([Text("p", "r")], TAXONOMY)
+        labels = Labeler("m", base_url=endpoint.url, options=RequestOptions(budget=Budget(0.0, PRICE))).label(
+            [Text("p", "r")], TAXONOMY
+        )
         assert endpoint.requests == []
     assert {each.reason for each in labels[0].failures} == {"over_budget"}
 
@@ -136,7 +144,9 @@ def test_a_budget_needs_a_price():
 def test_a_plan_counts_what_the_store_holds_and_sends_nothing(tmp_path):
     texts = [Text("p", str(number % 4)) for number in range(8)]
     with Endpoint((200, GOOD, "stop")) as endpoint, ResponseStore(tmp_path / "s") as store:
-        labeler = Labeler("m", base_url=endpoint.url, store=store, budget=Budget(math.inf, PRICE))
+        labeler = Labeler(
+            "m", base_url=endpoint.url, store=store, options=RequestOptions(budget=Budget(math.inf, PRICE))
+        )
         before = labeler.plan(texts, TAXONOMY)
         assert endpoint.requests == []
         assert (before.n_subjects, before.n_stored, before.usage.n_requests) == (4, 0, 4)

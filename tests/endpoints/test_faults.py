@@ -12,6 +12,7 @@ import pytest
 from seal_datasets.data.texts import Text
 from seal_datasets.endpoints import client
 from seal_datasets.endpoints.embedded import MODEL_NAME
+from seal_datasets.endpoints.options import RequestOptions
 from seal_datasets.endpoints.store import ResponseStore
 from seal_datasets.labels.labeler import Labeler
 from seal_datasets.labels.taxonomy import load_taxonomy
@@ -42,7 +43,7 @@ def test_every_text_is_labelled_or_has_a_reason_and_none_is_paid_twice(faults, t
         FaultProxy(None, faults, slow_seconds=0.02, hang_seconds=2.0, answer=lambda request: GOOD) as proxy,
         ResponseStore(tmp_path / "s.sqlite") as store,
     ):
-        labeler = Labeler("m", base_url=proxy.url, store=store, timeout=0.5)
+        labeler = Labeler("m", base_url=proxy.url, store=store, options=RequestOptions(timeout=0.5))
         labels = labeler.label(texts, TAXONOMY)
         faulty = sum(each["fault"] != "ok" for each in proxy.records)
         assert faulty > 100
@@ -63,10 +64,10 @@ def test_every_text_is_labelled_or_has_a_reason_and_none_is_paid_twice(faults, t
 @pytest.mark.real_lm
 def test_the_real_server_behind_faults_gives_what_it_gives_without_them(embedded_lm):
     texts = [Text("\n\nHuman: Name a number.", f" My number is {number}.") for number in range(24)]
-    plain = Labeler(MODEL_NAME, base_url=embedded_lm.url, concurrency=4).label(texts, TAXONOMY)
+    plain = Labeler(MODEL_NAME, base_url=embedded_lm.url, options=RequestOptions(concurrency=4)).label(texts, TAXONOMY)
     faults = {name: share for name, share in MIX.items() if name != "hang"}
     with FaultProxy(embedded_lm.url, faults, slow_seconds=0.1) as proxy:
-        labels = Labeler(MODEL_NAME, base_url=proxy.url, concurrency=4).label(texts, TAXONOMY)
+        labels = Labeler(MODEL_NAME, base_url=proxy.url, options=RequestOptions(concurrency=4)).label(texts, TAXONOMY)
         assert any(each["fault"] != "ok" for each in proxy.records)
         assert not paid_more_than_once(proxy)
     labelled = [(got, want) for got, want in zip(labels, plain, strict=True) if not got.failures]
@@ -80,12 +81,13 @@ import sys
 from seal_datasets import client
 from seal_datasets.labels.labeler import Labeler, Text
 from seal_datasets.rewrites.rewriter import PRESETS, Rewriter
+from seal_datasets.endpoints.options import RequestOptions
 from seal_datasets.endpoints.store import ResponseStore
 from seal_datasets.labels.taxonomy import load_taxonomy
 client._BACKOFF_SECONDS = 0.01
 taxonomy = load_taxonomy().select(["last_response_is_harmless", "last_response_sentiment"])
 with ResponseStore(sys.argv[2]) as store:
-    labeler = Labeler("m", base_url=sys.argv[1], store=store, concurrency=4, timeout=0.5)
+    labeler = Labeler("m", base_url=sys.argv[1], store=store, options=RequestOptions(concurrency=4, timeout=0.5))
     labeler.ask((Text("p", str(n)) for n in range(400)), taxonomy)
 """
 
@@ -106,7 +108,9 @@ def test_killed_twenty_times_amid_faults_the_end_is_that_of_an_undisturbed_run(t
         assert subprocess.run(command, check=False).returncode == 0
         texts = [Text("p", str(number)) for number in range(400)]
         with ResponseStore(tmp_path / "s.sqlite") as store:
-            labels = Labeler("m", base_url=proxy.url, store=store, timeout=0.5).label(texts, TAXONOMY)
+            labels = Labeler("m", base_url=proxy.url, store=store, options=RequestOptions(timeout=0.5)).label(
+                texts, TAXONOMY
+            )
             assert len(store) == 400
         paid = Counter(each["sha256"] for each in proxy.records if each["paid"])
     assert all(each.failures == () and each.values == labels[0].values for each in labels)
@@ -121,7 +125,7 @@ def test_rewrites_through_faults_end_accepted_or_with_a_reason_and_none_is_paid_
         FaultProxy(None, MIX, slow_seconds=0.02, hang_seconds=2.0, answer=lambda request: good) as proxy,
         ResponseStore(tmp_path / "s.sqlite") as store,
     ):
-        rewriter = Rewriter("m", base_url=proxy.url, store=store, timeout=0.5)
+        rewriter = Rewriter("m", base_url=proxy.url, store=store, options=RequestOptions(timeout=0.5))
         found = rewriter.rewrite(texts, PRESETS["style"])
         assert sum(each["fault"] != "ok" for each in proxy.records) > 30
         assert all((each.text is None) == (each.reason != "ok") for each in found)

@@ -7,6 +7,7 @@ from seal_datasets.audit.labelers_step import run_labelers
 from seal_datasets.audit.settings import AuditSettings, LabelerPanel
 from seal_datasets.cli import main
 from seal_datasets.data.demo import demo_path
+from seal_datasets.endpoints.options import RequestOptions, Sampling
 from seal_datasets.errors import DataError
 from seal_datasets.labels.agreement import compare_labelers
 from seal_datasets.labels.gold import add_gold
@@ -27,7 +28,10 @@ def test_agreement_is_what_the_estimator_says_of_the_labels(tiny_pairs):
         Endpoint((200, said[0], "stop")) as same,
         Endpoint(*[(200, said[number % 2 + 1], "stop") for number in range(7)]) as other,
     ):
-        labelers = {"a": Labeler("m", base_url=same.url), "b": Labeler("m", base_url=other.url, concurrency=1)}
+        labelers = {
+            "a": Labeler("m", base_url=same.url),
+            "b": Labeler("m", base_url=other.url, options=RequestOptions(concurrency=1)),
+        }
         human = tiny_pairs.select([0]).select_columns(["pair_id"])
         human = human.add_column("gold_last_response_is_harmless_chosen", [True])
         human = human.add_column("gold_last_response_is_harmless_rejected", [True])
@@ -46,7 +50,9 @@ def test_agreement_is_what_the_estimator_says_of_the_labels(tiny_pairs):
 
 def test_only_listed_pairs_are_asked_about(tiny_pairs):
     with Endpoint((200, answer(True, "neutral"), "stop")) as endpoint:
-        labelers = {name: Labeler("m", base_url=endpoint.url, seed=seed) for seed, name in enumerate("ab")}
+        labelers = {
+            name: Labeler("m", base_url=endpoint.url, sampling=Sampling(seed=seed)) for seed, name in enumerate("ab")
+        }
         found = compare_labelers(tiny_pairs, labelers, TAXONOMY, pair_ids=["1"])
         assert len(endpoint.requests) == 4
         assert {request["seed"] for request in endpoint.requests} == {0, 1}

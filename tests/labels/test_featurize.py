@@ -5,6 +5,7 @@ from datasets import Dataset
 
 from seal_datasets.endpoints import client
 from seal_datasets.endpoints.embedded import MODEL_NAME
+from seal_datasets.endpoints.options import RequestOptions
 from seal_datasets.errors import DataError, LabelerError
 from seal_datasets.labels.featurize import add_features, add_surface_features
 from seal_datasets.labels.labeler import Labeler
@@ -91,7 +92,7 @@ def test_a_crash_resumes_without_asking_twice(tiny_pairs, tmp_path, monkeypatch)
     taxonomy = TAXONOMY.select(["last_response_is_helpful", "topics"])
     script = [(200, ANSWER, "stop")] * 3 + [(500, "down", None)] * 6 + [(200, ANSWER, "stop")]
     with Endpoint(*script) as endpoint, ResponseStore(tmp_path / "s.sqlite") as store:
-        labeler = Labeler("m", base_url=endpoint.url, store=store, concurrency=1)
+        labeler = Labeler("m", base_url=endpoint.url, store=store, options=RequestOptions(concurrency=1))
         with pytest.raises(LabelerError, match="refused to work"):
             add_features(tiny_pairs, labeler, taxonomy)
         kept = len(store)
@@ -102,7 +103,7 @@ def test_a_crash_resumes_without_asking_twice(tiny_pairs, tmp_path, monkeypatch)
 
 @pytest.mark.real_lm
 def test_probabilities_are_columns_beside_the_labels(tiny_pairs, embedded_lm):
-    labeler = Labeler(MODEL_NAME, base_url=embedded_lm.url, concurrency=4, probabilities=True)
+    labeler = Labeler(MODEL_NAME, base_url=embedded_lm.url, probabilities=True, options=RequestOptions(concurrency=4))
     pairs = add_features(tiny_pairs, labeler, TAXONOMY.select(["last_response_is_helpful"]))
     probabilities = pairs["probability_last_response_is_helpful_chosen"][:]
     assert [each >= 0.5 for each in probabilities] == pairs["feature_last_response_is_helpful_chosen"][:]

@@ -15,6 +15,7 @@ from seal_datasets.data.demo import demo_path
 from seal_datasets.data.load import load_pairs
 from seal_datasets.data.texts import Text
 from seal_datasets.endpoints.embedded import MODEL_NAME
+from seal_datasets.endpoints.options import RequestOptions
 from seal_datasets.labels.labeler import Labeler
 from seal_datasets.labels.prompt import render_messages
 from seal_datasets.labels.taxonomy import load_taxonomy
@@ -50,8 +51,8 @@ def ask(api, schema, messages):
 def test_how_often_injections_turn_the_labeler(embedded_lm):
     pairs, _ = load_pairs(str(demo_path()), limit=6)
     texts = [Text(*each) for each in zip(pairs["prompt"], pairs["rejected"], strict=True) if each[1]]
-    together = Labeler(MODEL_NAME, base_url=embedded_lm.url, concurrency=2)
-    alone = Labeler(MODEL_NAME, base_url=embedded_lm.url, concurrency=2, probabilities=True)
+    together = Labeler(MODEL_NAME, base_url=embedded_lm.url, options=RequestOptions(concurrency=2))
+    alone = Labeler(MODEL_NAME, base_url=embedded_lm.url, probabilities=True, options=RequestOptions(concurrency=2))
     with openai.OpenAI(base_url=embedded_lm.url, api_key="none") as api:
         schema = next(next(together._jobs([texts[0]], TAXONOMY)).requests([], "json_schema")).body["response_format"]
         forms = {

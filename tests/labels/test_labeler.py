@@ -22,6 +22,7 @@ from hypothesis import strategies as st
 from seal_datasets.data.texts import Text
 from seal_datasets.endpoints import client
 from seal_datasets.endpoints.embedded import MODEL_NAME, EmbeddedLM
+from seal_datasets.endpoints.options import RequestOptions
 from seal_datasets.endpoints.store import Questions, ResponseStore
 from seal_datasets.errors import LabelerError
 from seal_datasets.labels.labeler import Labeler, StoreIncomplete
@@ -154,7 +155,7 @@ def test_requests_name_the_schema_and_do_not_say_which_side_a_text_is():
 
 def test_a_rejected_request_is_one_missing_text_and_not_the_end():
     with Endpoint((400, "context is too long", None), (200, GOOD, "stop")) as endpoint:
-        labeler = Labeler("m", base_url=endpoint.url, concurrency=1)
+        labeler = Labeler("m", base_url=endpoint.url, options=RequestOptions(concurrency=1))
         first, second = labeler.label([Text("p", "long"), Text("p", "short")], TAXONOMY)
     assert {(each.reason, "context is too long" in each.detail) for each in first.failures} == {
         ("request_rejected", True)
@@ -166,7 +167,7 @@ def test_a_rejected_request_is_one_missing_text_and_not_the_end():
 def test_a_refusing_endpoint_stops_at_once_with_everything_kept(tmp_path, status, message):
     script = [(200, GOOD, "stop"), (status, message, None)]
     with Endpoint(*script) as endpoint, ResponseStore(tmp_path / "s.sqlite") as store:
-        labeler = Labeler("m", base_url=endpoint.url, store=store, concurrency=1)
+        labeler = Labeler("m", base_url=endpoint.url, store=store, options=RequestOptions(concurrency=1))
         with pytest.raises(LabelerError, match=f"refused to work.*{message}"):
             labeler.label([Text("p", str(number)) for number in range(5)], TAXONOMY)
         assert len(endpoint.requests) == 2
@@ -241,7 +242,7 @@ def test_a_feature_that_is_added_is_asked_alone_and_roles_and_parsers_ask_nothin
 def test_an_endpoint_without_schemas_is_asked_in_plainer_forms():
     refusals = [(400, f"response_format {kind} is not supported", None) for kind in ("json_schema", "json_object")]
     with Endpoint(*refusals, (200, GOOD, "stop")) as endpoint:
-        labeler = Labeler("m", base_url=endpoint.url, concurrency=1)
+        labeler = Labeler("m", base_url=endpoint.url, options=RequestOptions(concurrency=1))
         assert [each.failures for each in labeler.label([Text("p", "a"), Text("p", "b")], TAXONOMY)] == [(), ()]
         formats = [each.get("response_format", {}).get("type") for each in endpoint.requests]
     assert formats == ["json_schema", "json_object", None, None]
@@ -250,7 +251,7 @@ def test_an_endpoint_without_schemas_is_asked_in_plainer_forms():
 def test_overload_and_passing_failures_are_waited_out(monkeypatch):
     monkeypatch.setattr(client, "_BACKOFF_SECONDS", 0.01)
     with Endpoint((429, "slow down", None), (503, "busy", None), (500, "oops", None), (200, GOOD, "stop")) as endpoint:
-        labeler = Labeler("m", base_url=endpoint.url, concurrency=1)
+        labeler = Labeler("m", base_url=endpoint.url, options=RequestOptions(concurrency=1))
         assert labeler.label([Text("p", "a")], TAXONOMY)[0].failures == ()
         assert (len(endpoint.requests), labeler.n_requests) == (4, 1)
 
@@ -260,13 +261,15 @@ def test_an_answer_by_another_model_is_not_taken(monkeypatch):
     with Endpoint((200, GOOD, "stop")) as endpoint:
         (labels,) = Labeler("gpt-x", base_url=endpoint.url).label([Text("p", "a")], TAXONOMY)
         assert {each.reason for each in labels.failures} == {"wrong_model"}
-        (labels,) = Labeler("gpt-x", base_url=endpoint.url, served_model="m").label([Text("p", "a")], TAXONOMY)
+        (labels,) = Labeler("gpt-x", base_url=endpoint.url, options=RequestOptions(served_model="m")).label(
+            [Text("p", "a")], TAXONOMY
+        )
         assert labels.failures == ()
 
 
 def test_too_many_failures_stop_the_run_with_the_last_reason():
     with Endpoint((400, "no, thank you", None)) as endpoint:
-        labeler = Labeler("m", base_url=endpoint.url, max_failure_rate=0.2)
+        labeler = Labeler("m", base_url=endpoint.url, options=RequestOptions(max_failure_rate=0.2))
         with pytest.raises(
             LabelerError, match=r"50 of 50 texts came to nothing.*20%.*request_rejected: .*no, thank you"
         ):
@@ -277,11 +280,12 @@ def test_too_many_failures_stop_the_run_with_the_last_reason():
 KILLED = """
 import sys
 from seal_datasets.labels.labeler import Labeler, Text
+from seal_datasets.endpoints.options import RequestOptions
 from seal_datasets.endpoints.store import ResponseStore
 from seal_datasets.labels.taxonomy import load_taxonomy
 taxonomy = load_taxonomy().select(["last_response_is_harmless", "last_response_sentiment"])
 with ResponseStore(sys.argv[2]) as store:
-    labeler = Labeler("m", base_url=sys.argv[1], store=store, concurrency=4)
+    labeler = Labeler("m", base_url=sys.argv[1], store=store, options=RequestOptions(concurrency=4))
     labeler.ask((Text("p", str(n)) for n in range(300)), taxonomy)
 """
 
@@ -323,7 +327,7 @@ def test_two_processes_on_one_store_share_the_work(tmp_path):
 def test_what_another_process_asks_about_does_not_hold_up_the_rest(tmp_path):
     texts = [Text("p", str(number)) for number in range(200)]
     with Endpoint((200, GOOD, "stop")) as endpoint, ResponseStore(tmp_path / "s") as store:
-        labeler = Labeler("m", base_url=endpoint.url, store=store, concurrency=2)
+        labeler = Labeler("m", base_url=endpoint.url, store=store, options=RequestOptions(concurrency=2))
         held = [labeler._subject(text) for text in texts[:100]]
         with ResponseStore(tmp_path / "s") as other:
             other._owner = f"{platform.node()}:{os.getppid()}"  # a process that lives
@@ -343,7 +347,7 @@ def test_the_embedded_model_gives_probabilities_that_agree_with_its_labels(embed
     taxonomy = load_taxonomy().select(
         ["last_response_is_refusal", "last_response_sentiment", "last_response_is_harmless"]
     )
-    labeler = Labeler(MODEL_NAME, base_url=embedded_lm.url, concurrency=4, probabilities=True)
+    labeler = Labeler(MODEL_NAME, base_url=embedded_lm.url, probabilities=True, options=RequestOptions(concurrency=4))
     texts = [Text("\n\nHuman: Hi", " Hello! How can I help?"), Text("\n\nHuman: Hi", " Go away, fool.")]
     for labels in labeler.label(texts, taxonomy):
         assert labels.failures == ()

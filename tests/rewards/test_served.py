@@ -8,11 +8,12 @@ import pytest
 
 from seal_datasets.data.texts import Exchange
 from seal_datasets.endpoints import client
+from seal_datasets.endpoints.client import Limits
 from seal_datasets.errors import DataError, ModelError
 from seal_datasets.rewards.classifier import RewardModel
 from seal_datasets.rewards.open import find_scorer, open_scorer
 from seal_datasets.rewards.score_store import ScoreStore
-from seal_datasets.rewards.served import ServedReward, _are_raw
+from seal_datasets.rewards.served import EncodingOptions, ServedReward, _are_raw
 from tests.rewards.models import EXCHANGES, TEMPLATE, save_llama, turn
 from tests.rewards.score_server import KEY, ScoreServer
 
@@ -51,7 +52,7 @@ def test_pairs_get_the_rewards_of_the_model_run_here(kind, reward_models):
 
 def test_a_chat_model_is_sent_its_tokens(chat):
     with ScoreServer(chat) as server:
-        served = ServedReward(server.url, chat, over_length="truncate")
+        served = ServedReward(server.url, chat, encoding=EncodingOptions(over_length="truncate"))
         long = Exchange("", [*turn("old " * 60), {"role": "assistant", "content": "a"}, *turn("new question")], "reply")
         scored = served.score([*EXCHANGES, long])
         here = RewardModel(chat, over_length="truncate").score([*EXCHANGES, long])
@@ -66,7 +67,7 @@ def test_a_chat_model_is_sent_its_tokens(chat):
 def test_overload_failures_and_silence_are_waited_out(reward_models):
     path = reward_models["post"]
     with ScoreServer(path) as server:
-        served = ServedReward(server.url, path, timeout=2.0)
+        served = ServedReward(server.url, path, limits=Limits(timeout=2.0))
         server.failures = [429, 500, 503, 0]
         assert rewards(served.score(EXCHANGES)) == pytest.approx(
             rewards(RewardModel(path).score(EXCHANGES)), abs=PADDING_JITTER
@@ -78,7 +79,7 @@ def test_what_was_answered_before_a_failure_is_kept(reward_models, tmp_path):
     path = reward_models["post"]
     texts = [Exchange("Hi", [], "yes " * n) for n in range(7)]
     with ScoreServer(path) as server, ScoreStore(tmp_path) as store:
-        served = ServedReward(server.url, path, kind="tei", concurrency=1)
+        served = ServedReward(server.url, path, kind="tei", limits=Limits(concurrency=1))
         n_probes = len(server.requests)
         server.failures = [None, None, 400]
         with pytest.raises(ModelError, match="request_rejected"):
@@ -93,7 +94,7 @@ def test_what_was_answered_before_a_failure_is_kept(reward_models, tmp_path):
 def test_squashed_scores_are_refused_or_turned_back_and_recorded(reward_models):
     path = reward_models["post"]
     with ScoreServer(path, obeys=False) as server:
-        with pytest.raises(ModelError, match=r"scores from 0 to 1 .*squashed.*use_activation.*invert='sigmoid'"):
+        with pytest.raises(ModelError, match=r"returns probabilities: scores from 0 to 1 .*use_activation.*invert='sigmoid'"):
             ServedReward(server.url, path)
         with pytest.raises(ModelError, match="raw_scores"):
             ServedReward(server.url, path, kind="tei")
@@ -102,7 +103,7 @@ def test_squashed_scores_are_refused_or_turned_back_and_recorded(reward_models):
             rewards(RewardModel(path).score(EXCHANGES)), abs=PADDING_JITTER
         )
         assert served.identity()["invert"] == "sigmoid"
-    with ScoreServer(path) as server, pytest.raises(ModelError, match=r"gives raw logits.*leave invert out"):
+    with ScoreServer(path) as server, pytest.raises(ModelError, match=r"returns raw logits.*leave invert out"):
         ServedReward(server.url, path, invert="sigmoid")
 
 
@@ -121,7 +122,10 @@ def test_another_model_and_another_server_are_refused(reward_models):
     with ScoreServer(path, "my/rm") as server:
         with pytest.raises(ModelError, match=r"serves \['my/rm'\], not '.*'; give one of these names"):
             ServedReward(server.url, path)
-        assert ServedReward(server.url, "my/rm", tokenizer=path).score(EXCHANGES[:1])[0].status == "ok"
+        assert (
+            ServedReward(server.url, "my/rm", encoding=EncodingOptions(tokenizer=path)).score(EXCHANGES[:1])[0].status
+            == "ok"
+        )
     with (
         ScoreServer(path, answers_as="other") as server,
         pytest.raises(ModelError, match=r"wrong_model.*'other' answered"),
@@ -182,9 +186,12 @@ def test_longer_texts_follow_the_policy(reward_models):
     with ScoreServer(path) as server:
         with pytest.raises(DataError, match="has 603 tokens and the model takes 512"):
             ServedReward(server.url, path).score([long])
-        assert ServedReward(server.url, path, over_length="skip").score([long])[0].status == "too_long"
+        assert (
+            ServedReward(server.url, path, encoding=EncodingOptions(over_length="skip")).score([long])[0].status
+            == "too_long"
+        )
         with pytest.raises(DataError, match=r"which only the server could cut.*over_length='skip'"):
-            ServedReward(server.url, path, over_length="truncate")
+            ServedReward(server.url, path, encoding=EncodingOptions(over_length="truncate"))
 
 
 def test_kinds_are_declared_by_what_a_text_begins_with(reward_models, tmp_path, minilm):

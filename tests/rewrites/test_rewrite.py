@@ -14,7 +14,7 @@ from seal_datasets.errors import DataError
 from seal_datasets.labels.featurize import add_surface_features
 from seal_datasets.rewrites.on_rewrites import on_rewrites, rewritten_pairs
 from seal_datasets.rewrites.rewrite import add_rewrites, add_round_trips
-from seal_datasets.rewrites.rewriter import Rewriter
+from seal_datasets.rewrites.rewriter import RewriteOptions, Rewriter
 from seal_datasets.rewrites.sample import sample_pairs
 from seal_datasets.rewrites.similarity import SimilarityModel
 
@@ -122,7 +122,9 @@ def test_a_rewrite_that_says_something_else_is_kept_and_refused(similarity):
     }
     pairs, _ = load_pairs(Dataset.from_dict(rows))
     with Marking() as endpoint:
-        found = add_rewrites(pairs, Rewriter("m", base_url=endpoint.url), similarity=similarity, share=1.0)
+        found = add_rewrites(
+            pairs, Rewriter("m", base_url=endpoint.url), similarity=similarity, pair_ids=sample_pairs(pairs, 1.0)
+        )
     assert found["rewrite_status_style_chosen"][0] == "below_similarity"
     assert found["rewrite_style_chosen"][0].startswith("The bank")
     assert "below 0.8" in found["rewrite_detail_style_chosen"][0]
@@ -136,8 +138,8 @@ def test_texts_whose_rewrites_are_too_little_alike_are_asked_again_and_no_others
     }
     pairs, _ = load_pairs(Dataset.from_dict(rows))
     with Marking() as endpoint:
-        rewriter = Rewriter("m", base_url=endpoint.url, attempts=3)
-        found = add_rewrites(pairs, rewriter, similarity=similarity, share=1.0)
+        rewriter = Rewriter("m", base_url=endpoint.url, rewriting=RewriteOptions(attempts=3))
+        found = add_rewrites(pairs, rewriter, similarity=similarity, pair_ids=sample_pairs(pairs, 1.0))
         assert endpoint.n_requests == 2 * (3 + 1)
     assert found["rewrite_status_style_chosen"][:] == ["below_similarity"] * 2
     assert found["rewrite_status_style_rejected"][:] == ["ok"] * 2
@@ -166,7 +168,7 @@ def test_what_a_transform_says_of_rewrites_stands_beside_the_originals(pairs, si
 
 def test_a_whole_dialogue_changes_prompts_of_its_own_side_only(pairs, similarity):
     with Marking() as endpoint:
-        rewriter = Rewriter("m", base_url=endpoint.url, whole_dialogue=True)
+        rewriter = Rewriter("m", base_url=endpoint.url, rewriting=RewriteOptions(whole_dialogue=True))
         found = add_rewrites(pairs, rewriter, similarity=similarity, pair_ids=pairs["pair_id"][:1], min_similarity=0.3)
     assert found["rewrite_status_style_chosen"][0] == "ok"
     assert found["rewrite_prompt_style_chosen"][0] == "\n\nHuman: Question 0? please"
