@@ -1,16 +1,23 @@
-"""Fill the card templates of `hub_cards/`. Templates run in a sandbox, and every outside string is made inert."""
+"""Render the Markdown templates of `hub_cards/`, in a sandbox, with every string escaped and every number formatted."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from jinja2 import FileSystemLoader, StrictUndefined
 from jinja2.sandbox import ImmutableSandboxedEnvironment
+from markupsafe import Markup
 
 from seal_datasets.errors import DataError
 
 _PACKAGE = Path(__file__).parent
+_NO_VALUE = "–"
+
+# Markdown leaves an underscore inside a word alone, so names of columns stay readable in the source.
+_ACTIVE_IN_TEXT = re.compile(r"[\\`*\[\]!#|~]|(?<![^\W_])_|_(?![^\W_])")
 
 
 def escape_markdown(text: str) -> str:
@@ -30,22 +37,112 @@ def escape_markdown(text: str) -> str:
 
     ```
     """
-    inert = str(text).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
-    return re.sub(r"([\\`*_\[\]!#|~])", r"\\\1", inert).replace("\n", " ")
+    return re.sub(r"([\\`*_\[\]!#|~])", r"\\\1", _escape_html(text))
+
+
+def format_percent(value: float | None, *, missing: str = _NO_VALUE) -> str:
+    """A share in percent.
+
+    Args:
+        value (`float`, *optional*): The share, from 0 to 1.
+        missing (`str`, *optional*): Text for `None`.
+
+    Returns:
+        `str`: The percentage with one decimal.
+
+    Example:
+
+    ```python
+    >>> format_percent(0.1176)
+    '11.8 %'
+
+    ```
+    """
+    return missing if value is None else f"{100 * value:.1f} %"
+
+
+def format_points(value: float | None) -> str:
+    """A change of a share, in percentage points with a sign."""
+    return _NO_VALUE if value is None else f"{100 * value + 0.0:+.1f}"
+
+
+def format_number(value: float | None, digits: int = 2, *, signed: bool = False, missing: str = _NO_VALUE) -> str:
+    """A number with a fixed number of decimals.
+
+    Args:
+        value (`float`, *optional*): The number.
+        digits (`int`, defaults to 2): Decimals.
+        signed (`bool`, defaults to `False`): Whether to write the sign of a positive number.
+        missing (`str`, *optional*): Text for `None`.
+
+    Returns:
+        `str`: The number.
+
+    Example:
+
+    ```python
+    >>> format_number(1234.5, signed=True)
+    '+1,234.50'
+
+    ```
+    """
+    return missing if value is None else f"{value:{'+' if signed else ''},.{digits}f}"
+
+
+def format_count(value: int) -> str:
+    """A count, with commas between thousands."""
+    return f"{value:,}"
+
+
+def format_interval(interval: Sequence[float | None] | None) -> str:
+    """The bounds of a share's interval, in percent."""
+    if interval is None or interval[0] is None or interval[1] is None:
+        return _NO_VALUE
+    return f"{100 * interval[0]:.1f}–{100 * interval[1]:.1f}"
+
+
+def format_rate(entry: Mapping[str, Any], key: str) -> str:
+    """A share in percent with its interval.
+
+    Args:
+        entry (`Mapping[str, Any]`): Holds the share under `key`, and `confidence_interval`.
+        key (`str`): Key of the share.
+
+    Returns:
+        `str`: Both.
+
+    Example:
+
+    ```python
+    >>> format_rate({"share": 0.5, "confidence_interval": [0.25, 0.75]}, "share")
+    '50.0 % (25.0–75.0)'
+
+    ```
+    """
+    if entry.get(key) is None:
+        return _NO_VALUE
+    return f"{format_percent(entry[key])} ({format_interval(entry['confidence_interval'])})"
+
+
+def is_significant(row: Mapping[str, Any]) -> bool:
+    """Whether the adjusted p-value of an estimate is below 0.05."""
+    return row["p_adjusted"] is not None and row["p_adjusted"] < 0.05
 
 
 def render_card(template: str, **fields: object) -> str:
-    """Fill a card.
+    """Render a template of `hub_cards/`.
+
+    Every string is escaped, unless the template marks it `safe`. An empty section leaves one blank line.
 
     Args:
         template (`str`): File name in `hub_cards/`, e.g. `"dataset_card.md"`.
-        **fields (`object`): What the template names; a name that is missing is an error, not a blank.
+        **fields (`object`): Values of the names in the template; a missing name is an error.
 
     Returns:
-        `str`: The card.
+        `str`: Markdown.
 
     Raises:
-        DataError: There is no such template.
+        DataError: The template does not exist.
         jinja2.UndefinedError: The template names a field that was not given.
     """
     # In a wheel the templates lie inside the package, in a checkout beside it.
@@ -53,7 +150,33 @@ def render_card(template: str, **fields: object) -> str:
     if not any((folder / template).is_file() for folder in folders):
         raise DataError(f"there is no card template {template!r} in {' or '.join(map(str, folders))}")
     environment = ImmutableSandboxedEnvironment(
-        loader=FileSystemLoader(folders), undefined=StrictUndefined, keep_trailing_newline=True, autoescape=False
+        loader=FileSystemLoader(folders),
+        undefined=StrictUndefined,
+        keep_trailing_newline=True,
+        # Results of macros are `Markup`, which `_finalize` leaves as they are.
+        autoescape=True,
+        finalize=_finalize,
     )
-    environment.filters["markdown"] = escape_markdown
-    return environment.get_template(template).render(**fields)
+    environment.filters |= {
+        "markdown": lambda text: Markup(escape_markdown(text)),
+        "percent": format_percent,
+        "points": format_points,
+        "number": format_number,
+        "thousands": format_count,
+        "interval": format_interval,
+        "rate": format_rate,
+    }
+    environment.tests["significant"] = is_significant
+    rendered = environment.get_template(template).render(**fields)
+    return re.sub(r"\n{3,}", "\n\n", rendered)
+
+
+def _finalize(value: object) -> object:
+    """Escape a plain string that a template shows."""
+    if not isinstance(value, str) or isinstance(value, Markup):
+        return value
+    return Markup(_ACTIVE_IN_TEXT.sub(r"\\\g<0>", _escape_html(value)))
+
+
+def _escape_html(text: str) -> str:
+    return str(text).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;").replace("\n", " ")

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from seal_datasets.cards import format_count, format_number, format_percent, is_significant
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
@@ -82,11 +84,15 @@ def _cell(value: object) -> str:
 
 
 def _percent(value: float | None) -> str:
-    return "undefined" if value is None else f"{value:.1%}"
+    return format_percent(value, missing="undefined")
 
 
-def _number(value: float | None, unit: str = "") -> str:
-    return "undefined" if value is None else f"{value:,.2f}{unit}"
+def _number(value: float | None) -> str:
+    return format_number(value, missing="undefined")
+
+
+def _degrees(value: float | None) -> str:
+    return "undefined" if value is None else f"{format_number(value)}°"
 
 
 def _interval(bounds: Sequence[float] | None, show: Callable[[float | None], str]) -> str:
@@ -140,7 +146,10 @@ def _resistance_numbers(result: Result) -> list[tuple[str, str]]:
         ),
         ("alignment score", _percent(result["alignment_score"])),
         *([("alignment score before training", _percent(result["pre_alignment_score"]))] if gained else []),
-        ("pairs" + (f", {result['n_ties']:,} of them ties" if result["n_ties"] else ""), f"{result['n_pairs']:,}"),
+        (
+            "pairs" + (f", {result['n_ties']:,} of them ties" if result["n_ties"] else ""),
+            format_count(result["n_pairs"]),
+        ),
     ]
 
 
@@ -175,14 +184,11 @@ def _draw_resistance(axes: Axes, result: Result) -> None:
 
 
 def _shift_numbers(result: Result) -> list[tuple[str, str]]:
-    def degrees(value: float | None) -> str:
-        return _number(value, "°")
-
     return [
-        (f"mean reward shift, {_interval(result['confidence_interval'], degrees)}", degrees(result["mean_degrees"])),
-        ("mean after each model's mean reward is taken off", degrees(result["centred"]["mean_degrees"])),
+        (f"mean reward shift, {_interval(result['confidence_interval'], _degrees)}", _degrees(result["mean_degrees"])),
+        ("mean reward shift, rewards centred by model", _degrees(result["centred"]["mean_degrees"])),
         ("change of the margin", _number(result["margin"]["mean"])),
-        ("pairs", f"{result['n_pairs']:,}"),
+        ("pairs", format_count(result["n_pairs"])),
     ]
 
 
@@ -217,17 +223,14 @@ def _coefficients(
 ) -> View:
     """A view of rows that each have an estimate, an interval and a test."""
 
-    def significant(row: Result) -> bool:
-        return row["p_adjusted"] is not None and row["p_adjusted"] < 0.05
-
     def numbers(result: Result) -> list[tuple[str, str]]:
         tested = [row for row in result[key] if row["p_adjusted"] is not None]
-        largest = max((row for row in tested if significant(row)), key=lambda row: abs(row[value]), default=None)
+        largest = max((row for row in tested if is_significant(row)), key=lambda row: abs(row[value]), default=None)
         top = []
         if largest:
             interval = _interval(largest["confidence_interval"], _number)
-            top = [(f"largest: {label(largest)}, {interval}", f"{largest[value]:+.2f}")]
-        found = sum(map(significant, tested))
+            top = [(f"largest: {label(largest)}, {interval}", format_number(largest[value], signed=True))]
+        found = sum(map(is_significant, tested))
         return [*top, (f"of {len(tested)} {what} differ from 0 (adjusted p < 0.05)", f"{found}"), *extra(result)]
 
     def table(result: Result) -> list[dict[str, Any]]:
@@ -248,7 +251,7 @@ def _coefficients(
     def draw(axes: Axes, result: Result) -> None:
         found = result[key]
         colours = [_PINK if row.get("side") == "rejected" else _BLUE for row in found]
-        filled = [significant(row) for row in found]
+        filled = [is_significant(row) for row in found]
         _intervals(
             axes,
             [label(row) for row in found],
@@ -263,7 +266,7 @@ def _coefficients(
 
 
 def _pairs(result: Result) -> list[tuple[str, str]]:
-    return [("pairs", f"{result['n_pairs']:,}")]
+    return [("pairs", format_count(result["n_pairs"]))]
 
 
 def _side_and_feature(row: Result) -> str:
@@ -285,8 +288,8 @@ def _agreement_numbers(result: Result) -> list[tuple[str, str]]:
             f"agreement with the human choices, {_interval(overall['confidence_interval'], _percent)}",
             _percent(overall["agreement_rate"]),
         ),
-        ("pairs on which the labeler has a preference", f"{overall['n']:,}"),
-        ("pairs on which it has none", f"{overall['n_indifferent']:,}"),
+        ("pairs on which the labeler has a preference", format_count(overall["n"])),
+        ("pairs on which it has none", format_count(overall["n_indifferent"])),
     ]
 
 
@@ -317,7 +320,7 @@ def _stability_numbers(result: Result) -> list[tuple[str, str]]:
     return [
         (alpha, _number(result["alpha"])),
         *[(f"agreement of {each['labelers']}", _percent(each["agreement"])) for each in _stability_rows(result)[:3]],
-        ("texts", f"{result['n_rows']:,}"),
+        ("texts", format_count(result["n_rows"])),
     ]
 
 
@@ -338,7 +341,7 @@ VIEWS: dict[str, View] = {
         lambda row: str(row["feature"]),
         "imprints",
         "points of reward",
-        lambda result: [("texts", f"{result['n_texts']:,}"), ("prompts", f"{result['n_groups']:,}")],
+        lambda result: [("texts", format_count(result["n_texts"])), ("prompts", format_count(result["n_groups"]))],
     ),
     "misalignment_drivers": _coefficients(
         "drivers", _side_and_feature, "drivers of alignment", "log-odds of alignment", _pairs

@@ -17,8 +17,7 @@ from seal_datasets.hub.publish_dataset import TAGS, refuse_other_content
 from seal_datasets.hub.shareable import Finished, finished_audit
 from seal_datasets.report.figures import CAPTIONS
 from seal_datasets.report.files import REPORT_FILE, RUN_FILE, dump
-from seal_datasets.report.headline import headline
-from seal_datasets.report.markdown import render_markdown, report_blocks
+from seal_datasets.report.markdown import render_markdown, report_fields
 
 EVAL_RESULTS = ".eval_results/seal.yaml"
 
@@ -113,13 +112,10 @@ def _figures(audit: Finished) -> dict[str, str]:
 
 
 def _fields(audit: Finished, figures_at: str) -> dict[str, Any]:
-    """What the templates name; Markdown is escaped already."""
-    blocks = report_blocks(audit.report, _figures(audit))
     return {
-        "headline": headline(audit.report),
+        **report_fields(audit.report, _figures(audit), figures_at=figures_at),
         "run": audit.run,
-        "blocks": {name: block.replace(f"]({_FIGURES}/", f"]({figures_at}") for name, block in blocks.items()},
-        "has_doctor": (audit.folder / _DOCTOR).is_file(),
+        "has_doctor_file": (audit.folder / _DOCTOR).is_file(),
     }
 
 

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from seal_datasets import schema
+from seal_datasets.cards import is_significant
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -247,7 +248,7 @@ def _forest(axes: Axes, names: Sequence[str], series: Sequence[tuple[str, str, S
             row = _row(rows, name)
             if row is None or row["coefficient"] is None or row["confidence_interval"] is None:
                 continue
-            significant = row["p_adjusted"] is not None and row["p_adjusted"] < 0.05
+            significant = is_significant(row)
             y = position + offset
             axes.plot(row["confidence_interval"], [y, y], color=colour, lw=1.6)
             axes.plot(row["coefficient"], y, "o", color=colour, mfc=colour if significant else "white", ms=5.5)

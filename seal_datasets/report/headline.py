@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from seal_datasets.cards import format_number, format_percent, format_rate, is_significant
 from seal_datasets.labels.surface import SURFACE_FEATURES
-from seal_datasets.report.tables import format_number, format_percent, format_rate, is_significant
 
 
 def headline(report: Mapping[str, Any]) -> list[str]:

@@ -11,7 +11,6 @@ from seal_datasets.audit.settings import AuditSettings, RewriteSettings
 from seal_datasets.data.demo import demo_path
 from seal_datasets.errors import DataError, ModelError
 from seal_datasets.labels.taxonomy import load_taxonomy
-from seal_datasets.report.markdown import report_blocks
 from seal_datasets.report.write import check_report
 
 
@@ -82,7 +81,8 @@ def test_models_are_examined_and_their_jitter_is_the_tie_band(reward_models, tmp
     text = (tmp_path / "report.md").read_text()
     assert f"Tie band {band:.3g}" in text
     assert "\\[CLS\\] what is the capital of france?" in text
-    assert report_blocks(report, {})["doctor"] in text
+    assert "\n## Doctor\n" in text
+    assert "**The post-training model.**" in text
     assert check_report(tmp_path) == []
 
 
