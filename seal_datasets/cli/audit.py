@@ -103,7 +103,7 @@ def _run(options: argparse.Namespace) -> int:
 
 
 def _audit_own_rewards(options: argparse.Namespace) -> int:
-    from seal_datasets.audit.precomputed import audit_own_rewards
+    from seal_datasets.audit.precomputed import OwnRewardsSettings, audit_own_rewards
 
     if options.demo or options.data is None:
         raise DataError("--rewards names columns of your data; give the data")
@@ -122,20 +122,12 @@ def _audit_own_rewards(options: argparse.Namespace) -> int:
                 f"--rewards takes NAME=CHOSEN,REJECTED, e.g. post=score_chosen,score_rejected, got {named!r}"
             )
         rewards[name] = (given[0], given[1])
-    report = audit_own_rewards(
-        options.data,
-        options.out,
-        rewards,
-        split=options.split,
-        limit=options.limit,
-        seed=options.seed,
-        taxonomy=options.taxonomy,
-        gold=options.gold,
-    )
-    return _tell(report, options.out)
+    same = ("split", "limit", "seed", "taxonomy", "gold")
+    settings = OwnRewardsSettings(**{name: getattr(options, name) for name in same})
+    return _print_headline(audit_own_rewards(options.data, options.out, rewards, settings), options.out)
 
 
-def _tell(report: Mapping[str, Any], out: Path) -> int:
+def _print_headline(report: Mapping[str, Any], out: Path) -> int:
     from seal_datasets.report.headline import headline
 
     for line in headline(report):
@@ -176,7 +168,7 @@ def _audit(options: argparse.Namespace) -> int:
     report = run_audit(
         source, options.out, settings, **{name: os.environ.get(variable) for name, variable in keys.items()}
     )
-    return _tell(report, options.out)
+    return _print_headline(report, options.out)
 
 
 def _recompute(published: Path, out: Path) -> int:
@@ -189,5 +181,5 @@ def _recompute(published: Path, out: Path) -> int:
         stands = "every number of the published report stands"
         shown = ", ".join(found.differing[:20])
         sys.stdout.write(f"{len(found.differing)} entries differ: {shown}\n" if found.differing else f"{stands}\n")
-    _tell(found.report, out)
+    _print_headline(found.report, out)
     return 1 if found.differing else 0

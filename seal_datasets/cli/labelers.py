@@ -55,7 +55,7 @@ def _run(options: argparse.Namespace) -> int:
     import json
 
     from seal_datasets.audit.label_step import asked_features
-    from seal_datasets.audit.labelers_step import describe_labelers_plan, run_labelers
+    from seal_datasets.audit.labelers_step import LabelingTask, describe_labelers_plan, run_labelers
     from seal_datasets.audit.settings import AuditSettings, LabelerPanel
     from seal_datasets.data.load import load_pairs
 
@@ -71,13 +71,13 @@ def _run(options: argparse.Namespace) -> int:
     pairs, diagnosis = load_pairs(options.data, split=options.split, limit=options.limit)
     sys.stderr.write(f"{diagnosis}\n")
     store = options.store or options.out.with_suffix(".labels.sqlite")
-    arguments = (pairs, panel, asked_features(settings), settings, store)
+    task = LabelingTask(panel, asked_features(settings), settings, store)
     key = os.environ.get("SEAL_LABELER_API_KEY")
     if options.dry_run:
-        for line in describe_labelers_plan(*arguments, api_key=key):
+        for line in describe_labelers_plan(pairs, task, api_key=key):
             sys.stdout.write(f"{line}\n")
         return 0
-    compared = run_labelers(*arguments, api_key=key)
+    compared = run_labelers(pairs, task, api_key=key)
     for line in compared.lines():
         sys.stdout.write(f"{line}\n")
     numbers = options.out.with_suffix(".json")
