@@ -1,10 +1,10 @@
 # The public names and where each is defined; `__init__.py` imports a name when it is first used.
 from .audit.compare import compare_audits
-from .audit.precomputed import audit_own_rewards
+from .audit.precomputed import OwnRewardsSettings, audit_own_rewards
 from .audit.run import run_audit
 from .audit.settings import AuditSettings, RewriteSettings
 from .audit.training_subset import training_subset
-from .data.load import diagnose, load_pairs
+from .data.load import HubDataset, diagnose, load_pairs
 from .endpoints.embedded import EmbeddedLM
 from .errors import DataError, HubError, LabelerError, MissingExtraError, ModelError, SealError
 from .estimate.synthetic import planted_pairs
@@ -34,12 +34,14 @@ __all__ = [
     "DataError",
     "EmbeddedLM",
     "Feature",
+    "HubDataset",
     "HubError",
     "ImplicitReward",
     "Labeler",
     "LabelerError",
     "MissingExtraError",
     "ModelError",
+    "OwnRewardsSettings",
     "PromptParts",
     "RewardModel",
     "RewriteSettings",

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from contextlib import ExitStack
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from datasets import Dataset
@@ -31,85 +31,84 @@ from seal_datasets.labels.labeler import Labeler
 from seal_datasets.labels.taxonomy import Taxonomy
 
 
-def run_labelers(
-    pairs: Dataset,
-    panel: LabelerPanel,
-    taxonomy: Taxonomy,
-    settings: AuditSettings,
-    store_path: Path,
-    *,
-    api_key: str | None = None,
-) -> LabelerComparison:
-    """Have the labelers of a panel label the same pairs.
+@dataclass(frozen=True, slots=True)
+class LabelingTask:
+    """What to ask a panel of labelers, and how.
+
+    Attributes:
+        panel (`LabelerPanel`): The labelers, and how often to ask each.
+        taxonomy (`Taxonomy`): Features to ask for.
+        settings (`AuditSettings`): How to ask; `label_limit` pairs are drawn with its seed.
+        store_path (`Path`): SQLite file of responses.
+    """
+
+    panel: LabelerPanel
+    taxonomy: Taxonomy
+    settings: AuditSettings
+    store_path: Path
+
+    def draw_pairs(self, pairs: Dataset) -> Collection[str] | None:
+        """Ids of the pairs to label; `None` for all."""
+        sample = draw_sample(pairs[schema.PAIR_ID][:], self.settings.label_limit, self.settings.seed)
+        return self.panel.pair_ids or sample
+
+
+def run_labelers(pairs: Dataset, task: LabelingTask, *, api_key: str | None = None) -> LabelerComparison:
+    """Label the same pairs with every labeler of a panel.
 
     Args:
         pairs (`Dataset`): Canonical pairs.
-        panel (`LabelerPanel`): The labelers, and how often each is asked.
-        taxonomy (`Taxonomy`): What to ask.
-        settings (`AuditSettings`): How to ask; `label_limit` pairs are drawn with its seed.
-        store_path (`Path`): SQLite file of responses.
-        api_key (`str`, *optional*): Key of the endpoints' service, or one for each, see `key_for`; written nowhere.
+        task (`LabelingTask`): The labelers, and what to ask them.
+        api_key (`str`, *optional*): Key of the endpoints' service, or one for each, see `key_for`; never written to disk.
 
     Returns:
         `LabelerComparison`: Labels and agreement.
 
     Raises:
         DataError: One key is given for several services.
-        LabelerError: An endpoint is down or refuses to work; what was answered so far is in the store.
+        LabelerError: An endpoint is down or refuses to work; answers received so far are in the store.
     """
-    if settings.gold is not None:
-        pairs = add_gold(pairs, settings.gold, taxonomy)
-    ids = panel.pair_ids or draw_sample(pairs[schema.PAIR_ID][:], settings.label_limit, settings.seed)
-    with ResponseStore(store_path) as store, ExitStack() as open_endpoints:
+    if task.settings.gold is not None:
+        pairs = add_gold(pairs, task.settings.gold, task.taxonomy)
+    with ResponseStore(task.store_path) as store, ExitStack() as open_endpoints:
 
-        def opened(server: str, model: str) -> Endpoint:
+        def open_member(server: str, model: str) -> Endpoint:
             return open_endpoints.enter_context(open_endpoint(server, model))
 
-        asked = _labelers(panel, settings, store, opened, api_key)
-        compared = compare_labelers(pairs, asked, taxonomy, pair_ids=ids)
-    for name, each in asked.items():
+        labelers = _make_labelers(task, store, open_member, api_key)
+        comparison = compare_labelers(pairs, labelers, task.taxonomy, pair_ids=task.draw_pairs(pairs))
+    for name, labeler in labelers.items():
         print_progress(
-            f"    {name}: {each.budget.usage}, {format_dollars(each.budget.spent)}; labels missing: "
-            f"{count_missing(compared.table, f'{name}_')}"
+            f"    {name}: {labeler.budget.usage}, {format_dollars(labeler.budget.spent)}; labels missing: "
+            f"{count_missing(comparison.table, f'{name}_')}"
         )
-    return compared
+    return comparison
 
 
-def describe_labelers_plan(
-    pairs: Dataset,
-    panel: LabelerPanel,
-    taxonomy: Taxonomy,
-    settings: AuditSettings,
-    store_path: Path,
-    *,
-    api_key: str | None = None,
-) -> list[str]:
-    """Say what `run_labelers` would ask each labeler and cost, asking nothing; the arguments are the same.
+def describe_labelers_plan(pairs: Dataset, task: LabelingTask, *, api_key: str | None = None) -> list[str]:
+    """Describe the requests and cost of `run_labelers` without sending any; the arguments are the same.
 
     Returns:
-        `list[str]`: For each labeler its name, and texts, requests, tokens, dollars and the date of the prices.
+        `list[str]`: For each labeler its name, texts, requests, tokens, dollars and the date of the prices.
     """
-    ids = panel.pair_ids or draw_sample(pairs[schema.PAIR_ID][:], settings.label_limit, settings.seed)
-    as_of = load_prices(settings.prices).as_of
-    with ResponseStore(store_path if store_path.exists() else ":memory:") as store:
-        asked = _labelers(panel, settings, store, unopened_endpoint, api_key)
-        plans = {name: plan_features(pairs, each, taxonomy, pair_ids=ids) for name, each in asked.items()}
+    ids = task.draw_pairs(pairs)
+    as_of = load_prices(task.settings.prices).as_of
+    with ResponseStore(task.store_path if task.store_path.exists() else ":memory:") as store:
+        labelers = _make_labelers(task, store, unopened_endpoint, api_key)
+        plans = {name: plan_features(pairs, labeler, task.taxonomy, pair_ids=ids) for name, labeler in labelers.items()}
     return [f"labels by {name}: {plan} (prices of {as_of})" for name, plan in plans.items()]
 
 
-def _labelers(
-    panel: LabelerPanel,
-    settings: AuditSettings,
-    store: ResponseStore,
-    opened: Callable[[str, str], Endpoint],
-    api_key: str | None,
+def _make_labelers(
+    task: LabelingTask, store: ResponseStore, open_member: Callable[[str, str], Endpoint], api_key: str | None
 ) -> dict[str, Labeler]:
-    """The labelers of a panel, by short name; together they keep to one budget."""
+    """The labelers of a panel, by short name; they share one budget."""
+    panel, settings = task.panel, task.settings
     check_keys(panel.addresses, api_key)
-    asked: dict[str, Labeler] = {}
+    labelers: dict[str, Labeler] = {}
     budget: Budget | None = None
     for model, server, soft in panel.members:
-        endpoint = opened(server, model)
+        endpoint = open_member(server, model)
         for seed in range(panel.repeat):
             own = open_budget(settings, store, endpoint.model)
             budget = own if budget is None else budget.beside(own.price)
@@ -118,5 +117,5 @@ def _labelers(
             labeler = make_labeler(
                 wanted, store, endpoint, api_key, temperature=panel.temperature, seed=seed, budget=budget
             )
-            asked[short] = labeler
-    return asked
+            labelers[short] = labeler
+    return labelers

@@ -1,7 +1,8 @@
-"""An audit of pairs that come with their rewards, and perhaps labels, as columns: no model is run, and torch is not needed."""
+"""Audit pairs whose rewards, and optionally labels, are columns already: no model runs and torch is not needed."""
 
 from __future__ import annotations
 
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,50 +20,57 @@ from seal_datasets.labels.taxonomy import Feature, Taxonomy, load_taxonomy
 from seal_datasets.rewards.precomputed import RewardColumns, add_own_rewards
 
 
+@dataclass(frozen=True, slots=True)
+class OwnRewardsSettings:
+    """Which rows to audit, and where their labels come from.
+
+    Attributes:
+        split (`str`, *optional*): Split of a source with several.
+        limit (`int`, *optional*): Rows to take, drawn with the seed; all when omitted.
+        seed (`int`): Seed of that draw.
+        taxonomy (`str`): `"seal"`, the path of a YAML file or an id on the Hub.
+        gold (`str`, *optional*): File of human labels, see `add_gold`.
+    """
+
+    split: str | None = None
+    limit: int | None = None
+    seed: int = 0
+    taxonomy: str = "seal"
+    gold: str | None = None
+
+
 def audit_own_rewards(
-    source: str | Dataset,
-    out: str | Path,
-    rewards: RewardColumns,
-    *,
-    split: str | None = None,
-    limit: int | None = None,
-    seed: int = 0,
-    taxonomy: str = "seal",
-    gold: str | None = None,
+    source: str | Dataset, out: str | Path, rewards: RewardColumns, settings: OwnRewardsSettings | None = None
 ) -> dict[str, Any]:
     """Audit pairs whose rewards are columns already, and write the report.
 
-    Features are the surface features and whatever features of the taxonomy the table holds as `feature_<name>_chosen` and
-    `feature_<name>_rejected`, such as `seal featurize` writes.
+    Features are the surface features and those of the taxonomy that the table holds as `feature_<name>_chosen` and
+    `feature_<name>_rejected`, the columns that `seal featurize` writes.
 
     Args:
         source (`str` or `Dataset`): Anything `load_pairs` takes.
         out (`str` or `Path`): Folder for the report and the enriched pairs.
-        rewards (`Mapping[str, tuple[str, str]]`): For `pre` and for `post` the columns of the chosen and the rejected
-            response's reward.
-        split (`str`, *optional*): Split of a source with several.
-        limit (`int`, *optional*): Rows to take, drawn with the seed.
-        seed (`int`, defaults to 0): Of that draw.
-        taxonomy (`str`, defaults to `"seal"`): `"seal"` or the path of a YAML file.
-        gold (`str`, *optional*): File of human labels, see `add_gold`.
+        rewards (`Mapping[str, tuple[str, str]]`): For each of `pre` and `post`, the columns with the reward of the chosen
+            and of the rejected response.
+        settings (`OwnRewardsSettings`, *optional*): Rows, taxonomy and human labels; the defaults when omitted.
 
     Returns:
         `dict[str, Any]`: The content of `report.json`.
 
     Raises:
-        DataError: A column is missing or holds something else than rewards or labels.
+        DataError: A column is missing, or holds something other than rewards or labels.
     """
+    settings = settings or OwnRewardsSettings()
     if set(rewards) != {"pre", "post"}:
         raise DataError(f"an audit compares two models: name columns for 'pre' and 'post', got {sorted(rewards)}")
-    known = load_taxonomy(taxonomy)
-    pairs, diagnosis = load_pairs(source, split=split, limit=limit, seed=seed)
+    taxonomy = load_taxonomy(settings.taxonomy)
+    pairs, diagnosis = load_pairs(source, split=settings.split, limit=settings.limit, seed=settings.seed)
     if not isinstance(pairs, Dataset):
         raise DataError("the source is a stream; an audit needs a whole table")
-    if gold is not None:
-        pairs = add_gold(pairs, gold, known)
-    pairs, labelled = _own_features(pairs, known)
+    if settings.gold is not None:
+        pairs = add_gold(pairs, settings.gold, taxonomy)
+    pairs, labelled = _check_own_features(pairs, taxonomy)
     pairs = add_own_rewards(add_surface_features(pairs), rewards)
-    settings = {"split": split, "limit": limit, "seed": seed, "taxonomy": taxonomy, "gold": gold}
     about = {
         "models": {
             name: {"model": f"columns {chosen} and {rejected}", "revision": diagnosis.fingerprint}
@@ -71,23 +79,23 @@ def audit_own_rewards(
         "training": None,
         "labeler": None,
         "rewrites": None,
-        "settings": settings,
+        "settings": asdict(settings),
     }
     out = Path(out)
     out.mkdir(parents=True, exist_ok=True)
-    return finish_audit(pairs, diagnosis, known, [*labelled, *SURFACE_FEATURES], out, about)
+    return finish_audit(pairs, diagnosis, taxonomy, [*labelled, *SURFACE_FEATURES], out, about)
 
 
-def _own_features(pairs: Dataset, taxonomy: Taxonomy) -> tuple[Dataset, list[Feature]]:
-    """The features of a taxonomy that the table has on both sides, every label checked."""
-    found = [
-        each
-        for each in taxonomy.features
-        if all(schema.feature_column(each.name, side) in pairs.column_names for side in schema.SIDES)
+def _check_own_features(pairs: Dataset, taxonomy: Taxonomy) -> tuple[Dataset, list[Feature]]:
+    """The features of a taxonomy that the table has on both sides, with every label checked."""
+    features = [
+        feature
+        for feature in taxonomy.features
+        if all(schema.feature_column(feature.name, side) in pairs.column_names for side in schema.SIDES)
     ]
     columns = {}
-    for feature in found:
+    for feature in features:
         for side in schema.SIDES:
             name = schema.feature_column(feature.name, side)
             columns[name] = [parse_label(value, feature, name, row) for row, value in enumerate(pairs[name])]
-    return (add_columns(pairs, columns, feature_columns(found)) if found else pairs), found
+    return (add_columns(pairs, columns, feature_columns(features)) if features else pairs), features

@@ -1,4 +1,4 @@
-"""The `seal` command: each verb of the pipeline, thin over the library. Progress on stderr, results on stdout."""
+"""The `seal` command: one verb per step, thin over the library. Progress goes to stderr, results to stdout."""
 
 from __future__ import annotations
 
@@ -42,11 +42,12 @@ _VERBS = (
 
 _EXAMPLES = """\
 examples:
-  seal audit --demo                                   the embedded demo, offline, in minutes
-  seal audit pairs.jsonl --out report                 your pairs, with models trained for the purpose
+  seal audit --demo                        audit the embedded preference set: offline, in minutes
+  seal audit pairs.jsonl --out report      audit your pairs, with reward models trained on them
   seal audit Anthropic/hh-rlhf --split test --limit 500 --pre my/rm-before --post my/rm-after \\
       --labeler https://api.openai.com/v1 --labeler-model gpt-4o-mini --out report
-  seal report report --check                          compute every number of a report again
+  seal report report --check               recompute every number of a report
+  seal audit --help                        options of one verb
 """
 
 
@@ -54,10 +55,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line.
 
     Args:
-        arguments (`Sequence[str]`, *optional*): Words after `seal`; the process's own when omitted.
+        arguments (`Sequence[str]`, *optional*): Words after `seal`; those of the process when omitted.
 
     Returns:
-        `int`: 0 when all was done, 1 when a check failed, 2 when something needed is missing or wrong.
+        `int`: 0 on success, 1 if a check failed, 2 if an input is missing or wrong, 130 if interrupted.
     """
     options = _parser().parse_args(arguments)
     run: Callable[[argparse.Namespace], int] = options.run
@@ -72,19 +73,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.stderr.write(f"seal {options.verb}: {missing}\n")
         return 2
     except KeyboardInterrupt:
-        sys.stderr.write("\ninterrupted; what is finished is kept, run the same command again to go on\n")
+        sys.stderr.write("\ninterrupted; finished work is kept, re-run the same command to resume\n")
         return 130
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="seal",
-        description="What did a reward model learn from a preference dataset, where does it resist, and why?",
+        description="Audit reward models: what did a model learn from preference data, and where does it resist?",
         epilog=_EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--version", action="version", version=f"seal_datasets {__version__}")
     verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
-    for each in _VERBS:
-        each.add(verbs)
+    for module in _VERBS:
+        module.add(verbs)
     return parser

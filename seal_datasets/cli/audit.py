@@ -10,92 +10,107 @@ from pathlib import Path
 from typing import Any
 
 from seal_datasets.cli.options import (
+    DATA_HELP,
+    SPLIT_HELP,
     Verbs,
-    asking_options,
-    dry_run,
-    labeler_options,
-    labeling_settings,
-    names,
+    add_labeler_options,
+    add_plan_option,
+    add_request_options,
+    add_rewrite_options,
+    add_seed_option,
+    add_training_options,
+    add_verb,
+    labeler_settings,
+    print_plan,
     rewrite_settings,
-    rewriting_options,
-    training_options,
+    split_names,
     training_settings,
-    verb,
 )
 from seal_datasets.errors import DataError
 
 
 def add(verbs: Verbs) -> None:
     """Add the verb to the parser."""
-    audit = verb(
+    audit = add_verb(
         verbs,
         "audit",
         _run,
-        "load, label, train where needed, score, estimate and report, in one go",
+        "audit reward models: load pairs, label, score, estimate and write a report",
         "seal audit --demo",
         "seal audit pairs.jsonl --pre my/rm-before --post my/rm-after --out report",
         "seal audit Anthropic/hh-rlhf --split test --limit 500 --labeler none",
-        "seal audit scored.parquet --rewards pre=before_chosen,before_rejected "
-        "--rewards post=after_chosen,after_rejected",
-        "seal audit me/published-audit --out again",
+        "seal audit scored.parquet --rewards pre=before_chosen,before_rejected \\\n"
+        "      --rewards post=after_chosen,after_rejected",
+        "seal audit me/published-audit --out again      # recompute a published report",
+        note="Re-run the same command to resume.",
     )
     audit.add_argument(
         "data",
         nargs="?",
-        help="Hub id, file (jsonl, json, csv, parquet, also .gz) or saved dataset; of a "
-        "published audit, every number is computed again, without an LM or models",
+        help=f"{DATA_HELP}; the id of a published audit recomputes its numbers, without any model",
     )
-    audit.add_argument("--demo", action="store_true", help="audit the embedded preference set")
+    audit.add_argument("--demo", action="store_true", help="audit the embedded preference set instead of your data")
     audit.add_argument(
-        "--out", type=Path, default=Path("seal-audit"), help="folder of the report (default: %(default)s)"
+        "--out",
+        type=Path,
+        default=Path("seal-audit"),
+        metavar="FOLDER",
+        help="folder for the report (default: %(default)s)",
     )
-    audit.add_argument("--split", help="split of a dataset with several")
-    audit.add_argument("--limit", type=int, help="take this many pairs, drawn with the seed")
-    audit.add_argument(
+    audit.add_argument("--split", help=SPLIT_HELP)
+    audit.add_argument("--limit", type=int, metavar="N", help="audit N rows, drawn with the seed (default: all)")
+    add_seed_option(audit)
+    add_plan_option(audit)
+    _add_model_options(audit)
+    add_labeler_options(audit)
+    add_request_options(audit)
+    add_rewrite_options(
+        audit,
+        "--rewrite-share",
+        default=None,
+        purpose="rewrite this share of the pairs, label and score the rewrites, and estimate robustness; "
+        "the paper uses 0.01 (default: no rewrites)",
+    )
+    add_training_options(audit)
+
+
+def _add_model_options(audit: argparse.ArgumentParser) -> None:
+    group = audit.add_argument_group("reward models")
+    group.add_argument(
         "--pre",
-        help="pre-training reward model: Hub id, folder, or another kind as for seal score "
-        "--model (default: train one)",
+        metavar="MODEL",
+        help="pre-training reward model: Hub id, folder, or another kind, see seal score --help (default: train one)",
     )
-    audit.add_argument("--post", help="post-training reward model, as --pre (default: train one)")
-    audit.add_argument(
+    group.add_argument(
+        "--post", metavar="MODEL", help="post-training reward model, given like --pre (default: train one)"
+    )
+    group.add_argument(
         "--rewards",
         action="append",
         default=[],
         metavar="NAME=CHOSEN,REJECTED",
-        help="take rewards from "
-        "columns of the data, once for pre and once for post; no model is run, no labeler asked: features are "
-        "those the data has (from seal featurize) and surface features",
+        help="take rewards from columns of the data, once for pre and once for post; runs no model and no labeler, "
+        "and uses feature columns from seal featurize if there are any",
     )
-    labeler_options(audit)
-    asking_options(audit)
-    training_options(audit)
-    audit.add_argument(
+    group.add_argument(
         "--over-length",
         choices=["error", "truncate", "skip"],
         default="truncate",
-        help="texts longer than the model takes: stop, drop the start of the prompt, or leave unscored "
-        "(default: %(default)s; counted in the report)",
+        help="for texts longer than the model takes: stop, drop the start of the prompt, or leave them unscored; "
+        "the report counts them (default: %(default)s)",
     )
-
-    audit.add_argument(
+    group.add_argument(
         "--doctor",
         action="store_true",
-        help="examine both models first (see seal doctor), and take the larger jitter as tie band",
+        help="examine both models first (see seal doctor --help), and use the larger jitter as tie band",
     )
-    audit.add_argument(
+    group.add_argument(
         "--tie-band",
         type=float,
         metavar="POINTS",
-        help="rewards no further apart are a tie, which is not aligned (default: what --doctor measures, or 0)",
+        help="count rewards at most this far apart as a tie, which is not aligned "
+        "(default: the jitter measured by --doctor, else 0)",
     )
-    audit.add_argument(
-        "--rewrite-share",
-        type=float,
-        metavar="SHARE",
-        help="rewrite this share of the pairs, label and score "
-        "the rewrites and estimate robustness (the paper's: 0.01)",
-    )
-    rewriting_options(audit)
 
 
 def _run(options: argparse.Namespace) -> int:
@@ -103,39 +118,31 @@ def _run(options: argparse.Namespace) -> int:
 
 
 def _audit_own_rewards(options: argparse.Namespace) -> int:
-    from seal_datasets.audit.precomputed import audit_own_rewards
+    from seal_datasets.audit.precomputed import OwnRewardsSettings, audit_own_rewards
 
     if options.demo or options.data is None:
-        raise DataError("--rewards names columns of your data; give the data")
+        raise DataError("--rewards names columns of your data; give the data to audit, without --demo")
     if options.pre or options.post or options.rewrite_share is not None or options.labeler not in ("local", "none"):
         raise DataError(
             "--rewards runs no model and asks no labeler; leave out --pre, --post, --labeler and --rewrite-share"
         )
     if options.doctor or options.tie_band is not None:
-        raise DataError("--doctor and --tie-band belong to models that are run here; leave them out with --rewards")
+        raise DataError("--doctor and --tie-band apply to models that are run; leave them out with --rewards")
     rewards = {}
-    for named in options.rewards:
-        name, _, columns = named.partition("=")
-        given = names(columns)
+    for text in options.rewards:
+        name, _, columns = text.partition("=")
+        given = split_names(columns)
         if not name or len(given) != 2:
             raise DataError(
-                f"--rewards takes NAME=CHOSEN,REJECTED, e.g. post=score_chosen,score_rejected, got {named!r}"
+                f"--rewards takes NAME=CHOSEN,REJECTED, e.g. post=score_chosen,score_rejected, got {text!r}"
             )
         rewards[name] = (given[0], given[1])
-    report = audit_own_rewards(
-        options.data,
-        options.out,
-        rewards,
-        split=options.split,
-        limit=options.limit,
-        seed=options.seed,
-        taxonomy=options.taxonomy,
-        gold=options.gold,
-    )
-    return _tell(report, options.out)
+    same = ("split", "limit", "seed", "taxonomy", "gold")
+    settings = OwnRewardsSettings(**{name: getattr(options, name) for name in same})
+    return _print_headline(audit_own_rewards(options.data, options.out, rewards, settings), options.out)
 
 
-def _tell(report: Mapping[str, Any], out: Path) -> int:
+def _print_headline(report: Mapping[str, Any], out: Path) -> int:
     from seal_datasets.report.headline import headline
 
     for line in headline(report):
@@ -160,7 +167,7 @@ def _audit(options: argparse.Namespace) -> int:
         split=options.split,
         pre=options.pre,
         post=options.post,
-        **labeling_settings(options),
+        **labeler_settings(options),
         over_length=options.over_length,
         doctor=options.doctor,
         tie_band=options.tie_band,
@@ -171,23 +178,23 @@ def _audit(options: argparse.Namespace) -> int:
     source = "demo" if options.demo else options.data
     if options.dry_run:
         data = str(demo_path()) if options.demo else options.data
-        return dry_run(data, settings, options.out / "labels.sqlite")
+        return print_plan(data, settings, options.out / "labels.sqlite")
     keys = {"api_key": "SEAL_LABELER_API_KEY", "scorer_api_key": "SEAL_SCORER_API_KEY"}
     report = run_audit(
         source, options.out, settings, **{name: os.environ.get(variable) for name, variable in keys.items()}
     )
-    return _tell(report, options.out)
+    return _print_headline(report, options.out)
 
 
 def _recompute(published: Path, out: Path) -> int:
     from seal_datasets.hub.recompute import recompute
 
-    found = recompute(published, out)
-    if found.differing is None:
-        sys.stdout.write("No report was published with it.\n")
+    result = recompute(published, out)
+    if result.differing is None:
+        sys.stdout.write("No report was published with this audit; there is nothing to compare with.\n")
+    elif result.differing:
+        sys.stdout.write(f"{len(result.differing)} entries differ: {', '.join(result.differing[:20])}\n")
     else:
-        stands = "every number of the published report stands"
-        shown = ", ".join(found.differing[:20])
-        sys.stdout.write(f"{len(found.differing)} entries differ: {shown}\n" if found.differing else f"{stands}\n")
-    _tell(found.report, out)
-    return 1 if found.differing else 0
+        sys.stdout.write("OK: all numbers of the published report reproduced\n")
+    _print_headline(result.report, out)
+    return 1 if result.differing else 0

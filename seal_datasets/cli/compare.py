@@ -6,16 +6,16 @@ import argparse
 import sys
 from pathlib import Path
 
-from seal_datasets.cli.options import Verbs, verb
+from seal_datasets.cli.options import Verbs, add_verb
 
 
 def add(verbs: Verbs) -> None:
     """Add the verb to the parser."""
-    compare = verb(
+    compare = add_verb(
         verbs,
         "compare",
         _run,
-        "put audits side by side, and test what differs between them",
+        "compare audits side by side, and test the differences between them",
         "seal compare report-of-one-model report-of-another --out compared",
         "seal compare me/audit-one me/audit-two report/report.json",
     )
@@ -23,9 +23,14 @@ def add(verbs: Verbs) -> None:
         "audits",
         nargs="+",
         metavar="AUDIT",
-        help="two or more: folder of an audit, its report.json, or a published audit on the Hub",
+        help="two or more of: folder of an audit, its report.json, or id of a published audit on the Hub",
     )
-    compare.add_argument("--out", type=Path, help="folder for compare.md, compare.json and compare.png")
+    compare.add_argument(
+        "--out",
+        type=Path,
+        metavar="FOLDER",
+        help="write compare.md, compare.json and compare.png here (default: print only)",
+    )
 
 
 def _run(options: argparse.Namespace) -> int:

@@ -4,55 +4,51 @@ from __future__ import annotations
 
 import argparse
 import os
-import sys
 from dataclasses import replace
-from pathlib import Path
 
 from seal_datasets.cli.options import (
     Verbs,
-    asking_options,
-    dry_run,
-    labeler_options,
-    labeling_settings,
-    table_options,
-    verb,
-    write,
+    add_labeler_options,
+    add_plan_option,
+    add_request_options,
+    add_store_options,
+    add_table_options,
+    add_verb,
+    labeler_settings,
+    load_table,
+    print_plan,
+    write_table,
 )
 
 
 def add(verbs: Verbs) -> None:
     """Add the verb to the parser."""
-    featurize = verb(
+    featurize = add_verb(
         verbs,
         "featurize",
         _run,
-        "add surface features and LM labels to a dataset",
+        "add surface features and LM labels to preference pairs",
         "seal featurize pairs.jsonl --out labelled.parquet --labeler none",
-        "seal featurize pairs.jsonl --out labelled.parquet --labeler http://localhost:8000/v1 --labeler-model my-model",
+        "seal featurize pairs.jsonl --out labelled.parquet \\\n"
+        "      --labeler http://localhost:8000/v1 --labeler-model my-model",
     )
-    table_options(featurize)
-    labeler_options(featurize)
-    asking_options(featurize)
-    featurize.add_argument("--store", type=Path, help="SQLite file of LM responses (default: beside the output)")
-    featurize.add_argument("--seed", type=int, default=0, help="seed of every random draw (default: %(default)s)")
+    add_table_options(featurize)
+    add_store_options(featurize)
+    add_plan_option(featurize)
+    add_labeler_options(featurize)
+    add_request_options(featurize)
 
 
 def _run(options: argparse.Namespace) -> int:
     from seal_datasets.audit.label_step import asked_features, label_pairs
     from seal_datasets.audit.settings import AuditSettings
-    from seal_datasets.data.load import load_pairs
     from seal_datasets.labels.featurize import add_surface_features
 
-    settings = AuditSettings(
-        **labeling_settings(options),
-        seed=options.seed,
-    )
+    settings = AuditSettings(**labeler_settings(options), seed=options.seed)
     taxonomy = asked_features(settings)
     store = options.store or options.out.with_suffix(".labels.sqlite")
     if options.dry_run:
-        return dry_run(options.data, replace(settings, split=options.split, limit=options.limit), store)
-    pairs, diagnosis = load_pairs(options.data, split=options.split, limit=options.limit)
-    sys.stderr.write(f"{diagnosis}\n")
+        return print_plan(options.data, replace(settings, split=options.split, limit=options.limit), store)
     key = os.environ.get("SEAL_LABELER_API_KEY")
-    pairs, _ = label_pairs(add_surface_features(pairs), taxonomy, settings, store, api_key=key)
-    return write(pairs, options.out)
+    pairs, _ = label_pairs(add_surface_features(load_table(options)), taxonomy, settings, store, api_key=key)
+    return write_table(pairs, options.out)

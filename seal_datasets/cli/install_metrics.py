@@ -5,12 +5,12 @@ from __future__ import annotations
 import argparse
 import sys
 
-from seal_datasets.cli.options import Verbs, verb
+from seal_datasets.cli.options import Verbs, add_verb
 
 
 def add(verbs: Verbs) -> None:
     """Add the verb to the parser."""
-    install = verb(
+    install = add_verb(
         verbs,
         "install-metrics",
         _run,
@@ -18,7 +18,7 @@ def add(verbs: Verbs) -> None:
         "seal install-metrics",
         "seal install-metrics reward_shift",
     )
-    install.add_argument("names", nargs="*", help="modules to install (default: all)")
+    install.add_argument("names", nargs="*", help="metrics to install (default: all)")
 
 
 def _run(options: argparse.Namespace) -> int:

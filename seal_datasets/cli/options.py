@@ -1,4 +1,4 @@
-"""What the verbs of `seal` share: options, and what is made of them."""
+"""Options that several verbs of `seal` share, and the settings made from them."""
 
 from __future__ import annotations
 
@@ -22,19 +22,28 @@ if TYPE_CHECKING:
 else:
     Verbs = argparse._SubParsersAction
 
+DATA_HELP = "Hub id, data file (jsonl, json, csv, parquet; also .gz) or folder made by save_to_disk"
+TABLE_HELP = f"{DATA_HELP}; columns added by an earlier verb are kept"
+KEYS_NOTE = (
+    "The API key is read from SEAL_LABELER_API_KEY. For several services,\n"
+    "set it to ADDRESS=KEY pairs, separated by spaces."
+)
+SPLIT_HELP = "split to read; needed if the dataset has several"
 
-def verb(
+
+def add_verb(
     verbs: Verbs,
     name: str,
     run: Callable[[argparse.Namespace], int],
     purpose: str,
     *examples: str,
+    note: str = "",
 ) -> argparse.ArgumentParser:
-    """Add a verb with its purpose and examples as help."""
+    """Add a verb, with its purpose, a note and examples as help."""
     parser = verbs.add_parser(
         name,
         help=purpose,
-        description=f"{purpose[0].upper()}{purpose[1:]}.",
+        description=f"{purpose[0].upper()}{purpose[1:]}.\n{note}".rstrip(),
         epilog="\n".join(["examples:", *(f"  {example}" for example in examples)]),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -42,179 +51,258 @@ def verb(
     return parser
 
 
-def table_options(parser: argparse.ArgumentParser) -> None:
-    """Options of verbs that read a table and write one."""
-    parser.add_argument("data", help="as for audit; a table written by an earlier verb keeps its columns")
-    parser.add_argument("--split", help="split of a dataset with several")
-    parser.add_argument("--limit", type=int, help="take this many pairs")
-    parser.add_argument("--out", type=parquet, required=True, help="parquet file to write")
+def add_input_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options of verbs that read a table."""
+    parser.add_argument("data", help=TABLE_HELP)
+    parser.add_argument("--split", help=SPLIT_HELP)
+    parser.add_argument("--limit", type=int, metavar="N", help="read only the first N rows (default: all)")
 
 
-def labeler_options(parser: argparse.ArgumentParser) -> None:
-    """Options of verbs that label."""
+def add_table_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options of verbs that read a table and write one."""
+    add_input_options(parser)
+    parser.add_argument("--out", type=parquet_path, required=True, metavar="FILE", help="Parquet file to write")
+
+
+def add_store_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options of verbs that keep LM responses and draw at random."""
     parser.add_argument(
-        "--labeler",
-        default="local",
-        metavar="URL|local|none",
-        help="OpenAI-compatible endpoint, the embedded model, or no labels (default: %(default)s); a key "
-        "is read from SEAL_LABELER_API_KEY (where the rewriter is of another service, ADDRESS=KEY for each, "
-        "with blanks between)",
+        "--store", type=Path, metavar="FILE", help="SQLite cache of LM responses (default: next to the output)"
     )
-    parser.add_argument("--labeler-model", help="name of the model at that endpoint")
-    parser.add_argument("--label-limit", type=int, help="label only this many pairs, drawn with the seed")
-    parser.add_argument(
-        "--probabilities",
-        action="store_true",
-        help="ask each yes/no feature alone and keep P(true); needs an endpoint that returns log-probabilities",
-    )
-    parser.add_argument("--dry-run", action="store_true", help="say what labeling would ask and cost, and ask nothing")
+    add_seed_option(parser)
+
+
+def add_seed_option(parser: argparse.ArgumentParser) -> None:
+    """Add the seed."""
+    parser.add_argument("--seed", type=int, default=0, help="seed of every random draw (default: %(default)s)")
+
+
+def add_plan_option(parser: argparse.ArgumentParser) -> None:
+    """Add the option to print requests and cost only."""
+    parser.add_argument("--dry-run", action="store_true", help="print the number and cost of requests, and send none")
+
+
+def add_label_options(parser: argparse._ActionsContainer, *, default_features: str) -> None:
+    """Add the options that say what to label; `default_features` describes the default of --features."""
     parser.add_argument(
         "--gold", metavar="FILE", help="human labels: a table with pair_id and columns gold_<feature>_<side>"
     )
-    parser.add_argument("--features", default="", help="features to label, comma-separated (default: the taxonomy's)")
     parser.add_argument(
-        "--taxonomy", default="seal", help="'seal', a YAML file or an id on the Hub (default: %(default)s)"
+        "--features",
+        default="",
+        metavar="NAMES",
+        help=f"features to label, comma-separated (default: {default_features})",
+    )
+    parser.add_argument(
+        "--taxonomy",
+        default="seal",
+        help="features to choose from: 'seal', a YAML file or a dataset id on the Hub (default: %(default)s)",
     )
 
 
-def asking_options(parser: argparse.ArgumentParser) -> None:
-    """Options of verbs that ask language models."""
-    parser.add_argument(
+def add_labeler_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options of verbs that label with one labeler."""
+    group = parser.add_argument_group("labels", KEYS_NOTE)
+    group.add_argument(
+        "--labeler",
+        default="local",
+        metavar="URL|local|none",
+        help="OpenAI-compatible endpoint, the embedded model (local), or no LM labels (none) (default: %(default)s)",
+    )
+    group.add_argument("--labeler-model", metavar="NAME", help="name of the model at that endpoint; needed with a URL")
+    group.add_argument(
+        "--label-limit", type=int, metavar="N", help="label only N pairs, drawn with the seed (default: all)"
+    )
+    group.add_argument(
+        "--probabilities",
+        action="store_true",
+        help="ask for each yes/no feature separately and keep P(true); the endpoint must return log-probabilities",
+    )
+    add_label_options(group, default_features="the whole taxonomy; with --labeler local, six of 'seal'")
+
+
+def add_request_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options of verbs that send requests to language models."""
+    group = parser.add_argument_group("requests to language models")
+    group.add_argument(
         "--concurrency",
         type=int,
         default=16,
-        help="most requests at once; fewer while the endpoint is overloaded (default: %(default)s)",
+        metavar="N",
+        help="most requests at once; reduced automatically while the endpoint is overloaded (default: %(default)s)",
     )
-    parser.add_argument(
+    group.add_argument(
         "--max-failure-rate",
         type=float,
         default=0.5,
-        help="stop when more than this share of texts, of 50 or more, got no label (default: %(default)s)",
+        metavar="SHARE",
+        help="stop if more than this share of at least 50 texts got no label (default: %(default)s)",
     )
-    parser.add_argument(
+    group.add_argument(
         "--batch",
         action="store_true",
-        help="send requests through the OpenAI Batch API (half the price, "
-        "within a day); a run that is stopped finds its batches again",
+        help="use the OpenAI Batch API (half the price, within a day); a re-run reattaches to its batches",
     )
-    parser.add_argument(
+    group.add_argument(
         "--budget",
         type=float,
         metavar="DOLLARS",
-        help="most that all responses in the store may cost; "
-        "texts beyond it have no labels, and the same command with more goes on",
+        help="most that all responses in the store may cost; texts beyond it get no labels, "
+        "re-run with a higher budget to continue (default: no limit)",
     )
-    parser.add_argument("--prices", metavar="FILE", help="YAML table of models' prices (default: the packaged one)")
+    group.add_argument(
+        "--prices", metavar="FILE", help="YAML file with the prices of models (default: the packaged one)"
+    )
 
 
-def asking_settings(options: argparse.Namespace) -> dict[str, Any]:
-    """Settings of an audit that `asking_options` are about."""
+def request_settings(options: argparse.Namespace) -> dict[str, Any]:
+    """Settings of an audit from `add_request_options`."""
     return {name: getattr(options, name) for name in ("concurrency", "max_failure_rate", "batch", "budget", "prices")}
 
 
-def labeling_settings(options: argparse.Namespace) -> dict[str, Any]:
-    """Settings of an audit that `labeler_options` and `asking_options` are about."""
+def labeler_settings(options: argparse.Namespace) -> dict[str, Any]:
+    """Settings of an audit from `add_labeler_options` and `add_request_options`."""
     same = ("labeler", "labeler_model", "label_limit", "probabilities", "gold", "taxonomy")
     return {
-        **asking_settings(options),
+        **request_settings(options),
         **{name: getattr(options, name) for name in same},
-        "features": names(options.features),
+        "features": split_names(options.features),
     }
 
 
-def rewriting_options(parser: argparse.ArgumentParser) -> None:
-    """Options of verbs that rewrite."""
-    parser.add_argument(
+def add_rewrite_options(parser: argparse.ArgumentParser, share: str, *, default: float | None, purpose: str) -> None:
+    """Add the options of verbs that rewrite; `share`, `default` and `purpose` describe the option with the share of pairs."""
+    group = parser.add_argument_group("rewrites")
+    group.add_argument(share, type=float, default=default, metavar="SHARE", help=purpose)
+    group.add_argument(
         "--rewriter",
         metavar="URL|local",
-        help="OpenAI-compatible endpoint or the embedded model (default: the labeler's, or local)",
+        help="OpenAI-compatible endpoint or the embedded model (default: the labeler's, else local)",
     )
-    parser.add_argument("--rewriter-model", help="name of the model at that endpoint")
-    parser.add_argument(
+    group.add_argument("--rewriter-model", metavar="NAME", help="name of the model at that endpoint")
+    group.add_argument(
         "--presets",
         default="style",
-        help="rewrites to make, comma-separated: style (the paper's), identity "
-        "(a sham), more_positive, less_positive, more_eloquent, less_eloquent, longer, shorter (default: "
-        "%(default)s)",
+        metavar="NAMES",
+        help="rewrites to make, comma-separated: style (the paper's), identity (a control), more_positive, "
+        "less_positive, more_eloquent, less_eloquent, longer, shorter (default: %(default)s)",
     )
-    parser.add_argument(
+    group.add_argument(
         "--axes",
         default="",
-        help="attributes to rewrite there and back, comma-separated: positive, eloquent, long (default: none)",
+        metavar="NAMES",
+        help="attributes to rewrite and then rewrite back, comma-separated: positive, eloquent, long (default: none)",
     )
-    parser.add_argument(
+    group.add_argument(
         "--rewrite-attempts",
         type=int,
         default=1,
         metavar="N",
-        help="ask for a rewrite up to N times, each with another seed, until one is accepted (default: %(default)s)",
+        help="request a rewrite up to N times with different seeds, until one is accepted (default: %(default)s)",
     )
-    parser.add_argument(
+    group.add_argument(
         "--rewrite-temperature",
         type=float,
         default=0.1,
         metavar="T",
-        help="of sampling rewrites; a higher "
-        "one gives several attempts more to choose from (default: %(default)s, the paper's)",
+        help="sampling temperature; raise it so that several attempts differ (default: %(default)s, the paper's)",
     )
-    parser.add_argument(
+    group.add_argument(
         "--whole-dialogue",
         action="store_true",
         help="rewrite the prompt too, as in the paper (default: the response only)",
     )
-    parser.add_argument(
+    group.add_argument(
         "--min-similarity",
         type=float,
         default=0.8,
-        help="refuse rewrites whose cosine with the original is below this (default: %(default)s)",
+        metavar="COSINE",
+        help="reject rewrites whose cosine similarity to the original is lower (default: %(default)s)",
     )
-    parser.add_argument(
+    group.add_argument(
         "--similarity-model",
-        help="sentence encoder: Hub id, folder, or 'embedded' (MiniLM, offline); "
-        "default: BAAI/bge-m3 where the Hub can be reached, else 'embedded'",
+        metavar="MODEL",
+        help="sentence encoder: Hub id, folder, or 'embedded' (MiniLM, offline) "
+        "(default: BAAI/bge-m3 if it can be loaded, else 'embedded')",
     )
-    parser.add_argument(
-        "--stratify-by", metavar="COLUMN", help="draw the pairs so that this column's values keep their shares"
+    group.add_argument(
+        "--stratify-by",
+        metavar="COLUMN",
+        help="keep the shares of this column's values when drawing pairs to rewrite (default: draw from all alike)",
     )
 
 
-def training_options(parser: argparse.ArgumentParser) -> None:
-    """Options of verbs that train reward models."""
-    parser.add_argument(
-        "--backbone", default="embedded", help="encoder to train from (default: MiniLM from its package)"
+def add_training_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options of verbs that train reward models."""
+    group = parser.add_argument_group("training")
+    group.add_argument(
+        "--backbone",
+        default="embedded",
+        metavar="MODEL",
+        help="encoder to start from: Hub id, folder, or 'embedded' (MiniLM, offline) (default: %(default)s)",
     )
-    parser.add_argument("--pre-epochs", type=int, help="passes of the pre model over its self-supervised pairs")
-    parser.add_argument("--post-epochs", type=int, help="passes of the post model over preferences and the same pairs")
-    parser.add_argument(
-        "--max-length", type=int, help="tokens per text in training; the start of a longer prompt is dropped"
+    group.add_argument(
+        "--pre-epochs",
+        type=int,
+        metavar="N",
+        help="epochs of the pre model on its self-supervised pairs (default: 1; 3 in audit --demo)",
     )
-    parser.add_argument(
-        "--heldout-share", type=float, default=0.2, help="share of prompts held out (default: %(default)s)"
+    group.add_argument(
+        "--post-epochs",
+        type=int,
+        metavar="N",
+        help="epochs of the post model on preferences and the same pairs (default: 2; 6 in audit --demo)",
     )
-    parser.add_argument("--seed", type=int, default=0, help="seed of every random draw (default: %(default)s)")
+    group.add_argument(
+        "--max-length",
+        type=int,
+        metavar="TOKENS",
+        help="tokens per text in training; the start of a longer prompt is dropped (default: 512)",
+    )
+    group.add_argument(
+        "--heldout-share",
+        type=float,
+        default=0.2,
+        metavar="SHARE",
+        help="share of prompts held out from training (default: %(default)s)",
+    )
 
 
 def training_settings(options: argparse.Namespace, defaults: TrainingSettings) -> TrainingSettings:
-    """How to train, from the options given."""
-    chosen: dict[str, Any] = {
-        "backbone": options.backbone,
-        "heldout_share": options.heldout_share,
-        "seed": options.seed,
-    }
-    chosen |= {
-        name: getattr(options, name) for name in ("pre_epochs", "post_epochs", "max_length") if getattr(options, name)
-    }
-    return replace(defaults, **chosen)
+    """How to train, from `add_training_options`."""
+    given: dict[str, Any] = {"backbone": options.backbone, "heldout_share": options.heldout_share, "seed": options.seed}
+    optional = ("pre_epochs", "post_epochs", "max_length")
+    given |= {name: getattr(options, name) for name in optional if getattr(options, name)}
+    return replace(defaults, **given)
+
+
+def add_checkpoint_options(parser: argparse.ArgumentParser, *, precision: str | None) -> None:
+    """Add the options that say how to load a reward model; `precision` is the default."""
+    group = parser.add_argument_group("loading the model")
+    group.add_argument(
+        "--max-length", type=int, metavar="TOKENS", help="tokens per text (default: the most that the model takes)"
+    )
+    group.add_argument(
+        "--head", type=int, metavar="N", help="output that is the reward; needed if the model has several"
+    )
+    group.add_argument(
+        "--precision",
+        choices=["auto", "float32", "bfloat16", "float16"],
+        default=precision,
+        help="type of the weights (default: the checkpoint's own)",
+    )
+    group.add_argument("--allow-pickle", action="store_true", help="read weights from pickle files, which can run code")
+    group.add_argument("--allow-remote-code", action="store_true", help="run Python code that comes with the model")
 
 
 def rewrite_settings(options: argparse.Namespace, share: float) -> RewriteSettings:
-    """What to rewrite, from the options given."""
+    """What to rewrite, from `add_rewrite_options`."""
     from seal_datasets.audit.settings import RewriteSettings
 
     return RewriteSettings(
         share=share,
-        presets=names(options.presets),
-        axes=names(options.axes),
+        presets=split_names(options.presets),
+        axes=split_names(options.axes),
         rewriter=options.rewriter,
         rewriter_model=options.rewriter_model,
         attempts=options.rewrite_attempts,
@@ -226,8 +314,17 @@ def rewrite_settings(options: argparse.Namespace, share: float) -> RewriteSettin
     )
 
 
-def dry_run(data: str, settings: AuditSettings, store: Path, *, labels: bool = True) -> int:
-    """Say what would be asked and cost, and ask nothing."""
+def load_table(options: argparse.Namespace) -> Dataset:
+    """Load the pairs of `add_input_options`, and print their diagnosis on stderr."""
+    from seal_datasets.data.load import load_pairs
+
+    pairs, diagnosis = load_pairs(options.data, split=options.split, limit=options.limit)
+    sys.stderr.write(f"{diagnosis}\n")
+    return pairs
+
+
+def print_plan(data: str, settings: AuditSettings, store: Path, *, labels: bool = True) -> int:
+    """Print the number and cost of requests, and send none."""
     from seal_datasets.audit.label_step import asked_features, describe_label_plan
     from seal_datasets.audit.rewrite_step import describe_rewrite_plan
     from seal_datasets.data.load import load_pairs
@@ -244,20 +341,20 @@ def dry_run(data: str, settings: AuditSettings, store: Path, *, labels: bool = T
     return 0
 
 
-def names(text: str) -> tuple[str, ...]:
+def split_names(text: str) -> tuple[str, ...]:
     """Names from a comma-separated list."""
     return tuple(name.strip() for name in text.split(",") if name.strip())
 
 
-def parquet(text: str) -> Path:
+def parquet_path(text: str) -> Path:
     """A path that ends in .parquet."""
     if not text.endswith(".parquet"):
         raise argparse.ArgumentTypeError(f"the table is written as Parquet; {text!r} does not end in .parquet")
     return Path(text)
 
 
-def write(pairs: Dataset, out: Path) -> int:
-    """Write a table, and its path to standard output; a file that was there before stays until the new one is whole."""
+def write_table(pairs: Dataset, out: Path) -> int:
+    """Write a table and print its path; an existing file is replaced only when the new one is complete."""
     unfinished = out.with_name(f"{out.name}.unfinished")
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
@@ -265,6 +362,6 @@ def write(pairs: Dataset, out: Path) -> int:
         os.replace(unfinished, out)
     except OSError as error:
         unfinished.unlink(missing_ok=True)
-        raise DataError(f"cannot write {out}: {error}; free space, or choose another --out, and run again") from error
+        raise DataError(f"cannot write {out}: {error}; free space, or choose another --out, and re-run") from error
     sys.stdout.write(f"{out}\n")
     return 0

@@ -8,124 +8,129 @@ from collections.abc import Callable
 from inspect import signature
 from pathlib import Path
 
-from seal_datasets.cli.options import Verbs, verb
+from seal_datasets.cli.options import Verbs, add_verb
 
 
 def add(verbs: Verbs) -> None:
     """Add the verb to the parser."""
-    publish = verb(
+    publish = add_verb(
         verbs,
         "publish",
-        _metrics,
-        "put things on the Hugging Face Hub; the token is read from HF_TOKEN or `hf auth login`",
+        _run,
+        "publish metrics, or an audit's data, report or taxonomy, on the Hugging Face Hub",
         "seal publish metrics --namespace me --dry-run",
-        "seal publish metrics --namespace me",
+        "seal publish dataset seal-audit --repo me/my-audit",
+        "seal publish dataset --help        # options of one kind",
+        note="The token is read from HF_TOKEN or `hf auth login`.",
     )
-    things = publish.add_subparsers(dest="thing", required=True, metavar="THING")
-    metrics = verb(
-        things,
+    kinds = publish.add_subparsers(dest="kind", required=True, metavar="KIND")
+    _add_metrics(kinds)
+    _add_dataset(kinds)
+    _add_report(kinds)
+    _add_taxonomy(kinds)
+
+
+def _add_metrics(kinds: Verbs) -> None:
+    metrics = add_verb(
+        kinds,
         "metrics",
-        _metrics,
-        "create or update the metrics' Spaces",
+        _run,
+        "create or update the Spaces of the metrics",
         "seal publish metrics --namespace me --dry-run",
         "seal publish metrics reward_shift --namespace me --private",
     )
     metrics.add_argument("names", nargs="*", help="metrics to publish (default: all)")
-    metrics.add_argument("--namespace", required=True, help="user or organisation to publish under")
-    metrics.add_argument("--overwrite", action="store_true", help="replace files that somebody else wrote or changed")
-    _common_options(metrics, "make the Spaces private (default: public)")
+    metrics.add_argument("--namespace", required=True, help="user or organization to publish under")
+    metrics.add_argument("--overwrite", action="store_true", help="replace files that someone else wrote or changed")
+    _add_common_options(metrics, "make the Spaces private (default: public)")
 
-    dataset = verb(
-        things,
+
+def _add_dataset(kinds: Verbs) -> None:
+    dataset = add_verb(
+        kinds,
         "dataset",
-        _dataset,
-        "publish an audit's tables: pairs, labels, rewards and rewrites",
+        _run,
+        "publish the tables of an audit: pairs, labels, rewards and rewrites",
         "seal publish dataset seal-audit --repo me/my-audit --dry-run",
         "seal publish dataset seal-audit --repo me/my-audit --source-license cc-by-4.0",
         "seal publish dataset seal-audit --repo me/my-audit --ids-only",
     )
     dataset.add_argument("folder", type=Path, help="folder of a finished audit")
-    _repo_options(dataset, "dataset to publish to, e.g. me/my-audit; made where there is none")
+    _add_repo_options(dataset, "dataset to publish to, e.g. me/my-audit; created if it does not exist")
     texts = dataset.add_mutually_exclusive_group()
     texts.add_argument(
         "--ids-only",
         action="store_true",
-        help="no text and no column of the source: ids and the audit's own "
-        "columns, which the card says how to join with the source",
+        help="publish ids and the audit's own columns only, without text or columns of the source; "
+        "the card shows how to join them with the source",
     )
     texts.add_argument(
         "--with-texts",
         action="store_true",
-        help="publish texts whatever the license of the source says, or "
-        "though it is not known, because you know that you may",
+        help="publish texts even if the source's license is unknown or forbids it; "
+        "you confirm that you have the right to",
     )
     dataset.add_argument(
         "--source-license",
         metavar="NAME",
         help="license of the source, e.g. cc-by-4.0 (default: read from its card on the Hub)",
     )
-    report = verb(
-        things,
+
+
+def _add_report(kinds: Verbs) -> None:
+    report = add_verb(
+        kinds,
         "report",
-        _report,
-        "publish an audit's report on the cards of its dataset and its reward model",
+        _run,
+        "publish the report of an audit on the cards of its dataset and its reward model",
         "seal publish report seal-audit --repo me/my-audit --model-repo me/my-rm",
     )
     report.add_argument("folder", type=Path, help="folder of a finished audit")
-    _repo_options(report, "dataset whose card gets the report; made where there is none")
+    _add_repo_options(report, "dataset whose card gets the report; created if it does not exist")
     report.add_argument(
         "--model-repo",
         dest="model_repo_id",
         metavar="ID",
-        help="reward model whose card gets the report and the results",
+        help="reward model whose card gets the report and the results (default: none)",
     )
-    taxonomy = verb(
-        things,
+
+
+def _add_taxonomy(kinds: Verbs) -> None:
+    taxonomy = add_verb(
+        kinds,
         "taxonomy",
-        _taxonomy,
-        "publish your own taxonomy, for --taxonomy ID",
+        _run,
+        "publish your own taxonomy, for use as --taxonomy ID",
         "seal publish taxonomy mine.yaml --repo me/my-taxonomy",
     )
     taxonomy.add_argument("file", type=Path, help="YAML file")
-    _repo_options(taxonomy, "dataset to publish to; made where there is none")
+    _add_repo_options(taxonomy, "dataset to publish to; created if it does not exist")
 
 
-def _repo_options(parser: argparse.ArgumentParser, purpose: str) -> None:
+def _add_repo_options(parser: argparse.ArgumentParser, purpose: str) -> None:
     parser.add_argument("--repo", dest="repo_id", required=True, metavar="ID", help=purpose)
-    _common_options(parser, "make it private where it has to be made; one that exists stays what it is")
+    _add_common_options(parser, "create the repository as private; does not change an existing one (default: public)")
 
 
-def _common_options(parser: argparse.ArgumentParser, private: str) -> None:
+def _add_common_options(parser: argparse.ArgumentParser, private: str) -> None:
     parser.add_argument("--private", action="store_true", help=private)
-    parser.add_argument("--dry-run", action="store_true", help="say which files would change, and change nothing")
+    parser.add_argument("--dry-run", action="store_true", help="list the files that would change, and change nothing")
 
 
-def _metrics(options: argparse.Namespace) -> int:
-    from seal_datasets.hub.publish_spaces import publish_metrics
-
-    return _run(publish_metrics, options)
-
-
-def _dataset(options: argparse.Namespace) -> int:
+def _run(options: argparse.Namespace) -> int:
+    """Call the publisher of a kind; its parameters have the names of the options."""
     from seal_datasets.hub.publish_dataset import publish_dataset
-
-    return _run(publish_dataset, options)
-
-
-def _report(options: argparse.Namespace) -> int:
     from seal_datasets.hub.publish_report import publish_report
-
-    return _run(publish_report, options)
-
-
-def _taxonomy(options: argparse.Namespace) -> int:
+    from seal_datasets.hub.publish_spaces import publish_metrics
     from seal_datasets.hub.publish_taxonomy import publish_taxonomy
 
-    return _run(publish_taxonomy, options)
-
-
-def _run(publish: Callable[..., None], options: argparse.Namespace) -> int:
-    """Call a publisher; its parameters have the options' names."""
+    publishers: dict[str, Callable[..., None]] = {
+        "metrics": publish_metrics,
+        "dataset": publish_dataset,
+        "report": publish_report,
+        "taxonomy": publish_taxonomy,
+    }
+    publish = publishers[options.kind]
     given = {name: getattr(options, name) for name in signature(publish).parameters if name != "write_line"}
     publish(**given, write_line=lambda line: sys.stdout.write(f"{line}\n"))
     return 0

@@ -6,20 +6,23 @@ import argparse
 import sys
 from pathlib import Path
 
-from seal_datasets.cli.options import Verbs, verb
+from seal_datasets.cli.options import Verbs, add_verb
 
 
 def add(verbs: Verbs) -> None:
     """Add the verb to the parser."""
-    report = verb(
+    report = add_verb(
         verbs,
         "report",
         _run,
-        "write an audit's report again, or check it against its parquet",
+        "rewrite the report of an audit from its Parquet file, or check the report against it",
+        "seal report seal-audit",
         "seal report seal-audit --check",
     )
     report.add_argument("folder", type=Path, help="folder of a finished audit")
-    report.add_argument("--check", action="store_true", help="change nothing; exit 1 if any number differs")
+    report.add_argument(
+        "--check", action="store_true", help="recompute every number and write nothing; exit with 1 if any differs"
+    )
 
 
 def _run(options: argparse.Namespace) -> int:
@@ -30,10 +33,10 @@ def _run(options: argparse.Namespace) -> int:
         differing = check_report(options.folder)
         shown = [f"differs: {name}" for name in differing[:20]]
         if len(differing) > len(shown):
-            shown.append(
-                f"and {len(differing) - len(shown):,} more; write the report again with: seal report {options.folder}"
-            )
-        sys.stdout.write("\n".join(shown or ["every number stands"]) + "\n")
+            shown.append(f"and {len(differing) - len(shown):,} more")
+        if differing:
+            shown.append(f"to write the report again: seal report {options.folder}")
+        sys.stdout.write("\n".join(shown or ["OK: all numbers reproduced"]) + "\n")
         return 1 if differing else 0
     for line in headline(write_report(options.folder)):
         sys.stdout.write(f"{line}\n")

@@ -7,88 +7,103 @@ import os
 import sys
 from pathlib import Path
 
-from seal_datasets.cli.options import Verbs, verb, write
+from seal_datasets.cli.options import Verbs, add_checkpoint_options, add_input_options, add_verb, write_table
 from seal_datasets.errors import DataError
 
 
 def add(verbs: Verbs) -> None:
     """Add the verb to the parser."""
-    score = verb(
+    score = add_verb(
         verbs,
         "score",
         _run,
-        "add reward models' scores; runs under `accelerate launch` too",
+        "add the scores of reward models",
         "seal score labelled.parquet --model pre=my/rm-before --model post=my/rm-after --out scored.parquet",
         "seal score labelled.parquet --model post=dpo:my/policy@my/reference --out scored.parquet",
         "seal score labelled.parquet --model post=served:http://localhost:8000#my/rm --out scored.parquet",
-        "seal score Anthropic/hh-rlhf --split train --stream --model post=my/rm --out scored/   # any number of rows",
-        "accelerate launch -m seal_datasets.cli score labelled.parquet --model post=my/rm --out scored.parquet",
+        "seal score Anthropic/hh-rlhf --split train --stream --model post=my/rm --out scored/",
+        "accelerate launch -m seal_datasets.cli score labelled.parquet --model post=my/rm \\\n"
+        "      --out scored.parquet                     # on several processes",
+        note="Keys of served models are read from SEAL_SCORER_API_KEY. For several services,\n"
+        "set it to ADDRESS=KEY pairs, separated by spaces.",
     )
-    score.add_argument("data", help="as for audit; a table written by an earlier verb keeps its columns")
-    score.add_argument("--split", help="split of a dataset with several")
-    score.add_argument("--limit", type=int, help="take this many pairs")
-    score.add_argument("--out", type=Path, required=True, help="Parquet file to write, or a folder of Parquet files")
+    add_input_options(score)
+    score.add_argument(
+        "--out",
+        type=Path,
+        required=True,
+        metavar="PATH",
+        help="Parquet file to write, or a folder for several Parquet files",
+    )
     score.add_argument(
         "--stream",
         action="store_true",
-        help="read the data as a stream, holding a window of rows at a time; --out is a folder",
+        help="read the data as a stream, one window of rows at a time; --out must be a folder",
     )
     score.add_argument(
-        "--rows-per-file", type=int, default=100_000, help="rows of each file of a folder (default: %(default)s)"
+        "--rows-per-file",
+        type=int,
+        default=100_000,
+        metavar="N",
+        help="rows per file if --out is a folder (default: %(default)s)",
     )
     score.add_argument(
         "--store",
         type=Path,
-        help="folder where rewards are kept as they come, so that a run that is stopped "
-        "goes on (default: beside the output)",
+        metavar="FOLDER",
+        help="cache of rewards, with which a re-run resumes (default: next to the output)",
     )
+    _add_model_options(score)
+    _add_compute_options(score)
+    add_checkpoint_options(score, precision=None)
+
+
+def _add_model_options(score: argparse.ArgumentParser) -> None:
     score.add_argument(
         "--model",
         action="append",
         required=True,
         metavar="NAME=MODEL",
-        help="short name and reward model: a Hub id or folder of a sequence classifier, e.g. post=my/rm; "
-        "dpo:POLICY@REFERENCE for the implicit reward of a policy (dpo-length: for its mean over tokens); "
-        "served:URL#MODEL for one behind vLLM, tei:URL#MODEL behind Text Embeddings Inference, with a key, if "
-        "they need one, in SEAL_SCORER_API_KEY (ADDRESS=KEY for each where they are of several services, with "
-        "blanks between); may be repeated",
+        help="short name and reward model, may be repeated. MODEL is a Hub id or folder of a sequence classifier; "
+        "dpo:POLICY@REFERENCE, the implicit reward of a policy (dpo-length: is its mean over tokens); "
+        "served:URL#MODEL, a model served by vLLM; or tei:URL#MODEL, one served by Text Embeddings Inference",
     )
     score.add_argument(
         "--revision",
         action="append",
         default=[],
         metavar="NAME=REVISION",
-        help="branch, tag or commit of a model on the Hub; the commit is recorded",
+        help="branch, tag or commit of the model with that short name; the commit is recorded (default: main)",
     )
     score.add_argument(
         "--over-length",
         choices=["error", "truncate", "skip"],
         default="error",
-        help="texts longer than the model takes (default: %(default)s)",
+        help="for texts longer than the model takes: stop, drop the start of the prompt, or leave them unscored "
+        "(default: %(default)s)",
     )
-    score.add_argument("--max-length", type=int, help="tokens per text (default: what the model takes)")
-    score.add_argument("--head", type=int, help="which output of a model with several is the reward")
-    score.add_argument(
-        "--precision",
-        choices=["auto", "float32", "bfloat16", "float16"],
-        help="type of the weights (default: the checkpoint's own)",
+
+
+def _add_compute_options(score: argparse.ArgumentParser) -> None:
+    group = score.add_argument_group("computing")
+    group.add_argument(
+        "--backend",
+        choices=["torch", "openvino"],
+        help="library that computes; openvino is for encoders in float32 on a CPU (default: torch)",
     )
-    score.add_argument(
-        "--tokens-per-batch", type=int, help="tokens of a batch, padding included; fewer where memory runs out"
+    group.add_argument(
+        "--tokens-per-batch",
+        type=int,
+        metavar="N",
+        help="tokens per batch, padding included; lower it if memory runs out (default: by device and backend)",
     )
-    score.add_argument(
+    group.add_argument(
         "--window",
         type=int,
         default=2048,
-        help="rows within which texts are sorted by length and dealt to processes (default: %(default)s)",
+        metavar="N",
+        help="rows that are sorted by length and dealt to processes together (default: %(default)s)",
     )
-    score.add_argument(
-        "--backend",
-        choices=["torch", "openvino"],
-        help="what computes; openvino is for encoders in float32 on a CPU (default: torch)",
-    )
-    score.add_argument("--allow-pickle", action="store_true", help="read weights from pickle files, which can run code")
-    score.add_argument("--allow-remote-code", action="store_true", help="run code that comes with the model")
 
 
 def _run(options: argparse.Namespace) -> int:
@@ -103,10 +118,12 @@ def _run(options: argparse.Namespace) -> int:
 
     to_folder = options.out.suffix != ".parquet"
     if options.stream and not to_folder:
-        raise DataError(f"a stream is written as a folder of files; {str(options.out)!r} names one file")
-    named, revisions = _assignments(options.model, "MODEL"), _assignments(options.revision, "REVISION")
+        raise DataError(
+            f"a stream is written to a folder, but --out {str(options.out)!r} names one file; give a folder"
+        )
+    named, revisions = _parse_assignments(options.model, "MODEL"), _parse_assignments(options.revision, "REVISION")
     for name in named:
-        reward_columns(name)  # before anything takes long
+        reward_columns(name)  # rejects a bad name before any slow work
     key = os.environ.get("SEAL_SCORER_API_KEY")
     check_keys(addresses_of(named.values()), key)
     state = processes()
@@ -139,11 +156,12 @@ def _run(options: argparse.Namespace) -> int:
             sys.stdout.write("".join(f"{path}\n" for path in files) if state.is_main_process else "")
             return 0
         pairs = add_rewards(pairs, models, store=store, window=options.window)
-    return write(pairs, options.out) if state.is_main_process else 0
+    return write_table(pairs, options.out) if state.is_main_process else 0
 
 
-def _assignments(given: list[str], what: str) -> dict[str, str]:
-    parts = dict(each.partition("=")[::2] for each in given)
-    if not all(parts) or not all(parts.values()):
-        raise DataError(f"--{what.lower()} takes NAME={what}, e.g. post=my/reward-model, got {given}")
-    return parts
+def _parse_assignments(texts: list[str], what: str) -> dict[str, str]:
+    assigned = dict(text.partition("=")[::2] for text in texts)
+    if not all(assigned) or not all(assigned.values()):
+        example = "post=my/reward-model" if what == "MODEL" else "post=main"
+        raise DataError(f"--{what.lower()} takes NAME={what}, e.g. {example}, got {texts}")
+    return assigned

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
-from seal_datasets.cli.options import Verbs, names, parquet, verb, write
+from seal_datasets.cli.options import Verbs, add_verb, parquet_path, split_names, write_table
 
 if TYPE_CHECKING:
     from seal_datasets.audit.training_subset import Reason
@@ -15,11 +15,11 @@ if TYPE_CHECKING:
 
 def add(verbs: Verbs) -> None:
     """Add the verb to the parser."""
-    subset = verb(
+    subset = add_verb(
         verbs,
         "subset",
         _run,
-        "write an audit's pairs for training with TRL, doubtful ones dropped or flagged",
+        "write the pairs of an audit for training with TRL, with doubtful pairs dropped or flagged",
         "seal subset report --drop resistant,inconsistent,mislabelled --out clean.parquet",
         "seal subset report --flag resistant --form standard --out flagged.parquet",
     )
@@ -27,26 +27,37 @@ def add(verbs: Verbs) -> None:
     subset.add_argument(
         "--drop",
         default="",
-        help="leave out pairs that are: resistant (the post-training model does not "
-        "prefer the chosen response), inconsistent (preferences within the prompt go in a circle), mislabelled "
-        "(by the targets' labels the rejected response is better); comma-separated",
+        metavar="REASONS",
+        help="drop pairs for any of these reasons, comma-separated: resistant (the post-training model does not "
+        "prefer the chosen response), inconsistent (preferences within the prompt are circular), mislabelled "
+        "(by the labels of the target features the rejected response is better)",
     )
-    subset.add_argument("--flag", default="", help="keep them, with a column of true, false or null for each")
+    subset.add_argument(
+        "--flag",
+        default="",
+        metavar="REASONS",
+        help="keep pairs with these reasons, and add a column of true, false or null for each reason",
+    )
     subset.add_argument(
         "--form",
         choices=["conversational", "standard"],
         default="conversational",
-        help="messages or text (default: %(default)s)",
+        help="write prompts and responses as messages or as text (default: %(default)s)",
     )
-    subset.add_argument("--tie-band", type=float, help="rewards no further apart are a tie (default: the report's)")
-    subset.add_argument("--out", type=parquet, required=True, help="parquet file to write")
+    subset.add_argument(
+        "--tie-band",
+        type=float,
+        metavar="POINTS",
+        help="count rewards at most this far apart as a tie (default: as in the report)",
+    )
+    subset.add_argument("--out", type=parquet_path, required=True, metavar="FILE", help="Parquet file to write")
 
 
 def _run(options: argparse.Namespace) -> int:
     from seal_datasets.audit.training_subset import training_subset
 
-    drop, flag = (cast("tuple[Reason, ...]", names(given)) for given in (options.drop, options.flag))
+    drop, flag = (cast("tuple[Reason, ...]", split_names(given)) for given in (options.drop, options.flag))
     subset = training_subset(options.folder, drop=drop, flag=flag, form=options.form, tie_band=options.tie_band)
     for line in subset.lines():
         sys.stderr.write(f"{line}\n")
-    return write(subset.table, options.out)
+    return write_table(subset.table, options.out)

@@ -1,7 +1,7 @@
 """Load preference pairs from the Hub, a file, a folder or a `datasets` object into one canonical table.
 
-Every row of the source becomes a pair or is counted: a faulty row is kept with its fault named in `problems`, and only
-what cannot be read at all is an error.
+Every row of the source becomes a pair or is counted. A faulty row is kept and its fault named in `problems`; only
+unreadable input is an error.
 """
 
 from __future__ import annotations
@@ -32,10 +32,10 @@ from seal_datasets.data.formats import (
     responses_of,
 )
 from seal_datasets.data.pairs import PROBLEMS, UNUSABLE, row_pairs
-from seal_datasets.data.sources import open_source
+from seal_datasets.data.sources import HubDataset, open_source
 from seal_datasets.errors import DataError
 
-__all__ = ["PROBLEMS", "UNUSABLE", "Diagnosis", "PairFormat", "ProblemCount", "diagnose", "load_pairs"]
+__all__ = ["PROBLEMS", "UNUSABLE", "Diagnosis", "HubDataset", "PairFormat", "ProblemCount", "diagnose", "load_pairs"]
 
 LOAD_VERSION = "2"
 
@@ -59,7 +59,7 @@ _AS_MESSAGES: dict[PairFormat, bool] = {
     "conversational": True,
     "conversational_implicit": True,
 }
-_WHOLE: frozenset[PairFormat] = frozenset({"dialogue", "conversational_implicit"})
+_PROMPT_IN_RESPONSE: frozenset[PairFormat] = frozenset({"dialogue", "conversational_implicit"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,61 +70,60 @@ class _Layout:
         format (`str`): The format.
         spelling (`Spelling`): Where prompt, responses and verdict are.
         features (`Features`): Columns and types of the source.
-        rides (`dict[str, str]`): Original columns that are kept, and the column each is kept in.
+        kept_columns (`dict[str, str]`): New name of each source column that is kept.
     """
 
     format: PairFormat
     spelling: Spelling
     features: Features
-    rides: dict[str, str]
+    kept_columns: dict[str, str]
 
     @property
     def output(self) -> Features:
-        kept = {column: self.features[name] for name, column in self.rides.items()}
+        kept = {column: self.features[name] for name, column in self.kept_columns.items()}
         if self.format == "dialogue":
             kept |= {schema.source_column(side): Value("string") for side in schema.SIDES}
         return Features({**PAIR_FEATURES, **kept})
 
 
 def load_pairs(
-    source: str | os.PathLike[str] | Dataset | IterableDataset | DatasetDict | IterableDatasetDict,
+    source: str | os.PathLike[str] | HubDataset | Dataset | IterableDataset | DatasetDict | IterableDatasetDict,
     *,
     split: str | None = None,
-    name: str | None = None,
-    revision: str | None = None,
     format: PairFormat | Literal["auto"] = "auto",
     strict: bool = False,
     streaming: bool = False,
     limit: int | None = None,
     seed: int | None = None,
 ) -> tuple[Dataset | IterableDataset, Diagnosis]:
-    """Load preference pairs in one canonical form, and say what was found in them.
+    """Load preference pairs in one canonical form, and count their problems.
 
-    A text is a local path where such a path exists or where it looks like one (a data file's ending, `./`, `/`, `~`),
-    else a dataset id on the Hub.
+    A string is a local path if that path exists or if it looks like one (a data file's ending, `./`, `/`, `~`).
+    Otherwise it is a dataset id on the Hub.
 
     Args:
-        source (`str`, `PathLike`, `Dataset`, `IterableDataset` or a dict of either): Hub id; `.jsonl`, `.json`, `.csv`
-            (each also as `.gz`) or `.parquet` file; folder made by `save_to_disk`; or a `datasets` object.
-        split (`str`, *optional*): Split to take; needed where there is more than one.
-        name (`str`, *optional*): Configuration of a Hub dataset.
-        revision (`str`, *optional*): Branch, tag or commit of a Hub dataset.
-        format (`str`, defaults to `"auto"`): One of `PairFormat`; found from columns and types when `"auto"`.
-        strict (`bool`, defaults to `False`): Whether any problem in the data is an error; in a stream it is raised when
+        source (`str`, `PathLike`, `HubDataset`, `Dataset`, `IterableDataset` or a dict of the last two): One of:
+            a Hub id, as `HubDataset` to choose a configuration or revision;
+            a `.jsonl`, `.json` or `.csv` file (each also as `.gz`), or a `.parquet` file;
+            a folder made by `save_to_disk`;
+            or a `datasets` object.
+        split (`str`, *optional*): Split to take; needed if there is more than one.
+        format (`str`, defaults to `"auto"`): One of `PairFormat`; `"auto"` detects it from columns and types.
+        strict (`bool`, defaults to `False`): Whether any problem in the data is an error; a stream raises it when
             the pair is read.
-        streaming (`bool`, defaults to `False`): Whether to return an `IterableDataset` that is read as it is used.
-        limit (`int`, *optional*): Number of source rows to take (of prompts, where a row holds one of a prompt's responses):
-            the first ones, or with `seed` a random sample.
-        seed (`int`, *optional*): Seed of the sample that `limit` takes; without `limit` there is nothing to draw.
+        streaming (`bool`, defaults to `False`): Whether to return an `IterableDataset`, read on use.
+        limit (`int`, *optional*): Number of source rows to take: the first ones, or with `seed` a random sample.
+            Where each row holds one response, the number of prompts.
+        seed (`int`, *optional*): Seed of the sample that `limit` takes; has no effect without `limit`.
 
     Returns:
-        `tuple[Dataset | IterableDataset, Diagnosis]`: The pairs, in source order, with the canonical columns of `schema` and
-        the original columns beside them (as `source_<name>` where a canonical column has other values under that name),
-        and the diagnosis (of a stream without counts; `diagnose` makes them).
+        `tuple[Dataset | IterableDataset, Diagnosis]`: The pairs and the diagnosis. Pairs are in source order, with the
+        canonical columns of `schema` and the source columns. A source column whose name is taken by a canonical one
+        becomes `source_<name>`. The diagnosis of a stream has no counts; `diagnose` computes them.
 
     Raises:
-        DataError: The source cannot be read, its columns or types fit no format, it has no pairs, or `strict` is set and
-            there is a problem.
+        DataError: The source cannot be read, its columns or types fit no format, or it has no pairs; or `strict` is set
+            and there is a problem.
 
     Example:
 
@@ -141,41 +140,45 @@ def load_pairs(
     """
     if limit is not None and limit < 1:
         raise DataError(f"limit must be at least 1, got {limit}")
-    opened = open_source(source, split=split, name=name, revision=revision, streaming=streaming)
+    opened = open_source(source, split=split, streaming=streaming)
     rows = opened.rows.with_format(None)
     if isinstance(rows, Dataset) and len(rows) == 0:
         raise DataError(f"the source has no rows; its columns are {rows.column_names}")
-    features = _features(rows)
+    features = _read_features(rows)
     known = Diagnosis(source=opened.label, fingerprint=opened.fingerprint)
     if format == "canonical" or (format == "auto" and set(schema.CANONICAL_COLUMNS) <= set(features)):
-        pairs = _as_canonical(_take(rows, limit, seed)[0], features)
+        pairs = _cast_canonical(_take_rows(rows, limit, seed)[0], features)
         known = replace(known, format="canonical")
-        return (pairs, known) if isinstance(pairs, IterableDataset) else (pairs, _finish(pairs, known, strict))
-    spelling = _spelling(features, format)
-    rows = _gather(rows, str(spelling.prompt)) if spelling.gathered else rows
-    rows, row_numbers = _take(rows, limit, seed)
-    layout = _layout(rows, _features(rows), format, spelling)
+        return (
+            (pairs, known) if isinstance(pairs, IterableDataset) else (pairs, _complete_diagnosis(pairs, known, strict))
+        )
+    spelling = _find_spelling(features, format)
+    rows = _gather_responses(rows, str(spelling.prompt)) if spelling.gathered else rows
+    rows, row_numbers = _take_rows(rows, limit, seed)
+    layout = _find_layout(rows, _read_features(rows), format, spelling)
     pairs = _map_rows(rows, layout, row_numbers, strict)
     known = replace(known, format=layout.format)
     if isinstance(pairs, IterableDataset):
         return pairs, known
     n_rows = sum(map(len, rows[spelling.responses[0]])) if spelling.gathered else len(rows)
-    known = _with_verdicts(replace(known, n_rows=n_rows), rows, layout.spelling)
+    known = _count_verdicts(replace(known, n_rows=n_rows), rows, layout.spelling)
     if len(pairs) == 0:
         raise DataError(
             f"none of the {n_rows} rows makes a pair ({known.n_tied_responses} pairs of responses are tied, "
             f"{known.n_unjudged_responses} responses have no verdict); needed is a row with a preferred response"
         )
-    return pairs, _finish(pairs, known, strict)
+    return pairs, _complete_diagnosis(pairs, known, strict)
 
 
-def _take(
+def _take_rows(
     rows: Dataset | IterableDataset, limit: int | None, seed: int | None
 ) -> tuple[Dataset | IterableDataset, list[int] | None]:
-    """The rows that `limit` asks for and, where they are not the first ones, their numbers in the source."""
+    """The rows within `limit`, and their row numbers in the source unless they are the first ones."""
     if isinstance(rows, IterableDataset):
         if limit is not None and seed is not None:
-            raise DataError("a stream has no random sample; leave out seed for its first rows, or streaming")
+            raise DataError(
+                "a stream has no random sample; leave out seed to take its first rows, or leave out streaming"
+            )
         return (rows if limit is None else rows.take(limit)), None
     if limit is None or limit >= len(rows):
         return rows, None
@@ -185,8 +188,8 @@ def _take(
     return rows.select(numbers), numbers
 
 
-def _features(rows: Dataset | IterableDataset) -> Features:
-    """Types of the source; of a stream that does not state them, as found in its first thousand rows."""
+def _read_features(rows: Dataset | IterableDataset) -> Features:
+    """Types of the source; a stream without stated types is typed by its first thousand rows."""
     if rows.features is not None:
         return rows.features
     head = list(rows.take(1000))
@@ -200,8 +203,8 @@ def _features(rows: Dataset | IterableDataset) -> Features:
         ) from error
 
 
-def _as_canonical(rows: Dataset | IterableDataset, features: Features) -> Dataset | IterableDataset:
-    """A table that `load_pairs` made, perhaps by way of a file that lost the types of its empty columns."""
+def _cast_canonical(rows: Dataset | IterableDataset, features: Features) -> Dataset | IterableDataset:
+    """Restore the types of a table from `load_pairs`; a file may have lost those of empty columns."""
     missing = [column for column in schema.CANONICAL_COLUMNS if column not in features]
     if missing:
         raise DataError(f"format='canonical' needs the columns that load_pairs makes; {missing} are missing")
@@ -209,11 +212,11 @@ def _as_canonical(rows: Dataset | IterableDataset, features: Features) -> Datase
     return rows if rows.features == wanted else rows.cast(wanted)
 
 
-def _gather(rows: Dataset | IterableDataset, prompt: str) -> Dataset:
+def _gather_responses(rows: Dataset | IterableDataset, prompt: str) -> Dataset:
     """One row for each prompt, in order of first appearance; every other column becomes a list over its rows."""
     if isinstance(rows, IterableDataset):
         raise DataError(
-            f"each row holds one response, and only all rows of one {prompt!r} make pairs; load the whole without streaming"
+            f"each row holds one response, and pairs need all rows of one {prompt!r}; load the dataset without streaming"
         )
     table = rows.with_format("arrow")[:]
     codes = pd.factorize(table[prompt].to_pandas(), use_na_sentinel=False)[0]
@@ -230,27 +233,27 @@ def _gather(rows: Dataset | IterableDataset, prompt: str) -> Dataset:
     return Dataset(gathered, fingerprint=hashlib.blake2b(key.encode(), digest_size=16).hexdigest())
 
 
-def _spelling(features: Features, format: PairFormat | Literal["auto"]) -> Spelling:
+def _find_spelling(features: Features, format: PairFormat | Literal["auto"]) -> Spelling:
     if format not in (*get_args(PairFormat), "auto"):
         raise DataError(f"format must be 'auto' or one of {list(get_args(PairFormat))}, got {format!r}")
-    spelling = next((each for each in SPELLINGS if set(each.columns) <= set(features) and _allows(each, format)), None)
-    if spelling is None:
-        raise DataError(_no_format(list(features), format))
-    return spelling
+    for spelling in SPELLINGS:
+        if set(spelling.columns) <= set(features) and _fits_format(spelling, format):
+            return spelling
+    raise DataError(_describe_needed_columns(list(features), format))
 
 
-def _layout(
+def _find_layout(
     rows: Dataset | IterableDataset, features: Features, format: PairFormat | Literal["auto"], spelling: Spelling
 ) -> _Layout:
     if format == "auto" or format == "responses":
-        found, spelling = detect(_typical_row(rows, spelling), spelling)
+        detected, spelling = detect(_find_typical_row(rows, spelling), spelling)
     else:
-        found = format
-        spelling = replace(spelling, prompt=None, system=None) if found in _WHOLE else spelling
-    return _Layout(found, spelling, features, _rides(features, found, spelling))
+        detected = format
+        spelling = replace(spelling, prompt=None, system=None) if detected in _PROMPT_IN_RESPONSE else spelling
+    return _Layout(detected, spelling, features, _name_kept_columns(features, detected, spelling))
 
 
-def _allows(spelling: Spelling, format: PairFormat | Literal["auto"]) -> bool:
+def _fits_format(spelling: Spelling, format: PairFormat | Literal["auto"]) -> bool:
     if format == "auto":
         return True
     if format in ("standard", "conversational") and spelling.prompt is None:
@@ -258,17 +261,17 @@ def _allows(spelling: Spelling, format: PairFormat | Literal["auto"]) -> bool:
     return spelling.is_judged == (format == "responses")
 
 
-def _no_format(columns: list[str], format: PairFormat | Literal["auto"]) -> str:
+def _describe_needed_columns(columns: list[str], format: PairFormat | Literal["auto"]) -> str:
     needs = FORMAT_NEEDS.items() if format == "auto" else [(format, FORMAT_NEEDS[format])]
-    listed = "\n".join(f"  {each}: {columns}" for each, columns in needs)
+    listed = "\n".join(f"  {name}: {needed}" for name, needed in needs)
     return (
-        f"the source has the columns {columns}, which make no preference pairs. Needed are the columns of a format (rename "
-        f"them with rename_column where they are called otherwise):\n{listed}"
+        f"the source has the columns {columns}, which make no preference pairs. Needed are the columns of one format "
+        f"(rename yours with rename_column if they have other names):\n{listed}"
     )
 
 
-def _typical_row(rows: Dataset | IterableDataset, spelling: Spelling) -> Row:
-    """The first row without nulls in prompt and responses, or else without nulls in the responses."""
+def _find_typical_row(rows: Dataset | IterableDataset, spelling: Spelling) -> Row:
+    """The first row without nulls in prompt and responses; if there is none, without nulls in the responses."""
     without_prompt = None
     for row in rows.select_columns(list(spelling.columns)):
         responses = responses_of(row, spelling)
@@ -282,29 +285,29 @@ def _typical_row(rows: Dataset | IterableDataset, spelling: Spelling) -> Row:
     return without_prompt
 
 
-def _rides(features: Features, format: PairFormat, spelling: Spelling) -> dict[str, str]:
-    """Where each original column is kept: under its name unless the canonical column there has other values."""
+def _name_kept_columns(features: Features, format: PairFormat, spelling: Spelling) -> dict[str, str]:
+    """New name of each source column: its own, unless a canonical column of that name has other values."""
     same = {schema.CHOSEN, schema.REJECTED} if format in ("standard", "dialogue") else set()
     if spelling.prompt == schema.PROMPT and spelling.system is None and isinstance(features[schema.PROMPT], Value):
         same.add(schema.PROMPT)
     if not spelling.is_judged:
         same.add(schema.PAIR_ID)
-    rides = {
+    kept_columns = {
         column: schema.source_column(column) if column in schema.CANONICAL_COLUMNS else column
         for column in features
         if column not in same
     }
-    taken = sorted(column for name, column in rides.items() if column != name and column in features)
+    taken = sorted(column for name, column in kept_columns.items() if column != name and column in features)
     if taken:
         raise DataError(f"the source has columns {taken}, whose names are needed for original values; rename them")
-    return rides
+    return kept_columns
 
 
 def _map_rows(
     rows: Dataset | IterableDataset, layout: _Layout, row_numbers: list[int] | None, strict: bool
 ) -> Dataset | IterableDataset:
     is_stream = isinstance(rows, IterableDataset)
-    function = partial(_pairs_batch, layout=layout, row_numbers=row_numbers, strict=strict and is_stream)
+    function = partial(_make_pairs_batch, layout=layout, row_numbers=row_numbers, strict=strict and is_stream)
     settings: dict[str, Any] = {
         "batched": True,
         "with_indices": True,
@@ -314,13 +317,13 @@ def _map_rows(
     }
     if is_stream:
         return rows.map(function, **settings)
-    # The fingerprint of `datasets` sees imported code by its name only; the version here stands for the code.
-    key = json.dumps([LOAD_VERSION, rows._fingerprint, layout.format, repr(layout.spelling), repr(layout.rides)])
+    # The fingerprint of `datasets` includes imported functions by name only, so the version stands for the code.
+    key = json.dumps([LOAD_VERSION, rows._fingerprint, layout.format, repr(layout.spelling), repr(layout.kept_columns)])
     fingerprint = hashlib.blake2b(key.encode(), digest_size=16).hexdigest()
     return rows.map(function, **settings, new_fingerprint=fingerprint, desc="Pairs")
 
 
-def _pairs_batch(
+def _make_pairs_batch(
     batch: dict[str, list[Any]], indices: list[int], *, layout: _Layout, row_numbers: list[int] | None, strict: bool
 ) -> dict[str, list[Any]]:
     cells = {name: batch[name] for name in layout.features}
@@ -328,31 +331,31 @@ def _pairs_batch(
     for position, index in enumerate(indices):
         row = {name: values[position] for name, values in cells.items()}
         number = index if row_numbers is None else row_numbers[index]
-        for pair in _located_pairs(row, number, layout):
+        for pair in _make_pairs(row, number, layout):
             if strict and pair[schema.PROBLEMS]:
-                found = [f"{name} ({PROBLEMS[name]})" for name in pair[schema.PROBLEMS]]
-                raise DataError(f"strict: pair {pair[schema.PAIR_ID]!r} has {', '.join(found)}")
+                named = [f"{name} ({PROBLEMS[name]})" for name in pair[schema.PROBLEMS]]
+                raise DataError(f"strict: pair {pair[schema.PAIR_ID]!r} has {', '.join(named)}")
             for column in columns:
                 columns[column].append(pair[column])
     return columns
 
 
-def _located_pairs(row: Row, number: int, layout: _Layout) -> list[dict[str, Any]]:
-    """Pairs of one row with their ids and the columns that ride along; errors say which row."""
+def _make_pairs(row: Row, number: int, layout: _Layout) -> list[dict[str, Any]]:
+    """Pairs of one row with their ids and the kept source columns; errors name the row."""
     try:
         pairs = row_pairs(row, layout.spelling, as_messages=_AS_MESSAGES.get(layout.format))
-        row_id = _row_id(row, number)
+        row_id = _read_row_id(row, number)
     except DataError as error:
         raise DataError(f"row {number}: {error}") from error
     for index, pair in enumerate(pairs):
         pair[schema.PAIR_ID] = row_id if len(pairs) == 1 else f"{row_id}.{index}"
         if layout.format == "dialogue":
             pair |= {schema.source_column(side): pair[f"unsplit_{side}"] for side in schema.SIDES}
-        pair |= {column: row[name] for name, column in layout.rides.items()}
+        pair |= {column: row[name] for name, column in layout.kept_columns.items()}
     return pairs
 
 
-def _row_id(row: Row, number: int) -> str:
+def _read_row_id(row: Row, number: int) -> str:
     if schema.PAIR_ID not in row:
         return str(number)
     given = row[schema.PAIR_ID]
@@ -361,8 +364,8 @@ def _row_id(row: Row, number: int) -> str:
     return str(given)
 
 
-def _with_verdicts(known: Diagnosis, rows: Dataset, spelling: Spelling) -> Diagnosis:
-    """Count what the verdicts of all rows leave open."""
+def _count_verdicts(known: Diagnosis, rows: Dataset, spelling: Spelling) -> Diagnosis:
+    """Count rows without a pair, ties, and responses without a verdict."""
     without_pair, tied, unjudged = 0, 0, 0
     if spelling.is_judged:
         for row in rows.select_columns(list(spelling.columns)):
@@ -371,14 +374,14 @@ def _with_verdicts(known: Diagnosis, rows: Dataset, spelling: Spelling) -> Diagn
     return replace(known, n_rows_without_pair=without_pair, n_tied_responses=tied, n_unjudged_responses=unjudged)
 
 
-def _finish(pairs: Dataset, known: Diagnosis, strict: bool) -> Diagnosis:
+def _complete_diagnosis(pairs: Dataset, known: Diagnosis, strict: bool) -> Diagnosis:
     counted = diagnose(pairs)
     if strict and counted.problems:
-        found = [
-            f"  {name}: {each.count}, first in pair {each.first_pair_id!r} ({PROBLEMS[name]})"
-            for name, each in counted.problems.items()
+        lines = [
+            f"  {name}: {problem.count}, first in pair {problem.first_pair_id!r} ({PROBLEMS[name]})"
+            for name, problem in counted.problems.items()
         ]
-        raise DataError("strict: the data has problems\n" + "\n".join(found))
+        raise DataError("strict: the data has problems\n" + "\n".join(lines))
     return replace(
         known,
         n_rows=len(pairs) if known.n_rows is None else known.n_rows,

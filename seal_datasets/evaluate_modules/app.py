@@ -10,7 +10,7 @@ from typing import Any
 
 import pandas as pd
 
-from seal_datasets.data.sources import open_hub_dataset, open_source
+from seal_datasets.data.sources import HubDataset, open_hub_dataset, open_source
 from seal_datasets.errors import DataError, SealError, import_extra
 from seal_datasets.evaluate_modules.app_columns import INPUTS, choices, feature_of, guess
 from seal_datasets.evaluate_modules.app_example import DESCRIPTION, example_table
@@ -172,9 +172,9 @@ def _open(path: str | None, dataset: str, config: str, split: str) -> tuple[pd.D
         raise DataError(f"{dataset!r} is not the name of a dataset on the Hub")
     part, configuration = split.strip() or None, config.strip() or None
     if path:
-        opened = open_source(path, split=part, name=None, revision=None, streaming=False)
+        opened = open_source(path, split=part)
     else:
-        opened = open_hub_dataset(dataset.strip(), split=part, name=configuration)
+        opened = open_hub_dataset(HubDataset(dataset.strip(), name=configuration), split=part)
     found: pd.DataFrame = opened.rows.to_pandas()
     label = Path(path).name if path else dataset.strip()
     return found, _note(f"{label}: {len(found):,} rows, {len(found.columns)} columns")

@@ -78,7 +78,7 @@ def add_gold(pairs: Dataset, gold: str | Path | Dataset, taxonomy: Taxonomy) -> 
 
 
 def _read(path: Path) -> Dataset:
-    rows = open_source(str(path), split=None, name=None, revision=None, streaming=False).rows
+    rows = open_source(str(path)).rows
     if not isinstance(rows, Dataset):
         raise DataError(f"{path} is a stream; give gold labels as a file")
     return rows

@@ -290,7 +290,7 @@ def test_rows_of_one_response_are_gathered_by_prompt_wherever_they_stand():
     assert (diagnosis.n_rows, diagnosis.n_rows_without_pair, diagnosis.n_unjudged_responses) == (4, 1, 1)
     limited, diagnosis = load_pairs(Dataset.from_list(rows), limit=1)
     assert (len(limited), diagnosis.n_rows) == (1, 2)
-    with pytest.raises(DataError, match="load the whole without streaming"):
+    with pytest.raises(DataError, match="load the dataset without streaming"):
         load_pairs(Dataset.from_list(rows), streaming=True)
 
 

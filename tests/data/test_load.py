@@ -13,7 +13,7 @@ from seal_datasets import schema
 from seal_datasets.data import diagnosis as diagnosis_room
 from seal_datasets.data import load, sources
 from seal_datasets.data.diagnosis import Diagnosis, ProblemCount
-from seal_datasets.data.load import PAIR_FEATURES, diagnose, load_pairs
+from seal_datasets.data.load import PAIR_FEATURES, HubDataset, diagnose, load_pairs
 from seal_datasets.errors import DataError
 
 
@@ -250,8 +250,8 @@ def test_rows_made_by_other_code_are_not_taken_from_the_cache(tmp_path, monkeypa
     first = pairs_of(path)
     assert first.cache_files
     calls = []
-    real = load._located_pairs
-    monkeypatch.setattr(load, "_located_pairs", lambda *arguments: calls.append(1) or real(*arguments))
+    real = load._make_pairs
+    monkeypatch.setattr(load, "_make_pairs", lambda *arguments: calls.append(1) or real(*arguments))
     assert pairs_of(path)[:] == first[:]
     assert len(calls) == 0  # taken from the cache
     monkeypatch.setattr(load, "LOAD_VERSION", "next")
@@ -271,8 +271,8 @@ def test_splits_are_chosen_and_never_guessed(tmp_path):
     path = write(tmp_path / "a.jsonl", STANDARD)
     assert "one file without splits" in error_of(path, split="test")
     assert len(pairs_of(path, split="train")) == 3
-    assert "choose among datasets on the Hub" in error_of(path, name="default")
-    assert "choose among datasets on the Hub" in error_of(table, revision="main")
+    local = error_of(HubDataset(str(path), name="default"))
+    assert local.startswith(f"{str(path)!r} is not a valid dataset id on the Hub")
 
 
 def test_limit_takes_the_first_rows_or_a_seeded_sample():
@@ -396,7 +396,7 @@ def test_a_split_of_a_hub_dataset_is_read(hub, streaming):
 def test_splits_and_configurations_of_the_hub_are_listed(hub):
     assert "no split was named; 'someone/pairs' has the splits ['train', 'test']" in error_of("someone/pairs")
     assert "dev" in error_of("someone/pairs", split="dev")
-    assert "BuilderConfig 'other' not found" in error_of("someone/pairs", split="test", name="other")
+    assert "BuilderConfig 'other' not found" in error_of(HubDataset("someone/pairs", name="other"), split="test")
     (hub / "test.jsonl").write_text("{broken\n")
     assert "cannot be read" in error_of("someone/pairs", split="train")
 

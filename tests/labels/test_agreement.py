@@ -3,7 +3,7 @@ import json
 import pytest
 
 from seal_datasets import estimate
-from seal_datasets.audit.labelers_step import run_labelers
+from seal_datasets.audit.labelers_step import LabelingTask, run_labelers
 from seal_datasets.audit.settings import AuditSettings, LabelerPanel
 from seal_datasets.cli import main
 from seal_datasets.data.demo import demo_path
@@ -71,7 +71,7 @@ def test_labelers_together_keep_to_one_budget(tiny_pairs, tmp_path, capsys):
     taxonomy = TAXONOMY.select(["last_response_is_harmless"])
     with Endpoint((200, json.dumps({"last_response_is_harmless": True}), "stop"), usage=usage) as endpoint:
         found = run_labelers(
-            tiny_pairs, LabelerPanel((f"m@{endpoint.url}",), 2, 0.5), taxonomy, settings, tmp_path / "s"
+            tiny_pairs, LabelingTask(LabelerPanel((f"m@{endpoint.url}",), 2, 0.5), taxonomy, settings, tmp_path / "s")
         )
         assert 7 < len(endpoint.requests) <= 10  # each would have had the money for all of the 7 texts
     reasons = {each["reason"] for row in found.table["m #1_labeling_failures_chosen"] for each in row}
@@ -86,11 +86,11 @@ def test_no_labeler_is_sent_the_key_of_another(tiny_pairs, tmp_path):
     answer = (200, json.dumps({"last_response_is_harmless": True}), "stop")
     arguments = (TAXONOMY.select(["last_response_is_harmless"]), AuditSettings(), tmp_path / "s")
     with Endpoint(answer) as one, Endpoint(answer, model="n") as other:
-        panel = LabelerPanel((f"m@{one.url}", f"n@{other.url}"))
+        task = LabelingTask(LabelerPanel((f"m@{one.url}", f"n@{other.url}")), *arguments)
         with pytest.raises(DataError, match="one key is given for 2 services"):
-            run_labelers(tiny_pairs, panel, *arguments, api_key="sk-1")
+            run_labelers(tiny_pairs, task, api_key="sk-1")
         assert one.keys == other.keys == []
-        run_labelers(tiny_pairs, panel, *arguments, api_key=f"{one.url.removesuffix('/v1')}=sk-1")
+        run_labelers(tiny_pairs, task, api_key=f"{one.url.removesuffix('/v1')}=sk-1")
     assert set(one.keys) == {"Bearer sk-1"}
     assert set(other.keys) == {"Bearer none"}
 

@@ -9,7 +9,7 @@ import pytest
 from datasets import Dataset, IterableDataset
 
 from seal_datasets import schema
-from seal_datasets.cli.options import write
+from seal_datasets.cli.options import write_table
 from seal_datasets.data.load import load_pairs
 from seal_datasets.data.texts import Exchange
 from seal_datasets.errors import DataError
@@ -129,12 +129,12 @@ def test_a_file_that_cannot_be_written_leaves_the_one_that_was_there(tiny_pairs,
     resource.setrlimit(resource.RLIMIT_FSIZE, (1000, hard))
     try:
         with pytest.raises(DataError, match=r"cannot write .*scored\.parquet: .*; free space, or choose another --out"):
-            write(tiny_pairs, out)
+            write_table(tiny_pairs, out)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     assert os.listdir(tmp_path) == ["scored.parquet"]
     assert out.read_text() == "earlier"
-    write(tiny_pairs, out)
+    write_table(tiny_pairs, out)
     assert Dataset.from_parquet(str(out), cache_dir=str(tmp_path / "cache")).column_names == tiny_pairs.column_names
 
 
