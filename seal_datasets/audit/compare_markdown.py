@@ -1,4 +1,4 @@
-"""A comparison of audits as Markdown."""
+"""A comparison of audits as Markdown: chooses and formats the cells of `hub_cards/comparison.md`."""
 
 from __future__ import annotations
 
@@ -6,15 +6,7 @@ from collections.abc import Mapping, Sequence
 from itertools import combinations
 from typing import Any
 
-from seal_datasets.cards import escape_markdown
-from seal_datasets.report.tables import format_number, is_significant, markdown_table
-
-_EXPLAINED = (
-    "Resistance and robustness are in percent and percentage points. Imprints are standard deviations of reward for each "
-    "standard deviation of a feature, both within prompts, so that models with other units compare. In parentheses: 95 % "
-    "intervals, not adjusted; a star marks p < 0.05 after Holm's adjustment over all differences of a quantity."
-)
-_EXPLAINED_JOINT = " Cochran's Q tests that all audits are equal; its p-values are not adjusted."
+from seal_datasets.cards import format_number, is_significant, render_card
 
 
 def render_comparison(result: Mapping[str, Any]) -> str:
@@ -30,22 +22,21 @@ def render_comparison(result: Mapping[str, Any]) -> str:
     twos = list(combinations(names, 2))
     differences = {(row["quantity"], row["of"], row["earlier"], row["later"]): row for row in result["differences"]}
     joint = {(row["quantity"], row["of"]): row for row in result["joint"]}
-    header = ["", *names, *(f"{later} − {earlier}" for earlier, later in twos), *(["all equal"] if joint else [])]
     rows = []
     for row in result["estimates"]:
         quantity, of = row["quantity"], row["of"]
-        cells = [escape_markdown(_title(row)), *(_format_value(row["by_audit"].get(name), quantity) for name in names)]
+        cells = [_format_value(row["by_audit"].get(name), quantity) for name in names]
         cells += [_format_difference(differences.get((quantity, of, *two)), quantity) for two in twos]
-        rows.append([*cells, _format_test(joint.get((quantity, of)))] if joint else cells)
-    table = markdown_table([escape_markdown(cell) for cell in header], rows)
-    about = "\n".join(
-        f"- {escape_markdown(audit['name'])}: {escape_markdown(audit['post'])} on {escape_markdown(audit['source'])}, "
-        f"{audit['n_pairs']:,} pairs, {audit['n_prompts']:,} prompts"
-        for audit in result["audits"]
+        cells += [_format_test(joint.get((quantity, of)))] if joint else []
+        rows.append({"title": _title(row), "cells": cells})
+    return render_card(
+        "comparison.md",
+        header=["", *names, *(f"{later} − {earlier}" for earlier, later in twos), *(["all equal"] if joint else [])],
+        rows=rows,
+        joint=bool(joint),
+        audits=result["audits"],
+        notes=result["notes"],
     )
-    notes = "\n".join(f"- {escape_markdown(note)}" for note in result["notes"])
-    explained = _EXPLAINED + (_EXPLAINED_JOINT if joint else "")
-    return f"# Audits compared\n\n{table}\n\n{explained}\n\n{about}\n\n{notes}\n"
 
 
 def _title(row: Mapping[str, Any]) -> str:

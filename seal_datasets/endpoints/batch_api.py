@@ -13,16 +13,21 @@ import uuid
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
-from typing import IO
+from typing import IO, TYPE_CHECKING
 
-import openai
-from openai.types import Batch
+import lazy_loader
 
 from seal_datasets.endpoints.client import EndpointClient, RequestFailed
 from seal_datasets.endpoints.cost import Budget, Usage
 from seal_datasets.endpoints.requests import Asker, Job, Request
 from seal_datasets.endpoints.store import Questions, ResponseStore
 from seal_datasets.errors import LabelerError
+
+if TYPE_CHECKING:
+    import openai
+    from openai.types import Batch
+else:
+    openai = lazy_loader.load("openai")  # the store and the parser work without the extra that brings it
 
 MOST_REQUESTS = 50_000
 MOST_BYTES = 200_000_000

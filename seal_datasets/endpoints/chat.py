@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import Any
-
-import openai
+from typing import TYPE_CHECKING, Any
 
 from seal_datasets.endpoints.client import RequestFailed, UnreadableAnswer, replace_half_characters
+
+if TYPE_CHECKING:
+    import openai
 
 _ROUNDING = 1e-3
 _LEAST_LOGPROB = -9999.0

@@ -15,14 +15,19 @@ import threading
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 from urllib.parse import urlsplit
 
-import openai
+import lazy_loader
 
 from seal_datasets.endpoints.keys import key_for
 from seal_datasets.endpoints.throttle import Throttle
 from seal_datasets.errors import LabelerError
+
+if TYPE_CHECKING:
+    import openai
+else:
+    openai = lazy_loader.load("openai")  # the store and the parser work without the extra that brings it
 
 Item = TypeVar("Item")
 
