@@ -1,4 +1,4 @@
-"""Every number of the package, from arrays to frozen results. NumPy and SciPy only.
+"""Statistics of the package: arrays in, frozen results out. NumPy, SciPy, pandas and statsmodels only.
 
 | quantity | source | function |
 |----------|--------|----------|
@@ -12,11 +12,11 @@
 | alignment robustness | Eq. (4) | `alignment_robustness` |
 | labeler preference and agreement | section 2.2, Table 1 | `labeler_agreement` |
 | balance of spoilers, consistency of preferences | Discussion | `spoiler_balance` |
-| a label's agreement with gold labels | | `label_accuracy`, `label_error_rates`, `implied_error_rate` |
+| agreement of labels with gold labels | | `label_accuracy`, `label_error_rates`, `implied_error_rate` |
 | agreement between labelers | | `labeler_stability` |
 | effect of an attribute, by rewriting twice | RATE | `treatment_effect` |
 | difference of independent estimates | Wald, Cochran | `compare_estimates` |
-| what a labeler's probabilities are worth | Platt | `calibrate_probabilities` |
+| calibration of a labeler's probabilities | Platt | `calibrate_probabilities` |
 | imprints from labels with errors | DSL, MC-SIMEX | `corrected_imprint`, `simex_imprint`, `label_error_curve` |
 """
 
