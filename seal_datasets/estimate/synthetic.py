@@ -90,8 +90,8 @@ def planted_pairs(
         `PlantedPairs`: The arrays and the true imprints.
 
     Raises:
-        DataError: No pair or no feature was requested, there are more prompts than pairs, a name is only in
-            `pre_imprint`, or an option is out of range.
+        DataError: The number of pairs or of features is 0, prompts outnumber pairs, a name is only in `pre_imprint`, or
+            an option is out of range.
 
     Example:
 
