@@ -1,4 +1,4 @@
-"""Alignment robustness as an `evaluate` module: a thin shim over `seal_datasets.estimate.alignment_robustness`."""
+"""Alignment robustness as an `evaluate` module: a wrapper of `seal_datasets.estimate.alignment_robustness`."""
 
 import datasets
 import evaluate
@@ -8,10 +8,9 @@ from seal_datasets.evaluate_modules.paths import CITATION
 from seal_datasets.evaluate_modules.table_input import TableInput
 
 _DESCRIPTION = """\
-Alignment robustness asks which changes of style turn a reward model that ranked a pair as humans did against their
-choice, the meaning left as it was (Eq. 4): a logistic regression of "aligned before rewriting and not after" on the
-features that rewriting flipped, by side and direction. A positive score is a weakness: that flip goes with lost
-alignment.
+Alignment robustness measures which changes of style, at the same meaning, turn a reward model against the human
+choice (Eq. 4). It is a logistic regression of "aligned before rewriting and not after" on the features that rewriting
+flipped, by side and direction. A positive score is a weakness: the flip is associated with lost alignment.
 """
 
 _KWARGS_DESCRIPTION = """
@@ -22,17 +21,18 @@ Args:
     rejected_flips (`list[list[float]]`): The same for the rejected response.
     feature_names (`list[str]`): The k names.
     groups (`list`, *optional*): Prompt id of each pair, to cluster errors by.
-    estimator (`str`, defaults to `"logit"`): `"logit"`, with Firth's penalised fit where features separate the
-        outcome; `"firth"` throughout; or `"linear_probability"` as in the published figures.
-    targets_changed (`list[bool]`, *optional*): Whether rewriting changed a target label; such pairs are left out and counted.
-    adjust (`str`, defaults to `"bonferroni"`): How p-values are adjusted: also `"holm"`, `"bh"`.
+    estimator (`str`, defaults to `"logit"`): `"logit"` (Firth's penalised fit where features separate the outcome),
+        `"firth"` throughout, or `"linear_probability"` as in the published figures.
+    targets_changed (`list[bool]`, *optional*): Whether rewriting changed a target label; such pairs are counted and
+        excluded.
+    adjust (`str`, defaults to `"bonferroni"`): Adjustment of p-values: `"bonferroni"`, `"holm"` or `"bh"`.
     confidence (`float`, defaults to 0.95): Level of the intervals.
-    min_flips (`int`, defaults to 2): Pairs with a flip, and without it, that are needed for its numbers to be given.
-    dataset (`Dataset`, `DataFrame`, `pyarrow.Table` or mapping, *optional*): A whole table to take inputs from.
+    min_flips (`int`, defaults to 2): Pairs with a flip, and pairs without it, that its numbers need.
+    dataset (`Dataset`, `DataFrame`, `pyarrow.Table` or mapping, *optional*): A table to take inputs from.
     columns (`dict`, *optional*): The table's column for each input; a list of columns for a matrix.
 
 Returns:
-    `dict`: JSON-ready numbers; an undefined one is `None`, with a status that says why.
+    `dict`: JSON-ready values. An undefined value is `None`, and a status gives the reason.
     `scores`: for each side, feature and direction (`"+"` where rewriting lowered the feature, `"-"` where it raised
     it) `feature`, `side`, `direction`, `n_flips`, `coefficient` (log-odds of lost alignment), `odds_ratio`,
     `average_marginal_effect`, `std_error`, `p_value`, `p_adjusted`, `confidence_interval`,
@@ -40,7 +40,8 @@ Returns:
     `alignment_before` and `alignment_after`; counts.
 
 Raises:
-    DataError: Lengths or shapes differ, or a value is missing or not finite; it names the input and its first bad row.
+    DataError: Lengths or shapes differ, or a value is missing or not finite. The message names the input and the first
+        bad row.
 
 Examples:
 
@@ -49,13 +50,13 @@ Examples:
     >>> import evaluate
     >>> from seal_datasets import metric_path
     >>> metric = evaluate.load(metric_path("alignment_robustness"))  # or "seal/alignment_robustness"
-    >>> found = metric.compute(
+    >>> result = metric.compute(
     ...     aligned=[1] * 8, rewritten_aligned=[0, 0, 0, 1, 0, 1, 1, 1],
     ...     chosen_flips=[[1]] * 4 + [[0]] * 4, rejected_flips=[[0]] * 8, feature_names=["warm"],
     ... )
-    >>> found["alignment_before"], found["alignment_after"]
+    >>> result["alignment_before"], result["alignment_after"]
     (1.0, 0.5)
-    >>> row = found["scores"][0]
+    >>> row = result["scores"][0]
     >>> row["side"], row["direction"], row["n_flips"], round(row["odds_ratio"], 6)
     ('chosen', '+', 4, 9.0)
 """

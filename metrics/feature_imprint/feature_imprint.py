@@ -1,4 +1,4 @@
-"""Feature imprint as an `evaluate` module: a thin shim over `seal_datasets.estimate.feature_imprint`."""
+"""Feature imprint as an `evaluate` module: a wrapper of `seal_datasets.estimate.feature_imprint`."""
 
 import datasets
 import evaluate
@@ -8,10 +8,10 @@ from seal_datasets.evaluate_modules.paths import CITATION
 from seal_datasets.evaluate_modules.table_input import TableInput
 
 _DESCRIPTION = """\
-The feature imprint is how many points of reward a text gains with a feature, over a text answering the same prompt
-without it, the other features held fixed (Eq. 1): what the reward model pays for. It is a regression of rewards on
-features with prompt effects, and errors clustered by prompt. Given the change of rewards by training, it is what
-training made the model pay for.
+The feature imprint of a feature is the reward difference between texts with and without it that answer the same
+prompt, with the other features held fixed (Eq. 1). It is a regression of rewards on features with prompt effects and
+errors clustered by prompt. For the change of rewards by training, it measures what training taught the model to
+reward.
 """
 
 _KWARGS_DESCRIPTION = """
@@ -26,24 +26,26 @@ Args:
         Satterthwaite degrees of freedom; `"wild"` for tests and intervals by wild cluster bootstrap.
     clusters (`list`, *optional*): Coarser clusters than prompts for the errors, such as conversations.
     blocks (`dict[str, list[str]]`, *optional*): Features to test jointly, by name of the block.
-    max_vif (`float`, *optional*): Leave out features with a larger variance inflation factor, the largest first.
-    adjust (`str`, defaults to `"bonferroni"`): How p-values are adjusted: also `"holm"`, `"bh"`.
+    max_vif (`float`, *optional*): Largest variance inflation factor; features above it are dropped, the largest
+        first.
+    adjust (`str`, defaults to `"bonferroni"`): Adjustment of p-values: `"bonferroni"`, `"holm"` or `"bh"`.
     confidence (`float`, defaults to 0.95): Level of the intervals.
-    min_discordant (`int`, defaults to 2): Prompts in which a feature must differ for its numbers to be given.
+    min_discordant (`int`, defaults to 2): Prompts within which a feature must differ for its numbers.
     n_bootstrap (`int`, defaults to 999): Draws of the wild bootstrap.
-    seed (`int`, defaults to 0): Of the wild bootstrap and the simultaneous intervals.
-    dataset (`Dataset`, `DataFrame`, `pyarrow.Table` or mapping, *optional*): A whole table to take inputs from.
+    seed (`int`, defaults to 0): Seed of the wild bootstrap and the simultaneous intervals.
+    dataset (`Dataset`, `DataFrame`, `pyarrow.Table` or mapping, *optional*): A table to take inputs from.
     columns (`dict`, *optional*): The table's column for each input; a list of columns for a matrix.
 
 Returns:
-    `dict`: JSON-ready numbers; an undefined one is `None`, with a status that says why.
+    `dict`: JSON-ready values. An undefined value is `None`, and a status gives the reason.
     `imprint`: for each feature `feature`, `coefficient`, `std_error`, `p_value`, `p_adjusted`, `confidence_interval`,
     `simultaneous_interval` (holds for all features at once), `degrees_of_freedom`, `standardised`,
     `minimum_detectable_effect`, `n_discordant` (prompts in which it differs), `vif` and `status`; besides these the counts
     of texts and prompts, the `family` of tests, `condition_number`, `dropped` features and the joint tests of `blocks`.
 
 Raises:
-    DataError: Lengths or shapes differ, or a value is missing or not finite; it names the input and its first bad row.
+    DataError: Lengths or shapes differ, or a value is missing or not finite. The message names the input and the first
+        bad row.
 
 Examples:
 
@@ -52,11 +54,11 @@ Examples:
     >>> import evaluate
     >>> from seal_datasets import metric_path
     >>> metric = evaluate.load(metric_path("feature_imprint"))  # or "seal/feature_imprint"
-    >>> found = metric.compute(
+    >>> result = metric.compute(
     ...     rewards=[3.0, 1.0, 7.0, 6.0, 2.0, 2.0], features=[[1], [0], [1], [0], [0], [0]],
     ...     groups=["p", "p", "q", "q", "s", "s"], feature_names=["polite"],
     ... )
-    >>> round(found["imprint"][0]["coefficient"], 6), found["imprint"][0]["n_discordant"], found["imprint"][0]["status"]
+    >>> round(result["imprint"][0]["coefficient"], 6), result["imprint"][0]["n_discordant"], result["imprint"][0]["status"]
     (1.5, 2, 'ok')
 
     A table of pairs, each side's texts below the other's; a feature that never differs within a prompt has no number:

@@ -1,4 +1,4 @@
-"""Labeler agreement as an `evaluate` module: a thin shim over `seal_datasets.estimate.labeler_agreement`."""
+"""Labeler agreement as an `evaluate` module: a wrapper of `seal_datasets.estimate.labeler_agreement`."""
 
 import datasets
 import evaluate
@@ -8,10 +8,10 @@ from seal_datasets.evaluate_modules.paths import CITATION
 from seal_datasets.evaluate_modules.table_input import TableInput
 
 _DESCRIPTION = """\
-A labeler prefers the response that has more of the first target feature, such as harmlessness; at a tie the next
-target, such as helpfulness, decides; else it is indifferent. Labeler agreement is the share of its preferences that
-are for the response humans chose. Low agreement on pairs that a reward model resists speaks against the human choices
-rather than the model.
+A labeler prefers the response with more of the first target feature, such as harmlessness. At a tie the next target,
+such as helpfulness, decides; without a difference the labeler is indifferent. Labeler agreement is the share of its
+preferences that are for the chosen response. Low agreement on pairs that a reward model resists suggests errors in
+the human choices rather than in the model.
 """
 
 _KWARGS_DESCRIPTION = """
@@ -23,16 +23,17 @@ Args:
     pre_aligned (`list[bool]`, *optional*): The same before training; needs `aligned`.
     groups (`list`, *optional*): Prompt id of each pair, to cluster intervals and tests by.
     confidence (`float`, defaults to 0.95): Level of the intervals.
-    dataset (`Dataset`, `DataFrame`, `pyarrow.Table` or mapping, *optional*): A whole table to take inputs from.
+    dataset (`Dataset`, `DataFrame`, `pyarrow.Table` or mapping, *optional*): A table to take inputs from.
     columns (`dict`, *optional*): The table's column for each input; a list of columns for a matrix.
 
 Returns:
-    `dict`: JSON-ready numbers; an undefined one is `None`, with a status that says why.
+    `dict`: JSON-ready values. An undefined value is `None`, and a status gives the reason.
     `preference`, the counts `chosen`, `rejected` and `indifferent`; `overall` and, by regime, `regimes`: each with
     `agreement_rate`, `confidence_interval`, `n` (pairs with a preference, the denominator) and `n_indifferent`.
 
 Raises:
-    DataError: Lengths or shapes differ, or a value is missing or not finite; it names the input and its first bad row.
+    DataError: Lengths or shapes differ, or a value is missing or not finite. The message names the input and the first
+        bad row.
 
 Examples:
 
@@ -40,14 +41,14 @@ Examples:
     >>> from seal_datasets import metric_path
     >>> metric = evaluate.load(metric_path("labeler_agreement"))  # or "seal/labeler_agreement"
     >>> labels = {"chosen_labels": [[1, 0], [1, 1], [0, 1], [1, 1]], "rejected_labels": [[0, 1], [1, 0], [1, 1], [1, 1]]}
-    >>> found = metric.compute(**labels, target_names=["harmless", "helpful"])
-    >>> found["preference"]
+    >>> result = metric.compute(**labels, target_names=["harmless", "helpful"])
+    >>> result["preference"]
     {'chosen': 2, 'rejected': 1, 'indifferent': 1}
 
     By regime:
 
-    >>> found = metric.compute(**labels, target_names=["harmless", "helpful"], aligned=[1, 1, 0, 0], pre_aligned=[1, 0, 0, 1])
-    >>> {name: regime["agreement_rate"] for name, regime in found["regimes"].items()}
+    >>> result = metric.compute(**labels, target_names=["harmless", "helpful"], aligned=[1, 1, 0, 0], pre_aligned=[1, 0, 0, 1])
+    >>> {name: regime["agreement_rate"] for name, regime in result["regimes"].items()}
     {'stayed_aligned': 1.0, 'became_aligned': 1.0, 'stayed_misaligned': 0.0, 'reversed_alignment': None}
 """
 

@@ -1,4 +1,4 @@
-"""Labeler stability as an `evaluate` module: a thin shim over `seal_datasets.estimate.labeler_stability`."""
+"""Labeler stability as an `evaluate` module: a wrapper of `seal_datasets.estimate.labeler_stability`."""
 
 import datasets
 import evaluate
@@ -8,31 +8,32 @@ from seal_datasets.evaluate_modules.paths import CITATION
 from seal_datasets.evaluate_modules.table_input import TableInput
 
 _DESCRIPTION = """\
-Labeler stability is how far two or more labelers, or repetitions of one, agree on the same rows: raw agreement and by class,
-Cohen's kappa, Gwet's AC1, Krippendorff's alpha, and the prevalence and bias that explain where they part. It says how much of a
-label is the labeler's; it does not say who is right.
+Labeler stability is how far two or more labelers, or repetitions of one labeler, agree on the same rows. It gives raw
+agreement, agreement by class, Cohen's kappa, Gwet's AC1 and Krippendorff's alpha. The prevalence and bias indices
+explain differences between them. Stability does not measure accuracy.
 """
 
 _KWARGS_DESCRIPTION = """
 Args:
-    labels (`list[list[float]]`): One feature's labels by r labelers, or by r repetitions of one.
+    labels (`list[list[float]]`): One feature's labels by r labelers, or by r repetitions of one labeler.
     labeler_names (`list[str]`): The r names.
-    groups (`list`, *optional*): Prompt id of each row, to draw again whole; each row by itself when omitted.
+    groups (`list`, *optional*): Prompt id of each row, to resample by; rows are resampled when omitted.
     level (`str`, defaults to `"nominal"`): Whether labels have an order (`"ordinal"`) or distances (`"interval"`).
     n_bootstrap (`int`, defaults to 1000): Draws of the cluster bootstrap.
     confidence (`float`, defaults to 0.95): Level of the intervals.
-    seed (`int`, defaults to 0): Of the draws.
-    dataset (`Dataset`, `DataFrame`, `pyarrow.Table` or mapping, *optional*): A whole table to take inputs from.
+    seed (`int`, defaults to 0): Seed of the draws.
+    dataset (`Dataset`, `DataFrame`, `pyarrow.Table` or mapping, *optional*): A table to take inputs from.
     columns (`dict`, *optional*): The table's column for each input; a list of columns for a matrix.
 
 Returns:
-    `dict`: JSON-ready numbers; an undefined one is `None`, with a status that says why.
+    `dict`: JSON-ready values. An undefined value is `None`, and a status gives the reason.
     `pairs`: for each two labelers `labelers`, `n`, `agreement` with its interval, `class_agreement`, `kappa` and `ac1` with
     their intervals, `weighted_kappa`, `prevalence_index`, `bias_index` and `status`; over all of them `alpha` with its
     interval; `n_missing` by labeler, and counts.
 
 Raises:
-    DataError: Lengths or shapes differ, or a value is missing or not finite; it names the input and its first bad row.
+    DataError: Lengths or shapes differ, or a value is missing or not finite. The message names the input and the first
+        bad row.
 
 Examples:
 
@@ -41,8 +42,8 @@ Examples:
     >>> import evaluate
     >>> from seal_datasets import metric_path
     >>> metric = evaluate.load(metric_path("labeler_stability"))  # or "seal/labeler_stability"
-    >>> found = metric.compute(labels=[[1, 1], [1, 0], [0, 0], [1, 1]], labeler_names=["first", "second"])
-    >>> pair = found["pairs"][0]
+    >>> result = metric.compute(labels=[[1, 1], [1, 0], [0, 0], [1, 1]], labeler_names=["first", "second"])
+    >>> pair = result["pairs"][0]
     >>> pair["agreement"], pair["kappa"], round(pair["ac1"], 3)
     (0.75, 0.5, 0.529)
 

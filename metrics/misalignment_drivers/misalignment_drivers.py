@@ -1,4 +1,4 @@
-"""Drivers of misalignment as an `evaluate` module: a thin shim over `seal_datasets.estimate.misalignment_drivers`."""
+"""Drivers of misalignment as an `evaluate` module: a wrapper of `seal_datasets.estimate.misalignment_drivers`."""
 
 import datasets
 import evaluate
@@ -8,9 +8,9 @@ from seal_datasets.evaluate_modules.paths import CITATION
 from seal_datasets.evaluate_modules.table_input import TableInput
 
 _DESCRIPTION = """\
-Drivers of misalignment are features whose presence in the chosen or in the rejected response goes with the reward
-model ranking the pair against the human choice (Eq. 3): a logistic regression of alignment on the features of both
-sides. Log-odds are those of *alignment*: a negative coefficient drives misalignment.
+Drivers of misalignment are features of the chosen or rejected response that are associated with the reward model
+ranking the pair against the human choice (Eq. 3). They come from a logistic regression of alignment on the features
+of both sides. Log-odds are those of *alignment*: a negative coefficient drives misalignment.
 """
 
 _KWARGS_DESCRIPTION = """
@@ -20,23 +20,24 @@ Args:
     rejected_features (`list[list[float]]`): Values of the k features of the rejected response of each pair.
     feature_names (`list[str]`): The k names.
     groups (`list`, *optional*): Prompt id of each pair, to cluster errors by.
-    estimator (`str`, defaults to `"logit"`): `"logit"`, with Firth's penalised fit where features separate the
-        outcome; `"firth"` throughout; or `"linear_probability"` as in the published figures.
-    adjust (`str`, defaults to `"bonferroni"`): How p-values are adjusted: also `"holm"`, `"bh"`.
+    estimator (`str`, defaults to `"logit"`): `"logit"` (Firth's penalised fit where features separate the outcome),
+        `"firth"` throughout, or `"linear_probability"` as in the published figures.
+    adjust (`str`, defaults to `"bonferroni"`): Adjustment of p-values: `"bonferroni"`, `"holm"` or `"bh"`.
     confidence (`float`, defaults to 0.95): Level of the intervals.
-    min_discordant (`int`, defaults to 2): Pairs in which a feature must differ for its numbers to be given.
-    dataset (`Dataset`, `DataFrame`, `pyarrow.Table` or mapping, *optional*): A whole table to take inputs from.
+    min_discordant (`int`, defaults to 2): Pairs off a feature's commonest value that its numbers need.
+    dataset (`Dataset`, `DataFrame`, `pyarrow.Table` or mapping, *optional*): A table to take inputs from.
     columns (`dict`, *optional*): The table's column for each input; a list of columns for a matrix.
 
 Returns:
-    `dict`: JSON-ready numbers; an undefined one is `None`, with a status that says why.
+    `dict`: JSON-ready values. An undefined value is `None`, and a status gives the reason.
     `drivers`: for each side and feature `feature`, `side`, `coefficient` (log-odds of alignment), `odds_ratio`,
     `average_marginal_effect`, `std_error`, `p_value`, `p_adjusted`, `confidence_interval`,
     `minimum_detectable_effect`, `method` and `status`; besides these
     counts.
 
 Raises:
-    DataError: Lengths or shapes differ, or a value is missing or not finite; it names the input and its first bad row.
+    DataError: Lengths or shapes differ, or a value is missing or not finite. The message names the input and the first
+        bad row.
 
 Examples:
 
@@ -47,17 +48,17 @@ Examples:
     >>> metric = evaluate.load(metric_path("misalignment_drivers"))  # or "seal/misalignment_drivers"
     >>> aligned = [1, 1, 1, 0, 1, 0, 0, 0]
     >>> polite = [[1], [1], [1], [1], [0], [0], [0], [0]]
-    >>> found = metric.compute(aligned=aligned, chosen_features=polite, rejected_features=[[0]] * 8, feature_names=["polite"])
-    >>> round(found["drivers"][0]["odds_ratio"], 6), found["drivers"][1]["status"]
+    >>> result = metric.compute(aligned=aligned, chosen_features=polite, rejected_features=[[0]] * 8, feature_names=["polite"])
+    >>> round(result["drivers"][0]["odds_ratio"], 6), result["drivers"][1]["status"]
     (9.0, 'not_identified')
 
     As differences in probability:
 
-    >>> found = metric.compute(
+    >>> result = metric.compute(
     ...     aligned=aligned, chosen_features=polite, rejected_features=[[0]] * 8, feature_names=["polite"],
     ...     estimator="linear_probability",
     ... )
-    >>> round(found["drivers"][0]["coefficient"], 6)
+    >>> round(result["drivers"][0]["coefficient"], 6)
     0.5
 """
 

@@ -1,4 +1,4 @@
-"""Reward shift as an `evaluate` module: a thin shim over `seal_datasets.estimate.reward_shift`."""
+"""Reward shift as an `evaluate` module: a wrapper of `seal_datasets.estimate.reward_shift`."""
 
 import datasets
 import evaluate
@@ -9,8 +9,8 @@ from seal_datasets.evaluate_modules.table_input import TableInput
 
 _DESCRIPTION = """\
 The reward shift of a pair is the angle, in degrees, between its vector of rewards (chosen, rejected) before and after
-training. A positive angle is counter-clockwise in the plane of the two rewards; which response it favours depends on
-the quadrant, so read it by regime. The paper's arccos has no sign; its mean is `mean_absolute_degrees`.
+training. A positive angle is counter-clockwise in the plane of the two rewards. Which response it favours depends on
+the quadrant, so compare it by regime. The paper's arccos has no sign; its mean is `mean_absolute_degrees`.
 """
 
 _KWARGS_DESCRIPTION = """
@@ -21,22 +21,24 @@ Args:
     rejected_rewards (`list[float]`): The same after training.
     groups (`list`, *optional*): Prompt id of each pair, to cluster errors by.
     by (`list`, *optional*): A label of each pair, such as its regime, to summarise by.
-    pre_reference_rewards (`list[float]`, *optional*): Pre-training rewards of a reference set; all texts when omitted.
+    pre_reference_rewards (`list[float]`, *optional*): Pre-training rewards of a reference set to centre on; the texts
+        of all pairs when omitted.
     reference_rewards (`list[float]`, *optional*): Post-training rewards of the same texts.
     return_angles (`bool`, defaults to `False`): Whether to return the angle of every pair as well.
     confidence (`float`, defaults to 0.95): Level of the interval.
-    dataset (`Dataset`, `DataFrame`, `pyarrow.Table` or mapping, *optional*): A whole table to take inputs from.
+    dataset (`Dataset`, `DataFrame`, `pyarrow.Table` or mapping, *optional*): A table to take inputs from.
     columns (`dict`, *optional*): The table's column for each input; a list of columns for a matrix.
 
 Returns:
-    `dict`: JSON-ready numbers; an undefined one is `None`, with a status that says why.
+    `dict`: JSON-ready values. An undefined value is `None`, and a status gives the reason.
     `mean_degrees` with `std_error` and `confidence_interval`, `median_degrees` (both signed),
     `mean_absolute_degrees`, `circular_mean_degrees`, `resultant_length`, `circular_std_degrees`, `n_pairs`, `n_undefined`
     (a zero vector has no direction), `status`; the same under `centred`, and the `margin`'s change, neither of which depends
     on the rewards' origin; `reference`, `warning`, the parts given as `by`; and with `return_angles` the `angles`.
 
 Raises:
-    DataError: Lengths or shapes differ, or a value is missing or not finite; it names the input and its first bad row.
+    DataError: Lengths or shapes differ, or a value is missing or not finite. The message names the input and the first
+        bad row.
 
 Examples:
 
@@ -46,14 +48,14 @@ Examples:
     >>> from seal_datasets import metric_path
     >>> metric = evaluate.load(metric_path("reward_shift"))  # or "seal/reward_shift"
     >>> before = {"pre_chosen_rewards": [1.0, 0.0], "pre_rejected_rewards": [0.0, 2.0]}
-    >>> found = metric.compute(**before, chosen_rewards=[0.0, 3.0], rejected_rewards=[1.0, 0.0], return_angles=True)
-    >>> found["angles"], found["mean_degrees"], found["mean_absolute_degrees"]
+    >>> result = metric.compute(**before, chosen_rewards=[0.0, 3.0], rejected_rewards=[1.0, 0.0], return_angles=True)
+    >>> result["angles"], result["mean_degrees"], result["mean_absolute_degrees"]
     ([90.0, -90.0], 0.0, 90.0)
 
     A model that gives nothing has no direction:
 
-    >>> found = metric.compute(**before, chosen_rewards=[0.0, 0.0], rejected_rewards=[0.0, 0.0])
-    >>> found["mean_degrees"], found["n_undefined"], found["status"]
+    >>> result = metric.compute(**before, chosen_rewards=[0.0, 0.0], rejected_rewards=[0.0, 0.0])
+    >>> result["mean_degrees"], result["n_undefined"], result["status"]
     (None, 2, 'every pair has a zero reward vector')
 """
 

@@ -1,4 +1,4 @@
-"""Balance of spoilers as an `evaluate` module: a thin shim over `seal_datasets.estimate.spoiler_balance`."""
+"""Balance of spoilers as an `evaluate` module: a wrapper of `seal_datasets.estimate.spoiler_balance`."""
 
 import datasets
 import evaluate
@@ -8,9 +8,9 @@ from seal_datasets.evaluate_modules.paths import CITATION
 from seal_datasets.evaluate_modules.table_input import TableInput
 
 _DESCRIPTION = """\
-Spoiler balance measures a preference dataset without any reward model: how spoiler features differ between chosen and
-rejected responses and between values of the target features, how large a share of the choices can be predicted from
-spoilers alone, and how many preferences contradict each other. What is out of balance here, a reward model can learn.
+Spoiler balance measures a preference dataset without a reward model. It compares spoiler features between chosen and
+rejected responses and between values of the target features. It also gives the share of choices that spoilers alone
+predict, and the number of preferences that contradict each other. A reward model can learn any imbalance found here.
 """
 
 _KWARGS_DESCRIPTION = """
@@ -18,21 +18,22 @@ Args:
     chosen_features (`list[list[float]]`): Values of the k features of the chosen response of each pair.
     rejected_features (`list[list[float]]`): Values of the k features of the rejected response of each pair.
     feature_names (`list[str]`): The k names.
-    spoilers (`list[str]`, *optional*): Names of the features to hold against the choices; all that are no targets.
-    targets (`list[str]`, defaults to none): Names of the features that choices are meant to follow.
+    spoilers (`list[str]`, *optional*): Names of the features that choices should not depend on; by default all except
+        the targets.
+    targets (`list[str]`, defaults to none): Names of the features that choices should depend on.
     groups (`list`, *optional*): Prompt id of each pair, to cluster errors and fold predictions by.
-    chosen_ids (`list`, *optional*): Ids or hashes, equal where chosen responses are the same text.
-    rejected_ids (`list`, *optional*): The same of the rejected responses. Consistency needs both, and `groups`.
-    adjust (`str`, defaults to `"bonferroni"`): How p-values are adjusted: also `"holm"`, `"bh"`.
+    chosen_ids (`list`, *optional*): Ids or hashes that are equal for equal chosen responses.
+    rejected_ids (`list`, *optional*): The same for the rejected responses. Consistency needs both, and `groups`.
+    adjust (`str`, defaults to `"bonferroni"`): Adjustment of p-values: `"bonferroni"`, `"holm"` or `"bh"`.
     confidence (`float`, defaults to 0.95): Level of the intervals.
     min_discordant (`int`, defaults to 2): Discordant pairs, or texts, needed for a test.
-    n_folds (`int`, defaults to 5): Folds of the predictions; all pairs of a prompt are in one.
-    seed (`int`, defaults to 0): Of the folds.
-    dataset (`Dataset`, `DataFrame`, `pyarrow.Table` or mapping, *optional*): A whole table to take inputs from.
+    n_folds (`int`, defaults to 5): Folds of the predictions; all pairs of a prompt are in one fold.
+    seed (`int`, defaults to 0): Seed of the folds.
+    dataset (`Dataset`, `DataFrame`, `pyarrow.Table` or mapping, *optional*): A table to take inputs from.
     columns (`dict`, *optional*): The table's column for each input; a list of columns for a matrix.
 
 Returns:
-    `dict`: JSON-ready numbers; an undefined one is `None`, with a status that says why.
+    `dict`: JSON-ready values. An undefined value is `None`, and a status gives the reason.
     `spoilers`: for each spoiler, chosen minus rejected: `difference`, `std_error`, `p_value`, `p_adjusted`,
     `confidence_interval`, `n`, `n_discordant`, `status`, `mean_chosen`, `mean_rejected`, `standardised_difference`,
     `share_more_in_chosen` with `share_interval`, and `at_equal_targets`, the same difference over pairs whose responses
@@ -43,7 +44,8 @@ Returns:
     counts and what the numbers rest on.
 
 Raises:
-    DataError: Lengths or shapes differ, or a value is missing or not finite; it names the input and its first bad row.
+    DataError: Lengths or shapes differ, or a value is missing or not finite. The message names the input and the first
+        bad row.
 
 Examples:
 
@@ -53,20 +55,20 @@ Examples:
     >>> from seal_datasets import metric_path
     >>> metric = evaluate.load(metric_path("spoiler_balance"))  # or "seal/spoiler_balance"
     >>> chosen, rejected = [[1, 1], [1, 1], [1, 0], [0, 0]], [[0, 1], [0, 0], [1, 0], [1, 0]]
-    >>> found = metric.compute(
+    >>> result = metric.compute(
     ...     chosen_features=chosen, rejected_features=rejected, feature_names=["long", "harmless"], targets=["harmless"]
     ... )
-    >>> row = found["spoilers"][0]
+    >>> row = result["spoilers"][0]
     >>> row["difference"], row["n_discordant"], round(row["share_more_in_chosen"], 3), row["at_equal_targets"]["n"]
     (0.25, 3, 0.667, 3)
 
     Preferences that cannot all hold: two pairs on "p" contradict each other, three on "q" make a circle:
 
-    >>> found = metric.compute(
+    >>> result = metric.compute(
     ...     chosen_features=[[0]] * 5, rejected_features=[[0]] * 5, feature_names=["long"],
     ...     groups=["p", "p", "q", "q", "q"], chosen_ids=["a", "b", "a", "b", "c"], rejected_ids=["b", "a", "b", "c", "a"],
     ... )
-    >>> found["consistency"]["n_contradictory"], found["consistency"]["n_in_cycles"]
+    >>> result["consistency"]["n_contradictory"], result["consistency"]["n_in_cycles"]
     (2, 5)
 """
 

@@ -1,23 +1,21 @@
-"""Every number of the package, from arrays to frozen results. NumPy and SciPy only.
+"""Statistics of the package: arrays in, frozen results out. NumPy, SciPy, pandas and statsmodels only.
 
-| quantity | source | function |
-|----------|--------|----------|
-| alignment score, resistance, regimes | SEAL section 2.2, Table 1 | `alignment_resistance` |
-| resistance of several models, and its change | section 2.2 | `resistance_trajectory` |
-| reward shift | Definition 1 | `reward_shift` |
-| feature imprint on rewards | Eq. (1) | `feature_imprint` |
-| imprints of several models, and their change | Eq. (1) | `imprint_trajectory`, `streamed_imprint` |
-| feature imprint on the reward shift | Eq. (2) | `shift_imprint` |
-| drivers of misalignment | Eq. (3) | `misalignment_drivers` |
-| alignment robustness | Eq. (4) | `alignment_robustness` |
-| labeler preference and agreement | section 2.2, Table 1 | `labeler_agreement` |
-| balance of spoilers, consistency of preferences | Discussion | `spoiler_balance` |
-| a label's agreement with gold labels | | `label_accuracy`, `label_error_rates`, `implied_error_rate` |
-| agreement between labelers | | `labeler_stability` |
-| effect of an attribute, by rewriting twice | RATE | `treatment_effect` |
-| difference of independent estimates | Wald, Cochran | `compare_estimates` |
-| what a labeler's probabilities are worth | Platt | `calibrate_probabilities` |
-| imprints from labels with errors | DSL, MC-SIMEX | `corrected_imprint`, `simex_imprint`, `label_error_curve` |
+- `alignment_resistance`: alignment score, resistance, regimes (SEAL section 2.2, Table 1).
+- `resistance_trajectory`: resistance of several models, and its change (section 2.2).
+- `reward_shift`: reward shift (Definition 1).
+- `feature_imprint`: feature imprint on rewards (Eq. (1)).
+- `imprint_trajectory`, `streamed_imprint`: imprints of several models, and their change (Eq. (1)).
+- `shift_imprint`: feature imprint on the reward shift (Eq. (2)).
+- `misalignment_drivers`: drivers of misalignment (Eq. (3)).
+- `alignment_robustness`: alignment robustness (Eq. (4)).
+- `labeler_agreement`: labeler preference and agreement (section 2.2, Table 1).
+- `spoiler_balance`: balance of spoilers, consistency of preferences (Discussion).
+- `label_accuracy`, `label_error_rates`, `implied_error_rate`: agreement of labels with gold labels.
+- `labeler_stability`: agreement between labelers.
+- `treatment_effect`: effect of an attribute, by rewriting twice (RATE).
+- `compare_estimates`: difference of independent estimates (Wald, Cochran).
+- `calibrate_probabilities`: calibration of a labeler's probabilities (Platt).
+- `corrected_imprint`, `simex_imprint`, `label_error_curve`: imprints from labels with errors (DSL, MC-SIMEX).
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Balance and consistency of a preference dataset (SEAL, Discussion): what its choices could teach besides the targets."""
+"""Balance of spoilers and consistency of preferences in a dataset (SEAL, Discussion)."""
 
 from __future__ import annotations
 
@@ -33,17 +33,17 @@ from seal_datasets.estimate.result import Result
 
 @dataclass(frozen=True, slots=True)
 class Contrast(Result):
-    """A difference of means, and what it rests on.
+    """A difference of means with its test.
 
     Attributes:
-        difference (`float`): In the feature's units.
+        difference (`float`): Difference in the feature's units.
         std_error (`float`): Clustered by prompt.
-        p_value (`float`): Two-sided, t reference with one degree of freedom less than there are clusters.
+        p_value (`float`): Two-sided, by t with one degree of freedom less than clusters.
         p_adjusted (`float`): Adjusted within its family.
-        confidence_interval (`tuple[float, float]`): Of the difference, not adjusted.
-        n (`int`): Pairs, or texts, the difference is taken over.
-        n_discordant (`int`): How many of them tell the two sides of the difference apart.
-        status (`str`): `ok`; or why there is no test: `no_rows` (there are no pairs to compare); `not_identified` (the
+        confidence_interval (`tuple[float, float]`): Interval of the difference, not adjusted.
+        n (`int`): Pairs, or texts, in the comparison.
+        n_discordant (`int`): Pairs, or texts, in which the two sides differ.
+        status (`str`): `ok`, or the reason for a missing test: `no_rows` (no pairs to compare); `not_identified` (the
             target does not vary); `no_discordant`; `too_few_discordant`; `too_few_clusters`; `no_residual_variation`.
     """
 
@@ -59,7 +59,7 @@ class Contrast(Result):
 
 @dataclass(frozen=True, slots=True)
 class SpoilerContrast(Contrast):
-    """How a spoiler differs between chosen and rejected responses; the other fields are as in `Contrast`.
+    """Difference of a spoiler between chosen and rejected responses; the other fields are as in `Contrast`.
 
     Attributes:
         spoiler (`str`): Name.
@@ -67,9 +67,9 @@ class SpoilerContrast(Contrast):
         mean_rejected (`float`): Mean over rejected responses.
         standardised_difference (`float`): The difference over the root of the mean of both sides' sample variances; nan
             where neither varies.
-        share_more_in_chosen (`float`): Of the discordant pairs, those in which the chosen response has more of it; nan
-            where there are none.
-        share_interval (`tuple[float, float]`): Wilson's, which takes pairs as independent.
+        share_more_in_chosen (`float`): Share of the discordant pairs whose chosen response has more of the spoiler; nan
+            without discordant pairs.
+        share_interval (`tuple[float, float]`): Wilson's, which treats pairs as independent.
         at_equal_targets (`Contrast`, *optional*): The difference over pairs whose responses agree in every target label.
     """
 
@@ -84,16 +84,16 @@ class SpoilerContrast(Contrast):
 
 @dataclass(frozen=True, slots=True)
 class TargetContrast(Contrast):
-    """How a spoiler differs between texts of different target values; the other fields are as in `Contrast`.
+    """Difference of a spoiler between texts of different target values; the other fields are as in `Contrast`.
 
-    The difference is that of the spoiler's mean per unit of the target: E[spoiler | 1] - E[spoiler | 0] where the target
-    is 0 or 1. It is taken over the texts of both sides; the discordant ones are those off the commonest value, of the
-    spoiler or of the target, whichever are fewer.
+    The difference is the slope of the spoiler on the target over the texts of both sides: E[spoiler | 1] - E[spoiler | 0]
+    for a target of 0 or 1. Discordant texts are those off the commonest value of the spoiler or of the target; the
+    smaller of the two counts is given.
 
     Attributes:
         spoiler (`str`): Name.
         target (`str`): Name.
-        correlation (`float`): Pearson's, over texts; nan where either does not vary.
+        correlation (`float`): Pearson's correlation over texts; nan where either does not vary.
     """
 
     spoiler: str
@@ -103,25 +103,25 @@ class TargetContrast(Contrast):
 
 @dataclass(frozen=True, slots=True)
 class SpoilerBalance(Result):
-    """What a preference dataset's choices could teach besides its targets.
+    """How far a preference dataset's choices depend on its spoilers, and counts of inconsistent preferences.
 
     Attributes:
         spoilers (`tuple[SpoilerContrast, ...]`): One row per spoiler: chosen minus rejected.
         across_targets (`tuple[TargetContrast, ...]`): One row per spoiler and target: higher minus lower target value.
-        predictions (`tuple[ChoicePrediction, ...]`): Choices predicted from spoilers alone; with targets also from these
-            alone, and from both.
+        predictions (`tuple[ChoicePrediction, ...]`): Predictions of choices from spoilers alone; with targets also from
+            targets alone, and from both.
         consistency (`Consistency`, *optional*): Counts of inconsistent preferences.
-        consistency_status (`str`): `ok`, or why there are none.
-        n_pairs (`int`): Pairs.
-        n_clusters (`int`): Prompts, or pairs where no prompts were given.
+        consistency_status (`str`): `ok`, or why the counts are missing.
+        n_pairs (`int`): Number of pairs.
+        n_clusters (`int`): Number of prompts, or of pairs where no prompts were given.
         n_equal_targets (`int`, *optional*): Pairs whose responses agree in every target label.
         n_folds (`int`): Folds of the predictions.
-        penalty (`str`): How the predictions' coefficients are kept finite.
+        penalty (`str`): Penalty that keeps the predictions' coefficients finite.
         covariance (`str`): How errors are computed.
         adjust (`str`): How p-values are adjusted.
-        family_size (`int`): Tests of `spoilers` adjusted for.
-        target_family_size (`int`): Tests of `across_targets` adjusted for.
-        family (`str`): Which tests are adjusted together.
+        family_size (`int`): Number of adjusted tests in `spoilers`.
+        target_family_size (`int`): Number of adjusted tests in `across_targets`.
+        family (`str`): Tests that are adjusted together.
     """
 
     spoilers: tuple[SpoilerContrast, ...]
@@ -166,41 +166,41 @@ def spoiler_balance(
     n_folds: int = 5,
     seed: int = 0,
 ) -> SpoilerBalance:
-    """Measure, without any reward model, whether a dataset's spoilers are balanced and its preferences consistent.
+    """Measure, without a reward model, whether a dataset's spoilers are balanced and its preferences consistent.
 
     Args:
         chosen_features (array-like of shape (n, k)): Features of the chosen responses.
         rejected_features (array-like of shape (n, k)): Features of the rejected responses.
         feature_names (`Sequence[str]`): The k names.
-        spoilers (`Sequence[str]`, *optional*): Names of the features to hold against the choices; all that are no
-            targets when omitted.
-        targets (`Sequence[str]`, defaults to `()`): Names of the features that choices are meant to follow.
+        spoilers (`Sequence[str]`, *optional*): Names of the features that choices should not depend on; all features
+            except the targets when omitted.
+        targets (`Sequence[str]`, defaults to `()`): Names of the features that choices should depend on.
         groups (sequence of shape (n,), *optional*): Prompt ids to cluster and fold by; each pair is its own cluster when
             omitted.
-        chosen_ids (sequence of shape (n,), *optional*): Ids or hashes that are equal where chosen responses are the same
-            text. With `groups` and `rejected_ids` they allow to check consistency.
-        rejected_ids (sequence of shape (n,), *optional*): The same of the rejected responses, by the same rule.
+        chosen_ids (sequence of shape (n,), *optional*): Ids or hashes that are equal for equal chosen responses.
+            Consistency needs them, `rejected_ids` and `groups`.
+        rejected_ids (sequence of shape (n,), *optional*): The same for the rejected responses.
         adjust (`"bonferroni"`, `"holm"` or `"bh"`): How p-values are adjusted.
         confidence (`float`, defaults to 0.95): Level of the intervals.
         min_discordant (`int`, defaults to 2): Discordant pairs, or texts, needed for a test.
-        n_folds (`int`, defaults to 5): Folds of the predictions; all pairs of a prompt are in one.
-        seed (`int`, defaults to 0): Of the folds.
+        n_folds (`int`, defaults to 5): Folds of the predictions; all pairs of a prompt are in one fold.
+        seed (`int`, defaults to 0): Seed of the folds.
 
     Returns:
-        `SpoilerBalance`: Differences of spoilers between chosen and rejected and between target values, the share of
-            choices that they predict, and counts of inconsistent preferences.
+        `SpoilerBalance`: Differences of spoilers between chosen and rejected and between target values, the accuracy of
+            predictions from them, and counts of inconsistent preferences.
 
     Raises:
         DataError: Shapes differ, an entry is not a finite number, a name is unknown or repeated, or an option is not valid.
 
-    Source: SEAL, Discussion, asks for spoilers that are balanced and preferences that are consistent. Choices are
-        predicted by a conditional logit on the differences of features (McFadden, 1974).
+    Source: SEAL, Discussion, calls for balanced spoilers and consistent preferences. Choices are predicted by a
+        conditional logit on the differences of features (McFadden, 1974).
 
     Example:
 
     ```python
-    >>> found = spoiler_balance([[1], [1], [1], [0]], [[0], [0], [1], [1]], ["long"])
-    >>> row = found.spoilers[0]
+    >>> result = spoiler_balance([[1], [1], [1], [0]], [[0], [0], [1], [1]], ["long"])
+    >>> row = result.spoilers[0]
     >>> row.mean_chosen, row.mean_rejected, row.difference, row.n_discordant
     (0.75, 0.5, 0.25, 3)
     >>> round(row.share_more_in_chosen, 3)
@@ -209,61 +209,66 @@ def spoiler_balance(
     ```
     """
     names = unique_names(feature_names)
-    watched, wanted = _roles(names, spoilers, targets)
-    chosen, rejected = _features(chosen_features, rejected_features, [*watched, *wanted], names)
-    n, k = len(chosen), len(watched)
+    spoiler_names, target_names = _check_roles(names, spoilers, targets)
+    used = [*spoiler_names, *target_names]
+    chosen, rejected = _select_features(chosen_features, rejected_features, used, names)
+    n, k = len(chosen), len(spoiler_names)
     clusters = np.arange(n) if groups is None else group_codes(groups, "groups")
     same_length(chosen_features=chosen, groups=clusters)
     options = _Options(adjust, confidence_level(confidence), min_discordant)
-    folds = _folds(int(clusters.max()) + 1, n_folds, seed)
-    consistency, why_none = count_inconsistent(groups, clusters, chosen_ids, rejected_ids)
+    folds = _draw_folds(int(clusters.max()) + 1, n_folds, seed)
+    consistency, consistency_status = count_inconsistent(groups, clusters, chosen_ids, rejected_ids)
     differences = chosen - rejected
     equal = (differences[:, k:] == 0).all(axis=1)
-    rows = _spoiler_rows(watched, chosen[:, :k], rejected[:, :k], equal if wanted else None, clusters, options)
-    across = _target_rows(watched, wanted, np.vstack([chosen, rejected]), np.tile(clusters, 2), options)
+    equal_rows = equal if target_names else None
+    rows = _compare_sides(spoiler_names, chosen[:, :k], rejected[:, :k], equal_rows, clusters, options)
+    texts = np.vstack([chosen, rejected])
+    across = _compare_target_values(spoiler_names, target_names, texts, np.tile(clusters, 2), options)
     return SpoilerBalance(
         spoilers=rows,
         across_targets=across,
         predictions=predict_choices(differences, k, clusters, folds, n_folds, confidence),
         consistency=consistency,
-        consistency_status=why_none,
+        consistency_status=consistency_status,
         n_pairs=n,
         n_clusters=int(clusters.max()) + 1,
-        n_equal_targets=int(equal.sum()) if wanted else None,
+        n_equal_targets=int(equal.sum()) if target_names else None,
         n_folds=n_folds,
         penalty="log-F(1, 1) priors: for each feature half a pair that favours a difference of one root mean square, half "
         "a pair against",
         covariance="each pair its own cluster (HC1)" if groups is None else "clustered by prompt (CRV1)",
         adjust=adjust,
-        family_size=_tests(rows),
-        target_family_size=_tests(across),
+        family_size=_count_tests(rows),
+        target_family_size=_count_tests(across),
         family="the differences between chosen and rejected that have a test; those at equal targets and those across "
         "target values are families of their own",
     )
 
 
-def _roles(
+def _check_roles(
     names: tuple[str, ...], spoilers: Sequence[str] | None, targets: Sequence[str]
 ) -> tuple[list[str], list[str]]:
     """The names of spoilers and targets, checked."""
     no_targets = not isinstance(targets, str) and len(targets) == 0
-    wanted = [] if no_targets else list(unique_names(targets, "targets"))
-    rest = [name for name in names if name not in wanted]
-    watched = rest if spoilers is None else list(unique_names(spoilers, "spoilers"))
-    for argument, given in (("targets", wanted), ("spoilers", watched)):
+    target_names = [] if no_targets else list(unique_names(targets, "targets"))
+    others = [name for name in names if name not in target_names]
+    spoiler_names = others if spoilers is None else list(unique_names(spoilers, "spoilers"))
+    for argument, given in (("targets", target_names), ("spoilers", spoiler_names)):
         unknown = [name for name in given if name not in names]
         if unknown:
             raise DataError(f"{argument} names {', '.join(unknown)}; the features are {', '.join(names)}")
-    both = [name for name in watched if name in wanted]
+    both = [name for name in spoiler_names if name in target_names]
     if both:
         raise DataError(f"{', '.join(both)} cannot be both a spoiler and a target; name it once")
-    if not watched:
+    if not spoiler_names:
         raise DataError("every feature is a target; at least one spoiler is needed")
-    return watched, wanted
+    return spoiler_names, target_names
 
 
-def _features(chosen: ArrayLike, rejected: ArrayLike, used: list[str], names: tuple[str, ...]) -> tuple[Floats, Floats]:
-    """Both matrices with the columns in use, in their order."""
+def _select_features(
+    chosen: ArrayLike, rejected: ArrayLike, used: list[str], names: tuple[str, ...]
+) -> tuple[Floats, Floats]:
+    """Both matrices with the columns in `used`, in that order."""
     n = len(chosen) if isinstance(chosen, Sized) and getattr(chosen, "shape", True) else 0
     if not n:
         raise DataError("chosen_features must be one row of feature values per pair, e.g. [[1, 0], [1, 1]]")
@@ -272,8 +277,8 @@ def _features(chosen: ArrayLike, rejected: ArrayLike, used: list[str], names: tu
     return sides[0][:, columns], sides[1][:, columns]
 
 
-def _folds(n_clusters: int, n_folds: int, seed: int) -> Codes:
-    """The fold of each cluster, in random order and of equal sizes."""
+def _draw_folds(n_clusters: int, n_folds: int, seed: int) -> Codes:
+    """A random fold for each cluster; folds are of equal size."""
     if n_folds < 2:
         raise DataError(f"n_folds must be at least 2, got {n_folds}")
     if seed < 0:
@@ -281,14 +286,14 @@ def _folds(n_clusters: int, n_folds: int, seed: int) -> Codes:
     return np.random.default_rng(seed).permutation(n_clusters) % n_folds
 
 
-def _tests(rows: Sequence[Contrast]) -> int:
+def _count_tests(rows: Sequence[Contrast]) -> int:
     return sum(not math.isnan(row.p_value) for row in rows)
 
 
-def _spoiler_rows(
+def _compare_sides(
     names: list[str], chosen: Floats, rejected: Floats, equal: Bools | None, clusters: Codes, options: _Options
 ) -> tuple[SpoilerContrast, ...]:
-    """Chosen minus rejected, of each spoiler."""
+    """Differences of each spoiler between chosen and rejected responses."""
     n, differences = len(chosen), chosen - rejected
     overall = _mean_contrasts(differences, clusters, options)
     more = (differences > 0).sum(axis=0)
@@ -313,10 +318,10 @@ def _spoiler_rows(
     )
 
 
-def _target_rows(
+def _compare_target_values(
     spoilers: list[str], targets: list[str], texts: Floats, clusters: Codes, options: _Options
 ) -> tuple[TargetContrast, ...]:
-    """The slope of each spoiler on each target, over texts."""
+    """Slopes of each spoiler on each target, over texts."""
     if not targets:
         return ()
     k, n_clusters = len(spoilers), int(clusters.max()) + 1
@@ -324,7 +329,7 @@ def _target_rows(
     centred = demean(texts, np.zeros(len(texts), dtype=np.int64))
     length = np.sqrt((centred**2).sum(axis=0))
     fits = [choice_slopes(centred[:, j], centred[:, :k], clusters, 2) for j in range(k, texts.shape[1])]
-    slopes, errors = (np.column_stack(each) for each in zip(*fits, strict=True))
+    slopes, errors = (np.column_stack(columns) for columns in zip(*fits, strict=True))
     counts = differing(texts)
     discordant = np.minimum(counts[:k, None], counts[k:])
     rows = _contrasts(slopes.ravel(), errors.ravel(), len(texts), n_clusters, discordant.ravel(), options)
@@ -337,6 +342,7 @@ def _target_rows(
 
 
 def _mean_contrasts(differences: Floats, clusters: Codes, options: _Options) -> list[Contrast]:
+    """Tests that the mean of each column of differences is zero."""
     means, errors = choice_slopes(np.ones(len(differences)), differences, clusters, 1)
     discordant = (differences != 0).sum(axis=0)
     return _contrasts(means, errors, len(differences), int(clusters.max(initial=-1)) + 1, discordant, options)
@@ -345,15 +351,15 @@ def _mean_contrasts(differences: Floats, clusters: Codes, options: _Options) -> 
 def _contrasts(
     estimates: Floats, errors: Floats, n: int, n_clusters: int, discordant: Codes, options: _Options
 ) -> list[Contrast]:
-    """Tests of one family, only where enough rows are discordant; what is observed is given in any case."""
+    """Tests of one family; rows with too few discordant pairs keep their estimate and have no test."""
     few = discordant < options.min_discordant
-    nowhere = np.zeros(len(estimates), dtype=bool)
+    no_rows = np.zeros(len(estimates), dtype=bool)
     tests = infer(
         estimates,
         np.where(few, math.nan, errors),
         n_clusters - 1,
-        constant=nowhere,
-        few=nowhere,
+        constant=no_rows,
+        few=no_rows,
         why_no_error="too_few_clusters" if n_clusters < 2 else "no_residual_variation",
         adjust=options.adjust,
         confidence=options.confidence,

@@ -1,4 +1,4 @@
-"""Regression of a binary outcome on features: logit, Firth, linear probability."""
+"""Regression of a binary outcome on features: logit, Firth's penalised logit and linear probability."""
 
 from __future__ import annotations
 
@@ -12,21 +12,14 @@ from numpy.typing import NDArray
 
 from seal_datasets.errors import DataError
 from seal_datasets.estimate.inference import POWER
-from seal_datasets.estimate.inputs import (
-    Bools,
-    Codes,
-    Floats,
-    confidence_level,
-    group_codes,
-    same_length,
-)
+from seal_datasets.estimate.inputs import Bools, Codes, Floats, confidence_level, group_codes, same_length
 from seal_datasets.estimate.intervals import Interval, critical_value, two_sided_p
 from seal_datasets.estimate.linear import PERFECT, differing, fit_linear, one_blas_thread
 from seal_datasets.estimate.logit import LogitFit, Patterns, find_patterns, fit_logit
 from seal_datasets.estimate.multiplicity import Adjustment, adjust_p
 from seal_datasets.estimate.result import Result
 
-# The numbers of a row that are plain floats.
+# Fields of a row that are plain floats.
 _NUMBERS = (
     "coefficient",
     "odds_ratio",
@@ -42,25 +35,26 @@ Estimator = Literal["logit", "firth", "linear_probability"]
 
 @dataclass(frozen=True, slots=True)
 class BinaryRow(Result):
-    """One regressor of a binary outcome.
+    """Estimates for one regressor of a binary outcome.
 
     Attributes:
-        coefficient (`float`): Log-odds, or change in probability under `linear_probability`.
+        coefficient (`float`): Log-odds; change in probability under `linear_probability`.
         odds_ratio (`float`): exp of the coefficient; nan under `linear_probability`.
         average_marginal_effect (`float`): Mean over pairs of the change in probability per unit.
-        average_marginal_effect_std_error (`float`): By the delta method.
-        std_error (`float`): Of the coefficient.
+        average_marginal_effect_std_error (`float`): Its standard error, by the delta method.
+        std_error (`float`): Standard error of the coefficient.
         p_value (`float`): Two-sided, normal reference.
         p_adjusted (`float`): Adjusted within the regression.
-        confidence_interval (`tuple[float, float]`): Of the coefficient, not adjusted.
-        minimum_detectable_effect (`float`): Smallest coefficient that a test at the Bonferroni level of the family finds
-            with a probability of 0.8 (Bloom, 1995); nan under `firth`.
-        method (`str`): `maximum_likelihood`; `firth` (penalised likelihood, its ratio test and profile interval), which
-            answers separation; `least_squares`.
-        status (`str`): `ok`; `separated` (the outcome follows from it: the estimate by likelihood is infinite); `collinear`;
-            `not_identified` (does not vary); `one_class` (every pair has the same outcome); `too_few_clusters` or
-            `too_few_pairs` (an estimate without an error); `no_residual_variation` (a linear fit without any error);
-            `not_converged` (the fit found no maximum, or an interval no end: such numbers are nan).
+        confidence_interval (`tuple[float, float]`): Interval of the coefficient, not adjusted.
+        minimum_detectable_effect (`float`): Smallest coefficient detected at 80 % power at the family's Bonferroni level
+            (Bloom, 1995); nan under `firth`.
+        method (`str`): `maximum_likelihood`; `least_squares`; `firth` (penalised likelihood with its ratio test and
+            profile interval), which is used under separation.
+        status (`str`): `ok`; `separated` (the regressor determines the outcome, and the likelihood estimate is infinite);
+            `collinear`; `not_identified` (does not vary); `one_class` (all pairs have the same outcome);
+            `too_few_clusters` or `too_few_pairs` (an estimate without an error);
+            `no_residual_variation` (a linear fit without residuals);
+            `not_converged` (no maximum or no interval bound was reached; such numbers are nan).
     """
 
     coefficient: float
@@ -78,7 +72,7 @@ class BinaryRow(Result):
 
 @dataclass(frozen=True, slots=True)
 class BinaryRegression:
-    """A binary regression; by regressor, `rows` hold the fields of `BinaryRow` and `discordant` counts what they rest on."""
+    """A binary regression: by regressor, the fields of `BinaryRow` in `rows` and discordant pairs in `discordant`."""
 
     rows: tuple[dict[str, Any], ...]
     discordant: Codes
@@ -103,13 +97,13 @@ def binary_regression(
 
     Args:
         outcome (`ndarray` of shape (n,)): Outcome.
-        regressors (sequence of `ndarray` of shape (n, j)): Regressors without the intercept, k in all.
+        regressors (sequence of `ndarray` of shape (n, j)): Blocks of regressors without the intercept, k in all.
         groups (sequence of shape (n,), *optional*): Clusters.
-        estimator (`Estimator`): How to fit.
+        estimator (`Estimator`): Estimator.
         adjust (`Adjustment`): How p-values are adjusted.
         confidence (`float`): Level of the intervals.
-        min_discordant (`int`): Rows in which a regressor must differ from its commonest value for its numbers to be given;
-            one that does not stays in as a control.
+        min_discordant (`int`): Rows off a regressor's commonest value that its numbers need. A regressor with fewer
+            stays in the regression as a control.
 
     Returns:
         `BinaryRegression`: One entry per regressor.
@@ -123,7 +117,7 @@ def binary_regression(
     codes = None if groups is None else group_codes(groups, "groups")
     if codes is not None:
         same_length(aligned=outcome, groups=codes)
-    design = np.empty((len(outcome), 1 + sum(each.shape[1] for each in regressors)))
+    design = np.empty((len(outcome), 1 + sum(block.shape[1] for block in regressors)))
     design[:, 0] = 1.0
     np.concatenate(regressors, axis=1, out=design[:, 1:])
     patterns = find_patterns(design)
@@ -135,9 +129,9 @@ def binary_regression(
         return BinaryRegression((row,) * k, discordant, math.nan, 0, "none", 0, "no tests", "one_class")
     with one_blas_thread():
         if estimator == "linear_probability":
-            fit = _linear_probability(design, outcome, codes, confidence)
+            fit = _fit_linear_probability(design, outcome, codes, confidence)
         else:
-            fit = _logit(design, outcome, codes, patterns, estimator == "firth", confidence)
+            fit = _fit_logit(design, outcome, codes, patterns, estimator == "firth", confidence)
     constant = discordant == 0
     rare = ~constant & (discordant < min_discordant)
     withheld = constant | rare
@@ -147,7 +141,7 @@ def binary_regression(
     numbers["p_adjusted"] = adjust_p(p_values, adjust)
     level = critical_value(1 - (1 - confidence) / max(size, 1), math.inf) + critical_value(2 * POWER - 1, math.inf)
     numbers["minimum_detectable_effect"] = np.where(fit.by_likelihood, level * numbers["std_error"], np.nan)
-    low, high = (np.where(withheld, np.nan, each) for each in (fit.low, fit.high))
+    low, high = (np.where(withheld, np.nan, bounds) for bounds in (fit.low, fit.high))
     rows = tuple(
         {
             **{name: float(values[i]) for name, values in numbers.items()},
@@ -171,7 +165,7 @@ def binary_regression(
 
 @dataclass(frozen=True, slots=True)
 class _Fit:
-    """What the estimators have in common; arrays have shape (k,), without the intercept."""
+    """Estimates of any estimator; arrays have shape (k,), without the intercept."""
 
     coefficient: Floats
     std_error: Floats
@@ -191,7 +185,7 @@ class _Fit:
     few: str
 
 
-def _logit(
+def _fit_logit(
     design: Floats, outcome: Bools, codes: Codes | None, patterns: Patterns, penalised: bool, confidence: float
 ) -> _Fit:
     fit = fit_logit(design, outcome, codes, patterns=patterns, penalised=penalised, confidence=confidence)
@@ -202,20 +196,20 @@ def _logit(
     p_values = two_sided_p(coefficients / errors, math.inf)
     half = critical_value(confidence, math.inf) * errors
     low, high = coefficients - half, coefficients + half
-    answered, converged = np.zeros(len(errors), dtype=bool), np.full(len(errors), fit.converged)
+    by_firth, converged = np.zeros(len(errors), dtype=bool), np.full(len(errors), fit.converged)
     if fit.firth is not None:
-        answered = ~np.isnan(fit.firth.coefficients[1:]) | ~fit.firth.converged[1:]
-        converged = np.where(answered, fit.firth.converged[1:], converged)
+        by_firth = ~np.isnan(fit.firth.coefficients[1:]) | ~fit.firth.converged[1:]
+        converged = np.where(by_firth, fit.firth.converged[1:], converged)
         penalised_errors = np.sqrt(np.diag(fit.firth.covariance))[1:]
-        for mine, theirs in (
+        for estimates, penalised_estimates in (
             (coefficients, fit.firth.coefficients[1:]),
             (errors, penalised_errors),
             (p_values, fit.firth.p_values[1:]),
             (low, fit.firth.low[1:]),
             (high, fit.firth.high[1:]),
         ):
-            mine[answered] = theirs[answered]
-        effects[answered], effect_errors[answered] = np.nan, np.nan
+            estimates[by_firth] = penalised_estimates[by_firth]
+        effects[by_firth], effect_errors[by_firth] = np.nan, np.nan
     covariance = "inverse information" if codes is None else "clustered by prompt (sandwich)"
     if penalised:
         covariance = "penalised likelihood: inverse information, profile intervals and ratio tests; not clustered"
@@ -229,7 +223,7 @@ def _logit(
         average_marginal_effect=effects,
         average_marginal_effect_std_error=effect_errors,
         separated=fit.separated[1:],
-        by_likelihood=~answered,
+        by_likelihood=~by_firth,
         converged=converged,
         intercept=float(fit.coefficients[0]),
         n_separated=int((~fit.kept).sum()),
@@ -239,10 +233,10 @@ def _logit(
     )
 
 
-def _linear_probability(design: Floats, outcome: Bools, codes: Codes | None, confidence: float) -> _Fit:
+def _fit_linear_probability(design: Floats, outcome: Bools, codes: Codes | None, confidence: float) -> _Fit:
     clusters: Codes = np.arange(len(outcome)) if codes is None else codes
     fit = fit_linear(design, outcome.astype(float), clusters)
-    # A perfect fit leaves rounding where its errors should be; they would make every p-value 0.
+    # Residuals of a perfect fit are rounding; errors from them would make every p-value 0.
     perfect = fit.residual_size < PERFECT
     errors = np.full(design.shape[1] - 1, np.nan) if perfect else np.sqrt(np.diag(fit.covariance))[1:]
     errors = np.where(errors > 0, errors, np.nan)
@@ -283,13 +277,13 @@ def _status(fit: _Fit, i: int, constant: bool, rare: bool) -> str:
 
 
 def _marginal_effects(fit: LogitFit) -> tuple[Floats, Floats]:
-    """Average of p (1 - p) beta over the fitted rows, and its delta-method error."""
+    """Average of p (1 - p) beta over the fitted rows, and its standard error by the delta method."""
     used = fit.identified
     effects, errors = np.full(len(used), np.nan), np.full(len(used), np.nan)
     if used.any() and fit.kept.any():
         beta = fit.coefficients[used]
         effects[used] = fit.slope * beta
-        # Of the product of two estimates, the slope and the coefficient.
+        # Variance of a product of two estimates, the slope and the coefficient.
         variances = fit.slope**2 * np.diag(fit.covariance)[used] + beta**2 * fit.slope_variance
         variances += 2 * fit.slope * beta * fit.slope_covariance[used]
         errors[used] = np.sqrt(np.maximum(variances, 0.0))

@@ -1,4 +1,4 @@
-"""Probabilities that mean what they say: a labeler's P(true) held against gold labels, and what it implies of its errors."""
+"""Calibration of a labeler's probabilities on gold labels, and the error rates that they imply."""
 
 from __future__ import annotations
 
@@ -22,18 +22,18 @@ _FEWEST_OF_EACH = 5
 
 @dataclass(frozen=True, slots=True)
 class Calibration(Result):
-    """How to read a labeler's probabilities of one yes/no feature: P = expit(intercept + slope logit(p)).
+    """Calibration of a labeler's probabilities of one yes/no feature: P = expit(intercept + slope logit(p)).
 
     Attributes:
-        slope (`float`): Below 1 where the labeler is too sure of itself; below 0 where it is worse than guessing.
-        intercept (`float`): Above 0 where it says yes too rarely.
-        n (`int`): Texts with both.
+        slope (`float`): Below 1 where the labeler is overconfident; below 0 where it is worse than guessing.
+        intercept (`float`): Above 0 where the labeler says yes too rarely.
+        n (`int`): Texts with a probability and a gold label.
         n_true (`int`): Of these, texts whose gold label is yes.
-        auc (`float`): Chance that a yes text has a higher probability than a no text; no calibration changes it.
-        brier (`float`): Mean squared error of the probabilities as they are.
-        brier_calibrated (`float`): Of calibrated ones, each from texts of other prompts.
-        brier_constant (`float`): Of always giving the share of yes.
-        status (`str`): `ok`, or why there is no calibration.
+        auc (`float`): Probability that a yes text ranks above a no text; calibration does not change it.
+        brier (`float`): Mean squared error of the probabilities before calibration.
+        brier_calibrated (`float`): Mean squared error after calibration on texts of other prompts.
+        brier_constant (`float`): Mean squared error of a constant: the share of yes.
+        status (`str`): `ok`, or why the calibration is undefined.
     """
 
     slope: float
@@ -53,7 +53,7 @@ class Calibration(Result):
             probabilities (array-like of shape (n,)): Between 0 and 1; nan stays nan.
 
         Returns:
-            `ndarray` of shape (n,): Calibrated; all nan where there is no calibration.
+            `ndarray` of shape (n,): Calibrated probabilities; all nan where the calibration is undefined.
         """
         given = _probabilities(probabilities, allow_nan=True)
         return np.asarray(special.expit(self.intercept + self.slope * _logit(given)), dtype=np.float64)
@@ -69,24 +69,24 @@ def calibrate_probabilities(
     """Fit Platt's calibration of a labeler's probabilities on gold labels.
 
     Args:
-        probabilities (array-like of shape (n,)): P(true) as the labeler gives it.
+        probabilities (array-like of shape (n,)): The labeler's P(true).
         gold (array-like of shape (n,)): Gold labels of the same texts, 0 or 1.
-        groups (sequence of shape (n,), *optional*): Prompt ids; a prompt's texts are never in fit and test both.
-        seed (`int`, defaults to 0): Of the folds that the calibrated Brier score is taken over.
+        groups (sequence of shape (n,), *optional*): Prompt ids; all texts of a prompt are in one fold.
+        seed (`int`, defaults to 0): Seed of the folds of the calibrated Brier score.
 
     Returns:
-        `Calibration`: The two numbers, and what they are worth; nan with a reason below 5 texts of either kind.
+        `Calibration`: Slope, intercept and measures of fit; nan with a reason below 5 texts of either gold label.
 
     Raises:
         DataError: Lengths differ, a probability is not between 0 and 1, or a gold label is not true or false.
 
-    Source: Platt (1999), with his targets (n+ + 1)/(n+ + 2) and 1/(n- + 2) against overfitting.
+    Source: Platt (1999), with the targets (n+ + 1)/(n+ + 2) and 1/(n- + 2) against overfitting.
 
     Example:
 
     ```python
-    >>> found = calibrate_probabilities([0.9] * 10 + [0.1] * 10, [1] * 7 + [0] * 3 + [1] * 3 + [0] * 7)
-    >>> [round(float(p), 2) for p in found.apply([0.9, 0.1])], round(found.auc, 2)
+    >>> result = calibrate_probabilities([0.9] * 10 + [0.1] * 10, [1] * 7 + [0] * 3 + [1] * 3 + [0] * 7)
+    >>> [round(float(p), 2) for p in result.apply([0.9, 0.1])], round(result.auc, 2)
     ([0.67, 0.33], 0.7)
 
     ```
@@ -101,21 +101,20 @@ def calibrate_probabilities(
     if min(n_true, n - n_true) < _FEWEST_OF_EACH:
         status = f"fewer than {_FEWEST_OF_EACH} texts whose gold label is {'yes' if n_true < n - n_true else 'no'}"
         return Calibration(math.nan, math.nan, n, n_true, _auc(p, truth), brier, math.nan, constant, status)
-    slope, intercept = _platt(p, truth)
-    return Calibration(
-        slope, intercept, n, n_true, _auc(p, truth), brier, _held_out(p, truth, codes, seed), constant, "ok"
-    )
+    slope, intercept = _fit_platt(p, truth)
+    calibrated = _cross_validated_brier(p, truth, codes, seed)
+    return Calibration(slope, intercept, n, n_true, _auc(p, truth), brier, calibrated, constant, "ok")
 
 
 def implied_rates(probabilities: ArrayLike) -> tuple[float, float]:
-    """Sensitivity and specificity of the labels that calibrated probabilities give at one half.
+    """Expected sensitivity and specificity of labels from calibrated probabilities cut at 0.5.
 
     Args:
-        probabilities (array-like of shape (n,)): Calibrated: of texts with p, the share p is true.
+        probabilities (array-like of shape (n,)): Calibrated probabilities.
 
     Returns:
-        `tuple[float, float]`: Expected share of true texts labelled true, and of false ones labelled false, as
-        `simex_imprint` takes them; nan where no such text is expected.
+        `tuple[float, float]`: Expected share of true texts labelled true, and of false texts labelled false, as
+            `simex_imprint` needs them; nan where no such text is expected.
 
     Raises:
         DataError: A probability is not between 0 and 1.
@@ -136,7 +135,8 @@ def implied_rates(probabilities: ArrayLike) -> tuple[float, float]:
     return sensitivity, specificity
 
 
-def _platt(p: Floats, truth: Bools) -> tuple[float, float]:
+def _fit_platt(p: Floats, truth: Bools) -> tuple[float, float]:
+    """Slope and intercept by maximum likelihood of Platt's targets."""
     n_true, n_false = int(truth.sum()), int((~truth).sum())
     target = np.where(truth, (n_true + 1) / (n_true + 2), 1 / (n_false + 2))
     x = _logit(p)
@@ -147,19 +147,19 @@ def _platt(p: Floats, truth: Bools) -> tuple[float, float]:
         value = float((np.logaddexp(0.0, eta) - target * eta).sum())
         return value, np.array([(residual * x).sum(), residual.sum()])
 
-    found = optimize.minimize(loss, np.array([1.0, 0.0]), jac=True, method="BFGS")
-    return float(found.x[0]), float(found.x[1])
+    slope, intercept = optimize.minimize(loss, np.array([1.0, 0.0]), jac=True, method="BFGS").x
+    return float(slope), float(intercept)
 
 
-def _held_out(p: Floats, truth: Bools, codes: NDArray[np.int64], seed: int) -> float:
-    """Brier score of texts calibrated by the texts of other prompts."""
+def _cross_validated_brier(p: Floats, truth: Bools, codes: NDArray[np.int64], seed: int) -> float:
+    """Brier score of texts calibrated on the texts of other prompts."""
     labels, codes = np.unique(codes, return_inverse=True)
     fold = np.random.default_rng(seed).permutation(len(labels))[codes] % _FOLDS
     calibrated = np.full(len(p), np.nan)
     for number in range(_FOLDS):
         test = fold == number
         if test.any() and truth[~test].any() and not truth[~test].all():
-            slope, intercept = _platt(p[~test], truth[~test])
+            slope, intercept = _fit_platt(p[~test], truth[~test])
             calibrated[test] = special.expit(intercept + slope * _logit(p[test]))
     return float(np.mean((calibrated - truth) ** 2))
 
@@ -178,7 +178,8 @@ def _logit(p: Floats) -> Floats:
 
 def _probabilities(values: ArrayLike, *, allow_nan: bool = False) -> Floats:
     p = finite(values, "probabilities", allow_nan=allow_nan)
-    bad = np.flatnonzero((p < 0.0) | (p > 1.0))
-    if len(bad):
-        raise DataError(f"probabilities has {len(bad)} value(s) outside [0, 1], the first in row {bad[0]}: {p[bad[0]]}")
+    outside = np.flatnonzero((p < 0.0) | (p > 1.0))
+    if len(outside):
+        row = outside[0]
+        raise DataError(f"probabilities has {len(outside)} value(s) outside [0, 1], the first in row {row}: {p[row]}")
     return p

@@ -1,4 +1,4 @@
-"""How well features predict which response was chosen."""
+"""Prediction of the chosen response of a pair from features."""
 
 from __future__ import annotations
 
@@ -8,10 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import expit, log_expit
 
-from seal_datasets.estimate.inputs import (
-    Codes,
-    Floats,
-)
+from seal_datasets.estimate.inputs import Codes, Floats
 from seal_datasets.estimate.intervals import Interval, critical_value
 from seal_datasets.estimate.linear import PERFECT, cluster_factor, group_sums
 from seal_datasets.estimate.logit import find_patterns
@@ -25,19 +22,19 @@ _TIE = 1e-6
 
 @dataclass(frozen=True, slots=True)
 class ChoicePrediction(Result):
-    """How well features alone tell which response of a pair was chosen.
+    """How well features alone predict which response of a pair was chosen.
 
     Attributes:
         features (`str`): `spoilers`, `targets` or `both`.
-        n_features (`int`): How many.
-        accuracy (`float`): Share of pairs predicted rightly by folds that did not see their prompt; a tie counts half, so
-            that guessing gives 0.5.
-        std_error (`float`): Clustered by prompt, at the fitted folds.
-        confidence_interval (`tuple[float, float]`): Of the accuracy, within [0, 1].
+        n_features (`int`): Number of features.
+        accuracy (`float`): Cross-validated share of correct predictions; a prompt's pairs are in one fold. A tie counts
+            half, so chance accuracy is 0.5.
+        std_error (`float`): Clustered by prompt, with the folds fixed.
+        confidence_interval (`tuple[float, float]`): Interval of the accuracy, within [0, 1].
         n_ties (`int`): Pairs without a prediction, such as those whose responses do not differ in any of the features.
-        pseudo_r2 (`float`): McFadden's: 1 - log-likelihood / (-n log 2), in sample.
-        status (`str`): `ok`; or why numbers are missing: `too_few_clusters` (fewer prompts than folds);
-            `no_residual_variation` (every pair is predicted rightly, every one wrongly, or all are ties: there is no error).
+        pseudo_r2 (`float`): McFadden's 1 - log-likelihood / (-n log 2), in sample.
+        status (`str`): `ok`, or the reason for missing numbers: `too_few_clusters` (fewer prompts than folds);
+            `no_residual_variation` (all predictions are correct, all are wrong, or all are ties, so the error is undefined).
     """
 
     features: str
@@ -51,17 +48,17 @@ class ChoicePrediction(Result):
 
 
 def choice_slopes(x: Floats, y: Floats, clusters: Codes, n_parameters: int) -> tuple[Floats, Floats]:
-    """Least squares of each column of y on x alone, with clustered (CRV1) errors; nan where there are none."""
-    nowhere, size = np.full(y.shape[1], math.nan), float(x @ x)
+    """Least squares of each column of y on x alone, with clustered (CRV1) errors; nan where these are undefined."""
+    undefined, size = np.full(y.shape[1], math.nan), float(x @ x)
     n_clusters = int(clusters.max(initial=-1)) + 1
     if size == 0:
-        return nowhere, nowhere
+        return undefined, undefined
     slopes = x @ y / size
     if n_clusters < 2 or len(x) <= n_parameters:
-        return slopes, nowhere
+        return slopes, undefined
     scores = group_sums((y - x[:, None] * slopes) * x[:, None], clusters, n_clusters)
     errors = np.sqrt(cluster_factor(n_clusters, len(x), n_parameters) * (scores**2).sum(axis=0)) / size
-    # Scores that cancel leave rounding, which would pass for a tiny error.
+    # Scores that cancel leave rounding, which must not become a tiny error.
     rounding = PERFECT * float(np.abs(x).max()) * np.abs(y).max(axis=0)
     return slopes, np.where(np.abs(scores).max(axis=0) > rounding, errors, math.nan)
 
@@ -69,22 +66,34 @@ def choice_slopes(x: Floats, y: Floats, clusters: Codes, n_parameters: int) -> t
 def predict_choices(
     differences: Floats, n_spoilers: int, clusters: Codes, folds: Codes, n_folds: int, confidence: float
 ) -> tuple[ChoicePrediction, ...]:
-    """Choices predicted from spoilers, from targets and from both, on the distinct rows of differences."""
+    """Cross-validated predictions of choices from spoilers, from targets and from both.
+
+    Args:
+        differences (`ndarray` of shape (n, k)): Chosen minus rejected features, spoilers first.
+        n_spoilers (`int`): Number of spoilers.
+        clusters (`ndarray` of shape (n,)): Cluster code of each pair.
+        folds (`ndarray` of shape (G,)): Fold of each cluster.
+        n_folds (`int`): Number of folds.
+        confidence (`float`): Level of the intervals.
+
+    Returns:
+        `tuple[ChoicePrediction, ...]`: For spoilers; with targets also for these and for both.
+    """
     patterns = find_patterns(differences)
     n, k, n_clusters, fold = *differences.shape, len(folds), folds[clusters]
     counts = np.bincount(patterns.inverse * n_folds + fold, minlength=len(patterns.x) * n_folds).reshape(-1, n_folds)
     blocks = {"spoilers": slice(n_spoilers), "targets": slice(n_spoilers, k), "both": slice(k)}
     predictions = []
     for name in blocks if k > n_spoilers else ("spoilers",):
-        x = _scaled(patterns.x[:, blocks[name]], patterns.totals)
-        whole = _choice_logit(x, patterns.totals, np.zeros(x.shape[1]))
+        x = _scale_columns(patterns.x[:, blocks[name]], patterns.totals)
+        whole = _fit_choice_logit(x, patterns.totals, np.zeros(x.shape[1]))
         log_likelihood = float(patterns.totals @ log_expit(x @ whole))
         accuracy, error, ties, status = math.nan, math.nan, 0, "too_few_clusters"
         if n_clusters >= n_folds:
-            log_odds = np.column_stack([x @ _choice_logit(x, patterns.totals - held, whole) for held in counts.T])
+            log_odds = np.column_stack([x @ _fit_choice_logit(x, patterns.totals - held, whole) for held in counts.T])
             hits = np.where(np.abs(log_odds) < _TIE, 0.5, log_odds > 0)
-            found, errors = choice_slopes(np.ones(n), hits[patterns.inverse, fold][:, None], clusters, 1)
-            accuracy, error, ties = float(found[0]), float(errors[0]), int(counts[hits == 0.5].sum())
+            means, errors = choice_slopes(np.ones(n), hits[patterns.inverse, fold][:, None], clusters, 1)
+            accuracy, error, ties = float(means[0]), float(errors[0]), int(counts[hits == 0.5].sum())
             status = "no_residual_variation" if math.isnan(error) else "ok"
         half = critical_value(confidence, n_clusters - 1) * error
         predictions.append(
@@ -102,27 +111,27 @@ def predict_choices(
     return tuple(predictions)
 
 
-def _scaled(x: Floats, weight: Floats) -> Floats:
-    """Columns over their root mean squares; columns of zeros stay."""
+def _scale_columns(x: Floats, weight: Floats) -> Floats:
+    """Columns divided by their root mean squares; columns of zeros stay zero."""
     size = np.sqrt(weight @ x**2 / weight.sum())
     return x / np.where(size > 0, size, 1.0)
 
 
-def _choice_logit(x: Floats, weight: Floats, start: Floats) -> Floats:
+def _fit_choice_logit(x: Floats, weight: Floats, start: Floats) -> Floats:
     """Coefficients of P(chosen) = logistic(x b), by Newton's method with step halving.
 
     Args:
         x (`ndarray` of shape (p, k)): Chosen minus rejected features.
-        weight (`ndarray` of shape (p,)): Pairs each row stands for.
-        start (`ndarray` of shape (k,)): Where to start.
+        weight (`ndarray` of shape (p,)): Number of pairs with each row.
+        start (`ndarray` of shape (k,)): Starting values.
 
     Returns:
         `ndarray` of shape (k,): Coefficients; finite also where features separate or depend on each other.
 
-    Source: Greenland and Mansournia (2015) on log-F priors, which are pairs that are added to the data.
+    Source: Greenland and Mansournia (2015) on log-F priors, which add pairs to the data.
     """
     beta, log_odds = start, x @ start
-    value = _penalised(log_odds, weight, beta)
+    value = _penalised_likelihood(log_odds, weight, beta)
     for _ in range(_MAX_STEPS):
         against = expit(-log_odds)
         score = x.T @ (weight * against) + 0.5 - expit(beta)
@@ -131,7 +140,7 @@ def _choice_logit(x: Floats, weight: Floats, start: Floats) -> Floats:
         for halving in range(30):
             proposed = beta + step * 0.5**halving
             log_odds = x @ proposed
-            reached = _penalised(log_odds, weight, proposed)
+            reached = _penalised_likelihood(log_odds, weight, proposed)
             if reached >= value - 1e-12 * abs(value):
                 break
         beta, value = proposed, reached
@@ -140,6 +149,6 @@ def _choice_logit(x: Floats, weight: Floats, start: Floats) -> Floats:
     return beta
 
 
-def _penalised(log_odds: Floats, weight: Floats, beta: Floats) -> float:
+def _penalised_likelihood(log_odds: Floats, weight: Floats, beta: Floats) -> float:
     """The log-likelihood, with half a pair for and half a pair against each feature."""
     return float(weight @ log_expit(log_odds) + 0.5 * (log_expit(beta) + log_expit(-beta)).sum())

@@ -1,4 +1,4 @@
-"""Drivers of misalignment (SEAL, Eq. 3), and the binary regression that robustness (Eq. 4) shares with it."""
+"""Drivers of misalignment (SEAL, Eq. 3): a regression of alignment on the features of both responses."""
 
 from __future__ import annotations
 
@@ -9,25 +9,21 @@ from typing import Any
 from numpy.typing import ArrayLike, NDArray
 
 from seal_datasets.estimate.binary_regression import BinaryRow, Estimator, binary_regression
-from seal_datasets.estimate.inputs import (
-    indicator,
-    matrix,
-    unique_names,
-)
+from seal_datasets.estimate.inputs import indicator, matrix, unique_names
 from seal_datasets.estimate.multiplicity import Adjustment
 from seal_datasets.estimate.result import Result
 
 
 @dataclass(frozen=True, slots=True)
 class Driver(BinaryRow):
-    """One feature of one side as a driver: positive log-odds go with alignment, negative ones with misalignment.
+    """One feature of one side: positive log-odds mean more alignment, negative ones more misalignment.
 
     The other fields are as in `BinaryRow`; the status may also be `too_few_discordant`.
 
     Attributes:
         feature (`str`): Name.
         side (`str`): `chosen` or `rejected`.
-        n_discordant (`int`): Pairs whose value is not the commonest one.
+        n_discordant (`int`): Pairs whose value is not the commonest value.
     """
 
     feature: str
@@ -42,14 +38,14 @@ class MisalignmentDrivers(Result):
     Attributes:
         drivers (`tuple[Driver, ...]`): One row per side and feature.
         intercept (`float`): Log-odds (or probability) of alignment with every feature 0.
-        n_pairs (`int`): Pairs.
-        n_aligned (`int`): Pairs the model is aligned on.
-        n_separated (`int`): Pairs that separated features predict perfectly; the finite estimates rest on the others.
-        estimator (`str`): `logit` or `linear_probability`.
+        n_pairs (`int`): Number of pairs.
+        n_aligned (`int`): Pairs that the model is aligned on.
+        n_separated (`int`): Pairs that separated features predict perfectly; the finite estimates use the other pairs.
+        estimator (`str`): `logit`, `firth` or `linear_probability`.
         covariance (`str`): How errors are computed.
         adjust (`str`): How p-values are adjusted.
-        family_size (`int`): Tests adjusted for.
-        family (`str`): Which tests these are.
+        family_size (`int`): Number of adjusted tests.
+        family (`str`): Tests that are adjusted together.
         status (`str`): `ok`, or `one_class`.
     """
 
@@ -78,7 +74,7 @@ def misalignment_drivers(
     confidence: float = 0.95,
     min_discordant: int = 2,
 ) -> MisalignmentDrivers:
-    """Estimate which features, on which side, go with a reward model's agreement with human choices.
+    """Estimate which features of which side are associated with a reward model's agreement with human choices.
 
     Args:
         aligned (array-like of shape (n,)): Whether the model is aligned on each pair.
@@ -86,13 +82,13 @@ def misalignment_drivers(
         rejected_features (array-like of shape (n, k)): Features of the rejected responses.
         feature_names (`Sequence[str]`): The k names.
         groups (sequence of shape (n,), *optional*): Prompt ids to cluster by.
-        estimator (`"logit"`, `"firth"` or `"linear_probability"`): The equation, by maximum likelihood with Firth's
-            penalised fit where features separate the outcome, or penalised throughout (errors not clustered); or what the
-            published figures used.
+        estimator (`"logit"`, `"firth"` or `"linear_probability"`): `logit` fits Eq. (3) by maximum likelihood, with
+            Firth's penalised fit where features separate the outcome.
+            `firth` is penalised throughout; its errors are not clustered.
+            `linear_probability` is the estimator of the published figures.
         adjust (`"bonferroni"`, `"holm"` or `"bh"`): How p-values are adjusted within the regression.
         confidence (`float`, defaults to 0.95): Level of the intervals.
-        min_discordant (`int`, defaults to 2): Pairs in which a feature must differ from its commonest value for its
-            numbers to be given.
+        min_discordant (`int`, defaults to 2): Pairs off a feature's commonest value that its numbers need.
 
     Returns:
         `MisalignmentDrivers`: Log-odds of *alignment*, odds ratios and average marginal effects side by side.

@@ -103,8 +103,8 @@ def mean_interval(
 def bootstrap_totals(counts: NDArray[np.float64], n_bootstrap: int, seed: int) -> NDArray[np.float64]:
     """Totals of counts when whole clusters are resampled with replacement.
 
-    Clusters with the same counts are exchangeable. One multinomial draw of the number of clusters per distinct row has
-    the same distribution as resampling rows, and its cost grows with the number of distinct rows only.
+    Clusters with the same counts are exchangeable: each draw is a multinomial draw of how often each distinct row occurs.
+    It has the same distribution as resampling rows, and its cost grows with the number of distinct rows only.
 
     Args:
         counts (`ndarray` of shape (G, c)): Counts of each cluster.

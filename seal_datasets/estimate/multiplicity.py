@@ -17,12 +17,12 @@ def adjust_p(p_values: NDArray[np.float64], method: Adjustment) -> NDArray[np.fl
     """Adjust a family of p-values; nan entries are not part of the family.
 
     Args:
-        p_values (`ndarray` of shape (k,)): Raw p-values, nan where there is no test.
+        p_values (`ndarray` of shape (k,)): Raw p-values, nan for missing tests.
         method (`"bonferroni"`, `"holm"` or `"bh"`): `bonferroni` as in the paper, its uniform improvement `holm`, or
             the false discovery rate by `bh`.
 
     Returns:
-        `ndarray` of shape (k,): Adjusted p-values, nan where there is no test.
+        `ndarray` of shape (k,): Adjusted p-values, nan for missing tests.
 
     Raises:
         DataError: The method is unknown.

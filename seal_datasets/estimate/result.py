@@ -1,4 +1,4 @@
-"""Frozen results that turn into plain JSON: `nan` becomes `None`, arrays become lists."""
+"""Conversion of frozen results to plain JSON: `nan` becomes `None`, and arrays become lists."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 
 
 def as_json(value: Any) -> Any:  # noqa: ANN401 - any nesting of results, arrays and plain values
-    """Turn a result, or any part of one, into values `json.dumps` takes.
+    """Convert a result, or a part of one, to values that `json.dumps` accepts.
 
     Args:
         value (`Any`): Dataclass, mapping, sequence, array, NumPy or Python scalar.
@@ -29,9 +29,9 @@ def as_json(value: Any) -> Any:  # noqa: ANN401 - any nesting of results, arrays
     if is_dataclass(value) and not isinstance(value, type):
         return {field.name: as_json(getattr(value, field.name)) for field in fields(value)}
     if isinstance(value, dict):
-        return {str(key): as_json(each) for key, each in value.items()}
+        return {str(key): as_json(entry) for key, entry in value.items()}
     if isinstance(value, (list, tuple)):
-        return [as_json(each) for each in value]
+        return [as_json(entry) for entry in value]
     if isinstance(value, np.ndarray):
         return as_json(value.tolist())
     if isinstance(value, np.generic):
@@ -42,7 +42,7 @@ def as_json(value: Any) -> Any:  # noqa: ANN401 - any nesting of results, arrays
 
 
 class Result:
-    """Base of every estimate: knows how to become JSON."""
+    """Base class of all estimates, with conversion to JSON."""
 
     __slots__ = ()
 

@@ -1,4 +1,4 @@
-"""Alignment robustness (SEAL, Eq. 4): does a change of style, not meaning, turn the model against the human choice?"""
+"""Alignment robustness (SEAL, Eq. 4): loss of alignment when rewriting changes a text's style."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from seal_datasets.estimate.result import Result
 
 @dataclass(frozen=True, slots=True)
 class RobustnessScore(BinaryRow):
-    """The robustness score of one feature, side and direction of flip; the other fields are as in `BinaryRow`.
+    """Robustness score of one feature, side and direction of flip; the other fields are as in `BinaryRow`.
 
     Attributes:
         feature (`str`): Name.
         side (`str`): `chosen` or `rejected`.
         direction (`str`): `+` where rewriting lowered the feature (original - rewritten > 0), `-` where it raised it.
-        n_flips (`int`): Pairs with that flip.
+        n_flips (`int`): Pairs with this flip.
     """
 
     feature: str
@@ -35,21 +35,21 @@ class RobustnessScore(BinaryRow):
 
 @dataclass(frozen=True, slots=True)
 class AlignmentRobustness(Result):
-    """How alignment stands up to rewriting.
+    """How far alignment holds under rewriting.
 
     Attributes:
         scores (`tuple[RobustnessScore, ...]`): Log-odds of misalignment by rewriting, per feature, side and direction.
         alignment_before (`float`): Alignment score on the original texts.
-        alignment_after (`float`): Alignment score on the rewritten ones.
-        n_pairs (`int`): Pairs the scores and shares rest on.
-        n_left_out (`int`): Pairs left out because rewriting changed a target label.
-        n_misaligned_by_rewriting (`int`): Aligned before and not after.
+        alignment_after (`float`): Alignment score on the rewritten texts.
+        n_pairs (`int`): Pairs in the scores and shares.
+        n_left_out (`int`): Pairs excluded because rewriting changed a target label.
+        n_misaligned_by_rewriting (`int`): Pairs aligned before rewriting and not after it.
         n_separated (`int`): Pairs that separated flips predict perfectly.
-        estimator (`str`): `logit` or `linear_probability`.
+        estimator (`str`): `logit`, `firth` or `linear_probability`.
         covariance (`str`): How errors are computed.
         adjust (`str`): How p-values are adjusted.
-        family_size (`int`): Tests adjusted for.
-        family (`str`): Which tests these are.
+        family_size (`int`): Number of adjusted tests.
+        family (`str`): Tests that are adjusted together.
         status (`str`): `ok`, or `one_class`.
     """
 
@@ -82,7 +82,7 @@ def alignment_robustness(
     confidence: float = 0.95,
     min_flips: int = 2,
 ) -> AlignmentRobustness:
-    """Estimate which changes of a text's features by rewriting cost alignment.
+    """Estimate which feature changes by rewriting are associated with a loss of alignment.
 
     Args:
         aligned (array-like of shape (n,)): Whether the model is aligned on each original pair.
@@ -91,20 +91,20 @@ def alignment_robustness(
         rejected_flips (array-like of shape (n, k)): The same for the rejected text.
         feature_names (`Sequence[str]`): The k names.
         groups (sequence of shape (n,), *optional*): Prompt ids to cluster by.
-        targets_changed (array-like of shape (n,), *optional*): Whether rewriting changed a target label of the pair, as it
-            should not; such pairs are left out and counted, as in the paper.
+        targets_changed (array-like of shape (n,), *optional*): Whether rewriting changed a target label of the pair; such
+            pairs are counted and excluded, as in the paper.
         estimator (`"logit"`, `"firth"` or `"linear_probability"`): As for `misalignment_drivers`.
         adjust (`"bonferroni"`, `"holm"` or `"bh"`): How p-values are adjusted within the regression.
         confidence (`float`, defaults to 0.95): Level of the intervals.
-        min_flips (`int`, defaults to 2): Pairs with a flip, and without it, that are needed for its numbers to be given.
+        min_flips (`int`, defaults to 2): Pairs with a flip, and pairs without it, that its numbers need.
 
     Returns:
-        `AlignmentRobustness`: Scores per feature, side and direction; positive ones go with misalignment.
+        `AlignmentRobustness`: Scores per feature, side and direction; a positive score means more misalignment.
 
     Raises:
         DataError: Shapes differ, an entry is not a finite number, an outcome is not true or false, or a name is repeated.
 
-    Source: SEAL, Eq. (4): the outcome is aligned before rewriting and not after, "no flip" is the base.
+    Source: SEAL, Eq. (4): the outcome is "aligned before rewriting and not after"; the baseline is "no flip".
 
     Example:
 
@@ -131,7 +131,7 @@ def alignment_robustness(
         kept = ~indicator(targets_changed, "targets_changed")
         same_length(aligned=before, targets_changed=kept)
         if not kept.any():
-            raise DataError(f"targets_changed is true for all {n} pairs; none is left to compare")
+            raise DataError(f"targets_changed is true for all {n} pairs; at least one unchanged pair is needed")
         before, after = before[kept], after[kept]
         flips = {side: values[kept] for side, values in flips.items()}
         codes = None if codes is None else codes[kept]

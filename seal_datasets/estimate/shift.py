@@ -294,7 +294,8 @@ def _rows_by_label(by: Sequence[Any] | NDArray[Any], n: int) -> dict[str, NDArra
     if labels.isna().any():
         row = int(labels.isna().to_numpy().argmax())
         raise DataError(f"by row {row} has no label; name those pairs, e.g. 'unknown'")
-    return {str(label): np.asarray(rows) for label, rows in labels.groupby(labels, sort=True).indices.items()}
+    rows_by_label = labels.groupby(labels, sort=True).indices
+    return {str(label): np.asarray(rows, dtype=np.intp) for label, rows in rows_by_label.items()}
 
 
 def _angles(rewards: _Rewards, pre_origin: float = 0.0, origin: float = 0.0) -> Floats:

@@ -1,4 +1,4 @@
-"""Preference pairs whose truth is planted: rewards with stated imprints, for tests and documentation."""
+"""Synthetic preference pairs with known imprints, for tests and documentation."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True)
 class PlantedPairs:
-    """Pairs drawn from Eq. (1), by pair and in the long form that `feature_imprint` takes.
+    """Pairs drawn from Eq. (1), by pair and in the long form that `feature_imprint` needs.
 
     Attributes:
         feature_names (`tuple[str, ...]`): The k features.
@@ -32,7 +32,7 @@ class PlantedPairs:
         rewards (`ndarray` of shape (2n,)): Post-training rewards of the chosen texts, then of the rejected ones.
         pre_rewards (`ndarray` of shape (2n,)): The same before training.
         features (`ndarray` of shape (2n, k)): Features in that order.
-        labels (`ndarray` of shape (2n, k)): The features as a labeler gives them, some of them wrong.
+        labels (`ndarray` of shape (2n, k)): The features with a labeler's errors.
         groups (`ndarray` of shape (2n,)): Prompt ids in that order.
     """
 
@@ -69,29 +69,29 @@ def planted_pairs(
 ) -> PlantedPairs:
     """Draw pairs whose rewards follow Eq. (1) with the stated imprints.
 
-    A prompt's intercept is drawn once and raises both the rewards and the frequency of every feature, so that an
-    estimate that leaves prompts out is biased while one with prompt effects is not. A text's noise is normal.
+    A prompt's intercept is drawn once and raises both the rewards and the frequency of every feature. An estimate
+    without prompt effects is therefore biased. A text's noise is normal.
 
     Args:
         n_pairs (`int`): Pairs.
         imprint (`Mapping[str, float]`): True post-training imprint by feature name.
-        pre_imprint (`Mapping[str, float]`, *optional*): True pre-training imprint; 0 for every name left out.
-        n_prompts (`int`, *optional*): Prompts, over which the pairs are spread evenly; one per pair when omitted.
-        pairs_per_prompt (`tuple[int, int]`, *optional*): Fewest and most pairs of a prompt, drawn evenly between; in place of
-            `n_prompts`, for clusters of uneven sizes.
+        pre_imprint (`Mapping[str, float]`, *optional*): True pre-training imprint; 0 for omitted names.
+        n_prompts (`int`, *optional*): Prompts with equal numbers of pairs; one prompt per pair when omitted.
+        pairs_per_prompt (`tuple[int, int]`, *optional*): Smallest and largest number of pairs of a prompt, drawn
+            uniformly; in place of `n_prompts`, for clusters of uneven sizes.
         prompt_effect (`float`, defaults to 1.0): Standard deviation of the prompts' intercepts.
         noise (`float`, defaults to 1.0): Standard deviation of a text's noise.
         correlation (`float`, defaults to 0.0): Latent correlation of a text's features, from 0 to below 1.
-        label_error (`float`, defaults to 0.0): Share of labels that are wrong, independent of all else.
-        decimals (`int`, *optional*): Rewards are rounded to so many, which makes ties.
-        seed (`int`): Of the random numbers.
+        label_error (`float`, defaults to 0.0): Share of wrong labels, independent of everything else.
+        decimals (`int`, *optional*): Decimals that rewards are rounded to, which creates ties.
+        seed (`int`): Seed of the random numbers.
 
     Returns:
-        `PlantedPairs`: The arrays and their truth.
+        `PlantedPairs`: The arrays and the true imprints.
 
     Raises:
-        DataError: There is no pair or no feature, more prompts than pairs, a name is only in `pre_imprint`, or an option is
-            out of range.
+        DataError: The number of pairs or of features is 0, prompts outnumber pairs, a name is only in `pre_imprint`, or
+            an option is out of range.
 
     Example:
 
@@ -123,7 +123,7 @@ def planted_pairs(
     post_beta = np.array([imprint[name] for name in names], dtype=np.float64)
     pre_beta = np.array([before.get(name, 0.0) for name in names], dtype=np.float64)
     rng = np.random.default_rng(seed)
-    # Options draw from a stream of their own, so that they leave the rest of the draw as it is.
+    # Options use a separate stream, so that they do not change the other draws.
     extra = np.random.default_rng([seed, 1])
     ids = np.arange(n_pairs, dtype=np.int64) % prompts
     if pairs_per_prompt is not None:
