@@ -42,6 +42,7 @@ from seal_datasets.data.texts import Exchange, exchange
 from seal_datasets.rewards.batching import padding_waste, token_batches
 from seal_datasets.rewards.classifier import RewardModel
 from seal_datasets.rewards.encoding import Encoded
+from seal_datasets.rewards.options import Backend, ModelOptions
 from seal_datasets.rewards.packing import build_trees
 
 REAL_PAIRS = Path(__file__).parents[2] / "shared" / "data" / "hh-rlhf" / "harmless-base-test-1500.jsonl.gz"
@@ -147,7 +148,7 @@ def _seeded(config: transformers.PretrainedConfig) -> PreTrainedModel:
 
 
 def _compare(kind: str, folder: str, texts: list[Exchange], rounds: int, budgets: list[int]) -> None:
-    padded = RewardModel(folder, over_length="truncate", pack=False)
+    padded = RewardModel(folder, over_length="truncate", options=ModelOptions(pack=False))
     # Responses that alone are longer than the model takes are left out.
     texts = [text for text, each in zip(texts, padded.encode(texts), strict=True) if each.inputs]
     encoded = padded.encode(texts)
@@ -183,8 +184,9 @@ def _compare(kind: str, folder: str, texts: list[Exchange], rounds: int, budgets
 def _ours(kind: str, folder: str, texts: list[Exchange], distinct: list[Encoded], budget: int | None) -> Iterator[Way]:
     """Sorted token-budget batches, and what is beyond them; texts that are equal count once."""
 
-    def load(**options: object) -> RewardModel:
-        return RewardModel(folder, over_length="truncate", tokens_per_batch=budget, **options)  # type: ignore[arg-type]
+    def load(*, pack: bool | None = None, backend: Backend = "torch") -> RewardModel:
+        options = ModelOptions(tokens_per_batch=budget, pack=pack)
+        return RewardModel(folder, over_length="truncate", backend=backend, options=options)
 
     def way(name: str, model: RewardModel, waste: float, flops: float) -> Way:
         return Way(

@@ -21,7 +21,7 @@ from seal_datasets.data.load import load_pairs
 from seal_datasets.endpoints.keys import check_keys
 from seal_datasets.labels.featurize import add_surface_features
 from seal_datasets.labels.surface import SURFACE_FEATURES
-from seal_datasets.rewards.doctor.examine import examine
+from seal_datasets.rewards.doctor.examine import Extent, examine
 from seal_datasets.rewards.open import addresses_of, find_scorer, open_scorer
 from seal_datasets.rewards.score import add_rewards
 from seal_datasets.rewards.score_store import ScoreStore
@@ -121,7 +121,7 @@ def _examine(pairs: Dataset, paths: Mapping[str, str | Path], out: Path, api_key
     found = {}
     for name, path in paths.items():
         print_progress(f"    Examining the {name} model")
-        examination = examine(path, pairs, short=True, api_key=api_key)
+        examination = examine(path, pairs, extent=Extent(short=True), api_key=api_key)
         if examination.failed:
             print_progress(f"    failed: {', '.join(examination.failed)}; see {out / _DOCTOR_FILE}")
         found[name] = examination.to_dict()

@@ -58,7 +58,8 @@ def add(verbs: Verbs) -> None:
 
 def _run(options: argparse.Namespace) -> int:
     from seal_datasets.data.load import load_pairs
-    from seal_datasets.rewards.doctor.examine import examine
+    from seal_datasets.rewards.doctor.examine import Extent, examine
+    from seal_datasets.rewards.options import ModelOptions
 
     pairs = None
     if options.data is not None:
@@ -67,14 +68,15 @@ def _run(options: argparse.Namespace) -> int:
     examination = examine(
         options.model,
         pairs,
-        limit=options.limit,
-        processes=options.processes,
-        revision=options.revision,
-        max_length=options.max_length,
+        extent=Extent(limit=options.limit, processes=options.processes),
         head=options.head,
-        precision=options.precision,
-        allow_pickle=options.allow_pickle,
-        allow_remote_code=options.allow_remote_code,
+        options=ModelOptions(
+            revision=options.revision,
+            max_length=options.max_length,
+            precision=options.precision,
+            allow_pickle=options.allow_pickle,
+            allow_remote_code=options.allow_remote_code,
+        ),
         api_key=os.environ.get("SEAL_SCORER_API_KEY"),
     )
     if options.out is not None:

@@ -113,6 +113,7 @@ def _run(options: argparse.Namespace) -> int:
     from seal_datasets.endpoints.keys import check_keys
     from seal_datasets.rewards.loading import processes
     from seal_datasets.rewards.open import addresses_of, open_scorer
+    from seal_datasets.rewards.options import ModelOptions
     from seal_datasets.rewards.score import add_rewards, reward_columns, write_rewards
     from seal_datasets.rewards.score_store import ScoreStore
 
@@ -134,15 +135,17 @@ def _run(options: argparse.Namespace) -> int:
     models = {
         name: open_scorer(
             text,
-            revision=revisions.get(name),
-            max_length=options.max_length,
             over_length=options.over_length,
             head=options.head,
-            precision=options.precision,
-            tokens_per_batch=options.tokens_per_batch,
             backend=options.backend,
-            allow_pickle=options.allow_pickle,
-            allow_remote_code=options.allow_remote_code,
+            options=ModelOptions(
+                revision=revisions.get(name),
+                max_length=options.max_length,
+                precision=options.precision or "auto",
+                tokens_per_batch=options.tokens_per_batch,
+                allow_pickle=options.allow_pickle,
+                allow_remote_code=options.allow_remote_code,
+            ),
             api_key=key,
         )
         for name, text in named.items()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Literal, get_args
+from typing import get_args
 
 import torch
 from transformers import AutoModelForSequenceClassification
@@ -13,12 +13,11 @@ from seal_datasets.data.texts import Exchange
 from seal_datasets.errors import ModelError
 from seal_datasets.rewards.batching import run_batches, token_batches
 from seal_datasets.rewards.encoding import Encoded, Encoder, OverLength
-from seal_datasets.rewards.loading import Precision, length_limit, load_model, processes, resolved_revision
+from seal_datasets.rewards.loading import length_limit, load_model, processes, resolved_revision
 from seal_datasets.rewards.openvino import OpenVinoEncoder
+from seal_datasets.rewards.options import Backend, ModelOptions
 from seal_datasets.rewards.packing import ATTENTION, Tree, can_pack, packed_logits, packed_rows, texts_of
 from seal_datasets.rewards.scorer import Scorer
-
-Backend = Literal["torch", "openvino"]
 
 SCORE_VERSION = "2"
 
@@ -31,63 +30,54 @@ _SAMPLE = ("Name a colour.", "How do I boil an egg?")
 class RewardModel(Scorer):
     """A sequence classifier that is ready to score, with what identifies it.
 
-    Texts go through an encoder in batches of about equal numbers of tokens and of texts of about equal length; through a causal
-    model packed, so that a prompt shared by several responses is computed once (`packing`). Where memory runs out batches
-    become smaller, and no text is lost.
+    An encoder scores padded batches of texts of similar length, each with about the same number of tokens. A causal model is
+    packed: a prompt that several responses share is computed once (see `packing`). Where memory runs out, batches are halved
+    and every text is still scored.
 
     Args:
         name_or_path (`str` or `Path`): Hub id or local folder.
-        revision (`str`, *optional*): Branch, tag or commit on the Hub; the commit it resolves to is recorded.
-        max_length (`int`, *optional*): Tokens per text; the model's own limit when omitted.
-        over_length (`"error"`, `"truncate"` or `"skip"`, defaults to `"error"`): What becomes of longer texts.
-        head (`int` or `Sequence[float]`, *optional*): For a model of several outputs: which one is the reward, or the weight
+        over_length (`"error"`, `"truncate"` or `"skip"`, defaults to `"error"`): Policy for texts longer than `max_length`.
+        head (`int` or `Sequence[float]`, *optional*): For a model with several outputs: which one is the reward, or the weight
             of each.
-        precision (`"auto"`, `"float32"`, `"bfloat16"` or `"float16"`, defaults to `"auto"`): Type of the weights; `"auto"` is
-            the checkpoint's own.
-        attention (`str`, *optional*): Attention implementation, e.g. `"eager"`; transformers' choice when omitted.
-        tokens_per_batch (`int`, *optional*): Tokens of a batch.
-        pack (`bool`, *optional*): Whether to pack; where the model is able to when omitted.
-        backend (`"torch"` or `"openvino"`, defaults to `"torch"`): What computes; OpenVINO is for encoders in float32 on a CPU,
-            and held to the logits of torch on two texts before it is used.
-        allow_pickle (`bool`, defaults to `False`): Whether weights may be read from pickle files, which can run code.
-        allow_remote_code (`bool`, defaults to `False`): Whether code that comes with the model may run.
+        backend (`"torch"` or `"openvino"`, defaults to `"torch"`): Library that runs the model. OpenVINO is for encoders in
+            float32 on a CPU; its logits on two texts are compared with those of torch before it is used.
+        options (`ModelOptions`, *optional*): Revision, precision, batch size and what is allowed to run.
 
     Raises:
-        ModelError: The model cannot be found, has no trained head or several outputs without `head`, needs what was not
-            allowed, or is not one that the backend can compute.
+        ModelError: The model cannot be found, has no trained head, or has several outputs and no `head` was given.
+        ModelError: The model needs what was not allowed, or the backend does not support it.
         MissingExtraError: The backend is not installed.
+
+    Example:
+
+    ```python
+    >>> model = RewardModel("my/rm", over_length="truncate")     # doctest: +SKIP
+    >>> model.score([exchange])[0].reward                        # doctest: +SKIP
+    -2.3125
+
+    ```
     """
 
     def __init__(
         self,
         name_or_path: str | Path,
         *,
-        revision: str | None = None,
-        max_length: int | None = None,
         over_length: OverLength = "error",
         head: int | Sequence[float] | None = None,
-        precision: Precision = "auto",
-        attention: str | None = None,
-        tokens_per_batch: int | None = None,
-        pack: bool | None = None,
         backend: Backend = "torch",
-        allow_pickle: bool = False,
-        allow_remote_code: bool = False,
+        options: ModelOptions | None = None,
     ) -> None:
         if backend not in get_args(Backend):
             raise ModelError(f"backend must be one of {list(get_args(Backend))}, got {backend!r}")
+        options = options or ModelOptions()
         self.name = str(name_or_path)
         tokenizer, self.model = load_model(
             self.name,
             AutoModelForSequenceClassification,
             kind="sequence-classification reward model",
-            revision=revision,
-            precision=precision,
-            attention=attention,
-            allow_pickle=allow_pickle,
-            allow_remote_code=allow_remote_code,
+            options=options,
         )
-        self.encoder = Encoder(tokenizer, length_limit(self.model, tokenizer, max_length), over_length)
+        self.encoder = Encoder(tokenizer, length_limit(self.model, tokenizer, options.max_length), over_length)
         self.head = head
         self._weights = _head_weights(self.name, self.model.config.num_labels, head)
         if tokenizer.pad_token is None:
@@ -99,9 +89,13 @@ class RewardModel(Scorer):
         self.revision = resolved_revision(self.name, self.model)
         self.device = processes().device
         self.model.to(self.device)
-        self.packs = pack is not False and attention is None and can_pack(self.model, self.encoder.max_length)
-        if pack and not self.packs:
-            raise ModelError(f"{self.name!r} cannot be scored packed: its attention cannot be told what follows what")
+        allowed = options.pack is not False and options.attention is None
+        self.packs = allowed and can_pack(self.model, self.encoder.max_length)
+        if options.pack and not self.packs:
+            raise ModelError(
+                f"{self.name!r} cannot be scored packed: its attention does not take a custom mask; "
+                "leave pack and attention out"
+            )
         if self.packs:
             self.model.set_attn_implementation(ATTENTION)
         self.backend: Backend = backend
@@ -111,7 +105,7 @@ class RewardModel(Scorer):
                 [Exchange(text, [{"role": "user", "content": text}], text) for text in _SAMPLE]
             )
             self._openvino = OpenVinoEncoder(self.name, self.model, self._pad(sample))
-        self.tokens_per_batch = tokens_per_batch or self._usual_tokens()
+        self.tokens_per_batch = options.tokens_per_batch or self._usual_tokens()
 
     def identity(self) -> dict[str, object]:
         """See `Scorer`."""

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import inspect
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from itertools import takewhile
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Literal, get_args
 
 import torch
 from transformers import AutoModelForCausalLM, PreTrainedModel, PreTrainedTokenizerBase
@@ -16,7 +17,8 @@ from seal_datasets.data.texts import Exchange
 from seal_datasets.errors import DataError, ModelError
 from seal_datasets.rewards.batching import run_batches, token_batches
 from seal_datasets.rewards.encoding import Encoded, Encoder, OverLength, tokenizer_state
-from seal_datasets.rewards.loading import Precision, length_limit, load_model, processes, resolved_revision
+from seal_datasets.rewards.loading import length_limit, load_model, processes, resolved_revision
+from seal_datasets.rewards.options import ModelOptions
 from seal_datasets.rewards.packing import ATTENTION, Tree, can_pack, packed_rows, packed_states, texts_of
 from seal_datasets.rewards.scorer import Scorer
 
@@ -119,21 +121,12 @@ class ImplicitReward(Scorer):
             beta * log pi(response | prompt).
         beta (`float`, defaults to 1.0): Scale of the reward.
         normalise (`"sum"` or `"length"`, defaults to `"sum"`): Whether the log-ratio is divided by the response's tokens.
-        revision (`str`, *optional*): Branch, tag or commit of the policy on the Hub.
-        reference_revision (`str`, *optional*): That of the reference.
-        max_length (`int`, *optional*): Tokens per text; the models' own limit when omitted.
-        over_length (`"error"`, `"truncate"` or `"skip"`, defaults to `"error"`): What becomes of longer texts.
-        precision (`"auto"`, `"float32"`, `"bfloat16"` or `"float16"`, defaults to `"auto"`): Type of the weights.
-        attention (`str`, *optional*): Attention implementation; transformers' choice when omitted.
-        tokens_per_batch (`int`, *optional*): Tokens of a batch, padding included.
-        pack (`bool`, *optional*): Whether to compute a prompt that responses share once, without padding; where both models are
-            able to when omitted.
-        allow_pickle (`bool`, defaults to `False`): Whether weights may be read from pickle files, which can run code.
-        allow_remote_code (`bool`, defaults to `False`): Whether code that comes with the models may run.
+        over_length (`"error"`, `"truncate"` or `"skip"`, defaults to `"error"`): Policy for texts longer than `max_length`.
+        options (`ModelOptions`, *optional*): How both models are loaded and run; its `revision` is the policy's.
+        reference_revision (`str`, *optional*): Branch, tag or commit of the reference on the Hub.
 
     Raises:
-        ModelError: A model cannot be loaded as a causal language model or packed as was asked, or the two have different
-            tokenizers.
+        ModelError: A model is not a causal language model or cannot be packed, or the tokenizers differ.
         DataError: An option is not one of those above.
 
     Example:
@@ -153,61 +146,51 @@ class ImplicitReward(Scorer):
         *,
         beta: float = 1.0,
         normalise: Normalise = "sum",
-        revision: str | None = None,
-        reference_revision: str | None = None,
-        max_length: int | None = None,
         over_length: OverLength = "error",
-        precision: Precision = "auto",
-        attention: str | None = None,
-        tokens_per_batch: int | None = None,
-        pack: bool | None = None,
-        allow_pickle: bool = False,
-        allow_remote_code: bool = False,
+        options: ModelOptions | None = None,
+        reference_revision: str | None = None,
     ) -> None:
         if normalise not in get_args(Normalise):
             raise DataError(f"normalise must be one of {list(get_args(Normalise))}, got {normalise!r}")
         if not beta > 0.0:
             raise DataError(f"beta must be above 0, got {beta}")
+        options = options or ModelOptions()
         self.beta, self.normalise = float(beta), normalise
-        how: dict[str, Any] = {
-            "kind": "causal language model",
-            "precision": precision,
-            "attention": attention,
-            "allow_pickle": allow_pickle,
-            "allow_remote_code": allow_remote_code,
-        }
         self.device = processes().device
-        named = {"policy": (str(policy), revision)}
+        names, of_role = {"policy": str(policy)}, {"policy": options}
         if reference is not None:
-            named["reference"] = (str(reference), reference_revision)
+            names["reference"], of_role["reference"] = str(reference), replace(options, revision=reference_revision)
         loaded = {
-            role: load_model(name, AutoModelForCausalLM, revision=commit, **how)
-            for role, (name, commit) in named.items()
+            role: load_model(name, AutoModelForCausalLM, kind="causal language model", options=of_role[role])
+            for role, name in names.items()
         }
         tokenizer = loaded["policy"][0]
         if reference is not None:
-            _check_alike(named, tokenizer, loaded["reference"][0])
-        limits = [length_limit(model, own, max_length) for own, model in loaded.values()]
-        self.encoder = ContinuationEncoder(tokenizer, min(limits), over_length)
+            _check_same_tokens(names, tokenizer, loaded["reference"][0])
+        max_length = min(length_limit(model, own, options.max_length) for own, model in loaded.values())
+        self.encoder = ContinuationEncoder(tokenizer, max_length, over_length)
         self.models = {role: model.to(self.device) for role, (_, model) in loaded.items()}
-        self._about = {role: _about(*named[role][:1], model) for role, model in self.models.items()}
-        able = attention is None and all(can_pack(each, min(limits)) for each in self.models.values())
-        if pack and not able:
+        self._identities = {role: _model_identity(names[role], model) for role, model in self.models.items()}
+        allowed = options.pack is not False and options.attention is None
+        self.packs = allowed and all(can_pack(model, max_length) for model in self.models.values())
+        if options.pack and not self.packs:
             raise ModelError(
-                f"{named['policy'][0]!r} cannot be scored packed: its attention cannot be told what follows what"
+                f"{names['policy']!r} cannot be scored packed: its attention does not take a custom mask; "
+                "leave pack and attention out"
             )
-        self.packs = pack is not False and able
         if self.packs:
-            for each in self.models.values():
-                each.set_attn_implementation(ATTENTION)
-        self.tokens_per_batch = tokens_per_batch or _TOKENS_PER_BATCH.get(self.device.type, _TOKENS_PER_BATCH["cpu"])
+            for model in self.models.values():
+                model.set_attn_implementation(ATTENTION)
+        self.tokens_per_batch = options.tokens_per_batch or _TOKENS_PER_BATCH.get(
+            self.device.type, _TOKENS_PER_BATCH["cpu"]
+        )
 
     def identity(self) -> dict[str, object]:
         """See `Scorer`."""
         return {
             "kind": "implicit",
-            **self._about["policy"],
-            "reference": self._about.get("reference"),
+            **self._identities["policy"],
+            "reference": self._identities.get("reference"),
             "beta": self.beta,
             "normalise": self.normalise,
             "score_version": IMPLICIT_VERSION,
@@ -316,7 +299,7 @@ def _parameters(model: PreTrainedModel) -> set[str]:
     return set(inspect.signature(model.forward).parameters)
 
 
-def _about(name: str, model: PreTrainedModel) -> dict[str, object]:
+def _model_identity(name: str, model: PreTrainedModel) -> dict[str, object]:
     return {
         "model": name,
         "revision": resolved_revision(name, model),
@@ -325,11 +308,11 @@ def _about(name: str, model: PreTrainedModel) -> dict[str, object]:
     }
 
 
-def _check_alike(
-    named: dict[str, tuple[str, str | None]], policy: PreTrainedTokenizerBase, reference: PreTrainedTokenizerBase
+def _check_same_tokens(
+    names: Mapping[str, str], policy: PreTrainedTokenizerBase, reference: PreTrainedTokenizerBase
 ) -> None:
     if tokenizer_state(policy) != tokenizer_state(reference):
         raise ModelError(
-            f"the policy {named['policy'][0]!r} and the reference {named['reference'][0]!r} split texts into different tokens, "
+            f"the policy {names['policy']!r} and the reference {names['reference']!r} split texts into different tokens, "
             "so their likelihoods cannot be compared; give the model that the policy was trained from"
         )

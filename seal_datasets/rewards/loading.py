@@ -7,7 +7,7 @@ import hashlib
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import httpx2
 import torch
@@ -30,8 +30,7 @@ from transformers import (
 )
 
 from seal_datasets.errors import ModelError
-
-Precision = Literal["auto", "float32", "bfloat16", "float16"]
+from seal_datasets.rewards.options import ModelOptions
 
 
 def load_model(
@@ -39,47 +38,43 @@ def load_model(
     auto_class: Any,  # noqa: ANN401 - one of the Auto classes, which have no common type
     *,
     kind: str,
-    revision: str | None = None,
-    precision: Precision = "auto",
-    attention: str | None = None,
-    allow_pickle: bool = False,
-    allow_remote_code: bool = False,
+    options: ModelOptions,
 ) -> tuple[PreTrainedTokenizerBase, PreTrainedModel]:
     """Load a model with its tokenizer, ready to be evaluated.
 
     Args:
         name (`str`): Hub id or local folder.
         auto_class (`type`): `AutoModelForSequenceClassification` or another of the Auto classes.
-        kind (`str`): What it is to be, for messages, e.g. `"sequence-classification reward model"`.
-        revision (`str`, *optional*): Branch, tag or commit on the Hub.
-        precision (`str`, defaults to `"auto"`): Type of the weights; `"auto"` is the checkpoint's own.
-        attention (`str`, *optional*): Attention implementation, e.g. `"eager"`; transformers' choice when omitted.
-        allow_pickle (`bool`, defaults to `False`): Whether weights may be read from pickle files, which can run code.
-        allow_remote_code (`bool`, defaults to `False`): Whether code that comes with the model may run.
+        kind (`str`): Kind of model, for messages, e.g. `"sequence-classification reward model"`.
+        options (`ModelOptions`): Revision, precision, attention implementation and what is allowed to run.
 
     Returns:
         `tuple[PreTrainedTokenizerBase, PreTrainedModel]`: Both.
 
     Raises:
-        ModelError: There is no such model, it is not of this kind, weights are missing, or it needs what was not allowed.
+        ModelError: The model does not exist, is not of this kind, lacks weights, or needs what was not allowed.
     """
-    online = find_model(name, revision)
-    where: dict[str, Any] = {"revision": revision, "local_files_only": not online}
-    where["trust_remote_code"] = allow_remote_code
+    online = find_model(name, options.revision)
+    source: dict[str, Any] = {
+        "revision": options.revision,
+        "local_files_only": not online,
+        "trust_remote_code": options.allow_remote_code,
+    }
     try:
         with _quiet():
-            tokenizer = AutoTokenizer.from_pretrained(name, **where)
+            tokenizer = AutoTokenizer.from_pretrained(name, **source)
             model, loading = auto_class.from_pretrained(
                 name,
                 output_loading_info=True,
-                use_safetensors=None if allow_pickle else True,
-                dtype="auto" if precision == "auto" else getattr(torch, precision),
-                attn_implementation=attention,
-                **where,
+                use_safetensors=None if options.allow_pickle else True,
+                dtype="auto" if options.precision == "auto" else getattr(torch, options.precision),
+                attn_implementation=options.attention,
+                **source,
             )
     except (OSError, ValueError, ImportError) as error:
         raise ModelError(f"cannot load {name!r} as a {kind}: {str(error).splitlines()[0]}") from error
-    _check_whole(name, kind, loading, _declared(name, revision, online), generative=auto_class is AutoModelForCausalLM)
+    declared = _declared(name, options.revision, online)
+    _check_whole(name, kind, loading, declared, generative=auto_class is AutoModelForCausalLM)
     return tokenizer, model.eval()
 
 

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from dataclasses import fields
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
-from seal_datasets.errors import DataError
-from seal_datasets.rewards.classifier import Backend, RewardModel
-from seal_datasets.rewards.encoding import OverLength
-from seal_datasets.rewards.implicit import ImplicitReward, Normalise
-from seal_datasets.rewards.loading import Precision, find_model
-from seal_datasets.rewards.scorer import Scorer
-from seal_datasets.rewards.served import EncodingOptions, ServedReward, Server
+from seal_datasets.errors import DataError, import_extra
+from seal_datasets.rewards.options import Backend, ModelOptions
+
+if TYPE_CHECKING:
+    from seal_datasets.rewards.encoding import OverLength
+    from seal_datasets.rewards.implicit import Normalise
+    from seal_datasets.rewards.scorer import Scorer
+    from seal_datasets.rewards.served import Server
 
 KINDS = {
     "dpo": "dpo:POLICY@REFERENCE",
@@ -21,85 +23,85 @@ KINDS = {
     "served": "served:URL#MODEL",
     "tei": "tei:URL#MODEL",
 }
-"""Kinds by what a text begins with; one without such a beginning is the Hub id or folder of a sequence classifier."""
+"""Kinds by their prefix. A text without one is the Hub id or folder of a sequence classifier."""
 
 _NORMALISE: dict[str, Normalise] = {"dpo": "sum", "dpo-length": "length"}
 _SERVER: dict[str, Server] = {"served": "vllm", "tei": "tei"}
-_NOT_OF = {
-    "dpo": ("head", "backend"),
-    "dpo-length": ("head", "backend"),
-    "served": ("head", "backend", "revision", "max_length", "precision", "tokens_per_batch", "allow_pickle"),
-    "tei": ("head", "backend", "revision", "max_length", "precision", "tokens_per_batch", "allow_pickle"),
-}
+_ONLY_CLASSIFIERS = ("head", "backend")
+_NOT_SERVED = (
+    *_ONLY_CLASSIFIERS,
+    *(option.name for option in fields(ModelOptions) if option.name != "allow_remote_code"),
+)
 
 
 def open_scorer(
     text: str,
     *,
-    revision: str | None = None,
-    max_length: int | None = None,
     over_length: OverLength = "error",
     head: int | None = None,
-    precision: Precision | None = None,
-    tokens_per_batch: int | None = None,
     backend: Backend | None = None,
-    allow_pickle: bool = False,
-    allow_remote_code: bool = False,
+    options: ModelOptions | None = None,
     api_key: str | None = None,
 ) -> Scorer:
     """Open a reward model of any kind.
 
+    | text | scorer |
+    | --- | --- |
+    | `my/rm` or a folder | `RewardModel` |
+    | `dpo:POLICY@REFERENCE` | `ImplicitReward`, summed over tokens |
+    | `dpo-length:POLICY@REFERENCE` | `ImplicitReward`, averaged over tokens |
+    | `served:URL#MODEL` | `ServedReward` on vLLM |
+    | `tei:URL#MODEL` | `ServedReward` on Text Embeddings Inference |
+
+    Where the tokenizer has another name than the served model, write `MODEL@TOKENIZER`.
+
     Args:
-        text (`str`): `my/rm` or a folder (`RewardModel`), `dpo:POLICY@REFERENCE` or `dpo-length:POLICY@REFERENCE`
-            (`ImplicitReward`, the sum over tokens or the mean), `served:URL#MODEL` (`ServedReward`, vLLM) or `tei:URL#MODEL`
-            (Text Embeddings Inference). Behind `MODEL` may stand `@TOKENIZER`, where it is not the model's own name.
-        revision (`str`, *optional*): Branch, tag or commit on the Hub of the classifier or policy.
-        max_length (`int`, *optional*): Tokens per text.
-        over_length (`"error"`, `"truncate"` or `"skip"`, defaults to `"error"`): What becomes of longer texts.
-        head (`int`, *optional*): Which output of a classifier with several is the reward.
-        precision (`str`, *optional*): Type of the weights.
-        tokens_per_batch (`int`, *optional*): Tokens of a batch.
-        backend (`"torch"` or `"openvino"`, *optional*): What computes a classifier.
-        allow_pickle (`bool`, defaults to `False`): Whether weights may be read from pickle files, which can run code.
-        allow_remote_code (`bool`, defaults to `False`): Whether code that comes with a model may run.
-        api_key (`str`, *optional*): Key for a server; models of other kinds have no use for it.
+        text (`str`): The model, as in the table.
+        over_length (`"error"`, `"truncate"` or `"skip"`, defaults to `"error"`): Policy for texts that are too long.
+        head (`int`, *optional*): For a classifier with several outputs: which one is the reward.
+        backend (`"torch"` or `"openvino"`, *optional*): Library that runs a classifier.
+        options (`ModelOptions`, *optional*): How the model is loaded and run. A served model takes `allow_remote_code` only.
+        api_key (`str`, *optional*): Key for a server; other kinds ignore it.
 
     Returns:
         `Scorer`: Ready to score.
 
     Raises:
-        DataError: The text declares no known kind, lacks a part, or an option is not one of its kind's.
+        DataError: The text has an unknown prefix, lacks a part, or an option does not apply to its kind.
         ModelError: The model cannot be used.
     """
     kind, rest = _kind(text)
-    given: dict[str, Any] = {
-        name: value
-        for name, value in (
-            ("revision", revision),
-            ("max_length", max_length),
-            ("head", head),
-            ("precision", precision),
-            ("tokens_per_batch", tokens_per_batch),
-            ("backend", backend),
-            ("allow_pickle", allow_pickle or None),
-        )
-        if value is not None
-    }
-    given |= {"over_length": over_length, "allow_remote_code": allow_remote_code}
-    if foreign := [name for name in _NOT_OF.get(kind, ()) if name in given]:
-        raise DataError(f"{foreign[0]} is no option of {KINDS[kind]}; leave it out for {text!r}")
+    options = options or ModelOptions()
+    _refuse_foreign_options(text, kind, head, backend, options)
+    import_extra("transformers", purpose="score with a reward model")
+    import_extra("torch", purpose="score with a reward model")
     if kind in _NORMALISE:
+        from seal_datasets.rewards.implicit import ImplicitReward
+
         policy, reference = _parts(text, kind, rest)
-        return ImplicitReward(policy, reference, normalise=_NORMALISE[kind], **given)
+        return ImplicitReward(policy, reference, normalise=_NORMALISE[kind], over_length=over_length, options=options)
     if kind in _SERVER:
+        from seal_datasets.rewards.served import EncodingOptions, ServedReward
+
         url, model, tokenizer = _server(text, kind, rest)
-        encoding = EncodingOptions(tokenizer, over_length, allow_remote_code)
+        encoding = EncodingOptions(tokenizer, over_length, options.allow_remote_code)
         return ServedReward(url, model, kind=_SERVER[kind], api_key=api_key, encoding=encoding)
-    return RewardModel(text, **given)
+    from seal_datasets.rewards.classifier import RewardModel
+
+    return RewardModel(text, over_length=over_length, head=head, backend=backend or "torch", options=options)
+
+
+def _refuse_foreign_options(
+    text: str, kind: str, head: int | None, backend: Backend | None, options: ModelOptions
+) -> None:
+    given = [name for name, value in (("head", head), ("backend", backend)) if value is not None] + options.changed()
+    refused = _NOT_SERVED if kind in _SERVER else _ONLY_CLASSIFIERS if kind in _NORMALISE else ()
+    if foreign := [name for name in given if name in refused]:
+        raise DataError(f"{foreign[0]} is no option of {KINDS[kind]}; leave it out for {text!r}")
 
 
 def find_scorer(text: str, *, over_length: OverLength = "error", api_key: str | None = None) -> None:
-    """Make sure that a reward model is there, without loading it: for what takes long before it is needed.
+    """Check that a reward model exists, without loading it: before a long run needs it.
 
     Args:
         text (`str`): As for `open_scorer`.
@@ -108,24 +110,28 @@ def find_scorer(text: str, *, over_length: OverLength = "error", api_key: str | 
 
     Raises:
         DataError: As `open_scorer`.
-        ModelError: There is no such model, or its server does not answer as it should.
+        ModelError: The model does not exist, or its server does not answer as expected.
     """
     kind, rest = _kind(text)
     if kind in _SERVER:
         open_scorer(text, over_length=over_length, api_key=api_key)
         return
-    for name in _parts(text, kind, rest) if kind in _NORMALISE else (text,):
+    names = _parts(text, kind, rest) if kind in _NORMALISE else (text,)
+    import_extra("torch", purpose="score with a reward model")
+    from seal_datasets.rewards.loading import find_model
+
+    for name in names:
         find_model(name)
 
 
 def addresses_of(texts: Iterable[str]) -> list[str]:
-    """The URLs of those models that are behind a server.
+    """The URLs of the served models.
 
     Args:
         texts (`Iterable[str]`): As for `open_scorer`.
 
     Returns:
-        `list[str]`: One for each served model.
+        `list[str]`: One URL per served model.
 
     Example:
 
@@ -140,10 +146,10 @@ def addresses_of(texts: Iterable[str]) -> list[str]:
 
 
 def kind_of(text: str) -> str:
-    """The kind of reward model that a text declares: one of `KINDS`, or `classifier`.
+    """The kind of reward model that a text names: one of `KINDS`, or `classifier`.
 
     Raises:
-        DataError: It declares another.
+        DataError: The prefix is unknown.
 
     Example:
 
@@ -157,28 +163,28 @@ def kind_of(text: str) -> str:
 
 
 def _kind(text: str) -> tuple[str, str]:
-    declared = re.match(r"([a-z-]+):", text)
-    if declared is None or Path(text).exists():
+    prefix = re.match(r"([a-z-]+):", text)
+    if prefix is None or Path(text).exists():
         return "classifier", text
-    if declared[1] not in KINDS:
+    if prefix[1] not in KINDS:
         raise DataError(
-            f"{text!r} declares a kind of reward model, {declared[1]!r}, that is not known; give a Hub id, a folder, or one of "
+            f"{text!r} declares a kind of reward model, {prefix[1]!r}, that is not known; give a Hub id, a folder, or one of "
             f"{', '.join(KINDS.values())}"
         )
-    return declared[1], text[declared.end() :]
+    return prefix[1], text[prefix.end() :]
 
 
 def _parts(text: str, kind: str, rest: str) -> tuple[str, str]:
     policy, _, reference = rest.partition("@")
     if not policy or not reference:
-        raise DataError(f"{text!r} must be {KINDS[kind]}: the policy, and the model that it was trained from")
+        raise DataError(f"{text!r} must be {KINDS[kind]}: the policy, and the model it was trained from")
     return policy, reference
 
 
 def _server(text: str, kind: str, rest: str) -> tuple[str, str, str | None]:
-    url, _, named = rest.partition("#")
-    model, _, tokenizer = named.partition("@")
+    url, _, name = rest.partition("#")
+    model, _, tokenizer = name.partition("@")
     if not url.startswith(("http://", "https://")) or not model:
-        shown = re.sub(r"//[^/@]*@", "//***@", text)  # a password, were there one
-        raise DataError(f"{shown!r} must be {KINDS[kind]}, e.g. {kind}:http://localhost:8000#my/reward-model")
+        redacted = re.sub(r"//[^/@]*@", "//***@", text)  # the URL may hold a password
+        raise DataError(f"{redacted!r} must be {KINDS[kind]}, e.g. {kind}:http://localhost:8000#my/reward-model")
     return url, model, tokenizer or None

@@ -23,6 +23,7 @@ import torch
 import transformers
 from datasets import Dataset
 from transformers import AutoModelForSequenceClassification, AutoTokenizer, PreTrainedTokenizerBase
+from transformers.trainer_utils import get_last_checkpoint
 
 from seal_datasets import schema
 from seal_datasets.cards import render_card
@@ -251,8 +252,7 @@ def _train(
         data_collator=_Collator(tokenizer),
     )
     sys.stderr.write(f"    training {out.name}: {len(examples):,} comparisons, {epochs} epoch(s)\n")
-    started = sorted(out.glob("checkpoint-*"))
-    trainer.train(resume_from_checkpoint=str(started[-1]) if started else None)
+    trainer.train(resume_from_checkpoint=get_last_checkpoint(str(out)) if out.is_dir() else None)
     trainer.save_model(str(out))
     record = {**record, "n_pairs": len(examples)}
     _write_card(out, record, {})

@@ -29,6 +29,7 @@ from seal_datasets import load_pairs, schema
 from seal_datasets.data.texts import exchange
 from seal_datasets.rewards.classifier import RewardModel
 from seal_datasets.rewards.implicit import ImplicitReward
+from seal_datasets.rewards.options import ModelOptions
 from tests.rewards.models import CHAT_TEMPLATE, EXCHANGES, TEMPLATE, save_llama, save_tokenizer
 from tests.rewards.test_classifier import bare_loop
 from tests.rewards.test_implicit import bare_loop as bare_implicit_loop
@@ -139,7 +140,7 @@ def assert_equal(scored, expected):
 @pytest.mark.parametrize("name", ENCODERS)
 def test_encoders_give_the_logits_of_a_bare_loop(name, tokens_per_batch, tmp_path, minilm):
     path = save(tmp_path, minilm, *ENCODERS[name])
-    model = RewardModel(path, tokens_per_batch=tokens_per_batch)
+    model = RewardModel(path, options=ModelOptions(tokens_per_batch=tokens_per_batch))
     assert not model.packs
     assert model.encoder.max_length == POSITIONS
     assert_equal(model.score(EXCHANGES), bare_loop(path, EXCHANGES))
@@ -150,7 +151,7 @@ def test_encoders_give_the_logits_of_a_bare_loop(name, tokens_per_batch, tmp_pat
 def test_causal_models_give_the_logits_of_a_bare_loop(name, tokens_per_batch, tmp_path, minilm):
     config_class, shape, packs = CAUSAL[name]
     path = save(tmp_path, minilm, config_class, shape, template=TEMPLATE)
-    model = RewardModel(path, tokens_per_batch=tokens_per_batch)
+    model = RewardModel(path, options=ModelOptions(tokens_per_batch=tokens_per_batch))
     assert model.packs is packs
     assert_equal(model.score(EXCHANGES), bare_chat_loop(path, EXCHANGES))
 

@@ -185,11 +185,14 @@ def least_load(sizes, groups, n_shares):
 
 LITTLE_MEMORY = """
 import json, resource, sys
+from seal_datasets.data.texts import Exchange
 from seal_datasets.errors import ModelError
-from seal_datasets.rewards import Exchange, RewardModel, batching
+from seal_datasets.rewards import batching
+from seal_datasets.rewards.classifier import RewardModel
+from seal_datasets.rewards.options import ModelOptions
 
 folder, backend, megabytes = sys.argv[1], sys.argv[2], int(sys.argv[3])
-model = RewardModel(folder, backend=backend, tokens_per_batch=10**9)
+model = RewardModel(folder, backend=backend, options=ModelOptions(tokens_per_batch=10**9))
 texts = [Exchange(f"question {n} " * 40, [], "word " * 250) for n in range(40)]
 model.score(texts[:1])  # what every run needs once
 failures, recognised = [], batching._out_of_memory

@@ -16,6 +16,7 @@ from transformers import (
 from seal_datasets.data.texts import Exchange
 from seal_datasets.errors import DataError, ModelError
 from seal_datasets.rewards.classifier import RewardModel
+from seal_datasets.rewards.options import ModelOptions
 from seal_datasets.rewards.scorer import Scored
 from tests.rewards.models import save_llama
 
@@ -72,7 +73,9 @@ def chat_model(tmp_path_factory, minilm):
 
 @pytest.mark.parametrize("tokens_per_batch", [1, 64, 4096])
 def test_rewards_equal_a_bare_loop_at_every_size_of_batch(reward_models, tokens_per_batch):
-    scored = RewardModel(reward_models["post"], tokens_per_batch=tokens_per_batch).score(EXCHANGES)
+    scored = RewardModel(reward_models["post"], options=ModelOptions(tokens_per_batch=tokens_per_batch)).score(
+        EXCHANGES
+    )
     assert [each.status for each in scored] == ["ok"] * 5
     assert [each.reward for each in scored] == pytest.approx(
         bare_loop(reward_models["post"], EXCHANGES), abs=PADDING_JITTER
@@ -182,7 +185,7 @@ def test_pickled_weights_are_refused_unless_allowed(tmp_path, reward_models):
     (tmp_path / "model.safetensors").unlink()
     with pytest.raises(ModelError, match="safetensors"):
         RewardModel(tmp_path)
-    scored = RewardModel(tmp_path, allow_pickle=True).score(EXCHANGES[:1])
+    scored = RewardModel(tmp_path, options=ModelOptions(allow_pickle=True)).score(EXCHANGES[:1])
     assert scored[0].reward == pytest.approx(bare_loop(reward_models["pre"], EXCHANGES[:1])[0], abs=PADDING_JITTER)
 
 
@@ -210,6 +213,6 @@ def test_a_missing_pad_token_and_wrong_options_are_named(tmp_path, reward_models
     with pytest.raises(ModelError, match="no padding token"):
         RewardModel(tmp_path / "m")
     with pytest.raises(ModelError, match="more than the 512 tokens"):
-        RewardModel(reward_models["pre"], max_length=1024)
+        RewardModel(reward_models["pre"], options=ModelOptions(max_length=1024))
     with pytest.raises(DataError, match="over_length must be one of"):
         RewardModel(reward_models["pre"], over_length="chop")

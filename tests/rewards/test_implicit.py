@@ -11,6 +11,7 @@ from seal_datasets.errors import DataError, ModelError
 from seal_datasets.rewards import implicit
 from seal_datasets.rewards.classifier import RewardModel
 from seal_datasets.rewards.implicit import ImplicitReward
+from seal_datasets.rewards.options import ModelOptions
 from seal_datasets.rewards.score_store import ScoreStore
 from seal_datasets.rewards.scorer import Scored
 from tests.rewards.models import CHAT_TEMPLATE, EXCHANGES, save_llama, save_tokenizer, turn
@@ -64,7 +65,7 @@ def bare_loop(paths, exchanges, *, length=False):
 @pytest.mark.parametrize("pack", [None, False])
 def test_rewards_equal_a_bare_loop_at_every_size_of_batch(kind, tokens_per_batch, pack, request):
     paths = request.getfixturevalue(kind)
-    model = ImplicitReward(*paths, tokens_per_batch=tokens_per_batch, pack=pack)
+    model = ImplicitReward(*paths, options=ModelOptions(tokens_per_batch=tokens_per_batch, pack=pack))
     assert model.packs is (pack is None)
     scored = model.score(EXCHANGES)
     expected = bare_loop(paths, EXCHANGES)
@@ -127,7 +128,7 @@ def test_longer_texts_follow_the_policy(kind, request):
 
 
 def test_only_responses_get_logits(plain, monkeypatch):
-    model = ImplicitReward(plain[0], pack=False)
+    model = ImplicitReward(plain[0], options=ModelOptions(pack=False))
     seen, forward = [], model.models["policy"].forward
 
     def spy(*args, logits_to_keep=0, **kwargs):
@@ -179,7 +180,7 @@ def test_a_model_that_cannot_pack_is_padded_or_refused(tmp_path, minilm):
         bare_loop([tmp_path], EXCHANGES), rel=PADDING_JITTER
     )
     with pytest.raises(ModelError, match="cannot be scored packed"):
-        ImplicitReward(tmp_path, pack=True)
+        ImplicitReward(tmp_path, options=ModelOptions(pack=True))
 
 
 def test_provenance_names_both_models_and_what_decides(plain):
@@ -218,7 +219,7 @@ def test_what_cannot_be_a_pair_of_policies_is_refused(plain, chat, tmp_path, min
     with pytest.raises(DataError, match="beta must be above 0"):
         ImplicitReward(plain[0], beta=0.0)
     with pytest.raises(ModelError, match="more than the 64 tokens"):
-        ImplicitReward(*plain, max_length=65)
+        ImplicitReward(*plain, options=ModelOptions(max_length=65))
 
 
 def test_a_generative_model_as_a_classifier_is_pointed_to_dpo(plain):

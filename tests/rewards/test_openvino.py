@@ -13,6 +13,7 @@ from seal_datasets.errors import MissingExtraError, ModelError
 from seal_datasets.rewards.batching import padding_waste, token_batches
 from seal_datasets.rewards.classifier import RewardModel
 from seal_datasets.rewards.openvino import OpenVinoEncoder
+from seal_datasets.rewards.options import ModelOptions
 
 # Importing it here would report that to its maker.
 needs_openvino = pytest.mark.skipif(
@@ -37,7 +38,12 @@ def real_texts(path, n_pairs):
 def test_rewards_equal_those_of_torch_at_every_size_of_batch(reward_models, hh_rlhf, tokens_per_batch):
     texts = [*DRAWN, *real_texts(hh_rlhf, 6)]
     both = [
-        RewardModel(reward_models["post"], over_length="truncate", tokens_per_batch=tokens_per_batch, backend=backend)
+        RewardModel(
+            reward_models["post"],
+            over_length="truncate",
+            backend=backend,
+            options=ModelOptions(tokens_per_batch=tokens_per_batch),
+        )
         for backend in ("torch", "openvino")
     ]
     torch_scores, openvino_scores = (model.score(texts) for model in both)
@@ -82,7 +88,7 @@ def test_causal_models_other_precisions_and_unknown_backends_are_refused(tmp_pat
     with pytest.raises(ModelError, match="is a causal model, and OpenVINO scores encoders only"):
         RewardModel(tmp_path, backend="openvino")
     with pytest.raises(ModelError, match=r"in float32 on a CPU, and .* is in torch\.bfloat16 on cpu"):
-        RewardModel(reward_models["pre"], precision="bfloat16", backend="openvino")
+        RewardModel(reward_models["pre"], backend="openvino", options=ModelOptions(precision="bfloat16"))
     with pytest.raises(ModelError, match="backend must be one of"):
         RewardModel(reward_models["pre"], backend="onnx")
 

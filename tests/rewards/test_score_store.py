@@ -11,6 +11,7 @@ import pytest
 from seal_datasets.data.texts import Exchange
 from seal_datasets.errors import DataError
 from seal_datasets.rewards.classifier import RewardModel
+from seal_datasets.rewards.options import ModelOptions
 from seal_datasets.rewards.score_store import ScoreStore
 from tests.rewards.test_classifier import EXCHANGES
 
@@ -53,8 +54,15 @@ def test_a_full_disk_is_said_and_what_was_kept_is_safe(tmp_path):
         assert store.get(MODEL, [b"a"]) == {b"a": 1.0}
 
 
-def test_scoring_goes_on_where_a_full_disk_stopped_it(tmp_path, reward_models):
-    model = RewardModel(reward_models["post"], tokens_per_batch=256)
+def test_a_resumed_run_scores_only_what_a_full_disk_kept_it_from_storing(tmp_path, reward_models, monkeypatch):
+    model = RewardModel(reward_models["post"], options=ModelOptions(tokens_per_batch=256))
+    forward, n_forwarded = model.model.forward, []
+
+    def counted(**inputs):
+        n_forwarded.append(len(inputs["input_ids"]))
+        return forward(**inputs)
+
+    monkeypatch.setattr(model.model, "forward", counted)
     texts = [Exchange("Hi", [], f"{'yes ' * 9}{n}") for n in range(200)]
     with ScoreStore(tmp_path) as store:
         store._own.execute("PRAGMA max_page_count = 3")
@@ -62,9 +70,15 @@ def test_scoring_goes_on_where_a_full_disk_stopped_it(tmp_path, reward_models):
             model.score(texts, store=store)
         kept = len(store)
         assert 0 < kept < 200
+        assert sum(n_forwarded) >= kept
+    n_forwarded.clear()
     with ScoreStore(tmp_path) as store:
         scored = model.score(texts, store=store)
+        assert sum(n_forwarded) == 200 - kept
         assert len(store) == 200
+        n_forwarded.clear()
+        assert model.score(texts, store=store) == scored
+        assert n_forwarded == []
     assert all(each.status == "ok" for each in scored)
 
 
@@ -76,11 +90,13 @@ def test_a_folder_that_cannot_be_written_is_named(tmp_path):
 
 KILLED = """
 import sys, time
-from seal_datasets.rewards import RewardModel, ScoreStore
+from seal_datasets.rewards.classifier import RewardModel
+from seal_datasets.rewards.options import ModelOptions
 from seal_datasets.rewards.score import write_rewards
+from seal_datasets.rewards.score_store import ScoreStore
 from seal_datasets.data.load import load_pairs
 pairs, _ = load_pairs(sys.argv[1])
-model = RewardModel(sys.argv[2], tokens_per_batch=256)
+model = RewardModel(sys.argv[2], options=ModelOptions(tokens_per_batch=256))
 with ScoreStore(sys.argv[3] + "/rewards") as store:
     print("ready", flush=True)
     write_rewards(pairs, {"rm": model}, sys.argv[3] + "/out", store=store, window=16)

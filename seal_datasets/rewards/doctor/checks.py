@@ -9,7 +9,15 @@ import numpy as np
 
 from seal_datasets.rewards.classifier import RewardModel
 from seal_datasets.rewards.doctor.findings import Check, CheckStatus, PrecisionFinding
-from seal_datasets.rewards.doctor.probe import Floats, Inputs, alone, attention, every_token_counts, largest, padded
+from seal_datasets.rewards.doctor.probe import (
+    Floats,
+    Inputs,
+    count_every_token,
+    largest,
+    score_one_by_one,
+    score_padded,
+    use_attention,
+)
 from seal_datasets.rewards.scorer import Scored
 
 BATCH = 8
@@ -83,7 +91,7 @@ def check_determinism(first: Floats, second: Floats, tolerance: float) -> Check:
 def check_batch(model: RewardModel, sample: Sample) -> Check:
     """Whether a text's score depends on the texts that are scored with it."""
     order = _mixed(len(sample.texts))
-    found = padded(model, [sample.texts[each] for each in order], side="right", n=BATCH)
+    found = score_padded(model, [sample.texts[each] for each in order], side="right", n=BATCH)
     return _compared(
         "batch",
         largest(found, sample.rewards[order]),
@@ -120,7 +128,7 @@ def check_packing(model: RewardModel, packed: Floats | None, sample: Sample) -> 
 def check_padding(model: RewardModel, sample: Sample) -> Check:
     """Whether padding at the left gives other scores than at the right, where we pad."""
     order = _mixed(len(sample.texts))
-    found = padded(model, [sample.texts[each] for each in order], side="left", n=BATCH)
+    found = score_padded(model, [sample.texts[each] for each in order], side="left", n=BATCH)
     difference = largest(found, sample.rewards[order])
     side = model.encoder.tokenizer.padding_side
     if not difference > sample.tolerance:
@@ -153,7 +161,7 @@ def check_bos(model: RewardModel, sample: Sample) -> Check:
     room = [each for each in sample.texts if len(each["input_ids"]) < model.encoder.max_length]
     bare = [_from(each, _leading(each["input_ids"], bos)) for each in room]
     bare = [each for each in bare if each["input_ids"]]
-    none, one, two = (alone(model, [_begun(each, bos, n) for each in bare]) for n in range(3))
+    none, one, two = (score_one_by_one(model, [_begun(each, bos, n) for each in bare]) for n in range(3))
     doubled, missing = largest(one, two), largest(one, none)
     moves = f"a second BOS moves scores by up to {doubled:.3g}, none by up to {missing:.3g}"
     difference = max(doubled, missing)
@@ -196,11 +204,11 @@ def check_end(model: RewardModel, sample: Sample) -> Check:
     texts = [each for each in sample.texts if len(each["input_ids"]) < model.encoder.max_length]
     open_ended = [_without_end(each, eos) for each in texts]
     ended = [_appended(each, eos) for each in open_ended]
-    moves = largest(alone(model, open_ended), alone(model, ended))
+    moves = largest(score_one_by_one(model, open_ended), score_one_by_one(model, ended))
     if moves > sample.tolerance:
         return Check("end_token", "ok", moves, "padding token and end token are one, and yet an end token counts")
-    with every_token_counts(model):
-        read = largest(alone(model, open_ended), alone(model, ended))
+    with count_every_token(model):
+        read = largest(score_one_by_one(model, open_ended), score_one_by_one(model, ended))
     detail = "padding token and end token are one: a finished text and the same cut off before its end have one score"
     advice = "give the tokenizer and the config a padding token of their own (pad_token_id)"
     if any(one["input_ids"] != other["input_ids"] for one, other in zip(open_ended, texts, strict=True)):
@@ -219,8 +227,8 @@ def check_attention(model: RewardModel, sample: Sample) -> Check:
     found = {}
     for implementation in ("eager", "sdpa"):
         try:
-            with attention(model, implementation):
-                found[implementation] = alone(model, sample.texts)
+            with use_attention(model, implementation):
+                found[implementation] = score_one_by_one(model, sample.texts)
         except (ValueError, ImportError) as error:
             return Check(
                 "attention", "not_applicable", None, f"{implementation} is not to be had: {str(error).splitlines()[0]}"

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -14,110 +15,121 @@ from datasets import Dataset
 from seal_datasets import schema
 from seal_datasets.data.demo import demo_path
 from seal_datasets.data.load import load_pairs
-from seal_datasets.data.texts import exchange
+from seal_datasets.data.texts import Exchange, exchange
 from seal_datasets.errors import DataError
 from seal_datasets.rewards.classifier import RewardModel
 from seal_datasets.rewards.doctor import checks
 from seal_datasets.rewards.doctor.findings import Check, Examination, PrecisionFinding
-from seal_datasets.rewards.doctor.multi_process import launched_rewards
-from seal_datasets.rewards.doctor.probe import Floats, alone, as_scored, tolerance
+from seal_datasets.rewards.doctor.multi_process import Launch, launched_rewards
+from seal_datasets.rewards.doctor.probe import Floats, score_as_used, score_one_by_one, tolerance
 from seal_datasets.rewards.doctor.sanity import sanity_pairs
 from seal_datasets.rewards.encoding import Encoded
-from seal_datasets.rewards.loading import Precision
 from seal_datasets.rewards.open import kind_of, open_scorer
+from seal_datasets.rewards.options import ModelOptions, Precision
 from seal_datasets.rewards.scorer import Scorer
 
 DEFAULT_LIMIT = 32
 """Pairs that are scored in every way."""
 
 _JITTER = ("determinism", "batch", "packing", "attention", "processes")
-_SIXTEEN_BITS: tuple[Precision, ...] = ("bfloat16", "float16")
+_PRECISIONS: tuple[Precision, ...] = ("float32", "bfloat16", "float16")
+
+
+@dataclass(frozen=True, slots=True)
+class Extent:
+    """How much an examination covers.
+
+    Attributes:
+        limit (`int`, defaults to 32): Pairs whose texts are scored in every way, from the shortest to the longest.
+        processes (`int`, defaults to 1): Processes to compare with one, started with `accelerate launch`; 1 skips the
+            comparison. Classifiers only.
+        short (`bool`, defaults to `False`): Whether to skip other precisions, each of which loads the model again.
+
+    Raises:
+        DataError: `limit` or `processes` is below 1.
+    """
+
+    limit: int = DEFAULT_LIMIT
+    processes: int = 1
+    short: bool = False
+
+    def __post_init__(self) -> None:
+        if self.limit < 1 or self.processes < 1:
+            raise DataError(f"limit and processes must be at least 1, got {self.limit} and {self.processes}")
 
 
 def examine(
     name_or_path: str | Path,
     pairs: Dataset | None = None,
     *,
-    limit: int = DEFAULT_LIMIT,
-    processes: int = 1,
-    short: bool = False,
-    revision: str | None = None,
-    max_length: int | None = None,
+    extent: Extent | None = None,
     head: int | None = None,
-    precision: Precision = "auto",
-    allow_pickle: bool = False,
-    allow_remote_code: bool = False,
+    options: ModelOptions | None = None,
     api_key: str | None = None,
 ) -> Examination:
-    """Score the same texts in every way a scorer may, and say how far their scores move and what to do.
+    """Score the same texts in every way a scorer may, and report how far their scores move and what to do.
 
-    A classifier is examined in every way. Of other kinds only scores are asked for: whether they are finite, the same a second
-    time, and the same of a text by itself; which texts are too long; and whether obviously better responses are preferred.
+    A classifier is examined in every way. Models of other kinds are only asked for scores: whether they are finite,
+    reproducible, and independent of the other texts of a batch. Every kind is checked for texts that are too long, and for
+    obvious pairs in which it prefers the worse response.
 
     Args:
-        name_or_path (`str` or `Path`): Sequence classifier, a Hub id or local folder, or another kind as for `open_scorer`.
+        name_or_path (`str` or `Path`): Hub id or folder of a sequence classifier, or another kind as for `open_scorer`.
         pairs (`Dataset`, *optional*): Canonical pairs from `load_pairs`; the embedded preference set when omitted.
-        limit (`int`, defaults to 32): Pairs whose texts are scored in every way, from the shortest to the longest.
-        processes (`int`, defaults to 1): Processes to compare with one, started with `accelerate launch`; 1 leaves this out.
-            Classifiers only.
-        short (`bool`, defaults to `False`): Whether to leave out other precisions, which are loaded one by one.
-        revision (`str`, *optional*): As for `RewardModel`.
-        max_length (`int`, *optional*): As for `RewardModel`.
+        extent (`Extent`, *optional*): Pairs, processes and precisions to compare.
         head (`int`, *optional*): As for `RewardModel`.
-        precision (`str`, defaults to `"auto"`): As for `RewardModel`.
-        allow_pickle (`bool`, defaults to `False`): As for `RewardModel`.
-        allow_remote_code (`bool`, defaults to `False`): As for `RewardModel`.
-        api_key (`str`, *optional*): Key for a server; written nowhere.
+        options (`ModelOptions`, *optional*): As for `RewardModel`.
+        api_key (`str`, *optional*): Key for a server; it is not stored.
 
     Returns:
-        `Examination`: A check each, and the measured jitter as `tie_band`.
+        `Examination`: One result per check, and the measured jitter as `tie_band`.
 
     Raises:
         ModelError: The model cannot be loaded or used.
-        DataError: An option is out of range, or no pair fits into the model.
+        DataError: An option does not apply, or no pair fits into the model.
 
     Example:
 
     ```python
-    >>> found = examine("models/post")  # doctest: +SKIP
-    >>> found.failed, found["batch"].status  # doctest: +SKIP
+    >>> examination = examine("models/post")  # doctest: +SKIP
+    >>> examination.failed, examination["batch"].status  # doctest: +SKIP
     ((), 'ok')
 
     ```
     """
-    if limit < 1 or processes < 1:
-        raise DataError(f"limit and processes must be at least 1, got {limit} and {processes}")
-    loading: dict[str, Any] = {
-        "revision": revision,
-        "max_length": max_length,
-        "head": head,
-        "precision": precision,
-        "allow_pickle": allow_pickle,
-        "allow_remote_code": allow_remote_code,
-    }
-    name = str(name_or_path)
+    extent, options, name = extent or Extent(), options or ModelOptions(), str(name_or_path)
     pairs = load_pairs(str(demo_path()))[0] if pairs is None else pairs
-    if kind_of(name) != "classifier":
-        if processes > 1:
-            raise DataError(f"several processes are compared for classifiers only; leave processes out for {name!r}")
-        loading["precision"] = None if precision == "auto" else precision
-        return _by_scores(open_scorer(name, over_length="skip", api_key=api_key, **loading), name, pairs, limit)
-    model = RewardModel(name, over_length="truncate", **loading)
-    rows, texts, lengths = _texts(model, name, pairs, limit)
-    scored, again = as_scored(model, texts), as_scored(model, texts)
-    made = [checks.check_finite(scored)]
+    if kind_of(name) == "classifier":
+        return _examine_classifier(
+            partial(RewardModel, name, over_length="truncate", head=head), options, pairs, extent
+        )
+    if extent.processes > 1:
+        raise DataError(f"several processes are compared for classifiers only; leave processes out for {name!r}")
+    model = open_scorer(name, over_length="skip", head=head, options=options, api_key=api_key)
+    return _examine_scores(model, name, pairs, extent.limit)
+
+
+def _examine_classifier(
+    load: partial[RewardModel], options: ModelOptions, pairs: Dataset, extent: Extent
+) -> Examination:
+    """Every check; at most one copy of the model is in memory at a time."""
+    (name,) = load.args
+    model = load(options=options)
+    rows, texts, lengths = _encoded_texts(model, name, pairs, extent.limit)
+    first, second = score_as_used(model, texts), score_as_used(model, texts)
+    results = [checks.check_finite(first)]
     obvious = [model.score(pair) for pair in sanity_pairs()]
-    packed = scored if model.packs else None
+    packed = first if model.packs else None
     if model.packs:
         del model
-        _free()
-        model = RewardModel(name, over_length="truncate", pack=False, **loading)
-    inputs = [each.inputs for each in texts]
-    rewards = alone(model, inputs)
+        _free_memory()
+        model = load(options=replace(options, pack=False))
+    inputs = [text.inputs for text in texts]
+    rewards = score_one_by_one(model, inputs)
     sample = checks.Sample(inputs, rewards, tolerance(rewards, model.model.dtype))
     truncation, shares = checks.check_truncation(lengths, model.encoder.max_length)
-    made += [
-        checks.check_determinism(scored, again, sample.tolerance),
+    results += [
+        checks.check_determinism(first, second, sample.tolerance),
         checks.check_batch(model, sample),
         checks.check_padding(model, sample),
         checks.check_packing(model, packed, sample),
@@ -127,121 +139,122 @@ def examine(
         truncation,
         checks.check_sanity([(better, worse) for better, worse in obvious]),
     ]
-    if processes > 1:
-        shared, why_not = launched_rewards(name, pairs.select(rows), processes, loading, model.device.type)
-        made.append(checks.check_processes(processes, shared, scored, sample.tolerance, why_not))
-    about, example = model.provenance(), model.encoder.render(sanity_pairs()[0][0])
+    if extent.processes > 1:
+        launch = Launch(extent.processes, load.keywords["head"], options, model.device.type)
+        shared, why_not = launched_rewards(name, pairs.select(rows), launch)
+        results.append(checks.check_processes(extent.processes, shared, first, sample.tolerance, why_not))
+    provenance, example = model.provenance(), model.encoder.render(sanity_pairs()[0][0])
     precisions: dict[str, PrecisionFinding] = {}
-    if not short:
+    if not extent.short:
         own, device = str(model.model.dtype).removeprefix("torch."), model.device
         del model
-        _free()
-        check, precisions = _precisions(name, inputs, rewards, own, device, loading)
-        made.append(check)
+        _free_memory()
+        check, precisions = _compare_precisions(load, options, sample, own, device)
+        results.append(check)
     return Examination(
-        about,
-        sample.n_pairs,
-        len(lengths) // 2,
-        tuple(made),
-        _jitter(made, sample.tolerance),
-        sample.tolerance,
-        precisions,
-        shares,
-        example,
-        about["template_hash"] if isinstance(about["template_hash"], str) else None,
+        model=provenance,
+        n_pairs=sample.n_pairs,
+        n_measured=len(lengths) // 2,
+        checks=tuple(results),
+        tie_band=_jitter(results, sample.tolerance),
+        tolerance=sample.tolerance,
+        precisions=precisions,
+        truncation=shares,
+        example=example,
+        template_hash=_template_hash(provenance),
     )
 
 
-def _by_scores(model: Scorer, name: str, pairs: Dataset, limit: int) -> Examination:
-    """The checks that ask a model for nothing but scores."""
-    _, texts, lengths = _texts(model, name, pairs, limit)
-    scored, again = as_scored(model, texts), as_scored(model, texts)
-    single = np.concatenate([as_scored(model, [each]) for each in texts])
-    about = model.provenance()
-    kind = getattr(torch, str(about["dtype"]), torch.float32)
-    allowed = tolerance(single, kind if isinstance(kind, torch.dtype) else torch.float32)
+def _examine_scores(model: Scorer, name: str, pairs: Dataset, limit: int) -> Examination:
+    """The checks that need nothing from a model but scores."""
+    _, texts, lengths = _encoded_texts(model, name, pairs, limit)
+    first, second = score_as_used(model, texts), score_as_used(model, texts)
+    single = np.concatenate([score_as_used(model, [text]) for text in texts])
+    provenance = model.provenance()
+    dtype = getattr(torch, str(provenance["dtype"]), torch.float32)
+    allowed = tolerance(single, dtype if isinstance(dtype, torch.dtype) else torch.float32)
     truncation, shares = checks.check_truncation(lengths, model.encoder.max_length)
-    made = [
-        checks.check_finite(scored),
-        checks.check_determinism(scored, again, allowed),
-        checks.check_alone(single, scored, allowed),
+    results = [
+        checks.check_finite(first),
+        checks.check_determinism(first, second, allowed),
+        checks.check_alone(single, first, allowed),
         truncation,
         checks.check_sanity([(better, worse) for better, worse in (model.score(pair) for pair in sanity_pairs())]),
     ]
-    template = about["template_hash"]
     return Examination(
-        about,
-        len(texts) // 2,
-        len(lengths) // 2,
-        tuple(made),
-        _jitter(made, allowed),
-        allowed,
-        {},
-        shares,
-        model.encoder.render(sanity_pairs()[0][0]),
-        template if isinstance(template, str) else None,
+        model=provenance,
+        n_pairs=len(texts) // 2,
+        n_measured=len(lengths) // 2,
+        checks=tuple(results),
+        tie_band=_jitter(results, allowed),
+        tolerance=allowed,
+        precisions={},
+        truncation=shares,
+        example=model.encoder.render(sanity_pairs()[0][0]),
+        template_hash=_template_hash(provenance),
     )
 
 
-def _texts(model: Scorer, name: str, pairs: Dataset, limit: int) -> tuple[list[int], list[Encoded], list[int]]:
-    """The rows to score and their texts encoded, from the shortest to the longest, and the tokens of every text."""
-    whole = [
-        (index, found)
-        for index, row in enumerate(pairs)
-        if all(found := [each for side in schema.SIDES if (each := exchange(row, side)) is not None])
-        and len(found) == len(schema.SIDES)
+def _template_hash(provenance: Mapping[str, object]) -> str | None:
+    template_hash = provenance["template_hash"]
+    return template_hash if isinstance(template_hash, str) else None
+
+
+def _encoded_texts(model: Scorer, name: str, pairs: Dataset, limit: int) -> tuple[list[int], list[Encoded], list[int]]:
+    """The rows to score, their texts encoded from the shortest to the longest, and the tokens of every text."""
+    texts: list[Exchange] = []
+    rows = []
+    for index, row in enumerate(pairs):
+        chosen, rejected = (exchange(row, side) for side in schema.SIDES)
+        if chosen is not None and rejected is not None:
+            rows.append(index)
+            texts += [chosen, rejected]
+    encoded = model.encode(texts)
+    lengths = [text.n_tokens for text in encoded]
+    fitting = [
+        (row, chosen, rejected)
+        for row, chosen, rejected in zip(rows, encoded[::2], encoded[1::2], strict=True)
+        if chosen.inputs and rejected.inputs
     ]
-    encoded = model.encode([text for _, texts in whole for text in texts])
-    lengths = [each.n_tokens for each in encoded]
-    both = [
-        (index, encoded[2 * place : 2 * place + 2])
-        for place, (index, _) in enumerate(whole)
-        if all(each.inputs for each in encoded[2 * place : 2 * place + 2])
-    ]
-    if not both:
+    if not fitting:
         raise DataError(f"none of the {len(pairs)} pairs has two texts that fit into {name!r}; give others")
-    both.sort(key=lambda each: max(text.n_tokens for text in each[1]))
-    places = sorted({round(each) for each in np.linspace(0, len(both) - 1, min(limit, len(both)))})
-    chosen = [both[place] for place in places]
-    return [index for index, _ in chosen], [text for _, texts in chosen for text in texts], lengths
+    fitting.sort(key=lambda pair: max(text.n_tokens for text in pair[1:]))
+    positions = sorted({round(position) for position in np.linspace(0, len(fitting) - 1, min(limit, len(fitting)))})
+    sampled = [fitting[position] for position in positions]
+    return [row for row, *_ in sampled], [text for _, *pair in sampled for text in pair], lengths
 
 
-def _precisions(
-    name: str,
-    inputs: Sequence[dict[str, list[int]]],
-    rewards: Floats,
-    own: str,
-    device: torch.device,
-    loading: dict[str, Any],
+def _compare_precisions(
+    load: partial[RewardModel], options: ModelOptions, sample: checks.Sample, own: str, device: torch.device
 ) -> tuple[Check, dict[str, PrecisionFinding]]:
     """Load the model in each precision in turn, and score."""
-    found: dict[str, Floats] = {own: rewards}
+    rewards: dict[str, Floats] = {own: sample.rewards}
     unsupported: dict[str, str] = {}
-    for precision in ("float32", *_SIXTEEN_BITS):
+    for precision in _PRECISIONS:
         if precision == own:
             continue
-        model = RewardModel(name, over_length="truncate", pack=False, **{**loading, "precision": precision})
+        model = load(options=replace(options, pack=False, precision=precision))
         try:
-            found[precision] = alone(model, inputs)
+            rewards[precision] = score_one_by_one(model, sample.texts)
         except RuntimeError as error:
             unsupported[precision] = f"{str(error).splitlines()[0]} (on {device.type})"
         del model
-        _free()
-    return checks.check_precision(own, found, unsupported)
+        _free_memory()
+    return checks.check_precision(own, rewards, unsupported)
 
 
-def _jitter(made: Sequence[Check], allowed: float) -> float:
-    """Largest difference between ways that scores are made in; a side on which we never pad is none of them."""
-    sizes = [each.largest_difference for each in made if each.name in _JITTER]
+def _jitter(results: Sequence[Check], allowed: float) -> float:
+    """Largest difference between two ways of scoring that are in use; failed padding is not, as we never pad there."""
+    sizes = [check.largest_difference for check in results if check.name in _JITTER]
     sizes += [
-        each.largest_difference
-        for each in made
-        if each.name == "padding" and (each.largest_difference or 0.0) <= allowed
+        check.largest_difference
+        for check in results
+        if check.name == "padding" and (check.largest_difference or 0.0) <= allowed
     ]
-    return max((each for each in sizes if each is not None and np.isfinite(each)), default=0.0)
+    return max((size for size in sizes if size is not None and np.isfinite(size)), default=0.0)
 
 
-def _free() -> None:
+def _free_memory() -> None:
     gc.collect()
     if torch.cuda.is_available():
         torch.cuda.empty_cache()

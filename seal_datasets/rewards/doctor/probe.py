@@ -20,7 +20,7 @@ _SPREAD_SHARE = {torch.float32: 1e-3, torch.float16: 0.05, torch.bfloat16: 0.25}
 _ROUNDINGS = 8
 
 
-def alone(model: RewardModel, texts: Sequence[Inputs]) -> Floats:
+def score_one_by_one(model: RewardModel, texts: Sequence[Inputs]) -> Floats:
     """Rewards of texts that go through the model one by one, without padding, as in a bare loop.
 
     Args:
@@ -30,10 +30,10 @@ def alone(model: RewardModel, texts: Sequence[Inputs]) -> Floats:
     Returns:
         `ndarray` of shape (n,): Raw rewards, also where they are no numbers.
     """
-    return padded(model, texts, side="right", n=1)
+    return score_padded(model, texts, side="right", n=1)
 
 
-def padded(model: RewardModel, texts: Sequence[Inputs], *, side: str, n: int) -> Floats:
+def score_padded(model: RewardModel, texts: Sequence[Inputs], *, side: str, n: int) -> Floats:
     """Rewards of texts that go through the model `n` at a time in the order given, padded at a side.
 
     Args:
@@ -56,7 +56,7 @@ def padded(model: RewardModel, texts: Sequence[Inputs], *, side: str, n: int) ->
     return np.array(found, dtype=np.float64)
 
 
-def as_scored(model: Scorer, encoded: Sequence[Encoded]) -> Floats:
+def score_as_used(model: Scorer, encoded: Sequence[Encoded]) -> Floats:
     """Rewards as the model's own `reward_by_key` gives them, batched or packed.
 
     Args:
@@ -71,7 +71,7 @@ def as_scored(model: Scorer, encoded: Sequence[Encoded]) -> Floats:
 
 
 @contextlib.contextmanager
-def attention(model: RewardModel, implementation: str) -> Iterator[None]:
+def use_attention(model: RewardModel, implementation: str) -> Iterator[None]:
     """Run a model in another attention implementation for the length of a `with` block.
 
     Raises:
@@ -87,7 +87,7 @@ def attention(model: RewardModel, implementation: str) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def every_token_counts(model: RewardModel) -> Iterator[None]:
+def count_every_token(model: RewardModel) -> Iterator[None]:
     """Read rewards at a text's last token, whatever it is, for the length of a `with` block; one text at a time.
 
     A causal model otherwise passes over tokens at the end that equal the padding token.

@@ -21,7 +21,7 @@ from transformers import (
 from seal_datasets.cli import main
 from seal_datasets.errors import DataError, ModelError
 from seal_datasets.rewards.doctor.checks import check_precision, check_sanity
-from seal_datasets.rewards.doctor.examine import examine
+from seal_datasets.rewards.doctor.examine import Extent, examine
 from seal_datasets.rewards.scorer import Scored
 from tests.rewards.models import CHAT_TEMPLATE
 from tests.rewards.models import save_llama as save_causal
@@ -66,12 +66,12 @@ def llama(tmp_path_factory, minilm):
     return save_llama(tmp_path_factory.mktemp("llama"), tokenizer_of(minilm, WITH_BOS))
 
 
-def short(path, **options):
-    return examine(path, limit=6, short=True, **options)
+def short(path, pairs=None, *, head=None, processes=1):
+    return examine(path, pairs, extent=Extent(limit=6, processes=processes, short=True), head=head)
 
 
 def test_a_real_encoder_passes(reward_models):
-    found = examine(reward_models["post"], limit=6)
+    found = examine(reward_models["post"], extent=Extent(limit=6))
     assert found.failed == ()
     # The head is untrained, so what it prefers is chance.
     assert {each.name for each in found.checks if each.status == "warning"} <= {"sanity"}
@@ -201,12 +201,12 @@ def test_a_wrong_head_fails_and_the_right_one_passes(two_outputs):
 
 def test_scores_are_those_of_a_bare_loop(reward_models):
     from seal_datasets.rewards.classifier import RewardModel
-    from seal_datasets.rewards.doctor.probe import alone
+    from seal_datasets.rewards.doctor.probe import score_one_by_one
     from seal_datasets.rewards.doctor.sanity import sanity_pairs
 
     texts = [better for better, _ in sanity_pairs()]
     model = RewardModel(reward_models["pre"])
-    found = alone(model, [each.inputs for each in model.encode(texts)])
+    found = score_one_by_one(model, [each.inputs for each in model.encode(texts)])
     assert found == pytest.approx(bare_loop(reward_models["pre"], texts), abs=1e-6)
 
 
@@ -244,7 +244,7 @@ def test_truncation_is_measured_on_the_pairs_given(reward_models):
     assert found["truncation"].status == "warning"
     assert (found.truncation["512"], found.truncation["1024"]) == (0.5, 0.0)
     with pytest.raises(DataError, match="at least 1"):
-        examine(reward_models["pre"], limit=0)
+        examine(reward_models["pre"], extent=Extent(limit=0))
 
 
 def test_the_command_prints_a_table_and_ends_with_1_on_failure(llama, tmp_path, minilm, capsys):
@@ -274,14 +274,14 @@ def dpo(tmp_path_factory, minilm):
 
 
 def test_implicit_rewards_are_asked_for_scores(dpo, tmp_path, capsys):
-    found = examine(dpo, limit=4)
+    found = examine(dpo, extent=Extent(limit=4))
     statuses = {each.name: each.status for each in found.checks}
     assert list(statuses) == ["finite", "determinism", "batch", "truncation", "sanity"]
     assert {statuses[name] for name in ("finite", "determinism", "batch")} == {"ok"}
     assert 0.0 <= found.tie_band < 1e-3 < found.tolerance
     assert found.example.startswith("[CLS]")
     with pytest.raises(DataError, match="compared for classifiers only"):
-        examine(dpo, processes=2)
+        examine(dpo, extent=Extent(processes=2))
     main(["doctor", dpo, "--limit", "2", "--out", str(tmp_path / "doctor.json")])
     assert "LlamaForCausalLM" in capsys.readouterr().out
     assert json.loads((tmp_path / "doctor.json").read_text())["n_pairs"] == 2
@@ -290,7 +290,7 @@ def test_implicit_rewards_are_asked_for_scores(dpo, tmp_path, capsys):
 def test_a_served_model_that_answers_at_random_fails(reward_models):
     with ScoreServer(reward_models["post"], "m") as server:
         named = f"served:{server.url}#m@{reward_models['post']}"
-        assert not {"finite", "determinism", "batch"} & set(examine(named, limit=4).failed)
+        assert not {"finite", "determinism", "batch"} & set(examine(named, extent=Extent(limit=4)).failed)
         real, noise = server.model.forward, np.random.default_rng(0)
 
         def noisy(*arguments, **options):
@@ -299,4 +299,4 @@ def test_a_served_model_that_answers_at_random_fails(reward_models):
             return answer
 
         server.model.forward = noisy
-        assert {"determinism", "batch"} <= set(examine(named, limit=4).failed)
+        assert {"determinism", "batch"} <= set(examine(named, extent=Extent(limit=4)).failed)
