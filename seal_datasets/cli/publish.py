@@ -49,16 +49,21 @@ def add(verbs: Verbs) -> None:
     texts = dataset.add_mutually_exclusive_group()
     texts.add_argument(
         "--ids-only",
-        action="store_true",
+        dest="texts",
+        action="store_const",
+        const="never",
         help="no text and no column of the source: ids and the audit's own "
         "columns, which the card says how to join with the source",
     )
     texts.add_argument(
         "--with-texts",
-        action="store_true",
+        dest="texts",
+        action="store_const",
+        const="always",
         help="publish texts whatever the license of the source says, or "
         "though it is not known, because you know that you may",
     )
+    dataset.set_defaults(texts="by_license")
     dataset.add_argument(
         "--source-license",
         metavar="NAME",
