@@ -22,7 +22,8 @@ from .rewards.precomputed import add_own_rewards
 from .rewards.score import add_rewards, write_rewards
 from .rewards.score_store import ScoreStore
 from .rewards.served import ServedReward
-from .rewards.train import TrainingSettings, train_pair
+from .rewards.train import train_pair
+from .rewards.training_settings import TrainingSettings
 from .rewrites.on_rewrites import on_rewrites, rewritten_pairs
 from .rewrites.rewrite import add_rewrites, add_round_trips
 from .rewrites.rewriter import Rewriter

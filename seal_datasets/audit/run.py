@@ -25,7 +25,8 @@ from seal_datasets.rewards.doctor.examine import Extent, examine
 from seal_datasets.rewards.open import addresses_of, find_scorer, open_scorer
 from seal_datasets.rewards.score import add_rewards
 from seal_datasets.rewards.score_store import ScoreStore
-from seal_datasets.rewards.train import TrainingSettings, train_pair
+from seal_datasets.rewards.train import train_pair
+from seal_datasets.rewards.training_settings import TrainingSettings
 
 _RECORDED_APART = ("training", "pre", "post", "rewrites", "doctor", "tie_band")
 _DOCTOR_FILE = "doctor.json"

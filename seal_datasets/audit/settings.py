@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from seal_datasets.endpoints.embedded import MODEL_NAME
 from seal_datasets.errors import DataError
 from seal_datasets.rewards.encoding import OverLength
-from seal_datasets.rewards.train import TrainingSettings
+from seal_datasets.rewards.training_settings import TrainingSettings
 from seal_datasets.rewrites.presets import PRESETS
 from seal_datasets.rewrites.rewrite import MIN_SIMILARITY
 from seal_datasets.rewrites.sample import AXES

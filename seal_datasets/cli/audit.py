@@ -156,7 +156,7 @@ def _audit(options: argparse.Namespace) -> int:
     from seal_datasets.audit.settings import AuditSettings
     from seal_datasets.data.demo import demo_path
     from seal_datasets.hub.recompute import find_published
-    from seal_datasets.rewards.train import TrainingSettings
+    from seal_datasets.rewards.training_settings import TrainingSettings
 
     if options.demo == (options.data is not None):
         raise DataError("give a dataset to audit, or --demo (not both)")

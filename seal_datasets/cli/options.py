@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from datasets import Dataset
 
     from seal_datasets.audit.settings import AuditSettings, RewriteSettings
-    from seal_datasets.rewards.train import TrainingSettings
+    from seal_datasets.rewards.training_settings import TrainingSettings
 
     Verbs = argparse._SubParsersAction[argparse.ArgumentParser]
 else:

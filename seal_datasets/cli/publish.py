@@ -60,16 +60,21 @@ def _add_dataset(kinds: Verbs) -> None:
     texts = dataset.add_mutually_exclusive_group()
     texts.add_argument(
         "--ids-only",
-        action="store_true",
+        dest="texts",
+        action="store_const",
+        const="never",
         help="publish ids and the audit's own columns only, without text or columns of the source; "
         "the card shows how to join them with the source",
     )
     texts.add_argument(
         "--with-texts",
-        action="store_true",
+        dest="texts",
+        action="store_const",
+        const="always",
         help="publish texts even if the source's license is unknown or forbids it; "
         "you confirm that you have the right to",
     )
+    dataset.set_defaults(texts="by_license")
     dataset.add_argument(
         "--source-license",
         metavar="NAME",

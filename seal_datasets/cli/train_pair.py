@@ -35,7 +35,8 @@ def add(verbs: Verbs) -> None:
 
 
 def _run(options: argparse.Namespace) -> int:
-    from seal_datasets.rewards.train import TrainingSettings, measure_pair, train_pair
+    from seal_datasets.rewards.train import measure_pair, train_pair
+    from seal_datasets.rewards.training_settings import TrainingSettings
 
     pairs = load_table(options)
     trained = train_pair(pairs, options.out, training_settings(options, TrainingSettings()))

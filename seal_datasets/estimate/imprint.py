@@ -283,7 +283,7 @@ def _cluster_codes(clusters: Sequence[Any] | NDArray[Any] | None, codes: Codes) 
     split_rows = np.flatnonzero(cluster_codes != cluster_codes[first_rows(codes, int(codes.max()) + 1)][codes])
     if split_rows.size:
         raise DataError(
-            f"clusters must hold whole prompts, but row {split_rows[0]} is in another cluster than the first text of its prompt; "
-            "use the coarser of the two as clusters"
+            f"clusters must hold whole prompts, but row {split_rows[0]} is in another cluster than the first text of its "
+            "prompt; use the coarser of the two as clusters"
         )
     return cluster_codes

@@ -1,10 +1,12 @@
-"""The app of a metric's Space: bring a table, say which columns are which, see the numbers."""
+"""The app of a metric's Space: a visitor gives a table, chooses its columns and gets the numbers."""
 
 from __future__ import annotations
 
 import html
 import json
 import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -41,107 +43,141 @@ def build_app(name: str) -> Any:  # noqa: ANN401 - a gradio.Blocks, whose packag
         `gradio.Blocks`: The app, not yet launched.
 
     Raises:
-        DataError: There is no such metric.
+        DataError: The metric does not exist.
         MissingExtraError: gradio is not installed.
     """
     card = (Path(metric_path(name)).parent / "README.md").read_text("utf-8").split("---\n", 2)[2]
     gradio = import_extra("gradio", purpose="build the app of a metric")
-    asked = INPUTS[name]
     title = name.replace("_", " ").capitalize()
     example = example_table()
+    guessed = guess(name, list(example.columns))
     with gradio.Blocks(title=title, analytics_enabled=False) as app:
         gradio.HTML(f"<style>{_CSS}</style><h1>{title}</h1><p>{html.escape(_purpose(name))}</p>")
         table = gradio.State(example)
         with gradio.Row():
             with gradio.Column(scale=2, min_width=320):
-                with gradio.Tab("File"):
-                    upload = gradio.File(
-                        label="Table: parquet, csv, jsonl or json, also .gz",
-                        type="filepath",
-                        height=150,
-                        elem_id="upload",
-                    )
-                with gradio.Tab("Hub dataset"):
-                    hub_id = gradio.Textbox(label="Dataset", placeholder="namespace/name", elem_id="hub-id")
-                    config = gradio.Textbox(label="Configuration, if it has several")
-                    split = gradio.Textbox(label="Split", placeholder="train")
-                    fetch = gradio.Button("Load", elem_id="fetch")
-                source = gradio.HTML(_note(f"The example: {DESCRIPTION}"), elem_id="source")
-                guessed = guess(name, list(example.columns))
-                pickers = [
-                    gradio.Dropdown(
-                        choices(list(example.columns)),
-                        value=guessed[each.name],
-                        multiselect=each.several,
-                        label=each.label + ("" if each.required else " (optional)"),
-                        elem_id=f"input-{each.name}",
-                    )
-                    for each in asked
-                ]
+                source = _add_source(gradio)
+                note = gradio.HTML(_note(f"The example: {DESCRIPTION}"), elem_id="source")
+                pickers = _add_pickers(gradio, name, list(example.columns), guessed)
                 button = gradio.Button("Compute", variant="primary", elem_id="compute")
             with gradio.Column(scale=3, min_width=420):
-                shown = compute(name, example, list(guessed.values()))
-                status = gradio.HTML(shown[0], elem_id="status")
-                with gradio.Column(elem_id="result") as result:
-                    numbers = gradio.HTML(shown[1], elem_id="numbers")
-                    plot = gradio.Plot(shown[2], show_label=False, elem_id="figure")
-                    listing = gradio.Dataframe(
-                        shown[3], datatype="str", interactive=False, wrap=True, show_label=False, elem_id="table"
-                    )
-                    download = gradio.DownloadButton("Download JSON", value=shown[4], elem_id="download")
+                outputs = _add_result(gradio, compute(name, example, list(guessed.values())))
         with gradio.Accordion("About this metric", open=False):
             gradio.Markdown(card)
-        outputs = [status, result, numbers, plot, listing, download]
-
-        def page(note: str, *found: Any) -> list[Any]:  # noqa: ANN401 - the parts of a result
-            """A note with a result, or alone: then nothing is left of an earlier result."""
-            parts = found or ("", None, None, None)
-            return [note, gradio.update(visible=bool(parts[0])), *parts]
-
-        def opened(path: str | None, dataset: str, configuration: str, part: str) -> list[Any]:
-            try:
-                found, note = _open(path, dataset, configuration, part)
-            except SealError as error:
-                said = (
-                    str(error).replace(path, Path(path).name) if path else str(error)
-                )  # where uploads are kept is private
-                return [*[gradio.skip()] * (2 + len(asked)), *page(_error(said))]
-            offered, picked = choices(list(found.columns)), guess(name, list(found.columns))
-            updates = [gradio.update(choices=offered, value=picked[each.name]) for each in asked]
-            ready = all(picked[each.name] for each in asked if each.required)
-            ask = (_note("Say which columns are which, then compute."),)
-            return [found, note, *updates, *page(*(compute(name, found, list(picked.values())) if ready else ask))]
-
-        def computed(found: pd.DataFrame, *columns: Any) -> list[Any]:  # noqa: ANN401 - names, or lists of them
-            return page(*compute(name, found, list(columns)))
-
-        def broken() -> list[Any]:
-            return page(_error("This app failed, which is a fault of its own; nothing was computed."))
-
-        changes = [table, source, *pickers, *outputs]
-        nothing = [gradio.State(""), gradio.State(""), gradio.State("")]
+        handlers = _Handlers(gradio, name)
+        changes = [table, note, *pickers, *outputs]
+        no_dataset = [gradio.State(""), gradio.State(""), gradio.State("")]
+        hub_dataset = [gradio.State(None), source.hub_id, source.config, source.split]
         for event in (
-            upload.upload(opened, [upload, *nothing], changes, api_name=False),
-            fetch.click(opened, [gradio.State(None), hub_id, config, split], changes, api_name=False),
-            button.click(computed, [table, *pickers], outputs, api_name="compute"),
+            source.upload.upload(handlers.load_table, [source.upload, *no_dataset], changes, api_name=False),
+            source.fetch.click(handlers.load_table, hub_dataset, changes, api_name=False),
+            button.click(handlers.compute, [table, *pickers], outputs, api_name="compute"),
         ):
-            event.failure(broken, None, outputs, api_name=False)
+            event.failure(handlers.report_failure, None, outputs, api_name=False)
     return app
+
+
+@dataclass(frozen=True, slots=True)
+class _Source:
+    """Components with which a visitor names a table."""
+
+    upload: Any
+    hub_id: Any
+    config: Any
+    split: Any
+    fetch: Any
+
+
+def _add_source(gradio: Any) -> _Source:  # noqa: ANN401 - an optional package
+    with gradio.Tab("File"):
+        upload = gradio.File(
+            label="Table: parquet, csv, jsonl or json, also .gz", type="filepath", height=150, elem_id="upload"
+        )
+    with gradio.Tab("Hub dataset"):
+        return _Source(
+            upload,
+            gradio.Textbox(label="Dataset", placeholder="namespace/name", elem_id="hub-id"),
+            gradio.Textbox(label="Configuration, if it has several"),
+            gradio.Textbox(label="Split", placeholder="train"),
+            gradio.Button("Load", elem_id="fetch"),
+        )
+
+
+def _add_pickers(gradio: Any, name: str, columns: list[str], guessed: Mapping[str, Any]) -> list[Any]:  # noqa: ANN401
+    return [
+        gradio.Dropdown(
+            choices(columns),
+            value=guessed[entry.name],
+            multiselect=entry.several,
+            label=entry.label + ("" if entry.required else " (optional)"),
+            elem_id=f"input-{entry.name}",
+        )
+        for entry in INPUTS[name]
+    ]
+
+
+def _add_result(gradio: Any, shown: Sequence[Any]) -> list[Any]:  # noqa: ANN401
+    """Components of a result, as `_Handlers.show` fills them."""
+    status = gradio.HTML(shown[0], elem_id="status")
+    with gradio.Column(elem_id="result") as result:
+        numbers = gradio.HTML(shown[1], elem_id="numbers")
+        plot = gradio.Plot(shown[2], show_label=False, elem_id="figure")
+        listing = gradio.Dataframe(
+            shown[3], datatype="str", interactive=False, wrap=True, show_label=False, elem_id="table"
+        )
+        download = gradio.DownloadButton("Download JSON", value=shown[4], elem_id="download")
+    return [status, result, numbers, plot, listing, download]
+
+
+@dataclass(frozen=True, slots=True)
+class _Handlers:
+    """Event handlers of the app."""
+
+    gradio: Any
+    name: str
+
+    def show(self, note: str, *result: Any) -> list[Any]:  # noqa: ANN401 - the parts of a result
+        """Values of the result's components; a note alone clears an earlier result."""
+        parts = result or ("", None, None, None)
+        return [note, self.gradio.update(visible=bool(parts[0])), *parts]
+
+    def load_table(self, path: str | None, dataset: str, config: str, split: str) -> list[Any]:
+        """Open a visitor's table, and compute where every required column is guessed."""
+        inputs = INPUTS[self.name]
+        try:
+            table, note = _open(path, dataset, config, split)
+        except SealError as error:
+            # The folder of uploads is private.
+            message = str(error).replace(path, Path(path).name) if path else str(error)
+            return [*[self.gradio.skip()] * (2 + len(inputs)), *self.show(_error(message))]
+        offered, guessed = choices(list(table.columns)), guess(self.name, list(table.columns))
+        updates = [self.gradio.update(choices=offered, value=guessed[entry.name]) for entry in inputs]
+        if all(guessed[entry.name] for entry in inputs if entry.required):
+            return [table, note, *updates, *self.compute(table, *guessed.values())]
+        return [table, note, *updates, *self.show(_note("Choose the columns, then compute."))]
+
+    def compute(self, table: pd.DataFrame, *columns: Any) -> list[Any]:  # noqa: ANN401 - names, or lists of them
+        """Compute the metric with the chosen columns."""
+        return self.show(*compute(self.name, table, list(columns)))
+
+    def report_failure(self) -> list[Any]:
+        """Say that the app failed."""
+        return self.show(_error("The app failed because of a bug; nothing was computed."))
 
 
 def compute(
     name: str, table: pd.DataFrame, columns: list[Any]
 ) -> tuple[str, str, Any, pd.DataFrame | None, str | None]:
-    """Compute a metric on a table, and what is shown of it.
+    """Compute a metric on a table, and render the result.
 
     Args:
         name (`str`): One of `seal_datasets.evaluate_modules.paths.METRICS`.
         table (`DataFrame`): The table.
-        columns (`list`): Column, or columns, of each of the metric's inputs in `INPUTS`, in their order.
+        columns (`list`): Column, or list of columns, for each input of the metric, in the order of `INPUTS`.
 
     Returns:
-        `tuple`: A note or an error in HTML, the headline in HTML, the figure, the table, and a JSON file's path; nothing
-        after an error.
+        `tuple`: A note or an error in HTML, the headline in HTML, the figure, the table, and a JSON file's path. After
+        an error, only the first is set.
     """
     import evaluate
 
@@ -151,7 +187,7 @@ def compute(
         metric = evaluate.load(metric_path(name))
         options: dict[str, Any] = {"return_angles": True} if name == "reward_shift" else {}
         if name == "alignment_robustness":
-            options = {"feature_names": [feature_of(each) for each in mapping["chosen_flips"]]}
+            options = {"feature_names": [feature_of(column) for column in mapping["chosen_flips"]]}
         result = metric.compute(dataset=used, columns=mapping, **options)
         drawn = figure(name, result)
     except SealError as error:
@@ -164,10 +200,10 @@ def compute(
 
 
 def _open(path: str | None, dataset: str, config: str, split: str) -> tuple[pd.DataFrame, str]:
-    """Read a table that a visitor brought, and say what it is."""
+    """Read a visitor's table, and describe it."""
     if not path and "/" not in (dataset or "").strip("./"):
         raise DataError(f"a dataset on the Hub is named as namespace/name, got {dataset!r}")
-    # A visitor names datasets on the Hub; a path of the machine that runs the app is none of theirs.
+    # Visitors must not read files of the machine that runs the app.
     if not path and (dataset.startswith((".", "/", "~")) or Path(dataset).exists()):
         raise DataError(f"{dataset!r} is not the name of a dataset on the Hub")
     part, configuration = split.strip() or None, config.strip() or None
@@ -175,33 +211,33 @@ def _open(path: str | None, dataset: str, config: str, split: str) -> tuple[pd.D
         opened = open_source(path, split=part)
     else:
         opened = open_hub_dataset(HubDataset(dataset.strip(), name=configuration), split=part)
-    found: pd.DataFrame = opened.rows.to_pandas()
+    table: pd.DataFrame = opened.rows.to_pandas()
     label = Path(path).name if path else dataset.strip()
-    return found, _note(f"{label}: {len(found):,} rows, {len(found.columns)} columns")
+    return table, _note(f"{label}: {len(table):,} rows, {len(table.columns)} columns")
 
 
 def _mapping(name: str, columns: list[Any]) -> dict[str, str | list[str]]:
-    """The columns that were chosen, by input."""
-    chosen = dict(zip((each.name for each in INPUTS[name]), columns, strict=True))
-    missing = [each.label for each in INPUTS[name] if each.required and not chosen[each.name]]
+    """The chosen columns, by input."""
+    chosen = dict(zip((entry.name for entry in INPUTS[name]), columns, strict=True))
+    missing = [entry.label for entry in INPUTS[name] if entry.required and not chosen[entry.name]]
     if missing:
         raise DataError(f"choose a column for: {'; '.join(missing)}")
-    return {each: column for each, column in chosen.items() if column}
+    return {entry: column for entry, column in chosen.items() if column}
 
 
 def _without_gaps(table: pd.DataFrame, mapping: dict[str, str | list[str]]) -> tuple[pd.DataFrame, int]:
-    """The rows that have a value in every chosen column, and how many have not."""
-    listed = [each for value in mapping.values() for each in ([value] if isinstance(value, str) else value)]
-    named = {each.replace("{side}", side) for each in listed for side in ("chosen", "rejected")}
-    present = [each for each in table.columns if each in named]
-    whole = table[present].dropna()
-    if whole.empty:
+    """The rows with a value in every chosen column, and the number of other rows."""
+    listed = [column for value in mapping.values() for column in ([value] if isinstance(value, str) else value)]
+    named = {column.replace("{side}", side) for column in listed for side in ("chosen", "rejected")}
+    present = [column for column in table.columns if column in named]
+    complete = table[present].dropna()
+    if complete.empty:
         raise DataError(f"no row has a value in all of {', '.join(present)}")
-    return whole, len(table) - len(whole)
+    return complete, len(table) - len(complete)
 
 
 def _purpose(name: str) -> str:
-    """What the metric's card says in its first sentences."""
+    """The first paragraph of the metric's description in its card."""
     card = (Path(metric_path(name)).parent / "README.md").read_text("utf-8")
     return " ".join(card.split("## Metric description\n\n")[1].split("\n\n")[0].replace("*", "").split())
 

@@ -1,4 +1,4 @@
-"""A card that somebody may have written: our part lies between markers, and only that part and our own keys change."""
+"""Updates of a card on the Hub: only the section between our markers and our own keys change."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _FRONT = re.compile(r"\A\s*---[ \t]*\r?\n(.*?)\r?\n?---[ \t]*(?:\r?\n|\Z)", re.D
 
 
 def put_section(text: str, name: str, section: str) -> str:
-    """Put a section between its markers, in place of what is there; at the end where there are none.
+    """Replace the section between its markers; append it if the card has no markers.
 
     Args:
         text (`str`): The card without its front matter.
@@ -28,7 +28,7 @@ def put_section(text: str, name: str, section: str) -> str:
         `str`: The card.
 
     Raises:
-        DataError: One marker is there without the other, or a marker is there twice.
+        DataError: A marker is missing its partner, or occurs twice.
 
     Example:
 
@@ -52,54 +52,54 @@ def put_section(text: str, name: str, section: str) -> str:
         return f"{before}\n\n{block}\n" if before else f"{block}\n"
     if counts != (1, 1) or text.index(begin) > text.index(end):
         raise DataError(
-            f"the card has the marker {begin!r} {counts[0]} times and {end!r} {counts[1]} times; needed is one of each, in "
-            "this order, or none: mend the card, or take both out"
+            f"the card has the marker {begin!r} {counts[0]} times and {end!r} {counts[1]} times; it needs one of each, in "
+            "this order, or none: mend the card, or remove both"
         )
     return text[: text.index(begin)] + block + text[text.index(end) + len(end) :]
 
 
 def split_card(card: str) -> tuple[dict[str, Any], str]:
-    """Front matter and text of a card.
+    """Split a card into front matter and text.
 
     Args:
         card (`str`): The whole card.
 
     Returns:
-        `tuple[dict, str]`: Its keys, and its text as it is.
+        `tuple[dict, str]`: Its keys, and its unchanged text.
 
     Raises:
         DataError: The front matter is not YAML, or holds no keys.
     """
-    found = _FRONT.match(card)
-    if found is None:
+    front_matter = _FRONT.match(card)
+    if front_matter is None:
         return {}, card
     try:
-        keys = yaml.safe_load(found.group(1)) or {}
+        keys = yaml.safe_load(front_matter.group(1)) or {}
     except yaml.YAMLError as error:
         raise DataError(f"the front matter of the card is not YAML ({error}); mend it first") from error
     if not isinstance(keys, dict):
         raise DataError("the front matter of the card holds no keys; mend it first")
-    return keys, card[found.end() :]
+    return keys, card[front_matter.end() :]
 
 
 def join_card(card: str, keys: Mapping[str, Any], text: str, *, repo_type: str) -> str:
-    """A card with these keys and this text; its front matter stays as it was written where no key changed.
+    """Join keys and text to a card; the front matter keeps its formatting if no key changed.
 
     Args:
-        card (`str`): The card as it was.
-        keys (`Mapping[str, Any]`): All keys it is to have.
-        text (`str`): Its text.
+        card (`str`): The card before the change.
+        keys (`Mapping[str, Any]`): All keys of the new card.
+        text (`str`): The new text.
         repo_type (`str`): `dataset` or `model`.
 
     Returns:
-        `str`: The card, which `huggingface_hub` can read.
+        `str`: The card.
 
     Raises:
         DataError: `huggingface_hub` cannot read it.
     """
-    found = _FRONT.match(card)
-    if found is not None and split_card(card)[0] == dict(keys):
-        front = found.group(0)
+    front_matter = _FRONT.match(card)
+    if front_matter is not None and split_card(card)[0] == dict(keys):
+        front = front_matter.group(0)
     else:
         front = f"---\n{yaml.safe_dump(dict(keys), sort_keys=False, allow_unicode=True)}---\n\n"
         text = text.lstrip("\n")
@@ -112,7 +112,7 @@ def join_card(card: str, keys: Mapping[str, Any], text: str, *, repo_type: str) 
 
 
 def with_tags(keys: Mapping[str, Any], tags: tuple[str, ...]) -> dict[str, Any]:
-    """Keys of a card with more tags, those it has first."""
+    """Add tags to the keys of a card, after its own tags."""
     present = keys.get("tags") or []
     present = [present] if isinstance(present, str) else list(present)
     return {**keys, "tags": [*present, *(tag for tag in tags if tag not in present)]}

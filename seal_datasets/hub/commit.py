@@ -1,9 +1,12 @@
-"""Safe commits to the Hub: what is there, what would change, and the change in one commit.
+"""Atomic commits to the Hub, planned from the current state of the repository.
 
-Everything goes up in a single commit, so that nobody ever sees a part of it: what was sent before a failure is not in the
-repository. Where the Hub is busy it is asked again; where somebody else committed meanwhile the repository is looked at and
-planned again, never overwritten. A new dataset or model is made with the visibility asked for, and one that exists keeps its
-own. A Space runs as soon as it is seen: a new one is private until it is whole, and each becomes what is asked for.
+Each publication is one commit, so a failed upload leaves no partial state. Requests are repeated when the Hub is busy.
+When somebody else commits meanwhile, the repository is read and planned again, never overwritten. A new dataset or model
+gets the requested visibility, and an existing one keeps its own. A Space runs as soon as it exists, so a new Space stays
+private until its files are complete.
+
+`HfApi.create_commit` also skips unchanged files, but only while it commits. The comparison here serves dry runs, "up to
+date" and the check for files of somebody else, none of which may write.
 """
 
 from __future__ import annotations
@@ -25,37 +28,37 @@ from seal_datasets.errors import HubError
 RepoType = Literal["dataset", "model", "space"]
 HashKind = Literal["git", "sha256"]
 Content = Path | bytes
-"""What a file is to hold: bytes, or the file on disk that holds them."""
+"""Content of a file: bytes, or a file on disk."""
 
 Answer = TypeVar("Answer")
 
 _SPACE_SDK = "gradio"
 _WAITS_SECONDS = (0.5, 2.0)
-"""How long to wait before asking again; the Hub's own word goes before it, up to a minute."""
+"""Waits between attempts; a longer wait that the Hub requests takes precedence, up to a minute."""
 
 _LONGEST_WAIT_SECONDS = 60.0
-_NO_TOKEN = "there is no Hugging Face token; set HF_TOKEN to one that may write, or run `hf auth login`"
+_NO_TOKEN = "there is no Hugging Face token; set HF_TOKEN to one with write permission, or run `hf auth login`"
 _STATUSES = {
-    401: "it does not accept the token; set HF_TOKEN to a valid one that may write, or run `hf auth login`",
-    403: "the token may not write there; it must have write permission for this namespace",
-    409: "the repository was changed by somebody else at the same time; run the same command again",
-    412: "the repository was changed by somebody else at the same time; run the same command again",
-    429: "it was asked too often (429); wait some minutes and run the same command again",
+    401: "the Hub rejects the token; set HF_TOKEN to a valid one that may write, or run `hf auth login`",
+    403: "the token lacks write permission for this namespace",
+    409: "somebody else changed the repository at the same time; run the same command again",
+    412: "somebody else changed the repository at the same time; run the same command again",
+    429: "the rate limit was reached (429); wait some minutes and run the same command again",
 }
 
 
-class _LookAgainError(HubError):
-    """The repository is no longer as it was looked at, or may not be."""
+class _StaleError(HubError):
+    """The repository may have changed since it was read."""
 
 
 @dataclass(frozen=True, slots=True)
 class Repository:
-    """A repository as it was looked at.
+    """State of a repository at one commit.
 
     Attributes:
         id (`str`): Its id.
         type (`str`): `dataset`, `model` or `space`.
-        head (`str`, *optional*): Its last commit; `None` where there is no such repository.
+        head (`str`, *optional*): Its last commit; `None` for a missing repository.
         private (`bool`): Whether it is private.
         files (`Mapping[str, RepoFile]`): Its files by path.
     """
@@ -67,7 +70,7 @@ class Repository:
     files: Mapping[str, RepoFile]
 
     def url(self, endpoint: str) -> str:
-        """Where people look at it."""
+        """Address of its page."""
         return f"{endpoint}/{'' if self.type == 'model' else f'{self.type}s/'}{self.id}"
 
 
@@ -76,10 +79,10 @@ class Change:
     """What a publication would do to a repository.
 
     Attributes:
-        repo (`Repository`): The repository as it was looked at.
+        repo (`Repository`): The repository that was read.
         writes (`Mapping[str, Path | bytes]`): Files that are new or differ.
-        deletes (`tuple[str, ...]`): Files of an earlier publication that are there no longer.
-        private (`bool`): Whether the repository is to be private in the end.
+        deletes (`tuple[str, ...]`): Files of an earlier publication to delete.
+        private (`bool`): Whether the repository is private afterwards.
         foreign (`frozenset[str]`): Those of its files that somebody else wrote.
     """
 
@@ -91,39 +94,39 @@ class Change:
 
     @property
     def is_due(self) -> bool:
-        """Whether anything is not as it is to be."""
+        """Whether anything would change."""
         return self.repo.head is None or bool(self.writes or self.deletes) or self.private != self.repo.private
 
     def lines(self) -> list[str]:
-        """What it comes to: a line for the repository, and one for each file that would change."""
-        repo, seen = self.repo, "private" if self.private else "public"
+        """A line for the repository, and one for each file that would change."""
+        repo, visibility = self.repo, "private" if self.private else "public"
         if not self.is_due:
             return [f"{repo.type} {repo.id}  up to date"]
-        head = f"new, {seen}" if repo.head is None else "update"
+        head = f"new, {visibility}" if repo.head is None else "update"
         if repo.head is not None and self.private != repo.private:
-            head += f", becomes {seen}"
+            head += f", becomes {visibility}"
         files = [
             f"{'~' if path in repo.files else '+'} {path} ({_size(content):,} bytes)"
             for path, content in sorted(self.writes.items())
         ]
         files += [f"- {path}" for path in self.deletes]
-        theirs = ["  written by somebody else" if line.split()[1] in self.foreign else "" for line in files]
+        notes = ["  written by somebody else" if line.split()[1] in self.foreign else "" for line in files]
         return [
             f"{repo.type} {repo.id}  {head}",
-            *(f"  {line}{note}" for line, note in zip(files, theirs, strict=True)),
+            *(f"  {line}{note}" for line, note in zip(files, notes, strict=True)),
         ]
 
 
 @dataclass(frozen=True, slots=True)
 class Publication:
-    """Something to be published to one repository.
+    """A publication to one repository.
 
     Attributes:
         repo_id (`str`): The repository.
         repo_type (`str`): `dataset`, `model` or `space`.
-        message (`str`): Of the commit.
-        plan (`Callable[[Repository], Change]`): Says what would change in the repository as it was looked at; it is asked
-            again where somebody else commits meanwhile.
+        message (`str`): Commit message.
+        plan (`Callable[[Repository], Change]`): Plans the change of a repository that was read; called again
+            when somebody else commits meanwhile.
     """
 
     repo_id: str
@@ -136,13 +139,13 @@ def open_hub(*, write: bool) -> HfApi:
     """Connect to the Hub.
 
     Args:
-        write (`bool`): Whether to write; then the token is looked at.
+        write (`bool`): Whether to write; if so, the token is checked.
 
     Returns:
         `HfApi`: Its client.
 
     Raises:
-        HubError: There is no token, it is not valid, it only reads, or the Hub cannot be reached.
+        HubError: The token is missing, invalid or read-only, or the Hub cannot be reached.
     """
     api = HfApi()
     if not write:
@@ -151,28 +154,31 @@ def open_hub(*, write: bool) -> HfApi:
         raise HubError(_NO_TOKEN)
     role = ask("publish", api.whoami).get("auth", {}).get("accessToken", {}).get("role")
     if role == "read":
-        raise HubError("the Hugging Face token only reads; make one with write permission, and set HF_TOKEN to it")
+        raise HubError("the Hugging Face token is read-only; create one with write permission, and set HF_TOKEN to it")
     return api
 
 
 def publish(
     api: HfApi, publications: Sequence[Publication], *, dry_run: bool, write_line: Callable[[str], object]
 ) -> None:
-    """Say what changes, and make the changes unless it is a dry run.
+    """Print what changes, and make the changes unless it is a dry run.
 
-    All repositories are looked at and planned before any is changed, and each gets one commit. What is as it is to be is left
-    alone, so that a run that was stopped is finished by the same call.
+    All repositories are read and planned before the first commit, and each gets one commit. Unchanged repositories are
+    skipped, so the same call completes an interrupted run.
 
     Args:
         api (`HfApi`): From `open_hub`.
         publications (`Sequence[Publication]`): What to publish.
         dry_run (`bool`): Whether to change nothing.
-        write_line (`Callable[[str], object]`): Where lines go.
+        write_line (`Callable[[str], object]`): Receives each line of output.
 
     Raises:
-        HubError: The Hub cannot be reached or refuses, or others keep changing the same repository.
+        HubError: The Hub cannot be reached or refuses, or somebody else keeps changing the repository.
     """
-    planned = [(each, each.plan(look_at(api, each.repo_id, each.repo_type))) for each in publications]
+    planned = [
+        (publication, publication.plan(look_at(api, publication.repo_id, publication.repo_type)))
+        for publication in publications
+    ]
     for publication, change in planned:
         for line in change.lines():
             write_line(line)
@@ -184,7 +190,7 @@ def publish(
 
 
 def look_at(api: HfApi, repo_id: str, repo_type: RepoType) -> Repository:
-    """Look at a repository, which need not exist.
+    """Read the state of a repository, which need not exist.
 
     Args:
         api (`HfApi`): The client.
@@ -204,14 +210,14 @@ def look_at(api: HfApi, repo_id: str, repo_type: RepoType) -> Repository:
         except RepositoryNotFoundError:
             return Repository(repo_id, repo_type, None, False, {})
         entries = api.list_repo_tree(repo_id, recursive=True, revision=info.sha, repo_type=repo_type)
-        files = {each.path: each for each in entries if isinstance(each, RepoFile)}
+        files = {entry.path: entry for entry in entries if isinstance(entry, RepoFile)}
         return Repository(repo_id, repo_type, info.sha, bool(info.private), files)
 
     return ask(f"look at {repo_id}", look)
 
 
 def read_text(repo: Repository, path: str) -> str | None:
-    """Read a text file of a repository, as it was looked at; `None` where it has none.
+    """Read a text file of a repository; `None` for a missing file.
 
     Raises:
         HubError: The Hub cannot be reached, or refuses.
@@ -230,9 +236,9 @@ def plan_change(repo: Repository, files: Mapping[str, Content], stale: Iterable[
 
     Args:
         repo (`Repository`): From `look_at`.
-        files (`Mapping[str, Path | bytes]`): What is to be in it; its other files are left alone.
+        files (`Mapping[str, Path | bytes]`): Files to write; other files stay.
         stale (`Iterable[str]`): Files of an earlier publication, to be deleted unless they are among `files`.
-        private (`bool`): Whether a repository that has to be made, or a Space, is to be private.
+        private (`bool`): Whether a new repository, or any Space, becomes private.
 
     Returns:
         `Change`: What would change.
@@ -244,11 +250,11 @@ def plan_change(repo: Repository, files: Mapping[str, Content], stale: Iterable[
 
 
 def hash_of(content: Content, kind: HashKind) -> str:
-    """Hash of a content as the Hub keeps it.
+    """Hash of a content, as the Hub stores it.
 
     Args:
-        content (`Path` or `bytes`): The content.
-        kind (`str`): `git`, or for large files `sha256`.
+        content (`Path` or `bytes`): A file, or its bytes.
+        kind (`str`): `git`, or `sha256` for large files.
 
     Returns:
         `str`: Its hash.
@@ -273,20 +279,20 @@ def hash_of(content: Content, kind: HashKind) -> str:
 
 
 def kept_hash(present: RepoFile) -> tuple[HashKind, str]:
-    """The kind of hash under which the Hub keeps a file, and the hash."""
+    """Kind of hash under which the Hub stores a file, and the hash."""
     return ("git", present.blob_id) if present.lfs is None else ("sha256", present.lfs.sha256)
 
 
 def ask(doing: str, question: Callable[[], Answer], *, repeats: bool = True) -> Answer:
-    """Ask the Hub, again where it is busy, fails or breaks off, and say in plain words, without any token, what went wrong.
+    """Send a request to the Hub, with retries, and turn its errors into messages without the token.
 
     Args:
-        doing (`str`): What is tried, as in "cannot {doing}".
-        question (`Callable`): Asks.
-        repeats (`bool`, defaults to `True`): Whether it does no harm twice, where an answer was lost on its way.
+        doing (`str`): The attempted action, as in "cannot {doing}".
+        question (`Callable`): Sends the request.
+        repeats (`bool`, defaults to `True`): Whether the request may be repeated after a lost answer.
 
     Returns:
-        What it answered.
+        The answer.
 
     Raises:
         HubError: The Hub cannot be reached, or refuses.
@@ -299,8 +305,8 @@ def ask(doing: str, question: Callable[[], Answer], *, repeats: bool = True) -> 
             if wait is not None and (status == 429 or status >= 500):
                 time.sleep(min(max(wait, _asked_to_wait(error)), _LONGEST_WAIT_SECONDS))
                 continue
-            kind = _LookAgainError if status in (409, 412) else HubError
-            raise kind(f"cannot {doing}: the Hub was asked, and {_why(status, error)}") from None
+            kind = _StaleError if status in (409, 412) else HubError
+            raise kind(f"cannot {doing}: {_why(status, error)}") from None
         except OfflineModeIsEnabled:
             raise HubError(f"cannot {doing}: HF_HUB_OFFLINE is set; unset it to publish") from None
         except (httpx2.HTTPError, OSError) as error:
@@ -308,29 +314,29 @@ def ask(doing: str, question: Callable[[], Answer], *, repeats: bool = True) -> 
             if broke_off and repeats and wait is not None:
                 time.sleep(wait)
                 continue
-            detail = _harmless(f"{type(error).__name__}: {error}")
-            raise (_LookAgainError if broke_off else HubError)(
-                f"cannot {doing}: the Hub at {HfApi().endpoint} cannot be reached, or broke off ({detail}); "
-                "run the same command again when it can be"
+            detail = _redact(f"{type(error).__name__}: {error}")
+            raise (_StaleError if broke_off else HubError)(
+                f"cannot {doing}: the Hub at {HfApi().endpoint} cannot be reached, or the connection broke ({detail}); "
+                "run the same command again later"
             ) from None
         except (HFValidationError, ValueError) as error:
-            raise HubError(f"cannot {doing}: {_harmless(str(error))}") from None
+            raise HubError(f"cannot {doing}: {_redact(str(error))}") from None
     raise AssertionError("the last wait is None")
 
 
 def _commit(api: HfApi, publication: Publication, change: Change, write_line: Callable[[str], object]) -> None:
-    """Make a change, planned again where somebody else was faster."""
+    """Commit a change, planned again if somebody else committed first."""
     for wait in _WAITS_SECONDS:
         try:
-            return _make(api, publication.message, change)
-        except _LookAgainError:
-            write_line("  was changed meanwhile, or the connection broke off; it is looked at again")
+            return _apply(api, publication.message, change)
+        except _StaleError:
+            write_line("  changed meanwhile, or the connection broke; reading the repository again")
             time.sleep(wait)
             change = publication.plan(look_at(api, publication.repo_id, publication.repo_type))
-    return _make(api, publication.message, change)
+    return _apply(api, publication.message, change)
 
 
-def _make(api: HfApi, message: str, change: Change) -> None:
+def _apply(api: HfApi, message: str, change: Change) -> None:
     repo, doing = change.repo, f"publish {change.repo.id}"
     is_private = repo.private
     if repo.head is None:
@@ -355,22 +361,22 @@ def _make(api: HfApi, message: str, change: Change) -> None:
 
 def _why(status: int, error: HfHubHTTPError) -> str:
     if status >= 500:
-        return f"it fails itself ({status}); run the same command again later"
-    return _STATUSES.get(status) or f"it answers {status}: {_harmless(error.server_message or str(error))}"
+        return f"the Hub failed ({status}); run the same command again later"
+    return _STATUSES.get(status) or f"the Hub answered {status}: {_redact(error.server_message or str(error))}"
 
 
 def _asked_to_wait(error: HfHubHTTPError) -> float:
-    """Seconds that the Hub asks to wait, in either of its ways; 0 where it does not say."""
-    said = error.response.headers
-    seconds = re.fullmatch(r"\d+", said.get("retry-after", "").strip())
+    """Seconds to wait by the headers `retry-after` or `ratelimit`; 0 without them."""
+    headers = error.response.headers
+    seconds = re.fullmatch(r"\d+", headers.get("retry-after", "").strip())
     if seconds:
         return float(seconds.group())
-    limit = re.search(r"\bt=(\d+)", said.get("ratelimit", ""))
+    limit = re.search(r"\bt=(\d+)", headers.get("ratelimit", ""))
     return float(limit.group(1)) if limit else 0.0
 
 
-def _harmless(message: str) -> str:
-    """One line of what a client or server said, without what could be a token."""
+def _redact(message: str) -> str:
+    """A message of a client or server as one line, with tokens redacted."""
     message = re.sub(r"\bhf_\w+", "hf_***", message.replace(get_token() or "hf_", "hf_***"))
     return " ".join(message.split())[:300]
 
@@ -380,7 +386,7 @@ def _size(content: Content) -> int:
 
 
 def _is_unchanged(present: RepoFile | None, content: Content) -> bool:
-    """Whether a file holds a content already."""
+    """Whether a file has this content."""
     if present is None or present.size != _size(content):
         return False
     kind, kept = kept_hash(present)

@@ -1,4 +1,4 @@
-"""An audited dataset on the Hub: flat tables, what its report is made from, and a card that says how to use them."""
+"""Publish an audit as a dataset: flat tables, the files of its report, and a card."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from huggingface_hub import HfApi
 
@@ -31,6 +31,9 @@ from seal_datasets.hub.shareable import Finished, finished_audit
 from seal_datasets.hub.viewer_tables import CONFIGS, Config, write_flat
 from seal_datasets.report.files import REPORT_FILE, RUN_FILE, dump
 from seal_datasets.report.write import size_category
+
+Texts = Literal["by_license", "always", "never"]
+"""Whether a published audit holds the texts of its source."""
 
 TAGS = ("seal", "preference", "reward-model-audit")
 
@@ -83,7 +86,7 @@ REDISTRIBUTABLE = frozenset(
         "zlib",
     }
 )
-"""Licenses that let changed copies be passed on, in the Hub's words. Any other, `other` and none at all need a decision."""
+"""Licenses that permit redistribution of changed copies, by their ids on the Hub. Others need a decision of the user."""
 
 _STAGING = ".publishing"
 _BARE = {".gitattributes", CARD}
@@ -102,35 +105,34 @@ def publish_dataset(
     repo_id: str,
     *,
     source_license: str | None = None,
-    ids_only: bool = False,
-    with_texts: bool = False,
+    texts: Texts = "by_license",
     private: bool = False,
     dry_run: bool = False,
     write_line: Callable[[str], object] = print,
 ) -> None:
     """Publish the tables of an audit as a dataset, in one commit.
 
-    Published again, only what changed goes up, and the text that somebody wrote on the card is kept.
+    A second publication uploads only changed files, and keeps the text that somebody wrote on the card.
 
     Args:
         folder (`str` or `Path`): A finished audit.
         repo_id (`str`): The dataset, which need not exist.
-        source_license (`str`, *optional*): License of the source; read from its card when it is on the Hub.
-        ids_only (`bool`, defaults to `False`): Publish ids and the audit's own columns, no text and no column of the source.
-        with_texts (`bool`, defaults to `False`): Publish texts whatever the license, or its absence, says.
-        private (`bool`, defaults to `False`): Whether a dataset that has to be made is private.
-        dry_run (`bool`, defaults to `False`): Say what would change, and change nothing.
-        write_line (`Callable[[str], object]`, defaults to `print`): Where lines go.
+        source_license (`str`, *optional*): License of the source; by default read from its card on the Hub.
+        texts (`"by_license"`, `"always"` or `"never"`, defaults to `"by_license"`): Whether to publish texts and columns of
+            the source. By license, the license must permit redistribution. Without texts, ids and the audit's own columns
+            are published.
+        private (`bool`, defaults to `False`): Whether a new dataset is private.
+        dry_run (`bool`, defaults to `False`): Print what would change, and change nothing.
+        write_line (`Callable[[str], object]`, defaults to `print`): Receives each line of output.
 
     Raises:
-        DataError: It is not a finished audit, or the license leaves open whether texts may be published.
+        DataError: The folder is not a finished audit, or the license does not settle whether texts may be published.
         HubError: The Hub cannot be reached, refuses, or the dataset holds something else.
     """
     audit = finished_audit(folder)
-    if ids_only and with_texts:
-        raise DataError("give --ids-only or --with-texts, not both")
     license_ = source_license or _license_of(audit.run)
-    if not ids_only and not with_texts and license_ not in REDISTRIBUTABLE:
+    ids_only = texts == "never"
+    if texts == "by_license" and license_ not in REDISTRIBUTABLE:
         raise DataError(_undecided(audit.run["source"], license_))
     api = open_hub(write=not dry_run)
     with _staging(audit.folder) as staging:
@@ -151,10 +153,10 @@ def publish_dataset(
 
 
 def refuse_other_content(repo: Repository, run: Mapping[str, Any]) -> None:
-    """Refuse a dataset that holds anything but a card, or an audit of the same source.
+    """Raise unless the dataset is empty, or holds a card or an audit of the same source.
 
     Raises:
-        HubError: It holds something else; the message says what.
+        HubError: It holds something else.
     """
     others = sorted(repo.files.keys() - _BARE)
     if not others:
@@ -165,12 +167,12 @@ def refuse_other_content(repo: Repository, run: Mapping[str, Any]) -> None:
     except (ValueError, KeyError, TypeError):
         source = None
     if source is None:
-        found = f"files that are no audit ({', '.join(others[:3])}{', ...' if len(others) > 3 else ''})"
+        content = f"files that are not of an audit ({', '.join(others[:3])}{', ...' if len(others) > 3 else ''})"
     elif source != run["source"]:
-        found = f"an audit of {source!r}, and this one is of {run['source']!r}"
+        content = f"an audit of {source!r}, and this one is of {run['source']!r}"
     else:
         return
-    raise HubError(f"the dataset {repo.id} holds {found}; nothing was changed: give another name, or empty it first")
+    raise HubError(f"the dataset {repo.id} holds {content}; nothing was changed: give another name, or empty it first")
 
 
 def _license_of(run: Mapping[str, Any]) -> str | None:
@@ -180,8 +182,8 @@ def _license_of(run: Mapping[str, Any]) -> str | None:
         return None
     doing = f"read the license of {run['source']}; give it with --source-license"
     data = ask(doing, lambda: HfApi().dataset_info(run["source"])).card_data
-    found = data.license if data is not None else None
-    names = [found] if isinstance(found, str) else list(found or ())
+    licenses = data.license if data is not None else None
+    names = [licenses] if isinstance(licenses, str) else list(licenses or ())
     return next((name for name in names if name not in REDISTRIBUTABLE), names[0] if names else None)
 
 
@@ -191,17 +193,17 @@ def _undecided(source: str, license_: str | None) -> str:
     elif "-nd-" in license_:
         known = f"the license of {source!r}, {license_!r}, forbids changed copies"
     else:
-        known = f"the license of {source!r}, {license_!r}, is not one that is known to let copies be passed on"
+        known = f"the license of {source!r}, {license_!r}, is not known to permit redistribution"
     return (
-        f"{known}. Decide: --ids-only publishes ids and the audit's own columns, to be joined with the source; "
-        "--source-license NAME says under which license the source is; --with-texts publishes the texts because you know "
+        f"{known}. Choose one: --ids-only publishes ids and the audit's own columns, to join with the source; "
+        "--source-license NAME states the license of the source; --with-texts publishes the texts because you know "
         "that you may"
     )
 
 
 @contextmanager
 def _staging(folder: Path) -> Iterator[Path]:
-    """A folder for the flat tables, for as long as they are needed; what a killed run left goes."""
+    """A temporary folder for the flat tables; removes what an interrupted run left."""
     staging = folder / _STAGING
     shutil.rmtree(staging, ignore_errors=True)
     try:
@@ -217,7 +219,7 @@ def _card(repo: Repository, audit: Finished, configs: Sequence[Config], license_
         {"config_name": config, "data_files": f"{config}/*.parquet", **({"default": True} if config == "pairs" else {})}
         for config in configs
     ]
-    theirs = [each for each in keys.get("configs") or () if each.get("config_name") not in CONFIGS]
+    theirs = [config for config in keys.get("configs") or () if config.get("config_name") not in CONFIGS]
     title = f"SEAL audit of {audit.run['source']}"
     keys = with_tags({"pretty_name": title, **keys}, TAGS)
     keys |= {

@@ -1,4 +1,4 @@
-"""An audit's report on the Hub: a part of the dataset's card and, where a model is named, of the reward model's."""
+"""Publish an audit's report on the card of its dataset and, optionally, of its reward model."""
 
 from __future__ import annotations
 
@@ -37,20 +37,20 @@ def publish_report(
     dry_run: bool = False,
     write_line: Callable[[str], object] = print,
 ) -> None:
-    """Publish an audit's report: one commit to the dataset and, where a model is named, one to the model.
+    """Publish an audit's report, with one commit to the dataset and, optionally, one to the model.
 
-    What somebody wrote on a card is kept: our part lies between two markers, and is the only one that changes.
+    Only the section between our two markers on a card changes; other text on the card stays.
 
     Args:
         folder (`str` or `Path`): A finished audit.
-        repo_id (`str`): The dataset; best the one that `publish_dataset` made.
+        repo_id (`str`): The dataset, preferably from `publish_dataset`.
         model_repo_id (`str`, *optional*): The audited (post-training) reward model, which must exist.
-        private (`bool`, defaults to `False`): Whether a dataset that has to be made is private.
-        dry_run (`bool`, defaults to `False`): Say what would change, and change nothing.
-        write_line (`Callable[[str], object]`, defaults to `print`): Where lines go.
+        private (`bool`, defaults to `False`): Whether a new dataset is private.
+        dry_run (`bool`, defaults to `False`): Print what would change, and change nothing.
+        write_line (`Callable[[str], object]`, defaults to `print`): Receives each line of output.
 
     Raises:
-        DataError: It is not a finished audit, or a card cannot be read.
+        DataError: The folder is not a finished audit, or a card cannot be read.
         HubError: The Hub cannot be reached, refuses, or a repository is missing or holds something else.
     """
     audit = finished_audit(folder)
@@ -62,7 +62,7 @@ def publish_report(
 
     def plan_model(repo: Repository) -> Change:
         if repo.head is None:
-            raise HubError(f"there is no model {repo.id} that this token may see; publish the model first")
+            raise HubError(f"the model {repo.id} does not exist or the token cannot read it; publish the model first")
         return plan_change(
             repo, _model_files(repo, repo_id, f"{api.endpoint}/datasets/{repo_id}", audit), private=private
         )
@@ -75,7 +75,7 @@ def publish_report(
 
 
 def _dataset_files(repo: Repository, audit: Finished) -> tuple[dict[str, Content], list[str]]:
-    """What the dataset is to hold, and the figures it holds now."""
+    """Files of the dataset, and the figures it holds now."""
     figures = _figures(audit)
     files: dict[str, Content] = {f"{_FIGURES}/{name}": audit.folder / _FIGURES / name for name in figures}
     files |= {RUN_FILE: dump(audit.run).encode(), REPORT_FILE: dump(audit.report).encode()}
@@ -120,28 +120,28 @@ def _fields(audit: Finished, figures_at: str) -> dict[str, Any]:
 
 
 def _measures(audit: Finished) -> list[tuple[str, str, str, float, dict[str, Any]]]:
-    """Task id, metric, name, value and details of each result that a model's page lists."""
-    found: list[tuple[str, str, str, float, dict[str, Any]]] = []
+    """Task id, metric, name, value and details of each result on a model's page."""
+    measures: list[tuple[str, str, str, float, dict[str, Any]]] = []
     for part, entry in audit.report["resistance"].items():
         where = "" if part == "all" else f" ({part} pairs)"
         suffix = "" if part == "all" else f"_{part}"
         details = {"n_pairs": entry["n_pairs"], "confidence_interval": entry["confidence_interval"]}
-        measures = (
+        values = (
             ("alignment_resistance", "Alignment resistance", entry["alignment_resistance"], details),
             ("alignment_score", "Alignment score", entry["alignment_score"], {"n_pairs": entry["n_pairs"]}),
         )
-        for metric, name, value, about in measures:
+        for metric, name, value, about in values:
             if value is not None:
-                found.append((f"{metric}{suffix}", metric, f"{name}{where}", value, about))
+                measures.append((f"{metric}{suffix}", metric, f"{name}{where}", value, about))
     shift = audit.report["shift"]["all"]
     if shift["mean_degrees"] is not None:
         about = {"n_pairs": shift["n_pairs"]}
-        found.append(("reward_shift", "reward_shift", "Mean reward shift, degrees", shift["mean_degrees"], about))
-    return found
+        measures.append(("reward_shift", "reward_shift", "Mean reward shift, degrees", shift["mean_degrees"], about))
+    return measures
 
 
 def _model_index(present: Any, model_id: str, dataset_id: str, audit: Finished) -> list[dict[str, Any]]:  # noqa: ANN401
-    """Results of others as they are, and ours on this dataset in place of earlier ones."""
+    """Keep the results of others, and replace our earlier results on this dataset."""
     ours = {
         "task": _TASK,
         "dataset": {"name": f"SEAL audit of {audit.run['source']}", "type": dataset_id},
@@ -150,9 +150,9 @@ def _model_index(present: Any, model_id: str, dataset_id: str, audit: Finished) 
             for _, metric, name, value, about in _measures(audit)
         ],
     }
-    entries = [dict(each) for each in present or ()] or [{"name": model_id.split("/")[-1], "results": []}]
+    entries = [dict(entry) for entry in present or ()] or [{"name": model_id.split("/")[-1], "results": []}]
     first = entries[0]
-    first["results"] = [*(each for each in first.get("results") or () if not _is_ours(each, dataset_id)), ours]
+    first["results"] = [*(result for result in first.get("results") or () if not _is_ours(result, dataset_id)), ours]
     return entries
 
 

@@ -1,4 +1,4 @@
-"""The metrics as Spaces on the Hub."""
+"""Publish the metrics as Spaces on the Hub."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ MANIFEST = ".seal.json"
 
 
 def space_files(name: str, namespace: str = NAMESPACE) -> dict[str, bytes]:
-    """Read what a metric's Space holds.
+    """Read the files of a metric's Space.
 
     Args:
         name (`str`): One of `seal_datasets.evaluate_modules.paths.METRICS`.
@@ -42,7 +42,7 @@ def space_files(name: str, namespace: str = NAMESPACE) -> dict[str, bytes]:
         `dict[str, bytes]`: Content of its files. The requirements pin this version of the package.
 
     Raises:
-        DataError: There is no such metric.
+        DataError: The metric does not exist.
 
     Example:
 
@@ -78,15 +78,15 @@ def publish_metrics(
     Args:
         namespace (`str`): User or organisation to publish under.
         names (`Sequence[str]`): Some of `seal_datasets.evaluate_modules.paths.METRICS`; all where none is named.
-        private (`bool`, defaults to `False`): Whether the Spaces are to be private; Spaces that are not as said become so.
+        private (`bool`, defaults to `False`): Whether the Spaces are private; existing Spaces change accordingly.
         overwrite (`bool`, defaults to `False`): Replace files in a Space that somebody else wrote or changed.
-        dry_run (`bool`, defaults to `False`): Say what would change, and change nothing.
-        write_line (`Callable[[str], object]`, defaults to `print`): Where lines go.
+        dry_run (`bool`, defaults to `False`): Print what would change, and change nothing.
+        write_line (`Callable[[str], object]`, defaults to `print`): Receives each line of output.
 
     Raises:
-        DataError: There is no such metric, or the namespace is no name.
-        HubError: There is no token that may write, the Hub cannot be reached or refuses, or a Space holds somebody
-            else's files.
+        DataError: A metric does not exist, or the namespace is not a valid name.
+        HubError: The token lacks write permission, the Hub cannot be reached or refuses, or a Space holds files of
+            somebody else.
     """
     if not re.fullmatch(r"[A-Za-z0-9][\w.-]*", namespace):
         raise DataError(f"the namespace must be the name of a user or organisation on the Hub, got {namespace!r}")
@@ -97,8 +97,8 @@ def publish_metrics(
         change = _plan(api, repo, contents[repo.id], private)
         if change.foreign and not overwrite and not dry_run:
             raise HubError(
-                f"the space {repo.id} holds files that somebody else wrote or changed, and that would be replaced: "
-                f"{', '.join(sorted(change.foreign))}. It was left as it is; look at them, choose another --namespace, or "
+                f"the space {repo.id} holds files of somebody else that would be replaced: "
+                f"{', '.join(sorted(change.foreign))}. Nothing was changed; look at them, choose another --namespace, or "
                 "replace them with --overwrite"
             )
         return change
@@ -117,11 +117,11 @@ def _plan(api: HfApi, repo: Repository, files: Mapping[str, bytes], private: boo
 
 
 def _is_untouched(api: HfApi, repo: Repository) -> bool:
-    """Whether it holds only what the Hub itself put there when it was made, which is nobody's."""
+    """Whether the Space holds only the files that the Hub creates with it."""
     if not repo.files.keys() <= {".gitattributes", CARD}:
         return False
     history = ask(f"look at {repo.id}", lambda: api.list_repo_commits(repo.id, repo_type="space"))
-    return [each.title for each in history] == ["initial commit"]
+    return [commit.title for commit in history] == ["initial commit"]
 
 
 def _is_kept(present: RepoFile, hashes: Mapping[str, str]) -> bool:
@@ -136,9 +136,9 @@ def _manifest(files: Mapping[str, bytes]) -> bytes:
 
 
 def _written_by_us(repo: Repository) -> dict[str, dict[str, str]]:
-    """Hashes of files as we wrote them, by the Space's own account; nothing where there is none or it cannot be read."""
+    """Hashes of the files we wrote, from the Space's manifest; empty if it is missing or invalid."""
     try:
-        found = json.loads(read_text(repo, MANIFEST) or "")["files"]
-        return {str(path): {str(kind): str(each) for kind, each in hashes.items()} for path, hashes in found.items()}
+        files = json.loads(read_text(repo, MANIFEST) or "")["files"]
+        return {str(path): {str(kind): str(value) for kind, value in hashes.items()} for path, hashes in files.items()}
     except (ValueError, KeyError, TypeError, AttributeError):
         return {}

@@ -1,4 +1,4 @@
-"""A user's own taxonomy on the Hub, to be used by its id."""
+"""Publish a taxonomy on the Hub, where audits load it by its id."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ def publish_taxonomy(
     """Publish a taxonomy with a card, in one commit; `load_taxonomy(repo_id)` reads it.
 
     Args:
-        file (`str` or `Path`): The YAML file, which is published as it is.
+        file (`str` or `Path`): The YAML file, published unchanged.
         repo_id (`str`): A dataset repository, which need not exist.
-        private (`bool`, defaults to `False`): Whether a repository that has to be made is private.
-        dry_run (`bool`, defaults to `False`): Say what would change, and change nothing.
-        write_line (`Callable[[str], object]`, defaults to `print`): Where lines go.
+        private (`bool`, defaults to `False`): Whether a new repository is private.
+        dry_run (`bool`, defaults to `False`): Print what would change, and change nothing.
+        write_line (`Callable[[str], object]`, defaults to `print`): Receives each line of output.
 
     Raises:
-        DataError: The file is no taxonomy.
+        DataError: The file is not a taxonomy.
         HubError: The Hub cannot be reached, refuses, or the repository holds something else.
     """
     file = Path(file)
@@ -44,9 +44,9 @@ def publish_taxonomy(
 
     def plan(repo: Repository) -> Change:
         if others := sorted(repo.files.keys() - _BARE):
-            found = f"files that are no taxonomy ({', '.join(others[:3])}{', ...' if len(others) > 3 else ''})"
+            content = f"files that are not of a taxonomy ({', '.join(others[:3])}{', ...' if len(others) > 3 else ''})"
             raise HubError(
-                f"the dataset {repo_id} holds {found}; nothing was changed: give another name, or empty it first"
+                f"the dataset {repo_id} holds {content}; nothing was changed: give another name, or empty it first"
             )
         files: dict[str, Content] = {TAXONOMY_FILE: file.read_bytes(), CARD: _card(repo, taxonomy).encode()}
         return plan_change(repo, files, private=private)

@@ -1,6 +1,6 @@
-"""An audit that was published, found on the Hub or in a folder, and its report computed again from it.
+"""Recompute the report of a published audit, from the Hub or from a folder.
 
-No language model, no reward model and no source texts are needed: the numbers follow from features and rewards.
+This needs no language model, reward model or source text: the numbers follow from features and rewards.
 """
 
 from __future__ import annotations
@@ -31,11 +31,11 @@ _WANTED = [RUN_FILE, REPORT_FILE, *(f"{config}/*.parquet" for config in CONFIGS)
 
 @dataclass(frozen=True, slots=True)
 class Recomputed:
-    """A published report, computed again.
+    """A recomputed report.
 
     Attributes:
         report (`dict[str, Any]`): The new report.
-        differing (`list[str]`, *optional*): Entries in which it differs from the published one; `None` where there was none.
+        differing (`list[str]`, *optional*): Entries that differ from the published report; `None` without one.
     """
 
     report: dict[str, Any]
@@ -49,43 +49,42 @@ def find_published(source: str) -> Path | None:
         source (`str`): A folder, or the id of a dataset on the Hub.
 
     Returns:
-        `Path`, *optional*: Folder that holds its tables, downloaded where they are on the Hub; `None` when the source is
-        something else.
+        `Path`, *optional*: Folder of its tables, downloaded if they are on the Hub; `None` for any other source.
 
     Raises:
-        DataError: It is on the Hub and cannot be downloaded.
+        DataError: The download from the Hub fails.
     """
     folder = Path(source).expanduser()
     if folder.exists() or source.startswith((".", "/", "~")) or source.count("/") != 1:
         return folder if _is_published(folder) else None
     try:
-        found = HfApi().dataset_info(source, timeout=_TIMEOUT_SECONDS)
+        info = HfApi().dataset_info(source, timeout=_TIMEOUT_SECONDS)
     except (RepositoryNotFoundError, HFValidationError):
         return None
     except (OSError, httpx2.HTTPError, HfHubHTTPError, OfflineModeIsEnabled):
         return _cached(source)
-    files = {each.rfilename for each in found.siblings or ()}
+    files = {sibling.rfilename for sibling in info.siblings or ()}
     if RUN_FILE not in files or not any(name.startswith("pairs/") for name in files):
         return None
     try:
-        folder = Path(snapshot_download(source, repo_type="dataset", revision=found.sha, allow_patterns=_WANTED))
+        folder = Path(snapshot_download(source, repo_type="dataset", revision=info.sha, allow_patterns=_WANTED))
     except (OSError, httpx2.HTTPError, HfHubHTTPError) as error:
         raise DataError(f"cannot download the published audit {source!r}: {str(error).splitlines()[0]}") from error
     return folder if _is_published(folder) else None
 
 
 def recompute(published: Path, out: str | Path) -> Recomputed:
-    """Compute the report of a published audit again.
+    """Recompute the report of a published audit.
 
     Args:
         published (`Path`): From `find_published`.
         out (`str` or `Path`): Folder for the audit's table and its report; made when missing.
 
     Returns:
-        `Recomputed`: The report, and in what it differs from the published one.
+        `Recomputed`: The report, and its differences from the published one.
 
     Raises:
-        DataError: The published tables do not belong together, or cannot be read.
+        DataError: The published tables do not match each other, or cannot be read.
     """
     out = Path(out)
     out.mkdir(parents=True, exist_ok=True)
@@ -97,14 +96,14 @@ def recompute(published: Path, out: str | Path) -> Recomputed:
 
 
 def restore_pairs(published: Path, out: Path) -> None:
-    """Write the table of a published audit as the audit had it.
+    """Restore the pairs table of a published audit.
 
     Args:
         published (`Path`): From `find_published`.
         out (`Path`): Parquet file to write.
 
     Raises:
-        DataError: The published tables do not belong together, or cannot be read.
+        DataError: The published tables do not match each other, or cannot be read.
     """
     run = read_json(published / RUN_FILE)
     shards = {config: sorted((published / config).glob("*.parquet")) for config in CONFIGS}

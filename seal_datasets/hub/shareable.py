@@ -1,4 +1,4 @@
-"""A finished audit as it may be shared: without local paths or passwords, its numbers as they are."""
+"""Redact local paths and passwords from a finished audit before it is published."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ class Finished:
 
     Attributes:
         folder (`Path`): Its folder.
-        run (`dict[str, Any]`): Its `run.json`, fit to be shared.
-        report (`dict[str, Any]`): Its `report.json`, fit to be shared.
+        run (`dict[str, Any]`): Its `run.json`, redacted.
+        report (`dict[str, Any]`): Its `report.json`, redacted.
         features (`list[Feature]`): The features it used.
     """
 
@@ -44,10 +44,10 @@ def finished_audit(folder: str | Path) -> Finished:
         folder (`str` or `Path`): Its folder.
 
     Returns:
-        `Finished`: What is in it.
+        `Finished`: Its content.
 
     Raises:
-        DataError: It is not the folder of a finished audit.
+        DataError: The folder is not one of a finished audit.
     """
     folder = Path(folder)
     run, report = read_json(folder / RUN_FILE), read_json(folder / REPORT_FILE)
@@ -57,7 +57,7 @@ def finished_audit(folder: str | Path) -> Finished:
         )
     if report.get("run") != run:
         raise DataError(
-            f"report.json and run.json in {folder.absolute()} are of different audits; run: seal report {folder}"
+            f"report.json and run.json in {folder.absolute()} belong to different audits; run: seal report {folder}"
         )
     shared = {**run, **{key: shareable(run[key]) for key in _MAY_HOLD_PATHS if key in run}}
     shared["diagnosis"] = {**run["diagnosis"], "source": shared["source"]}
@@ -65,13 +65,13 @@ def finished_audit(folder: str | Path) -> Finished:
 
 
 def shareable(value: Any) -> Any:  # noqa: ANN401 - JSON
-    """Take local paths and passwords out of what was recorded: of a path its last part is left.
+    """Redact local paths and passwords; of a path, the last part stays.
 
     Args:
         value (`Any`): JSON.
 
     Returns:
-        `Any`: The same, fit to be shared.
+        `Any`: The redacted JSON.
 
     Example:
 
@@ -82,9 +82,9 @@ def shareable(value: Any) -> Any:  # noqa: ANN401 - JSON
     ```
     """
     if isinstance(value, dict):
-        return {key: shareable(each) for key, each in value.items()}
+        return {key: shareable(entry) for key, entry in value.items()}
     if isinstance(value, list):
-        return [shareable(each) for each in value]
+        return [shareable(entry) for entry in value]
     if not isinstance(value, str):
         return value
     if value.startswith(("/", "~", "../", "./")) and len(value) > 1:

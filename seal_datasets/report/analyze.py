@@ -1,6 +1,7 @@
-"""From an enriched pairs table to every SEAL quantity: which pairs count, and what each estimator says of them.
+"""Compute every SEAL quantity of a pairs table with features and rewards.
 
-No statistics live here. This module chooses rows and columns, states what it left out and why, and calls `estimate`.
+This module selects rows and columns, records excluded pairs with the reason, and calls `estimate`; it computes no
+statistics itself.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from seal_datasets.labels.surface import SURFACE_FEATURES
 from seal_datasets.labels.taxonomy import Feature
 
 MIN_DISCORDANT = 10
-"""Prompts, or pairs, in which a feature must differ before its numbers are reported."""
+"""Least number of prompts, or pairs, in which a feature must differ for an estimate."""
 
 
 def analyze(
@@ -35,10 +36,10 @@ def analyze(
         features (`Sequence[Feature]`): The features to relate to the rewards.
         pre (`str`, defaults to `"pre"`): Short name of the pre-training reward model.
         post (`str`, defaults to `"post"`): Short name of the post-training reward model.
-        tie_band (`float`, defaults to 0.0): Rewards no further apart are a tie, see `estimate.alignment_resistance`.
+        tie_band (`float`, defaults to 0.0): Rewards that differ by at most this are a tie, see `estimate.alignment_resistance`.
 
     Returns:
-        `dict[str, Any]`: JSON-ready results by quantity, each with its n; what was left out is under `population`.
+        `dict[str, Any]`: JSON-ready results by quantity, each with its n; excluded pairs are under `population`.
 
     Raises:
         DataError: A column is missing, or no pair can be used.
@@ -47,7 +48,9 @@ def analyze(
     population, used = _population(frame, pre, post)
     frame = frame[used].reset_index(drop=True)
     design = feature_design(frame, features)
-    targets = sorted((each for each in features if each.role == "target"), key=lambda each: each.priority or 0)
+    targets = sorted(
+        (feature for feature in features if feature.role == "target"), key=lambda feature: feature.priority or 0
+    )
     regimes = estimate.alignment_regimes(*_rewards(frame, post), *_rewards(frame, pre), tie_band=tie_band)
     results = {
         "population": population,
@@ -67,22 +70,24 @@ def analyze(
 def derived_columns(
     pairs: Dataset, features: Sequence[Feature], *, pre: str = "pre", post: str = "post", tie_band: float = 0.0
 ) -> dict[str, list[Any]]:
-    """Per-pair results, for people who filter the table: margins, regime, reward shift and the labeler's preference.
+    """Compute per-pair columns: margins, regime, reward shift and the labeler's preference.
 
     Args:
         pairs (`Dataset`): As for `analyze`.
         features (`Sequence[Feature]`): As for `analyze`.
         pre (`str`, defaults to `"pre"`): Short name of the pre-training reward model.
         post (`str`, defaults to `"post"`): Short name of the post-training reward model.
-        tie_band (`float`, defaults to 0.0): Rewards no further apart are a tie, see `estimate.alignment_resistance`.
+        tie_band (`float`, defaults to 0.0): Rewards that differ by at most this are a tie, see `estimate.alignment_resistance`.
 
     Returns:
-        `dict[str, list]`: Column name to values, null where a pair cannot be used.
+        `dict[str, list]`: Column name to values, null for excluded pairs.
     """
     frame = _frame(pairs, features, pre, post)
     _, used = _population(frame, pre, post)
     part = frame[used]
-    targets = sorted((each for each in features if each.role == "target"), key=lambda each: each.priority or 0)
+    targets = sorted(
+        (feature for feature in features if feature.role == "target"), key=lambda feature: feature.priority or 0
+    )
     post_rewards, pre_rewards = _rewards(part, post), _rewards(part, pre)
     columns: dict[str, Any] = {
         schema.margin_column(pre): pre_rewards[0] - pre_rewards[1],
@@ -108,7 +113,7 @@ def derived_columns(
 def _frame(pairs: Dataset, features: Sequence[Feature], pre: str, post: str) -> pd.DataFrame:
     needed = [schema.PAIR_ID, schema.PROMPT_ID, schema.PROBLEMS]
     needed += [schema.reward_column(model, side) for model in (pre, post) for side in schema.SIDES]
-    needed += [schema.feature_column(each.name, side) for each in features for side in schema.SIDES]
+    needed += [schema.feature_column(feature.name, side) for feature in features for side in schema.SIDES]
     missing = [name for name in needed if name not in pairs.column_names]
     if missing:
         raise DataError(
@@ -116,15 +121,15 @@ def _frame(pairs: Dataset, features: Sequence[Feature], pre: str, post: str) -> 
             "and features with add_surface_features or add_features"
         )
     optional = [schema.PARTITION, *(schema.failures_column(side) for side in schema.SIDES)]
-    optional += [schema.gold_column(each.name, side) for each in features for side in schema.SIDES]
-    optional += [schema.probability_column(each.name, side) for each in features for side in schema.SIDES]
+    optional += [schema.gold_column(feature.name, side) for feature in features for side in schema.SIDES]
+    optional += [schema.probability_column(feature.name, side) for feature in features for side in schema.SIDES]
     present = [name for name in optional if name in pairs.column_names]
     frame: pd.DataFrame = pairs.select_columns([*needed, *present]).to_pandas()
     return frame
 
 
 def _population(frame: pd.DataFrame, pre: str, post: str) -> tuple[dict[str, Any], NDArray[np.bool_]]:
-    """Which pairs can be used, and for each that cannot the first reason."""
+    """Counts of used and excluded pairs by reason, and a mask of the used ones."""
     reasons = pd.Series([None] * len(frame), dtype=object)
     for model in (post, pre):
         for side in schema.SIDES:
@@ -147,7 +152,7 @@ def _population(frame: pd.DataFrame, pre: str, post: str) -> tuple[dict[str, Any
 
 
 def unusable_pairs(frame: pd.DataFrame) -> NDArray[np.bool_]:
-    """Pairs with a problem that keeps them out of every estimate."""
+    """Mask of pairs with a problem that excludes them from every estimate."""
     return np.array([bool(UNUSABLE.intersection(problems)) for problems in frame[schema.PROBLEMS]], dtype=bool)
 
 
@@ -157,7 +162,7 @@ def _rewards(frame: pd.DataFrame, model: str) -> tuple[Floats, Floats]:
 
 
 def _parts(frame: pd.DataFrame) -> dict[str, NDArray[np.bool_]]:
-    """All pairs, and the parts of the table that training did and did not see."""
+    """Masks of all pairs, and of each partition."""
     parts = {"all": np.ones(len(frame), dtype=bool)}
     if schema.PARTITION in frame:
         for part in sorted(frame[schema.PARTITION].dropna().unique()):
@@ -193,7 +198,7 @@ def _shift(
             [f"{regime}, labeler prefers {side}" for regime, side in zip(regimes, preference, strict=True)],
         )
     )
-    parts = {**by_regime.by, **{name: each for name, each in by_both.by.items() if name.endswith(schema.SIDES)}}
+    parts = {**by_regime.by, **{name: part for name, part in by_both.by.items() if name.endswith(schema.SIDES)}}
     whole = by_regime.to_dict()
     del whole["by"]
     return {"all": whole} | {
@@ -203,7 +208,7 @@ def _shift(
 
 
 def _imprint(frame: pd.DataFrame, design: Design, pre: str, post: str) -> dict[str, Any]:
-    """Eq. (1) for each model and for the change on the same rows, and Eq. (2)."""
+    """Eq. (1) for each model and for their difference on the same rows, and Eq. (2)."""
     complete = design.complete
     left_out = {"n_pairs": int(complete.sum()), "n_pairs_with_missing_labels": int((~complete).sum())}
     if not design.names or not complete.any():
@@ -212,10 +217,10 @@ def _imprint(frame: pd.DataFrame, design: Design, pre: str, post: str) -> dict[s
     features = np.concatenate([design.chosen[complete], design.rejected[complete]])
     prompts = np.tile(part[schema.PROMPT_ID].to_numpy(), 2)
     before, after = (np.concatenate(_rewards(part, model)) for model in (pre, post))
-    found = estimate.imprint_trajectory(
+    trajectory = estimate.imprint_trajectory(
         {"pre": before, "post": after}, features, prompts, design.names, min_discordant=MIN_DISCORDANT
     )
-    models = {**found.models, "difference": found.changes["post - pre"]}
+    models = {**trajectory.models, "difference": trajectory.changes["post - pre"]}
     results: dict[str, Any] = {name: fit.to_dict() for name, fit in models.items()}
     results["shift"] = estimate.shift_imprint(
         estimate.reward_shift_angles(*_rewards(part, pre), *_rewards(part, post)),
@@ -245,14 +250,14 @@ def _drivers(frame: pd.DataFrame, design: Design, post: str, tie_band: float) ->
 
 def _target_labels(frame: pd.DataFrame, targets: Sequence[Feature]) -> tuple[Floats, Floats]:
     chosen, rejected = (
-        np.column_stack([numbers(frame[schema.feature_column(each.name, side)]) for each in targets])
+        np.column_stack([numbers(frame[schema.feature_column(target.name, side)]) for target in targets])
         for side in schema.SIDES
     )
     return chosen, rejected
 
 
 def _preference(frame: pd.DataFrame, targets: Sequence[Feature]) -> NDArray[np.object_]:
-    """The labeler's preference for each pair, `None` where a target label is missing or there is no target."""
+    """The labeler's preference for each pair; `None` without every target label."""
     preference = np.full(len(frame), None, dtype=object)
     if targets:
         chosen, rejected = _target_labels(frame, targets)
@@ -264,7 +269,7 @@ def _preference(frame: pd.DataFrame, targets: Sequence[Feature]) -> NDArray[np.o
 
 def _agreement(frame: pd.DataFrame, targets: Sequence[Feature], pre: str, post: str, tie_band: float) -> dict[str, Any]:
     known = np.array([value is not None for value in _preference(frame, targets)], dtype=bool)
-    left_out = {"targets": [each.name for each in targets], "n_pairs_with_missing_labels": int((~known).sum())}
+    left_out = {"targets": [target.name for target in targets], "n_pairs_with_missing_labels": int((~known).sum())}
     if not known.any():
         return {**left_out, "status": "no pair has every target label" if targets else "no target features"}
     part = frame[known]
@@ -272,7 +277,7 @@ def _agreement(frame: pd.DataFrame, targets: Sequence[Feature], pre: str, post: 
     result = estimate.labeler_agreement(
         chosen,
         rejected,
-        [each.name for each in targets],
+        [target.name for target in targets],
         aligned=estimate.aligned_pairs(*_rewards(part, post), tie_band=tie_band),
         pre_aligned=estimate.aligned_pairs(*_rewards(part, pre), tie_band=tie_band),
     )
@@ -280,8 +285,8 @@ def _agreement(frame: pd.DataFrame, targets: Sequence[Feature], pre: str, post: 
 
 
 def _labels(frame: pd.DataFrame, features: Sequence[Feature]) -> dict[str, Any]:
-    """For each feature how many labels there are, why some are missing, and how they compare with gold labels."""
-    reasons: dict[str, Counter[str]] = {each.name: Counter() for each in features}
+    """Number of labels, reasons of missing labels and agreement with gold labels, by feature."""
+    reasons: dict[str, Counter[str]] = {feature.name: Counter() for feature in features}
     for side in schema.SIDES:
         for failures in frame.get(schema.failures_column(side), ()):
             for failure in failures if failures is not None else ():
@@ -321,7 +326,7 @@ def _against_gold(frame: pd.DataFrame, feature: Feature, values: pd.Series[Any])
 
 
 def _calibration(frame: pd.DataFrame, feature: Feature) -> dict[str, Any] | None:
-    """What a labeler's probabilities are worth against gold labels, and how often its labels are wrong by them."""
+    """Calibration of a labeler's probabilities against gold labels, and the error rates they imply."""
     fit = _fitted_calibration(frame, feature)
     if fit is None:
         return None

@@ -1,6 +1,7 @@
-"""What rewriting did: which rewrites were accepted, what became of alignment, and what an attribute adds to the reward.
+"""Estimate the effects of rewriting: acceptance, alignment before and after, and the reward of an attribute.
 
-No statistics live here. This module chooses rows and columns, states what it left out and why, and calls `estimate`.
+This module selects rows and columns, records excluded texts with the reason, and calls `estimate`; it computes no
+statistics itself.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from seal_datasets.rewrites.rewrite import NOT_SAMPLED
 from seal_datasets.rewrites.sample import AXES
 
 THRESHOLDS = (0.5, 0.6, 0.7, 0.75, 0.8, 0.85, 0.9, 0.95)
-"""Similarities at which results are shown beside each other."""
+"""Thresholds of similarity at which alignment is reported."""
 
 _QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
 _FEWEST_FLIPS = 10
@@ -41,7 +42,7 @@ def analyze_rewrites(
     min_similarity: float,
     models: Sequence[str] = ("pre", "post"),
 ) -> dict[str, Any]:
-    """Estimate what a report says of rewrites.
+    """Estimate every quantity of a report that rests on rewrites.
 
     Args:
         pairs (`Dataset`): Pairs with rewrites, and for both originals and rewrites the rewards and any labels.
@@ -100,7 +101,7 @@ def _preset(
 
 
 def _compared(part: pd.DataFrame, name: str, models: Sequence[str]) -> Bools:
-    """Pairs with every reward, of the originals and of both rewrites, whether the rewrites were alike enough or not."""
+    """Mask of pairs with every reward of originals and rewrites, at any similarity."""
     known = np.ones(len(part), dtype=bool)
     for model in models:
         for side in schema.SIDES:
@@ -111,7 +112,7 @@ def _compared(part: pd.DataFrame, name: str, models: Sequence[str]) -> Bools:
 
 
 def _accepted(part: pd.DataFrame, name: str, threshold: float) -> Bools:
-    """Pairs both of whose rewrites pass every check at a threshold of similarity."""
+    """Mask of pairs with two rewrites that pass every check at a threshold of similarity."""
     accepted = np.ones(len(part), dtype=bool)
     for side in schema.SIDES:
         accepted &= _passes(part, name, side, threshold)
@@ -127,7 +128,7 @@ def _passes(part: pd.DataFrame, name: str, side: schema.Side, threshold: float) 
 
 def _counts(part: pd.DataFrame, name: str, side: schema.Side) -> dict[str, int]:
     counts = Counter(part[schema.rewrite_status_column(name, side)])
-    return {str(reason): count for reason, count in sorted(counts.items(), key=lambda each: (-each[1], str(each[0])))}
+    return {str(reason): count for reason, count in sorted(counts.items(), key=lambda item: (-item[1], str(item[0])))}
 
 
 def _quantiles(part: pd.DataFrame, name: str) -> dict[str, Any]:
@@ -135,8 +136,8 @@ def _quantiles(part: pd.DataFrame, name: str) -> dict[str, Any]:
         [part[schema.rewrite_similarity_column(name, side)].to_numpy(float) for side in schema.SIDES]
     )
     alike = alike[np.isfinite(alike)]
-    found = np.quantile(alike, _QUANTILES).tolist() if len(alike) else [None] * len(_QUANTILES)
-    return {"n_texts": len(alike), "quantiles": dict(zip((f"{each:.0%}" for each in _QUANTILES), found, strict=True))}
+    values = np.quantile(alike, _QUANTILES).tolist() if len(alike) else [None] * len(_QUANTILES)
+    return {"n_texts": len(alike), "quantiles": dict(zip((f"{q:.0%}" for q in _QUANTILES), values, strict=True))}
 
 
 def _rewards(part: pd.DataFrame, name: str | None, model: str) -> tuple[Floats, Floats]:
@@ -161,7 +162,7 @@ def _at_threshold(
 def _before_and_after(kept: pd.DataFrame, name: str, model: str) -> dict[str, float | None]:
     if not len(kept):
         return {"before": None, "after": None}
-    before, after = (estimate.aligned_pairs(*_rewards(kept, each, model)).mean() for each in (None, name))
+    before, after = (estimate.aligned_pairs(*_rewards(kept, rewrite, model)).mean() for rewrite in (None, name))
     return {"before": float(before), "after": float(after)}
 
 
@@ -169,20 +170,20 @@ def _alignment(kept: pd.DataFrame, name: str, model: str) -> dict[str, Any]:
     """Alignment before and after rewriting, with the paired test of the change."""
     if not len(kept):
         return {"status": "no pair has two accepted rewrites"}
-    (before_chosen, before_rejected), (chosen, rejected) = (_rewards(kept, each, model) for each in (None, name))
-    found = estimate.alignment_resistance(
+    (before_chosen, before_rejected), (chosen, rejected) = (_rewards(kept, rewrite, model) for rewrite in (None, name))
+    result = estimate.alignment_resistance(
         chosen,
         rejected,
         pre_chosen_rewards=before_chosen,
         pre_rejected_rewards=before_rejected,
         groups=kept[schema.PROMPT_ID].to_numpy(),
     ).to_dict()
-    change = found["change"]
+    change = result["change"]
     return {
         "status": "ok",
         "n_pairs": len(kept),
-        "before": found["pre_alignment_score"],
-        "after": found["alignment_score"],
+        "before": result["pre_alignment_score"],
+        "after": result["alignment_score"],
         "change": None if change["change"] is None else -change["change"],
         "confidence_interval": [None if bound is None else -bound for bound in reversed(change["confidence_interval"])],
         "p_value": change["p_value"],
@@ -197,48 +198,48 @@ def _labels(kept: pd.DataFrame, name: str | None, feature: Feature, side: schema
 
 
 def _label_changes(kept: pd.DataFrame, name: str, features: Sequence[Feature]) -> dict[str, Any]:
-    """How often a label of a rewrite differs from its original's: the rewriter's doing and the labeler's wavering."""
-    found: dict[str, Any] = {}
+    """Share of labels that differ between rewrite and original, from the rewriter or from an unstable labeler."""
+    changes: dict[str, Any] = {}
     for feature in _comparable(features):
         before, after = (
-            np.concatenate([_labels(kept, each, feature, side) for side in schema.SIDES]) for each in (None, name)
+            np.concatenate([_labels(kept, rewrite, feature, side) for side in schema.SIDES]) for rewrite in (None, name)
         )
         known = ~(np.isnan(before) | np.isnan(after))
         changed = int((before[known] != after[known]).sum())
         n = int(known.sum())
-        found[feature.name] = {
+        changes[feature.name] = {
             "n_texts": n,
             "n_changed": changed,
             "share": changed / n if n else None,
-            "confidence_interval": [None if np.isnan(each) else each for each in estimate.wilson(changed, n)],
+            "confidence_interval": [None if np.isnan(bound) else bound for bound in estimate.wilson(changed, n)],
             "n_raised": int((after[known] > before[known]).sum()),
             "n_lowered": int((after[known] < before[known]).sum()),
         }
-    return found
+    return changes
 
 
 def _comparable(features: Sequence[Feature]) -> list[Feature]:
-    return [each for each in features if each.type in ("bool", "ordinal")]
+    return [feature for feature in features if feature.type in ("bool", "ordinal")]
 
 
 def _robustness(kept: pd.DataFrame, name: str, features: Sequence[Feature], model: str) -> dict[str, Any]:
-    """Eq. (4) on the pairs with every label of originals and rewrites."""
-    targets = [each for each in _comparable(features) if each.role == "target"]
-    spoilers = [each for each in _comparable(features) if each.role != "target"]
+    """Eq. (4) on pairs with every label of originals and rewrites."""
+    targets = [feature for feature in _comparable(features) if feature.role == "target"]
+    spoilers = [feature for feature in _comparable(features) if feature.role != "target"]
     if not spoilers:
-        return {"status": "no labelled feature besides the targets", "targets": [each.name for each in targets]}
+        return {"status": "no labelled feature besides the targets", "targets": [target.name for target in targets]}
     flips = {}
     known = np.ones(len(kept), dtype=bool)
     changed = np.zeros(len(kept), dtype=bool)
     for side in schema.SIDES:
         differences = [
-            _labels(kept, None, each, side) - _labels(kept, name, each, side) for each in (*spoilers, *targets)
+            _labels(kept, None, feature, side) - _labels(kept, name, feature, side) for feature in (*spoilers, *targets)
         ]
         table = np.column_stack(differences)
         known &= ~np.isnan(table).any(axis=1)
         flips[side] = table[:, : len(spoilers)]
         changed |= (np.nan_to_num(table[:, len(spoilers) :]) != 0).any(axis=1)
-    left_out = {"targets": [each.name for each in targets], "n_pairs_with_missing_labels": int((~known).sum())}
+    left_out = {"targets": [target.name for target in targets], "n_pairs_with_missing_labels": int((~known).sum())}
     if not (known & ~changed).any():
         return {**left_out, "status": "no pair has every label and its targets unchanged"}
     aligned = estimate.aligned_pairs(*_rewards(kept, None, model))
@@ -248,7 +249,7 @@ def _robustness(kept: pd.DataFrame, name: str, features: Sequence[Feature], mode
         after[known],
         flips["chosen"][known],
         flips["rejected"][known],
-        [each.name for each in spoilers],
+        [spoiler.name for spoiler in spoilers],
         groups=kept[schema.PROMPT_ID].to_numpy()[known],
         targets_changed=changed[known],
         min_flips=_FEWEST_FLIPS,
@@ -257,7 +258,7 @@ def _robustness(kept: pd.DataFrame, name: str, features: Sequence[Feature], mode
 
 
 def _selection(part: pd.DataFrame, name: str, model: str, min_similarity: float) -> dict[str, Any]:
-    """Whom the results speak for: accepted texts against the others, by their original rewards."""
+    """Selection bias of accepted rewrites: original rewards of accepted texts against the others."""
     rewards, kept, prompts = [], [], []
     for side in schema.SIDES:
         reward = part[schema.reward_column(model, side)].to_numpy(float)
@@ -273,7 +274,7 @@ def _selection(part: pd.DataFrame, name: str, model: str, min_similarity: float)
 
 
 def _axis(frame: pd.DataFrame, name: str, models: Sequence[str]) -> dict[str, Any]:
-    """RATE: each text rewritten to the attribute's other value and back."""
+    """RATE: rewrite each text to the attribute's other value and back."""
     back = schema.back(name)
     long = pd.concat([_texts_of(frame, name, side, models) for side in schema.SIDES], ignore_index=True)
     long = long[long["attribute"].notna()]

@@ -31,7 +31,7 @@ def read_audit(folder: Path) -> tuple[Dataset, Json]:
         folder (`Path`): Holds `pairs.parquet` and `run.json`.
 
     Returns:
-        `tuple[Dataset, dict[str, Any]]`: Both.
+        `tuple[Dataset, dict[str, Any]]`: Pairs and run.
 
     Raises:
         DataError: A file is missing or unreadable.
@@ -52,7 +52,7 @@ def read_json(path: Path) -> Json:
         `dict[str, Any]`: Its content.
 
     Raises:
-        DataError: It is missing or no JSON.
+        DataError: The file is missing or not JSON.
     """
     try:
         content: Json = json.loads(path.read_text("utf-8"))
@@ -64,13 +64,13 @@ def read_json(path: Path) -> Json:
 
 
 def dump(report: Mapping[str, Any]) -> str:
-    """JSON of a report or a run, as it is written to files.
+    """Serialize a report or a run to JSON.
 
     Args:
         report (`Mapping[str, Any]`): The content.
 
     Returns:
-        `str`: The same bytes for the same content.
+        `str`: The JSON, identical for identical content.
     """
     return json.dumps(report, indent=1, allow_nan=False, ensure_ascii=False) + "\n"
 

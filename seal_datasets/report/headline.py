@@ -1,4 +1,4 @@
-"""The few sentences a reader needs first."""
+"""The headline of a report."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from seal_datasets.labels.surface import SURFACE_FEATURES
 
 
 def headline(report: Mapping[str, Any]) -> list[str]:
-    """The few lines a reader needs first, as plain sentences with their n.
+    """Summarize a report in a few plain sentences, each with its n.
 
     Args:
         report (`Mapping[str, Any]`): From `write_report`.
@@ -34,9 +34,9 @@ def headline(report: Mapping[str, Any]) -> list[str]:
             f"Resistance {format_rate(seen, 'alignment_resistance')} on the {seen['n_pairs']:,} pairs trained on, "
             f"{format_rate(unseen, 'alignment_resistance')} on the {unseen['n_pairs']:,} held out."
         )
-    for name, found in (report["run"].get("doctor") or {}).items():
-        if found["failed"]:
-            lines.append(f"The {name}-training model failed checks of its scores: {', '.join(found['failed'])}.")
+    for name, examination in (report["run"].get("doctor") or {}).items():
+        if examination["failed"]:
+            lines.append(f"The {name}-training model failed checks of its scores: {', '.join(examination['failed'])}.")
     shift = report["shift"]["all"]
     lines.append(
         f"Mean reward shift {format_number(shift['mean_degrees'])} degrees, signed (mean size "
@@ -46,14 +46,14 @@ def headline(report: Mapping[str, Any]) -> list[str]:
         changed = [row for row in imprint.get("difference", {}).get("imprint", ()) if is_significant(row)]
         changed.sort(key=lambda row: -abs(row["coefficient"] / row["std_error"]))
         if changed:
-            # A weak labeler's feature may be anything but what its name says.
-            sure = (
-                {each.name for each in SURFACE_FEATURES}
+            # Labels of a weak labeler may not measure what the feature's name says.
+            reliable = (
+                {feature.name for feature in SURFACE_FEATURES}
                 if has_weak_labeler(report)
                 else {row["feature"] for row in changed}
             )
             named = ", ".join(
-                f"{row['feature']} ({row['coefficient']:+.2f}{'' if row['feature'] in sure else ', weak labels'})"
+                f"{row['feature']} ({row['coefficient']:+.2f}{'' if row['feature'] in reliable else ', weak labels'})"
                 for row in changed[:4]
             )
             lines.append(f"Training changed the imprint of: {named} (over {imprint['n_pairs']:,} pairs, adjusted).")

@@ -1,4 +1,4 @@
-"""Tables of pairs larger than memory, read in parts that hold whole prompts."""
+"""Read tables of pairs larger than memory in parts, each with whole prompts."""
 
 from __future__ import annotations
 
@@ -25,22 +25,22 @@ _ROWS_AT_ONCE = 131_072
 
 
 class PromptParts:
-    """The texts of a parquet table, part by part, each prompt whole; memory goes with a part, not with the table.
+    """Iterate over the texts of a parquet table in parts, each with whole prompts.
 
-    Pairs are dealt to parts by a hash of their prompt and kept in temporary files, a byte per feature where values allow,
-    until the context ends. Hashes of 64 bits stand for prompts that are not numbers: among ten million prompts two
-    share one with a probability of 3 in a million.
+    Memory grows with the size of a part, not of the table. Pairs go to parts by a hash of their prompt. Temporary files
+    hold the parts until the context ends, with one byte per feature if values allow. Prompts that are not numbers are
+    hashed to 64 bits. Among ten million prompts, a collision has a probability of 3 in a million.
 
     Args:
         files (`str`, `Path` or sequence of them): Parquet files, or a folder of them.
         rewards (`Sequence[str]`): Columns of rewards, one name per model, with `{side}` for chosen and rejected.
         features (`Sequence[str]`): Columns of features, numbers or truth values, with `{side}`.
         prompt (`str`, defaults to `"prompt_id"`): Column of prompt ids.
-        pairs_per_part (`int`, defaults to 100,000): Pairs in a part, about.
-        progress (`bool`, defaults to `True`): Whether to show a bar.
+        pairs_per_part (`int`, defaults to 100,000): Approximate number of pairs in a part.
+        progress (`bool`, defaults to `True`): Whether to show a progress bar.
 
     Raises:
-        DataError: A column is missing or holds no numbers, a value is missing, or there are no rows.
+        DataError: The table has no rows, a column is missing or not numeric, or a value is missing.
 
     Example:
 
@@ -52,8 +52,8 @@ class PromptParts:
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     pd.DataFrame(columns).to_parquet(f"{folder}/pairs.parquet")
     ...     with PromptParts(folder, ["pre_{side}", "post_{side}"], ["polite_{side}"], progress=False) as parts:
-    ...         found = streamed_imprint(parts, ["pre", "post"], ["polite"])
-    >>> round(found.models["post"].imprint[0].coefficient, 6)
+    ...         trajectory = streamed_imprint(parts, ["pre", "post"], ["polite"])
+    >>> round(trajectory.models["post"].imprint[0].coefficient, 6)
     1.5
 
     ```
@@ -71,9 +71,9 @@ class PromptParts:
     ) -> None:
         self._n_models = len(rewards)
         names: dict[str, list[str]] = {
-            side: [each.format(side=side) for each in (*rewards, *features)] for side in schema.SIDES
+            side: [column.format(side=side) for column in (*rewards, *features)] for side in schema.SIDES
         }
-        listed = [str(each) for each in files] if isinstance(files, (list, tuple)) else str(files)
+        listed = [str(file) for file in files] if isinstance(files, (list, tuple)) else str(files)
         table = pads.dataset(listed, format="parquet")
         wanted = [prompt, *dict.fromkeys(name for side in schema.SIDES for name in names[side])]
         if missing := [name for name in wanted if name not in table.schema.names]:
@@ -90,8 +90,8 @@ class PromptParts:
             batches = table.to_batches(
                 columns=wanted, batch_size=_ROWS_AT_ONCE, batch_readahead=1, fragment_readahead=1
             )
-            with tqdm(total=n, desc="Dealing pairs to parts", unit="pair", disable=not progress) as bar:
-                self._deal(batches, prompt, names, bar)
+            with tqdm(total=n, desc="Splitting pairs into parts", unit="pair", disable=not progress) as bar:
+                self._split(batches, prompt, names, bar)
         except BaseException:
             self._folder.cleanup()
             raise
@@ -111,14 +111,14 @@ class PromptParts:
                 while file.peek(1):
                     chunks.append([np.load(file, allow_pickle=False) for _ in range(5)])
             if chunks:
-                prompts, *sides = (np.concatenate(each) for each in zip(*chunks, strict=True))
+                prompts, *sides = (np.concatenate(arrays) for arrays in zip(*chunks, strict=True))
                 yield Texts(
                     np.concatenate([sides[0], sides[2]]),
                     np.concatenate([sides[1], sides[3]]).astype(np.float64),
                     np.tile(prompts, 2),
                 )
 
-    def _deal(self, batches: Iterator[Any], prompt: str, names: dict[str, list[str]], bar: Any) -> None:  # noqa: ANN401 - tqdm
+    def _split(self, batches: Iterator[Any], prompt: str, names: dict[str, list[str]], bar: Any) -> None:  # noqa: ANN401 - tqdm
         files: list[BinaryIO] = [path.open("wb") for path in self._paths]
         try:
             start = 0
@@ -149,7 +149,7 @@ def _check_types(table: Any, names: Sequence[str]) -> None:  # noqa: ANN401 - py
     for name in names:
         kind = table.field(name).type
         if not (pa.types.is_boolean(kind) or pa.types.is_integer(kind) or pa.types.is_floating(kind)):
-            raise DataError(f"column {name!r} holds {kind}, needed are numbers or truth values")
+            raise DataError(f"column {name!r} holds {kind}, it must hold numbers or truth values")
 
 
 def _refuse_nulls(batch: Any, start: int) -> None:  # noqa: ANN401 - pyarrow has no types
@@ -158,8 +158,8 @@ def _refuse_nulls(batch: Any, start: int) -> None:  # noqa: ANN401 - pyarrow has
         if column.null_count:
             row = start + int(np.flatnonzero(pc.is_null(column).to_numpy(zero_copy_only=False))[0])
             raise DataError(
-                f"column {name!r} has rows without value, the first is row {row}; "
-                "filter them out and say how many they were, or fill them"
+                f"column {name!r} has missing values, first in row {row}; "
+                "remove these rows and report their number, or fill them"
             )
 
 
@@ -177,14 +177,14 @@ def _matrix(batch: Any, names: Sequence[str], start: int) -> NDArray[np.float64]
     if not np.isfinite(values).all():
         row, column = np.argwhere(~np.isfinite(values))[0]
         raise DataError(
-            f"column {names[column]!r} has values that are not finite numbers, the first in row {start + row}: "
-            f"{values[row, column]}; filter those rows out and say how many they were"
+            f"column {names[column]!r} has values that are not finite, first in row {start + row}: "
+            f"{values[row, column]}; remove these rows and report their number"
         )
     return values
 
 
 def _compact(values: NDArray[np.float64]) -> NDArray[Any]:
-    """The same values in a byte each where they are small whole numbers."""
+    """The same values as one byte each, if all are small whole numbers."""
     with np.errstate(invalid="ignore"):
         small = values.astype(np.int8)
     return small if (small == values).all() else values

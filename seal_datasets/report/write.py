@@ -1,7 +1,6 @@
-"""Write what an audit found: `report.md` for people, `report.json` for programs, figures beside them.
+"""Write the report of an audit: `report.json`, `report.md`, figures and a dataset card.
 
-Everything is computed from the audit's own `pairs.parquet` and `run.json`, so whoever has the folder can make the
-report again and compare: `seal report FOLDER --check`. No statistics live here.
+All of it follows from `pairs.parquet` and `run.json`, so `seal report FOLDER --check` can recompute and compare it.
 """
 
 from __future__ import annotations
@@ -52,28 +51,28 @@ def write_report(folder: str | Path) -> Json:
 
 
 def check_report(folder: str | Path) -> list[str]:
-    """Compute everything again and name each entry of `report.json` that differs.
+    """Recompute a report, and name each entry of `report.json` that differs.
 
     Args:
         folder (`str` or `Path`): A finished audit.
 
     Returns:
-        `list[str]`: Dotted names of the entries that differ; empty when the report stands.
+        `list[str]`: Dotted names of the entries that differ; empty if all numbers are reproduced.
 
     Raises:
         DataError: A file is missing or unreadable.
     """
     folder = Path(folder)
     pairs, run = read_audit(folder)
-    again = json.loads(dump(_compute(pairs, run)))
-    return sorted(differences(read_json(folder / REPORT_FILE), again))
+    recomputed = json.loads(dump(_compute(pairs, run)))
+    return sorted(differences(read_json(folder / REPORT_FILE), recomputed))
 
 
 def _compute(pairs: Dataset, run: Json) -> Json:
     features = features_of(run)
     report = {"run": run, **analyze(pairs, features, tie_band=run.get("tie_band", 0.0))}
     if rewrites := run.get("rewrites"):
-        labelled = [each for each in features if each not in SURFACE_FEATURES]
+        labelled = [feature for feature in features if feature not in SURFACE_FEATURES]
         report["rewrites"] = analyze_rewrites(
             pairs,
             labelled,
@@ -85,13 +84,13 @@ def _compute(pairs: Dataset, run: Json) -> Json:
 
 
 def size_category(n_rows: int) -> str:
-    """The Hub's word for a dataset's size.
+    """Size category of a dataset on the Hub.
 
     Args:
-        n_rows (`int`): Its rows.
+        n_rows (`int`): Number of rows.
 
     Returns:
-        `str`: As the front matter of a card has it.
+        `str`: The category, as in the front matter of a card.
 
     Example:
 

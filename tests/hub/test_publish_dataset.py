@@ -176,7 +176,7 @@ def test_a_repository_that_holds_something_else_is_left_alone(hub, seal, audit_f
     hub.put("dataset", REPO, {"data/train.csv": "a"})
     said = seal(*PUBLISH, audit_folder, *OPTIONS)
     assert said.code == 2
-    assert "holds files that are no audit (data/train.csv); nothing was changed" in said.said
+    assert "holds files that are not of an audit (data/train.csv); nothing was changed" in said.said
     hub.put("dataset", "tester/other", {"run.json": json.dumps({"source": "another"})})
     assert "an audit of 'another'" in seal(*PUBLISH, audit_folder, "--repo", "tester/other", "--with-texts").said
     assert all(len(repo.commits) == 1 for repo in hub.repos.values())
@@ -212,11 +212,11 @@ def test_killed_at_any_request_nothing_is_half_there_and_again_makes_it_whole(hu
 @pytest.mark.parametrize(
     ("path", "status", "words"),
     [
-        (f"/api/datasets/{REPO}$", 500, "it fails itself (500)"),
-        ("/commit/main$", 409, "changed by somebody else"),
-        ("/commit/main$", 412, "changed by somebody else"),
-        ("/commit/main$", 429, "asked too often"),
-        ("/commit/main$", 500, "it fails itself (500)"),
+        (f"/api/datasets/{REPO}$", 500, "the Hub failed (500)"),
+        ("/commit/main$", 409, "somebody else changed the repository"),
+        ("/commit/main$", 412, "somebody else changed the repository"),
+        ("/commit/main$", 429, "the rate limit was reached"),
+        ("/commit/main$", 500, "the Hub failed (500)"),
         ("/commit/main$", None, "broke off"),
         ("/preupload/main$", 403, "write permission"),
     ],
@@ -273,7 +273,7 @@ def test_what_somebody_commits_meanwhile_is_looked_at_and_kept(hub, seal, audit_
     theirs.then = lambda: hub.put("dataset", REPO, {"README.md": "# Mine\n\nWritten meanwhile.\n"})
     said = seal(*PUBLISH, audit_folder, *OPTIONS)
     assert said.code == 0, said.said
-    assert "was changed meanwhile, or the connection broke off; it is looked at again" in said.said
+    assert "changed meanwhile, or the connection broke; reading the repository again" in said.said
     card = published(hub)["README.md"].decode()
     assert "Written meanwhile." in card
     assert "<!-- seal:begin dataset -->" in card
@@ -283,8 +283,8 @@ def test_what_somebody_commits_meanwhile_is_looked_at_and_kept(hub, seal, audit_
 def test_who_may_not_write_is_told_so_before_anything_is_made(hub, seal, audit_folder):
     for token, words in (
         (None, "there is no Hugging Face token"),
-        (READ_TOKEN, "only reads"),
-        ("hf_wrong", "does not accept"),
+        (READ_TOKEN, "is read-only"),
+        ("hf_wrong", "rejects the token"),
     ):
         said = seal(*PUBLISH, audit_folder, *OPTIONS, token=token)
         assert said.code == 2

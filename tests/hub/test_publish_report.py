@@ -122,17 +122,17 @@ def test_a_dry_run_changes_nothing(hub, seal, model, audit_folder):
 def test_a_missing_model_stops_before_anything_is_written(hub, seal, audit_folder):
     said = seal(*PUBLISH, audit_folder, *OPTIONS)
     assert said.code == 2
-    assert f"there is no model {MODEL}" in said.said
+    assert f"the model {MODEL} does not exist" in said.said
     assert not hub.repos
 
 
 def test_other_content_a_read_token_and_broken_markers_stop_it(hub, seal, model, audit_folder):
-    assert "only reads" in seal(*PUBLISH, audit_folder, *OPTIONS, token=READ_TOKEN).said
+    assert "is read-only" in seal(*PUBLISH, audit_folder, *OPTIONS, token=READ_TOKEN).said
     hub.put("model", MODEL, {"README.md": MODEL_CARD + "<!-- seal:begin report -->\n"})
     assert "mend the card" in seal(*PUBLISH, audit_folder, *OPTIONS).said
     assert ("dataset", DATASET) not in hub.repos
     hub.put("dataset", DATASET, {"train.csv": "a"})
-    assert "no audit (train.csv)" in seal(*PUBLISH, audit_folder, *OPTIONS).said
+    assert "not of an audit (train.csv)" in seal(*PUBLISH, audit_folder, *OPTIONS).said
 
 
 @pytest.mark.slow

@@ -127,9 +127,9 @@ def test_visibility_is_as_said(hub, seal):
     ("token", "arguments", "message"),
     [
         (None, ONE, "there is no Hugging Face token; set HF_TOKEN"),
-        (READ_TOKEN, ONE, "the Hugging Face token only reads"),
-        ("hf_someOther", ONE, "it does not accept the token"),
-        (WRITE_TOKEN, [*ONE[:-2], "google", "reward_shift"], "the token may not write there"),
+        (READ_TOKEN, ONE, "the Hugging Face token is read-only"),
+        ("hf_someOther", ONE, "the Hub rejects the token"),
+        (WRITE_TOKEN, [*ONE[:-2], "google", "reward_shift"], "the token lacks write permission"),
         (WRITE_TOKEN, [*ONE[:-2], "a/b", "reward_shift"], "must be the name of a user or organisation"),
         (WRITE_TOKEN, [*SEAL, "accuracy"], "there is no metric 'accuracy'"),
     ],
@@ -156,14 +156,14 @@ REQUESTS = [
 @pytest.mark.parametrize(
     ("request_", "status", "message"),
     [
-        (REQUESTS[0], 429, "asked too often (429)"),
-        (REQUESTS[1], 500, "it fails itself (500)"),
-        (REQUESTS[2], 403, "the token may not write there"),
-        (REQUESTS[3], 500, "it fails itself (500)"),
-        (REQUESTS[5], 409, "changed by somebody else at the same time"),
-        (REQUESTS[5], 412, "changed by somebody else at the same time"),
-        (REQUESTS[5], 429, "asked too often (429)"),
-        (REQUESTS[6], 500, "it fails itself (500)"),
+        (REQUESTS[0], 429, "the rate limit was reached (429)"),
+        (REQUESTS[1], 500, "the Hub failed (500)"),
+        (REQUESTS[2], 403, "the token lacks write permission"),
+        (REQUESTS[3], 500, "the Hub failed (500)"),
+        (REQUESTS[5], 409, "somebody else changed the repository at the same time"),
+        (REQUESTS[5], 412, "somebody else changed the repository at the same time"),
+        (REQUESTS[5], 429, "the rate limit was reached (429)"),
+        (REQUESTS[6], 500, "the Hub failed (500)"),
     ],
 )
 def test_a_refusal_of_the_hub_is_one_clear_line_and_the_next_run_finishes(hub, seal, request_, status, message):
@@ -209,7 +209,7 @@ def test_a_connection_that_goes_on_breaking_is_told_and_the_next_run_finishes(hu
     hub.fault(*request_, times=20)
     failed = seal()
     assert failed.returncode == 2
-    assert "cannot be reached, or broke off" in failed.stderr
+    assert "cannot be reached, or the connection broke" in failed.stderr
     hub.heal()
     finished = seal()
     assert finished.returncode == 0, finished.stderr

@@ -58,9 +58,9 @@ def test_what_is_no_taxonomy_or_may_not_be_written_is_refused(hub, seal, file, t
     (tmp_path / "wrong.yaml").write_text("name: x\n")
     assert "needs the keys" in seal("publish", "taxonomy", tmp_path / "wrong.yaml", "--repo", REPO).said
     assert "there is no file" in seal("publish", "taxonomy", tmp_path / "none.yaml", "--repo", REPO).said
-    assert "only reads" in seal("publish", "taxonomy", file, "--repo", REPO, token=READ_TOKEN).said
+    assert "is read-only" in seal("publish", "taxonomy", file, "--repo", REPO, token=READ_TOKEN).said
     hub.put("dataset", REPO, {"train.csv": "a"})
-    assert "no taxonomy (train.csv)" in seal("publish", "taxonomy", file, "--repo", REPO).said
+    assert "not of a taxonomy (train.csv)" in seal("publish", "taxonomy", file, "--repo", REPO).said
     assert len(hub.repos["dataset", REPO].commits) == 1
 
 

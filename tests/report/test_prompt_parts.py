@@ -58,7 +58,7 @@ def test_temporary_files_go_with_the_context_and_with_an_error(tmp_path, monkeyp
     broken = _table().astype({"b_chosen": "Float64"})
     broken.loc[700, "b_chosen"] = None
     broken.to_parquet(tmp_path / "broken.parquet")
-    with pytest.raises(DataError, match=r"column 'b_chosen' has rows without value, the first is row 700"):
+    with pytest.raises(DataError, match=r"column 'b_chosen' has missing values, first in row 700"):
         PromptParts(tmp_path / "broken.parquet", REWARDS, FEATURES, progress=False)
     assert {path.name for path in tmp_path.iterdir()} == {"pairs.parquet", "broken.parquet"}
 
