@@ -27,7 +27,7 @@ Args:
         excluded.
     adjust (`str`, defaults to `"bonferroni"`): Adjustment of p-values: `"bonferroni"`, `"holm"` or `"bh"`.
     confidence (`float`, defaults to 0.95): Level of the intervals.
-    min_flips (`int`, defaults to 2): Pairs with a flip, and pairs without it, that its numbers need.
+    min_flips (`int`, defaults to 2): Fewest pairs with a flip, and without it, that give it numbers.
     dataset (`Dataset`, `DataFrame`, `pyarrow.Table` or mapping, *optional*): A table to take inputs from.
     columns (`dict`, *optional*): The table's column for each input; a list of columns for a matrix.
 

@@ -30,7 +30,7 @@ Args:
         first.
     adjust (`str`, defaults to `"bonferroni"`): Adjustment of p-values: `"bonferroni"`, `"holm"` or `"bh"`.
     confidence (`float`, defaults to 0.95): Level of the intervals.
-    min_discordant (`int`, defaults to 2): Prompts within which a feature must differ for its numbers.
+    min_discordant (`int`, defaults to 2): Fewest prompts within which a feature differs that give it numbers.
     n_bootstrap (`int`, defaults to 999): Draws of the wild bootstrap.
     seed (`int`, defaults to 0): Seed of the wild bootstrap and the simultaneous intervals.
     dataset (`Dataset`, `DataFrame`, `pyarrow.Table` or mapping, *optional*): A table to take inputs from.

@@ -24,7 +24,7 @@ Args:
         `"firth"` throughout, or `"linear_probability"` as in the published figures.
     adjust (`str`, defaults to `"bonferroni"`): Adjustment of p-values: `"bonferroni"`, `"holm"` or `"bh"`.
     confidence (`float`, defaults to 0.95): Level of the intervals.
-    min_discordant (`int`, defaults to 2): Pairs off a feature's commonest value that its numbers need.
+    min_discordant (`int`, defaults to 2): Fewest pairs off a feature's commonest value that give it numbers.
     dataset (`Dataset`, `DataFrame`, `pyarrow.Table` or mapping, *optional*): A table to take inputs from.
     columns (`dict`, *optional*): The table's column for each input; a list of columns for a matrix.
 

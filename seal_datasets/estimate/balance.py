@@ -353,13 +353,13 @@ def _contrasts(
 ) -> list[Contrast]:
     """Tests of one family; rows with too few discordant pairs keep their estimate and have no test."""
     few = discordant < options.min_discordant
-    no_rows = np.zeros(len(estimates), dtype=bool)
+    unflagged = np.zeros(len(estimates), dtype=bool)
     tests = infer(
         estimates,
         np.where(few, math.nan, errors),
         n_clusters - 1,
-        constant=no_rows,
-        few=no_rows,
+        constant=unflagged,
+        few=unflagged,
         why_no_error="too_few_clusters" if n_clusters < 2 else "no_residual_variation",
         adjust=options.adjust,
         confidence=options.confidence,

@@ -88,7 +88,7 @@ def misalignment_drivers(
             `linear_probability` is the estimator of the published figures.
         adjust (`"bonferroni"`, `"holm"` or `"bh"`): How p-values are adjusted within the regression.
         confidence (`float`, defaults to 0.95): Level of the intervals.
-        min_discordant (`int`, defaults to 2): Pairs off a feature's commonest value that its numbers need.
+        min_discordant (`int`, defaults to 2): Fewest pairs off a feature's commonest value that give it numbers.
 
     Returns:
         `MisalignmentDrivers`: Log-odds of *alignment*, odds ratios and average marginal effects side by side.

@@ -96,7 +96,7 @@ def alignment_robustness(
         estimator (`"logit"`, `"firth"` or `"linear_probability"`): As for `misalignment_drivers`.
         adjust (`"bonferroni"`, `"holm"` or `"bh"`): How p-values are adjusted within the regression.
         confidence (`float`, defaults to 0.95): Level of the intervals.
-        min_flips (`int`, defaults to 2): Pairs with a flip, and pairs without it, that its numbers need.
+        min_flips (`int`, defaults to 2): Fewest pairs with a flip, and without it, that give it numbers.
 
     Returns:
         `AlignmentRobustness`: Scores per feature, side and direction; a positive score means more misalignment.
