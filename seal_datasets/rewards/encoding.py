@@ -12,12 +12,13 @@ import threading
 from array import array
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Literal, get_args
-
-from transformers import PreTrainedTokenizerBase
+from typing import TYPE_CHECKING, Literal, get_args
 
 from seal_datasets.data.texts import Exchange
 from seal_datasets.errors import DataError
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
 
 OverLength = Literal["error", "truncate", "skip"]
 Status = Literal["ok", "truncated", "too_long", "no_text", "not_finite"]
