@@ -1,15 +1,15 @@
-"""Errors a user can act on: what was found, what is needed, what to do.
+"""Errors that a user can act on. Each message says what was found, what is needed and what to do.
 
 ::
 
-    SealError                 catch this to handle anything the package reports on purpose
-    ├── DataError             (ValueError)   a dataset, column, array or option is not what is needed
+    SealError                 base class of all the errors below
+    ├── DataError             (ValueError)   a dataset, column, array or option is wrong
     ├── ModelError            (ValueError)   a reward model cannot be loaded or used as one
-    ├── LabelerError          (RuntimeError) the LM endpoint cannot be reached or refuses to work
-    ├── HubError             (RuntimeError) the Hugging Face Hub cannot be reached or refuses
+    ├── LabelerError          (RuntimeError) the LM endpoint cannot be reached or rejects requests
+    ├── HubError              (RuntimeError) the Hugging Face Hub cannot be reached or rejects a request
     └── MissingExtraError     (ImportError)  an optional dependency is not installed
 
-Everything else that escapes is a bug in this package.
+Any other exception is a bug in this package.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ class SealError(Exception):
 
 
 class DataError(SealError, ValueError):
-    """A dataset, column, array or option is not what is needed."""
+    """A dataset, column, array or option is wrong."""
 
 
 class ModelError(SealError, ValueError):
@@ -31,11 +31,11 @@ class ModelError(SealError, ValueError):
 
 
 class LabelerError(SealError, RuntimeError):
-    """The LM endpoint cannot be reached or refuses to work."""
+    """The LM endpoint cannot be reached or rejects requests."""
 
 
 class HubError(SealError, RuntimeError):
-    """The Hugging Face Hub cannot be reached, or refuses what is asked of it."""
+    """The Hugging Face Hub cannot be reached or rejects a request."""
 
 
 class MissingExtraError(SealError, ImportError):
@@ -43,12 +43,12 @@ class MissingExtraError(SealError, ImportError):
 
 
 def import_extra(module: str, *, extra: str, purpose: str) -> ModuleType:
-    """Import an optional module, or say which extra brings it.
+    """Import an optional module, or say which extra installs it.
 
     Args:
         module (`str`): Dotted module name, e.g. `"matplotlib.pyplot"`.
         extra (`str`): Name of the extra that installs it.
-        purpose (`str`): What it is needed for, as the end of "needed to ...".
+        purpose (`str`): What the module is needed for, to complete "needed to ...".
 
     Returns:
         `ModuleType`: The imported module.
