@@ -1,20 +1,21 @@
-"""Errors a user can act on: what was found, what is needed, what to do.
+"""Errors that a user can act on. Each message says what was found, what is needed and what to do.
 
 ::
 
-    SealError                 catch this to handle anything the package reports on purpose
-    ├── DataError             (ValueError)   a dataset, column, array or option is not what is needed
+    SealError                 base class of all the errors below
+    ├── DataError             (ValueError)   a dataset, column, array or option is wrong
     ├── ModelError            (ValueError)   a reward model cannot be loaded or used as one
-    ├── LabelerError          (RuntimeError) the LM endpoint cannot be reached or refuses to work
-    ├── HubError             (RuntimeError) the Hugging Face Hub cannot be reached or refuses
+    ├── LabelerError          (RuntimeError) the LM endpoint cannot be reached or rejects requests
+    ├── HubError              (RuntimeError) the Hugging Face Hub cannot be reached or rejects a request
     └── MissingExtraError     (ImportError)  an optional dependency is not installed
 
-Everything else that escapes is a bug in this package.
+Any other exception is a bug in this package.
 """
 
 from __future__ import annotations
 
 import importlib
+import re
 from types import ModuleType
 
 
@@ -23,7 +24,7 @@ class SealError(Exception):
 
 
 class DataError(SealError, ValueError):
-    """A dataset, column, array or option is not what is needed."""
+    """A dataset, column, array or option is wrong."""
 
 
 class ModelError(SealError, ValueError):
@@ -31,11 +32,11 @@ class ModelError(SealError, ValueError):
 
 
 class LabelerError(SealError, RuntimeError):
-    """The LM endpoint cannot be reached or refuses to work."""
+    """The LM endpoint cannot be reached or rejects requests."""
 
 
 class HubError(SealError, RuntimeError):
-    """The Hugging Face Hub cannot be reached, or refuses what is asked of it."""
+    """The Hugging Face Hub cannot be reached or rejects a request."""
 
 
 class MissingExtraError(SealError, ImportError):
@@ -77,7 +78,9 @@ def missing_extra(error: ModuleNotFoundError, *, purpose: str | None = None) -> 
 
     ```
     """
-    package = (error.name or "").partition(".")[0]
+    # A module that is loaded lazily names what is missing in its message only.
+    named = re.match(r"No module named '([\w.]+)'", str(error))
+    package = (error.name or (named[1] if named else "")).partition(".")[0]
     if package not in EXTRA_OF:
         return None
     need = f"; it is needed to {purpose}" if purpose else ""

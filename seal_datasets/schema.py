@@ -1,6 +1,6 @@
-"""The columns of a pairs table: the only place where a column name is spelled.
+"""The columns of a pairs table: the only place that spells column names.
 
-A table of preference pairs moves through the pipeline from left to right and only ever gains columns:
+A table of preference pairs only gains columns on its way through the pipeline:
 
 | room        | columns it adds |
 |-------------|-----------------|
@@ -10,16 +10,16 @@ A table of preference pairs moves through the pipeline from left to right and on
 | `score`     | `reward_<model>_<side>`, `reward_status_<model>_<side>`, `reward_tokens_<model>_<side>` |
 | `rewrite`   | `rewrite_<name>_<side>`, `rewrite_prompt_...`, `rewrite_status_...`, `rewrite_detail_...`,      |
 |             | `rewrite_similarity_...`, `rewrite_attribute_...`, and `rewritten_<name>_<column>` for each     |
-|             | column that another room adds about the rewrites                                                |
+|             | column that labels or scores the rewrites                                                       |
 | `gold`      | `gold_<name>_<side>` |
 | `audit`     | `calibrated_<name>_<side>`, `partition`, `margin_<model>`, `regime`,                            |
 |             | `reward_shift_degrees`, `labeler_preference`                                                    |
 
-A subset for training (`subset`) has `prompt`, `chosen` and `rejected` in the form TRL takes, `pair_id`, and `resistant`,
-`inconsistent` and `mislabelled` where they are asked for.
-Published, the table is split into flat ones (`flat`), and a column of lists becomes one column for each member.
+A training subset has `pair_id`, and `prompt`, `chosen` and `rejected` in the format of TRL. On request it also has
+`resistant`, `inconsistent` and `mislabelled`.
+A published table is split into flat tables, where a column of lists becomes one column for each member.
 
-A *side* is `chosen` or `rejected`. Names are built here and never taken apart again.
+A *side* is `chosen` or `rejected`. Names are built here and never parsed.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ CANONICAL_COLUMNS = (
 
 
 def source_column(name: str) -> str:
-    """Where an original column rides along when its name is taken by a canonical one."""
+    """Column for an original column whose name is taken by a canonical one."""
     return f"source_{name}"
 
 
@@ -78,7 +78,7 @@ def probability_column(feature: str, side: Side) -> str:
 
 
 def calibrated_column(feature: str, side: Side) -> str:
-    """Column of that probability, calibrated on gold labels."""
+    """Column of the labeler's probability for one side, calibrated on gold labels."""
     return f"calibrated_{feature}_{side}"
 
 
@@ -88,17 +88,17 @@ def gold_column(feature: str, side: Side) -> str:
 
 
 def failures_column(side: Side) -> str:
-    """Column of the labels that are missing on one side, with the reason of each."""
+    """Column of the missing labels of one side, each with its reason."""
     return f"labeling_failures_{side}"
 
 
 def reward_column(model: str, side: Side) -> str:
-    """Column of the reward a model gives to one side (raw logit, float32)."""
+    """Column of a model's reward for one side (raw logit, float32)."""
     return f"reward_{model}_{side}"
 
 
 def reward_status_column(model: str, side: Side) -> str:
-    """Column that says how a reward came about: `ok`, `truncated`, `too_long`, `no_text` or `not_finite`."""
+    """Column of the status of a reward: `ok`, `truncated`, `too_long`, `no_text` or `not_finite`."""
     return f"reward_status_{model}_{side}"
 
 
@@ -118,40 +118,40 @@ def back(axis: str) -> str:
 
 
 def rewrite_column(name: str, side: Side) -> str:
-    """Column of a rewritten response, the refused ones included."""
+    """Column of a rewritten response, including rejected rewrites."""
     return f"rewrite_{name}_{side}"
 
 
 def rewrite_prompt_column(name: str, side: Side) -> str:
-    """Column of a rewritten prompt; null where the prompt was left as it was."""
+    """Column of a rewritten prompt; null if the prompt was not rewritten."""
     return f"rewrite_prompt_{name}_{side}"
 
 
 def rewrite_status_column(name: str, side: Side) -> str:
-    """Column that says what became of a rewrite: `ok`, or why there is none or it was refused."""
+    """Column of the status of a rewrite: `ok`, or why it is missing or was rejected."""
     return f"rewrite_status_{name}_{side}"
 
 
 def rewrite_detail_column(name: str, side: Side) -> str:
-    """Column of what was found where a rewrite is missing or was refused."""
+    """Column of the details of a missing or rejected rewrite."""
     return f"rewrite_detail_{name}_{side}"
 
 
 def rewrite_similarity_column(name: str, side: Side) -> str:
-    """Column of the cosine of a rewrite's and its original's embeddings."""
+    """Column of the cosine similarity between the embeddings of a rewrite and its original."""
     return f"rewrite_similarity_{name}_{side}"
 
 
 def attribute_column(axis: str, side: Side) -> str:
-    """Column that says whether an original has the attribute of an axis."""
+    """Column of whether an original has the attribute of an axis."""
     return f"rewrite_attribute_{axis}_{side}"
 
 
 def rewritten_column(name: str, column: str) -> str:
-    """Column that holds of the rewrites what `column` holds of the originals."""
+    """Column for the rewrites that corresponds to `column` for the originals."""
     return f"rewritten_{name}_{column}"
 
 
 def member_column(column: str, member: str) -> str:
-    """Column of a flat table that says of one member whether a column of lists holds it, or what it says of it."""
+    """Column of a flat table for one member of a column of lists: its presence or its value."""
     return f"{column}_{re.sub(r'[^0-9a-z]+', '_', member.lower()).strip('_')}"

@@ -1,1 +1,1 @@
-"""One call from data to report; audits compared; training subsets."""
+"""Run an audit from data to report, compare audits, and make training subsets."""

@@ -1,4 +1,4 @@
-"""Open the language model that an audit asks, and account for what it costs."""
+"""Open the language model of an audit, and account for its cost."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ EMBEDDED_PENALTY = 0.5
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """A language model to ask.
+    """A language model behind an OpenAI-compatible server.
 
     Attributes:
         model (`str`): Its name.
         url (`str`): Its address.
-        slots (`int`, *optional*): Requests it serves at once, where that is known.
-        about (`dict[str, object]`): What is recorded of it.
+        slots (`int`, *optional*): Number of requests it serves at once, if known.
+        about (`dict[str, object]`): Its record in the report.
     """
 
     model: str
@@ -37,7 +37,7 @@ class Endpoint:
 
 @contextmanager
 def open_endpoint(server: str, model: str | None) -> Iterator[Endpoint]:
-    """Have an endpoint for the length of a `with` block; `"local"` starts the embedded model and stops it."""
+    """Open an endpoint for a `with` block; `"local"` starts the embedded model and stops it at the end."""
     if server != "local":
         yield Endpoint(model or "", server, None, {"model": model, "endpoint": server, "weak": False})
         return
@@ -48,21 +48,21 @@ def open_endpoint(server: str, model: str | None) -> Iterator[Endpoint]:
 
 
 def unopened_endpoint(server: str, model: str | None) -> Endpoint:
-    """An endpoint that will not be asked."""
+    """Describe an endpoint that receives no requests."""
     if server == "local":
         return Endpoint(MODEL_NAME, "http://127.0.0.1/v1", 1, {})
     return Endpoint(model or "", server, None, {})
 
 
 def sum_spent(store: ResponseStore, settings: AuditSettings) -> dict[str, str]:
-    """What all responses in the store were billed, in words."""
+    """Usage and cost of all responses in the store, as text."""
     prices = load_prices(settings.prices)
-    whole, dollars = Usage(), 0.0
+    total, dollars = Usage(), 0.0
     for (model, batch), usage in store.usage().items():
-        whole += usage
+        total += usage
         dollars += prices.price(model, batch=batch).cost(usage)
     return {
-        "responses": f"{whole}, {format_dollars(dollars)}",
+        "responses": f"{total}, {format_dollars(dollars)}",
         "prices": f"{prices.as_of}, {prices.source}",
     }
 
@@ -73,18 +73,18 @@ def format_dollars(amount: float) -> str:
 
 
 def open_budget(settings: AuditSettings, store: ResponseStore, model: str) -> Budget:
-    """What is left to spend: the limit holds for the store, so that a run that goes on has no new one."""
+    """Open the rest of the budget; the limit applies to the whole store, so a resumed run gets no new budget."""
     prices = load_prices(settings.prices)
     if settings.budget is None:
         return Budget(math.inf, prices.price(model, batch=settings.batch))
-    costs = [prices.price(each, batch=batch).cost(usage) for (each, batch), usage in store.usage().items()]
+    costs = [prices.price(name, batch=batch).cost(usage) for (name, batch), usage in store.usage().items()]
     return Budget(
         max(0.0, settings.budget - sum(cost for cost in costs if cost > 0.0)), prices.price(model, batch=settings.batch)
     )
 
 
 def draw_sample(pair_ids: Sequence[str], size: int | None, seed: int) -> frozenset[str] | None:
-    """Draw pair ids to label; `None` for all."""
+    """Draw pair ids to label; `None` means all."""
     if size is None or size >= len(pair_ids):
         return None
     drawn = np.random.default_rng(seed).choice(len(pair_ids), size=size, replace=False)

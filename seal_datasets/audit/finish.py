@@ -1,4 +1,4 @@
-"""The end of every audit: what follows for each pair, the record of the run, and the report."""
+"""The last step of every audit: derived columns, the record of the run, and the report."""
 
 from __future__ import annotations
 
@@ -38,11 +38,11 @@ def finish_audit(
     Args:
         pairs (`Dataset`): Canonical pairs with features and rewards.
         diagnosis (`Diagnosis`): From `load_pairs`.
-        taxonomy (`Taxonomy`): Where the features that are labels come from.
+        taxonomy (`Taxonomy`): Taxonomy of the labeled features.
         features (`Sequence[Feature]`): The features to relate to the rewards.
-        out (`Path`): Folder that is there.
-        about (`Mapping[str, Any]`): What made the columns: `models`, `training`, `labeler`, `rewrites` and `settings`; where
-            known also `doctor` and `tie_band`.
+        out (`Path`): Existing folder.
+        about (`Mapping[str, Any]`): Provenance of the columns: `models`, `training`, `labeler`, `rewrites` and `settings`;
+            optionally `doctor` and `tie_band`.
 
     Returns:
         `dict[str, Any]`: The content of `report.json`.
@@ -56,28 +56,28 @@ def finish_audit(
         **about,
         "taxonomy": {"name": taxonomy.name, "version": taxonomy.version, "digest": taxonomy.digest},
         "features": [asdict(feature) for feature in features],
-        "scoring": {name: _statuses(pairs, name) for name in about["models"]},
-        "versions": _versions(),
+        "scoring": {name: _count_statuses(pairs, name) for name in about["models"]},
+        "versions": _read_versions(),
     }
     (out / RUN_FILE).write_text(json.dumps(run, indent=1, ensure_ascii=False) + "\n", "utf-8")
     return write_report(out)
 
 
 def with_columns(pairs: Dataset, columns: Mapping[str, Sequence[object]]) -> Dataset:
-    """Pairs with columns of words and numbers that follow from them; those of an earlier run are replaced."""
-    words = {schema.REGIME, schema.LABELER_PREFERENCE, schema.PARTITION}
-    types = Features({name: Value("string" if name in words else "float64") for name in columns})
+    """Add derived columns of text or numbers, replacing those of an earlier run."""
+    texts = {schema.REGIME, schema.LABELER_PREFERENCE, schema.PARTITION}
+    types = Features({name: Value("string" if name in texts else "float64") for name in columns})
     return add_columns(pairs, columns, types)
 
 
-def _statuses(pairs: Dataset, model: str) -> dict[str, int]:
+def _count_statuses(pairs: Dataset, model: str) -> dict[str, int]:
     counts: Counter[str] = Counter()
     for side in schema.SIDES:
         counts.update(pairs[schema.reward_status_column(model, side)][:])
     return dict(sorted(counts.items()))
 
 
-def _versions() -> dict[str, str]:
-    installed = {each.metadata["Name"] for each in importlib.metadata.distributions()}
-    found = {name: importlib.metadata.version(name) for name in _PACKAGES if name in installed}
-    return {"python": platform.python_version(), **found}
+def _read_versions() -> dict[str, str]:
+    installed = {distribution.metadata["Name"] for distribution in importlib.metadata.distributions()}
+    versions = {name: importlib.metadata.version(name) for name in _PACKAGES if name in installed}
+    return {"python": platform.python_version(), **versions}

@@ -1,4 +1,4 @@
-"""The step of an audit that labels pairs, from settings."""
+"""The labeling step of an audit, from settings."""
 
 from __future__ import annotations
 
@@ -37,11 +37,11 @@ EMBEDDED_FEATURES = (
     "last_response_is_eloquent",
     "last_response_sentiment",
 )
-"""What the embedded labeler is asked unless features are named: the targets, and as many more as minutes allow."""
+"""Default features of the embedded labeler: the targets, and a few that it labels within minutes."""
 
 
 def asked_features(settings: AuditSettings) -> Taxonomy:
-    """The part of the taxonomy that the labeler will be asked for."""
+    """The features of the taxonomy to ask the labeler for."""
     taxonomy = load_taxonomy(settings.taxonomy)
     if settings.features:
         return taxonomy.select(settings.features)
@@ -53,20 +53,20 @@ def asked_features(settings: AuditSettings) -> Taxonomy:
 def label_pairs(
     pairs: Dataset, taxonomy: Taxonomy, settings: AuditSettings, store_path: Path, *, api_key: str | None = None
 ) -> tuple[Dataset, dict[str, object] | None]:
-    """Label pairs as the settings say, starting and stopping the embedded model where it is the labeler.
+    """Label pairs as set, starting and stopping the embedded model if it is the labeler.
 
     Args:
         pairs (`Dataset`): Canonical pairs.
-        taxonomy (`Taxonomy`): What to ask.
+        taxonomy (`Taxonomy`): Features to ask for.
         settings (`AuditSettings`): The labeler, its sample and the seed.
         store_path (`Path`): SQLite file of responses.
-        api_key (`str`, *optional*): Key for the endpoint, see `key_for`; written nowhere.
+        api_key (`str`, *optional*): Key for the endpoint, see `key_for`; never written to disk.
 
     Returns:
-        `tuple[Dataset, dict | None]`: The labelled pairs, and what is to be recorded of the labeler (`None` for none).
+        `tuple[Dataset, dict | None]`: The labelled pairs, and the record of the labeler (`None` without one).
 
     Raises:
-        LabelerError: The endpoint is down or refuses to work; what was answered so far is in the store.
+        LabelerError: The endpoint cannot be reached or rejects requests; answers received so far are in the store.
     """
     if settings.gold is not None:
         pairs = add_gold(pairs, settings.gold, taxonomy)
@@ -74,16 +74,16 @@ def label_pairs(
         return pairs, None
     sample = draw_sample(pairs[schema.PAIR_ID][:], settings.label_limit, settings.seed)
     with ResponseStore(store_path) as store, open_endpoint(settings.labeler, settings.labeler_model) as endpoint:
-        found = len(store)
+        n_stored = len(store)
         labeler = make_labeler(settings, store, endpoint, api_key)
         pairs = add_features(pairs, labeler, taxonomy, pair_ids=sample)
         spent = sum_spent(store, settings)
     print_progress(
-        f"    {labeler.n_requests:,} requests; the store held {found:,} responses before; "
+        f"    {labeler.n_requests:,} requests; the store held {n_stored:,} responses before; "
         f"labels missing: {count_missing(pairs)}"
     )
     print_progress(
-        f"    {labeler.budget.usage}, {format_dollars(labeler.budget.spent)}; with all the store holds: {spent['responses']}"
+        f"    {labeler.budget.usage}, {format_dollars(labeler.budget.spent)}; whole store: {spent['responses']}"
     )
     return pairs, {
         **endpoint.about,
@@ -94,7 +94,7 @@ def label_pairs(
 
 
 def count_missing(pairs: Dataset, prefix: str = "") -> str:
-    """How many labels are missing, for each reason."""
+    """Numbers of missing labels by reason, as text."""
     failures = Counter(
         failure["reason"]
         for side in schema.SIDES
@@ -108,13 +108,13 @@ def count_missing(pairs: Dataset, prefix: str = "") -> str:
 def describe_label_plan(
     pairs: Dataset, taxonomy: Taxonomy, settings: AuditSettings, store_path: Path, *, api_key: str | None = None
 ) -> str:
-    """Say what `label_pairs` would ask and cost, asking nothing; the arguments are the same.
+    """Describe the requests and cost of `label_pairs` without sending any; the arguments are the same.
 
     Returns:
         `str`: Texts, requests, tokens and dollars, and the date of the prices.
     """
     if settings.labeler == "none":
-        return "no labeler, nothing to ask"
+        return "no labeler, no requests"
     sample = draw_sample(pairs[schema.PAIR_ID][:], settings.label_limit, settings.seed)
     with ResponseStore(store_path if store_path.exists() else ":memory:") as store:
         labeler = make_labeler(settings, store, unopened_endpoint(settings.labeler, settings.labeler_model), api_key)
@@ -132,7 +132,7 @@ def make_labeler(
     seed: int = 0,
     budget: Budget | None = None,
 ) -> Labeler:
-    """The labeler that settings describe."""
+    """Make the labeler that the settings describe."""
     check_keys(settings.addresses, api_key)
     return Labeler(
         endpoint.model,

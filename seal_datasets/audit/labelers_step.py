@@ -49,8 +49,9 @@ class LabelingTask:
 
     def draw_pairs(self, pairs: Dataset) -> Collection[str] | None:
         """Ids of the pairs to label; `None` for all."""
-        sample = draw_sample(pairs[schema.PAIR_ID][:], self.settings.label_limit, self.settings.seed)
-        return self.panel.pair_ids or sample
+        if self.panel.pair_ids:
+            return self.panel.pair_ids
+        return draw_sample(pairs[schema.PAIR_ID][:], self.settings.label_limit, self.settings.seed)
 
 
 def run_labelers(pairs: Dataset, task: LabelingTask, *, api_key: str | None = None) -> LabelerComparison:
@@ -66,7 +67,7 @@ def run_labelers(pairs: Dataset, task: LabelingTask, *, api_key: str | None = No
 
     Raises:
         DataError: One key is given for several services.
-        LabelerError: An endpoint is down or refuses to work; answers received so far are in the store.
+        LabelerError: An endpoint cannot be reached or rejects requests; answers received so far are in the store.
     """
     if task.settings.gold is not None:
         pairs = add_gold(pairs, task.settings.gold, task.taxonomy)

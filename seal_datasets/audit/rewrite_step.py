@@ -1,4 +1,4 @@
-"""The step of an audit that rewrites pairs, and labels and scores the rewrites."""
+"""The step of an audit that rewrites pairs, then labels and scores the rewrites."""
 
 from __future__ import annotations
 
@@ -44,10 +44,10 @@ from seal_datasets.rewrites.similarity import DEFAULT_MODEL, EMBEDDED_MODEL, Sim
 def describe_rewrite_plan(
     pairs: Dataset, settings: AuditSettings, store_path: Path, *, api_key: str | None = None
 ) -> str:
-    """Say what `rewrite_pairs` would ask the rewriter and cost, asking nothing; the arguments are the same.
+    """Describe the requests and cost of `rewrite_pairs` without sending any; the arguments are the same.
 
     Returns:
-        `str`: Texts, requests, tokens and dollars, and the date of the prices. Labels of the rewrites are not in it.
+        `str`: Texts, requests, tokens and dollars, and the date of the prices, without labels of the rewrites.
     """
     wanted = settings.rewrites or RewriteSettings()
     if settings.labeler != "none" and (
@@ -55,8 +55,9 @@ def describe_rewrite_plan(
     ):
         pairs = pairs.select([row for row, pair_id in enumerate(pairs[schema.PAIR_ID]) if pair_id in drawn])
     labels = feature_columns(asked_features(settings).features) if settings.labeler != "none" else {}
-    strata = wanted.stratify_by if wanted.stratify_by not in labels else None  # labels to come: about as many pairs
-    sample = sample_pairs(_labelled(pairs), wanted.share, seed=settings.seed, stratify_by=strata)
+    # Labels do not exist yet; a sample without strata has about the same size.
+    strata = wanted.stratify_by if wanted.stratify_by not in labels else None
+    sample = sample_pairs(_select_labelled(pairs), wanted.share, seed=settings.seed, stratify_by=strata)
     with ResponseStore(store_path if store_path.exists() else ":memory:") as store:
         rewriter = _rewriter(settings, store, unopened_endpoint(*_rewriting_server(settings)), api_key)
         plan = plan_rewrites(pairs, rewriter, wanted.presets, wanted.axes, sample)
@@ -104,25 +105,25 @@ def rewrite_pairs(
     models: Mapping[str, Scorer] | None = None,
     api_key: str | None = None,
 ) -> tuple[Dataset, dict[str, object]]:
-    """Rewrite a share of the pairs as the settings say, and label and score the rewrites like the originals.
+    """Rewrite a share of the pairs as set, then label and score the rewrites like the originals.
 
     Args:
         pairs (`Dataset`): Canonical pairs, with the features of the axes.
         settings (`AuditSettings`): With `rewrites`.
         store_path (`Path`): SQLite file of responses.
-        taxonomy (`Taxonomy`, *optional*): What to ask the labeler about rewrites; nothing when omitted.
+        taxonomy (`Taxonomy`, *optional*): Features to label the rewrites with; none when omitted.
         models (`Mapping[str, Scorer]`, *optional*): Models that score the rewrites, by short name.
-        api_key (`str`, *optional*): Key of the endpoints' service, or one for each, see `key_for`; written nowhere.
+        api_key (`str`, *optional*): Key of the endpoints' service, or one for each, see `key_for`; never written to disk.
 
     Returns:
-        `tuple[Dataset, dict]`: The pairs with all columns of the rewrites, and what is to be recorded of them.
+        `tuple[Dataset, dict]`: The pairs with all columns of the rewrites, and the record of the rewrites.
 
     Raises:
-        LabelerError: An endpoint is down or refuses to work; what was answered so far is in the store.
+        LabelerError: An endpoint cannot be reached or rejects requests; answers received so far are in the store.
     """
     wanted = settings.rewrites or RewriteSettings()
-    similarity = _similarity(wanted.similarity_model)
-    sample = sample_pairs(_labelled(pairs), wanted.share, seed=settings.seed, stratify_by=wanted.stratify_by)
+    similarity = _open_similarity_model(wanted.similarity_model)
+    sample = sample_pairs(_select_labelled(pairs), wanted.share, seed=settings.seed, stratify_by=wanted.stratify_by)
     with ResponseStore(store_path) as store, open_endpoint(*_rewriting_server(settings)) as endpoint:
         rewriter = _rewriter(settings, store, endpoint, api_key)
         options: dict[str, Any] = {
@@ -136,7 +137,7 @@ def rewrite_pairs(
             pairs = add_round_trips(pairs, rewriter, axis, **options)
     print_progress(f"    {rewriter.budget.usage}, {format_dollars(rewriter.budget.spent)}")
     for name in rewrite_names(wanted):
-        print_progress(f"    rewrites, {name}: {_statuses(pairs, name)}")
+        print_progress(f"    rewrites, {name}: {_count_statuses(pairs, name)}")
         if taxonomy is not None:
             pairs = on_rewrites(pairs, name, _labels_of_rewrites(taxonomy, settings, store_path, api_key))
         if models:
@@ -157,28 +158,26 @@ def rewrite_pairs(
     }
 
 
-def _similarity(name: str | None) -> SimilarityModel:
+def _open_similarity_model(name: str | None) -> SimilarityModel:
     if name is not None:
         return SimilarityModel(name)
     try:
         return SimilarityModel()
     except ModelError:
-        print_progress(
-            f"    {DEFAULT_MODEL} cannot be loaded here; rewrites are compared by the embedded all-MiniLM-L6-v2"
-        )
+        print_progress(f"    {DEFAULT_MODEL} cannot be loaded; the embedded all-MiniLM-L6-v2 compares the rewrites")
         return SimilarityModel(EMBEDDED_MODEL)
 
 
 def rewrite_names(wanted: RewriteSettings) -> tuple[str, ...]:
-    """The names of all rewrites that settings ask for."""
+    """Names of all rewrites in the settings."""
     return (*wanted.presets, *(name for axis in wanted.axes for name in (axis, schema.back(axis))))
 
 
 def _labels_of_rewrites(
     taxonomy: Taxonomy, settings: AuditSettings, store_path: Path, api_key: str | None
 ) -> Callable[[Dataset], Dataset]:
-    everything = replace(settings, label_limit=None, gold=None)
-    return lambda table: label_pairs(table, taxonomy, everything, store_path, api_key=api_key)[0]
+    all_pairs = replace(settings, label_limit=None, gold=None)
+    return lambda table: label_pairs(table, taxonomy, all_pairs, store_path, api_key=api_key)[0]
 
 
 def _scores_of_rewrites(models: Mapping[str, Scorer], folder: Path) -> Callable[[Dataset], Dataset]:
@@ -189,8 +188,8 @@ def _scores_of_rewrites(models: Mapping[str, Scorer], folder: Path) -> Callable[
     return score
 
 
-def _labelled(pairs: Dataset) -> Dataset:
-    """Pairs that were drawn for labeling, so that rewrites are of labelled texts."""
+def _select_labelled(pairs: Dataset) -> Dataset:
+    """Pairs that were drawn for labeling, because only labelled texts are rewritten."""
     column = schema.failures_column("chosen")
     if column not in pairs.column_names:
         return pairs
@@ -202,7 +201,7 @@ def _labelled(pairs: Dataset) -> Dataset:
     return pairs.select(drawn)
 
 
-def _statuses(pairs: Dataset, name: str) -> str:
+def _count_statuses(pairs: Dataset, name: str) -> str:
     counts = Counter(status for side in schema.SIDES for status in pairs[schema.rewrite_status_column(name, side)])
     del counts[NOT_SAMPLED]
     return ", ".join(f"{reason} {count:,}" for reason, count in counts.most_common()) or "none"

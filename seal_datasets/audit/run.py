@@ -1,4 +1,4 @@
-"""The whole pipeline in one call: load, label, train where needed, score, estimate, report."""
+"""The whole pipeline in one call: load, label, train if needed, score, estimate, report."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _RECORDED_APART = ("training", "pre", "post", "rewrites", "doctor", "tie_band")
 _DOCTOR_FILE = "doctor.json"
 
 DEMO_TRAINING = TrainingSettings(pre_epochs=3, post_epochs=6)
-"""The embedded demo has some eighty pairs to learn from; one pass would teach nothing."""
+"""The embedded demo has about eighty training pairs, too few to learn from in one epoch."""
 
 
 def run_audit(
@@ -45,31 +45,31 @@ def run_audit(
 ) -> dict[str, Any]:
     """Audit a preference dataset and a pair of reward models, and write the report.
 
-    Run again on the same folder, finished labels, models and rewards are found and not made twice.
+    A re-run on the same folder reuses finished labels, models and rewards.
 
     Args:
         source (`str` or `Dataset`): Anything `load_pairs` takes, or `"demo"` for the embedded preference set.
-        out (`str` or `Path`): Folder for the report, the enriched pairs, the store of labels and trained models.
-        settings (`AuditSettings`, *optional*): What to audit with.
-        api_key (`str`, *optional*): Key for the endpoint of labeler and rewriter, or one for each, see `key_for`; written
-            nowhere.
+        out (`str` or `Path`): Folder for the report, the enriched pairs, the store of labels and the trained models.
+        settings (`AuditSettings`, *optional*): Options of the audit; the defaults when omitted.
+        api_key (`str`, *optional*): Key for the endpoint of labeler and rewriter, or one for each, see `key_for`; never
+            written to disk.
         scorer_api_key (`str`, *optional*): The same for servers of reward models.
 
     Returns:
         `dict[str, Any]`: The content of `report.json`.
 
     Raises:
-        SealError: Something needed is missing or wrong; the message says what and what to do.
+        SealError: An input is missing or wrong; the message says which and what to do.
     """
     settings = settings or AuditSettings(training=DEMO_TRAINING if source == "demo" else TrainingSettings())
     out = Path(out)
     taxonomy = asked_features(settings)
-    # Before anything that takes long: whether each service has a key of its own, and the models that were given.
-    given = [each for each in (settings.pre, settings.post) if each is not None]
+    # Keys and the given models are checked before any slow work.
+    given = [model for model in (settings.pre, settings.post) if model is not None]
     check_keys(settings.addresses, api_key)
     check_keys(addresses_of(given), scorer_api_key)
-    for each in given:
-        find_scorer(each, over_length=settings.over_length, api_key=scorer_api_key)
+    for model in given:
+        find_scorer(model, over_length=settings.over_length, api_key=scorer_api_key)
     out.mkdir(parents=True, exist_ok=True)
 
     print_progress("1/5 Loading pairs")
@@ -84,9 +84,9 @@ def run_audit(
     features = [*(taxonomy.features if labeler else ()), *SURFACE_FEATURES]
 
     print_progress("3/5 Reward models")
-    pairs, training, paths = _models(pairs, settings, out)
-    examined = _examine(pairs, paths, out, scorer_api_key) if settings.doctor else None
-    jitter = max(each["tie_band"] for each in examined.values()) if examined else 0.0
+    pairs, training, paths = _train_or_take_models(pairs, settings, out)
+    examined = _examine_models(pairs, paths, out, scorer_api_key) if settings.doctor else None
+    jitter = max(result["tie_band"] for result in examined.values()) if examined else 0.0
     print_progress("4/5 Scoring")
     models = {
         name: open_scorer(str(path), over_length=settings.over_length, api_key=scorer_api_key)
@@ -97,15 +97,15 @@ def run_audit(
     rewrites = None
     if settings.rewrites is not None:
         print_progress("    Rewriting")
-        asked = taxonomy if labeler else None
+        labels = taxonomy if labeler else None
         store = out / "labels.sqlite"
-        pairs, rewrites = rewrite_pairs(pairs, settings, store, taxonomy=asked, models=models, api_key=api_key)
+        pairs, rewrites = rewrite_pairs(pairs, settings, store, taxonomy=labels, models=models, api_key=api_key)
     print_progress("5/5 Estimates and report")
     run = {
-        # A model trained here is named from the report's folder, wherever that folder will be.
+        # The path of a model trained here is relative to the report's folder, which may move.
         "models": {
-            name: model.provenance() | ({"model": f"models/{name}"} if training else {})
-            for name, model in models.items()
+            name: scorer.provenance() | ({"model": f"models/{name}"} if training else {})
+            for name, scorer in models.items()
         },
         "training": training,
         "labeler": labeler,
@@ -117,28 +117,28 @@ def run_audit(
     return finish_audit(pairs, diagnosis, taxonomy, features, out, run)
 
 
-def _examine(pairs: Dataset, paths: Mapping[str, str | Path], out: Path, api_key: str | None) -> dict[str, Any]:
-    """A short examination of each model on some of the pairs, written beside the report."""
-    found = {}
+def _examine_models(pairs: Dataset, paths: Mapping[str, str | Path], out: Path, api_key: str | None) -> dict[str, Any]:
+    """Examine each model briefly on some of the pairs, and write the results next to the report."""
+    results = {}
     for name, path in paths.items():
         print_progress(f"    Examining the {name} model")
         examination = examine(path, pairs, extent=Extent(short=True), api_key=api_key)
         if examination.failed:
             print_progress(f"    failed: {', '.join(examination.failed)}; see {out / _DOCTOR_FILE}")
-        found[name] = examination.to_dict()
-        del found[name]["model"]  # recorded with the audit's models, by a name that may move with the folder
-    (out / _DOCTOR_FILE).write_text(json.dumps(found, indent=1, allow_nan=False) + "\n", "utf-8")
-    return found
+        results[name] = examination.to_dict()
+        del results[name]["model"]  # recorded with the audit's models, relative to the folder
+    (out / _DOCTOR_FILE).write_text(json.dumps(results, indent=1, allow_nan=False) + "\n", "utf-8")
+    return results
 
 
-def _models(
+def _train_or_take_models(
     pairs: Dataset, settings: AuditSettings, out: Path
 ) -> tuple[Dataset, dict[str, object] | None, dict[str, str | Path]]:
-    """The two models to score with; where they are trained here, also which pairs they have not seen."""
+    """The two models to score with; if they are trained here, pairs get their partition."""
     if settings.pre is not None and settings.post is not None:
         return pairs, None, {"pre": settings.pre, "post": settings.post}
     trained = train_pair(pairs, out / "models", settings.training)
-    partition = ["heldout" if each in trained.heldout_prompts else "train" for each in pairs[schema.PROMPT_ID]]
+    partition = ["heldout" if prompt in trained.heldout_prompts else "train" for prompt in pairs[schema.PROMPT_ID]]
     about = {
         **{f"training {name}": value for name, value in asdict(settings.training).items()},
         "training pairs": trained.n_train_pairs,

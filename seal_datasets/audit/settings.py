@@ -1,4 +1,4 @@
-"""What an audit is made with: every choice that decides its result, checked before anything takes long."""
+"""Settings of an audit: every choice that decides its result, checked before any slow work."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from seal_datasets.rewrites.sample import AXES
 
 @dataclass(frozen=True, slots=True)
 class RewriteSettings:
-    """Which pairs are rewritten, how and by what.
+    """Which pairs to rewrite, how, and by which model.
 
     Attributes:
         share (`float`): Share of the pairs, drawn with the audit's seed.
@@ -23,12 +23,12 @@ class RewriteSettings:
         axes (`tuple[str, ...]`): Attributes to rewrite there and back, of `AXES`.
         rewriter (`str`, *optional*): `"local"` or a URL, as for the labeler; the labeler's when omitted.
         rewriter_model (`str`, *optional*): Name of the model at that endpoint.
-        attempts (`int`): Times that a text is asked about at most, until a rewrite is accepted.
-        temperature (`float`): Of sampling rewrites.
-        whole_dialogue (`bool`): Whether prompts are rewritten too.
-        min_similarity (`float`): Least cosine with the original.
-        similarity_model (`str`, *optional*): A sentence encoder, see `SimilarityModel`; when omitted BGE-m3 where the Hub can
-            be reached, else the embedded one.
+        attempts (`int`): Most requests for one rewrite, until one is accepted.
+        temperature (`float`): Sampling temperature of rewrites.
+        whole_dialogue (`bool`): Whether to rewrite prompts too.
+        min_similarity (`float`): Least cosine similarity to the original.
+        similarity_model (`str`, *optional*): A sentence encoder, see `SimilarityModel`. When omitted, BGE-m3 if it can be
+            loaded, else the embedded one.
         stratify_by (`str`, *optional*): Column whose values keep their shares in the draw.
     """
 
@@ -46,7 +46,7 @@ class RewriteSettings:
 
     def __post_init__(self) -> None:
         for kind, given, known in (("preset", self.presets, PRESETS), ("axis", self.axes, AXES)):
-            if unknown := [each for each in given if each not in known]:
+            if unknown := [name for name in given if name not in known]:
                 raise DataError(f"there is no {kind} {unknown[0]!r} of rewriting; there are {list(known)}")
         if not 0.0 < self.share <= 1.0:
             raise DataError(f"the share of pairs to rewrite must be above 0 and at most 1, got {self.share}")
@@ -58,7 +58,7 @@ class RewriteSettings:
 
 @dataclass(frozen=True, slots=True)
 class AuditSettings:
-    """What to audit with.
+    """Options of an audit.
 
     Attributes:
         limit (`int`, *optional*): Rows to take from the source, drawn with the seed; all when omitted.
@@ -68,23 +68,23 @@ class AuditSettings:
         labeler (`str`): `"local"` (the embedded model), `"none"`, or the URL of an OpenAI-compatible endpoint.
         labeler_model (`str`, *optional*): Name of the model at that endpoint.
         label_limit (`int`, *optional*): Pairs to label, a seeded random sample; all when omitted.
-        probabilities (`bool`): Whether each yes/no feature is asked for alone, for its probability.
-        concurrency (`int`): Most requests at once to a labeler given by URL.
-        max_failure_rate (`float`): Share of texts without any label beyond which labeling stops.
-        batch (`bool`): Whether requests go through the OpenAI Batch API.
-        budget (`float`, *optional*): Dollars that all responses in the store may cost; texts beyond it have no labels.
+        probabilities (`bool`): Whether to ask for each yes/no feature separately, for its probability.
+        concurrency (`int`): Most simultaneous requests to a labeler given by URL.
+        max_failure_rate (`float`): Labeling stops if a larger share of texts has no label.
+        batch (`bool`): Whether to send requests through the OpenAI Batch API.
+        budget (`float`, *optional*): Most dollars that all responses in the store may cost; texts beyond it get no labels.
         prices (`str`, *optional*): YAML file of models' prices; the packaged one when omitted.
         gold (`str`, *optional*): File of human labels, see `add_gold`.
-        features (`tuple[str, ...]`): Features to ask the labeler for; the whole taxonomy when empty, or for the
+        features (`tuple[str, ...]`): Features to ask the labeler for. When empty, the whole taxonomy, or for the
             embedded labeler `EMBEDDED_FEATURES`.
         taxonomy (`str`): `"seal"` or the path of a YAML file.
-        over_length (`str`): What becomes of texts longer than a model takes, see `RewardModel`.
+        over_length (`str`): Treatment of texts longer than a model takes, see `RewardModel`.
         seed (`int`): Seed of every random draw.
-        training (`TrainingSettings`): How to train the pair of models, where they are trained.
+        training (`TrainingSettings`): How to train the pair of models, if they are trained.
         rewrites (`RewriteSettings`, *optional*): What to rewrite; nothing when omitted.
-        doctor (`bool`): Whether both models are examined first, see `doctor.examine`.
-        tie_band (`float`, *optional*): Rewards no further apart are a tie; when omitted the larger jitter that the doctor
-            measured, or 0 without one.
+        doctor (`bool`): Whether to examine both models first, see `doctor.examine`.
+        tie_band (`float`, *optional*): Rewards at most this far apart are a tie. When omitted, the larger jitter that the
+            doctor measured, or 0 without the doctor.
     """
 
     limit: int | None = None
@@ -130,20 +130,20 @@ class AuditSettings:
 
     @property
     def addresses(self) -> tuple[str, ...]:
-        """URLs of the language models that are asked."""
+        """URLs of the language models."""
         servers = (self.labeler, self.rewrites.rewriter if self.rewrites else None)
-        return tuple(each for each in servers if each and each.startswith("http"))
+        return tuple(server for server in servers if server and server.startswith("http"))
 
 
 @dataclass(frozen=True, slots=True)
 class LabelerPanel:
-    """Several labelers of the same pairs, or one that is asked several times.
+    """Several labelers of the same pairs, or one that labels several times.
 
     Attributes:
-        labelers (`tuple[str, ...]`): `local` or `MODEL@URL`, with `:probabilities` at its end to ask for P(true).
-        repeat (`int`): Times that each is asked, with the seeds 0, 1, ...
-        temperature (`float`): Of sampling.
-        pair_ids (`tuple[str, ...]`, *optional*): Pairs to label, in place of a draw.
+        labelers (`tuple[str, ...]`): `local` or `MODEL@URL`; append `:probabilities` to ask for P(true).
+        repeat (`int`): Times that each labeler labels, with the seeds 0, 1, ...
+        temperature (`float`): Sampling temperature.
+        pair_ids (`tuple[str, ...]`, *optional*): Pairs to label, instead of a random sample.
     """
 
     labelers: tuple[str, ...]
@@ -155,25 +155,25 @@ class LabelerPanel:
         if self.repeat > 1 and self.temperature <= 0.0:
             raise DataError("asking again at temperature 0 gives the same answers; give a temperature above 0")
         if self.repeat * len(self.labelers) < 2:
-            raise DataError("comparing labelers needs two of them, or one that is asked twice")
-        for each, (model, server, _) in zip(self.labelers, self.members, strict=True):
+            raise DataError("comparing labelers needs two of them, or one that labels twice (repeat)")
+        for labeler, (model, server, _) in zip(self.labelers, self.members, strict=True):
             if server != "local" and not (model and server.startswith(("http://", "https://"))):
-                raise DataError(f"a labeler is written local or MODEL@URL, got {each!r}")
-        asked = [(model, soft) for model, _, soft in self.members]
-        if twice := [each for each, one in zip(self.labelers, asked, strict=True) if asked.count(one) > 1]:
+                raise DataError(f"a labeler is written local or MODEL@URL, got {labeler!r}")
+        keys = [(model, soft) for model, _, soft in self.members]
+        if same := [labeler for labeler, key in zip(self.labelers, keys, strict=True) if keys.count(key) > 1]:
             raise DataError(
-                f"{' and '.join(twice)} are one labeler to the store, which keeps answers by the model's name: the second "
-                "would be given the first's; serve them under names of their own, or ask one several times (repeat)"
+                f"{' and '.join(same)} are one labeler to the store, which keeps answers by the model's name, so the "
+                "second would get the answers of the first; serve them under different names, or use one with repeat"
             )
 
     @property
     def members(self) -> list[tuple[str, str, bool]]:
-        """Model, server (`"local"` or a URL) and whether it is asked for P(true), of each labeler."""
+        """Of each labeler, the model, the server (`"local"` or a URL) and whether it returns P(true)."""
         members = []
-        for each in self.labelers:
-            name = each.removesuffix(":probabilities")
+        for labeler in self.labelers:
+            name = labeler.removesuffix(":probabilities")
             model, _, url = (MODEL_NAME, "", "local") if name == "local" else name.partition("@")
-            members.append((model, url, name != each))
+            members.append((model, url, name != labeler))
         return members
 
     @property

@@ -1,4 +1,4 @@
-"""A subset of an audit's pairs to train on: doubtful pairs dropped or flagged, in the form TRL takes."""
+"""A training subset of an audit's pairs in the format of TRL, with doubtful pairs dropped or flagged."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ _MESSAGES = List({"role": Value("string"), "content": Value("string")})
 
 @dataclass(frozen=True, slots=True)
 class ReasonCount:
-    """Pairs that a reason holds for, of those for which it can be told."""
+    """Number of pairs that a reason applies to, and number of pairs that could be judged."""
 
     count: int
     n_judged: int
@@ -49,12 +49,12 @@ class ReasonCount:
 
 @dataclass(frozen=True, slots=True)
 class Subset:
-    """Pairs to train on, and what was left out.
+    """Pairs to train on, and counts of excluded pairs.
 
     Attributes:
         table (`Dataset`): `pair_id`, `prompt`, `chosen`, `rejected`, and a column of true, false or null for each flag.
         n_pairs (`int`): Pairs of the audit.
-        unusable (`dict[str, int]`): Pairs that cannot be trained on, by problem; they are always left out.
+        unusable (`dict[str, int]`): Numbers of pairs that cannot be trained on, by problem; they are always excluded.
         counts (`dict[str, ReasonCount]`): By reason, over the usable pairs.
         dropped (`tuple[str, ...]`): Reasons for which pairs were dropped.
         n_dropped (`int`): Usable pairs dropped, each counted once.
@@ -68,16 +68,17 @@ class Subset:
     n_dropped: int
 
     def lines(self) -> list[str]:
-        """What was done, with counts and what they are out of."""
+        """Lines that report the counts and their denominators."""
         n_usable = self.n_pairs - sum(self.unusable.values())
-        found = [f"{self.n_pairs:,} pairs, {n_usable:,} of them usable"]
-        found += [f"  left out: {count:,} {problem}" for problem, count in self.unusable.items()]
-        for reason, each in self.counts.items():
-            share = f" ({each.count / each.n_judged:.1%})" if each.n_judged else ""
+        lines = [f"{self.n_pairs:,} pairs, {n_usable:,} of them usable"]
+        lines += [f"  left out: {count:,} {problem}" for problem, count in self.unusable.items()]
+        for reason, tally in self.counts.items():
+            count, n_judged = tally.count, tally.n_judged
+            share = f" ({count / n_judged:.1%})" if n_judged else ""
             done = "dropped" if reason in self.dropped else "flagged"
-            judged = f"{each.count:,} of {each.n_judged:,} judged{share}"
-            found.append(f"  {reason}: {judged}, {n_usable - each.n_judged:,} not judged; {done} ({REASONS[reason]})")
-        return [*found, f"{len(self.table):,} pairs written, {self.n_dropped:,} of {n_usable:,} dropped"]
+            judged = f"{count:,} of {n_judged:,} judged{share}"
+            lines.append(f"  {reason}: {judged}, {n_usable - n_judged:,} not judged; {done} ({REASONS[reason]})")
+        return [*lines, f"{len(self.table):,} pairs written, {self.n_dropped:,} of {n_usable:,} dropped"]
 
 
 def training_subset(
@@ -88,26 +89,27 @@ def training_subset(
     form: Form = "conversational",
     tie_band: float | None = None,
 ) -> Subset:
-    """Take the pairs of an audit that are worth training on.
+    """Select the pairs of an audit that are worth training on.
 
-    A pair that cannot be judged (a missing reward or label) is kept: nothing speaks against it. Human labels of all targets,
-    where a pair has them, count instead of the labeler's.
+    A pair that cannot be judged, because a reward or label is missing, is kept. If a pair has human labels of all targets,
+    they replace those of the labeler.
 
     Args:
         folder (`str` or `Path`): A finished audit.
-        drop (`Sequence[str]`): Of `REASONS`: those for which a pair is left out.
-        flag (`Sequence[str]`): Those that become a column.
-        form (`"conversational"` or `"standard"`, defaults to `"conversational"`): Messages, or text; the prompt is apart.
+        drop (`Sequence[str]`): Reasons to drop a pair, from `REASONS`.
+        flag (`Sequence[str]`): Reasons to report in a column, from `REASONS`.
+        form (`"conversational"` or `"standard"`, defaults to `"conversational"`): Messages or text; prompts are
+            in their own column.
         tie_band (`float`, *optional*): As for `alignment_resistance`; the report's own when omitted.
 
     Returns:
         `Subset`: The pairs, in the order of the audit, and counts.
 
     Raises:
-        DataError: The folder is no audit, a reason or form is unknown, or no pair is left.
+        DataError: The folder does not hold an audit, a reason or form is unknown, or all pairs are dropped.
     """
     reasons = list(dict.fromkeys([*drop, *flag]))
-    if unknown := [each for each in reasons if each not in REASONS]:
+    if unknown := [reason for reason in reasons if reason not in REASONS]:
         raise DataError(f"there is no reason {unknown[0]!r} to drop or flag a pair for; there are {list(REASONS)}")
     if not reasons:
         raise DataError(f"name what to drop or to flag: any of {list(REASONS)}")
@@ -116,19 +118,19 @@ def training_subset(
     folder = Path(folder)
     pairs, run = read_audit(folder)
     usable = ~unusable_pairs(pairs.select_columns([schema.PROBLEMS]).to_pandas())
-    band = _tie_band(folder) if tie_band is None else tie_band
+    band = _read_tie_band(folder) if tie_band is None else tie_band
     kept = pairs.select(np.flatnonzero(usable))
-    flags = {reason: _judged(kept, reason, features_of(run), band) for reason in reasons}
+    flags = {reason: _judge_pairs(kept, reason, features_of(run), band) for reason in reasons}
     out = np.zeros(len(kept), dtype=bool)
     for reason in drop:
         out |= np.array([value is True for value in flags[reason]], dtype=bool)
     if out.all():
         raise DataError(f"no pair of {folder / PAIRS_FILE} is left; drop for fewer reasons")
     counts = {
-        reason: ReasonCount(sum(v is True for v in found), sum(v is not None for v in found))
-        for reason, found in flags.items()
+        reason: ReasonCount(sum(value is True for value in values), sum(value is not None for value in values))
+        for reason, values in flags.items()
     }
-    table = _for_training(kept, {reason: flags[reason] for reason in flag}, form).select(np.flatnonzero(~out))
+    table = _make_table(kept, {reason: flags[reason] for reason in flag}, form).select(np.flatnonzero(~out))
     unusable = Counter(
         next(problem for problem in problems if problem in UNUSABLE)
         for problems, fine in zip(pairs[schema.PROBLEMS], usable, strict=True)
@@ -137,15 +139,15 @@ def training_subset(
     return Subset(table, len(pairs), dict(sorted(unusable.items())), counts, tuple(drop), int(out.sum()))
 
 
-def _tie_band(folder: Path) -> float:
+def _read_tie_band(folder: Path) -> float:
     try:
         return float(json.loads((folder / REPORT_FILE).read_text("utf-8"))["resistance"]["all"]["tie_band"])
     except (OSError, ValueError, KeyError) as error:
-        raise DataError(f"{folder / REPORT_FILE} does not tell its tie band ({error}); give tie_band") from error
+        raise DataError(f"{folder / REPORT_FILE} does not state its tie band ({error}); give tie_band") from error
 
 
-def _judged(pairs: Dataset, reason: Reason, features: Sequence[Feature], tie_band: float) -> list[bool | None]:
-    """Whether the reason holds for each pair, `None` where that cannot be told."""
+def _judge_pairs(pairs: Dataset, reason: Reason, features: Sequence[Feature], tie_band: float) -> list[bool | None]:
+    """Whether the reason applies to each pair; `None` if it cannot be judged."""
     if reason == "resistant":
         rewards = [schema.reward_column("post", side) for side in schema.SIDES]
         if missing := [name for name in rewards if name not in pairs.column_names]:
@@ -153,23 +155,21 @@ def _judged(pairs: Dataset, reason: Reason, features: Sequence[Feature], tie_ban
         chosen, rejected = (pairs.select_columns([name]).to_pandas()[name].to_numpy(float) for name in rewards)
         known = np.asarray(np.isfinite(chosen) & np.isfinite(rejected), dtype=np.bool_)
         aligned = estimate.aligned_pairs(chosen[known], rejected[known], tie_band=tie_band)
-        return _placed(known, np.asarray(~aligned, dtype=np.bool_))
+        return _spread(known, np.asarray(~aligned, dtype=np.bool_))
     if reason == "inconsistent":
         columns = (pairs[name][:] for name in (schema.PROMPT_ID, schema.CHOSEN, schema.REJECTED))
-        return _placed(np.ones(len(pairs), dtype=bool), estimate.inconsistent_pairs(*columns))
-    return _mislabelled(pairs, features)
+        return _spread(np.ones(len(pairs), dtype=bool), estimate.inconsistent_pairs(*columns))
+    return _judge_labels(pairs, features)
 
 
-def _mislabelled(pairs: Dataset, features: Sequence[Feature]) -> list[bool | None]:
-    targets = [each.name for each in features if each.role == "target"]
+def _judge_labels(pairs: Dataset, features: Sequence[Feature]) -> list[bool | None]:
+    targets = [feature.name for feature in features if feature.role == "target"]
     if not targets:
-        raise DataError(
-            "the audit has no labels of target features, so that nothing says which choices are mislabelled"
-        )
+        raise DataError("the audit has no labels of target features, which are needed to find mislabelled pairs")
     sources = [schema.feature_column]
     gold = [schema.gold_column(name, side) for name in targets for side in schema.SIDES]
     if all(name in pairs.column_names for name in gold):
-        sources.append(schema.gold_column)  # later ones count instead of earlier ones
+        sources.append(schema.gold_column)  # later sources replace earlier ones
     verdict: list[bool | None] = [None] * len(pairs)
     for column in sources:
         frame = pairs.select_columns([column(name, side) for name in targets for side in schema.SIDES]).to_pandas()
@@ -178,18 +178,18 @@ def _mislabelled(pairs: Dataset, features: Sequence[Feature]) -> list[bool | Non
         )
         known = np.asarray(~np.isnan(np.hstack([chosen, rejected])).any(axis=1), dtype=np.bool_)
         if known.any():
-            found = _placed(known, estimate.clearly_rejected(chosen[known], rejected[known]))
-            verdict = [before if now is None else now for before, now in zip(verdict, found, strict=True)]
+            update = _spread(known, estimate.clearly_rejected(chosen[known], rejected[known]))
+            verdict = [before if now is None else now for before, now in zip(verdict, update, strict=True)]
     return verdict
 
 
-def _placed(known: NDArray[np.bool_], values: NDArray[np.bool_]) -> list[bool | None]:
+def _spread(known: NDArray[np.bool_], values: NDArray[np.bool_]) -> list[bool | None]:
     placed = pd.Series([None] * len(known), dtype=object)
     placed[known] = values.tolist()
     return placed.where(placed.notna(), None).tolist()
 
 
-def _for_training(pairs: Dataset, flags: dict[Reason, list[bool | None]], form: Form) -> Dataset:
+def _make_table(pairs: Dataset, flags: dict[Reason, list[bool | None]], form: Form) -> Dataset:
     columns: dict[str, list[Any]] = {name: [] for name in (schema.PAIR_ID, schema.PROMPT, *schema.SIDES)}
     needed = [schema.PAIR_ID, schema.PROMPT, schema.CONVERSATION, *schema.SIDES]
     for row in pairs.select_columns(needed):

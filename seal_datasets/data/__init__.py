@@ -1,1 +1,1 @@
-"""Rows of any source become canonical pairs."""
+"""Turn the rows of any source into canonical pairs."""

@@ -1,7 +1,7 @@
 r"""Dialogues written as one text, in the form of Anthropic's hh-rlhf: `"\n\nHuman: ...\n\nAssistant: ..."`.
 
-Plain strings in, plain strings out. The split is at the last assistant marker and nowhere else: the word "Assistant:"
-inside a line is text, and a text without a marker is refused, because any other place to cut it would be a guess.
+Plain strings in, plain strings out. A dialogue is split at its last assistant marker only. The word "Assistant:" inside a
+line is text. A text without a marker is rejected, because any other split would be a guess.
 """
 
 from __future__ import annotations
@@ -21,27 +21,27 @@ _TURN = re.compile("\n\n(Human|Assistant):")
 
 
 class Message(TypedDict):
-    """One turn: who speaks (`system`, `user` or `assistant`) and what is said."""
+    """One turn: the speaker (`system`, `user` or `assistant`) and the text."""
 
     role: str
     content: str
 
 
 def split_dialogue(text: str) -> tuple[str, str]:
-    r"""Cut a dialogue into the prompt and the response to it, so that two responses can be compared at equal prompts.
+    r"""Split a dialogue into its prompt and the response, so that two responses can be compared at equal prompts.
 
     Args:
         text (`str`): A whole dialogue that ends in an assistant turn.
 
     Returns:
-        `tuple[str, str]`: Everything before the last `"\n\nAssistant:"` and everything after it, both verbatim (a
-        response usually begins with a space). `prompt + "\n\nAssistant:" + response` is the text again.
+        `tuple[str, str]`: The text before the last `"\n\nAssistant:"` and the text after it, both verbatim (a
+        response usually begins with a space). `prompt + "\n\nAssistant:" + response` restores the text.
 
     Raises:
         DataError: The text has no assistant turn.
 
     Source:
-        The form of the texts is that of hh-rlhf (Bai et al. 2022); their last assistant turn is what was judged.
+        The format of hh-rlhf (Bai et al. 2022), whose annotators judged the last assistant turn.
 
     Example:
 
@@ -55,20 +55,20 @@ def split_dialogue(text: str) -> tuple[str, str]:
     if not marker:
         raise DataError(
             f"a dialogue needs a line {ASSISTANT_MARKER!r} before its response, and this one has none: it begins "
-            f"{text[:60]!r}; give the prompt in a column of its own, or leave this row out"
+            f"{text[:60]!r}; give the prompt in its own column, or remove this row"
         )
     return prompt, response
 
 
 def parse_dialogue(prompt: str) -> list[Message]:
-    r"""Read the turns of a dialogue, as a chat template needs them.
+    r"""Parse a dialogue into the turns that a chat template needs.
 
     Args:
-        prompt (`str`): A dialogue, or the part of one before the response.
+        prompt (`str`): A dialogue, or its part before the response.
 
     Returns:
-        `list[Message]`: One message per marker, without the single space after it; text before the first marker, unless
-        blank, is a system message.
+        `list[Message]`: One message per marker, without the single space after it. Text before the first marker becomes
+        a system message unless it is blank.
 
     Example:
 
@@ -86,16 +86,16 @@ def parse_dialogue(prompt: str) -> list[Message]:
 
 
 def render_dialogue(messages: Sequence[Message]) -> str:
-    r"""Write turns as one text; `parse_dialogue` reads them back where no content holds a marker of its own.
+    r"""Write turns as one text; `parse_dialogue` restores them if no content contains a marker.
 
     Args:
-        messages (`Sequence[Message]`): Turns of `user` and `assistant`, after at most one of `system`.
+        messages (`Sequence[Message]`): Turns of `user` and `assistant`, with at most one `system` turn before them.
 
     Returns:
-        `str`: `"\n\nHuman: "` or `"\n\nAssistant: "` before each turn, the system message as plain text in front.
+        `str`: `"\n\nHuman: "` or `"\n\nAssistant: "` before each turn; the system message stands first, as plain text.
 
     Raises:
-        DataError: A role that this form cannot show, or a system message that is not the first.
+        DataError: A role is not one of these, or a system message is not the first.
 
     Example:
 
@@ -114,6 +114,6 @@ def render_dialogue(messages: Sequence[Message]) -> str:
         else:
             raise DataError(
                 f"message {position} has role {message['role']!r}; a dialogue has turns of 'user' and 'assistant', "
-                "after at most one 'system' message at its start. Leave out or merge the other turns"
+                "after at most one 'system' message at its start. Remove or merge the other turns"
             )
     return "".join(parts)

@@ -1,8 +1,7 @@
-"""Read a local data file as rows, or say exactly what is wrong with it and in which line.
+"""Read a local data file as rows, or report what is wrong with it and in which line.
 
-JSON and CSV are read here value by value, because a loader that guesses types turns a response "2020-01-01" into a
-timestamp and a response "None" into a null. What is read ends up memory-mapped in the `datasets` cache, under the hash
-of the file's content.
+JSON and CSV are read value by value. A loader that guesses types would turn a response "2020-01-01" into a timestamp and
+a response "None" into a null. The rows are memory-mapped in the `datasets` cache, under the hash of the file's content.
 """
 
 from __future__ import annotations
@@ -35,7 +34,7 @@ _BATCH = 1000
 
 
 def file_kind(path: Path) -> str | None:
-    """The format a file's name promises: `json`, `csv`, `parquet`, or `None` for anything else."""
+    """The format by the file's name: `json`, `csv` or `parquet`; `None` for any other."""
     suffixes = [suffix.lower() for suffix in path.suffixes]
     zipped = suffixes[-1:] == [".gz"]
     last = (suffixes[:-1] if zipped else suffixes)[-1:]
@@ -46,34 +45,32 @@ def file_kind(path: Path) -> str | None:
 def load_file(path: Path, *, text_columns: frozenset[str], streaming: bool) -> tuple[Dataset | IterableDataset, str]:
     """Open a data file as a dataset.
 
-    The whole of a JSON or CSV file is checked before anything is returned, also when streaming: it is read once for its
-    types, then again for its rows.
+    A JSON or CSV file is checked as a whole before anything is returned, also when streaming. It is read once for its
+    types and again for its rows.
 
     Args:
         path (`Path`): A `.jsonl`, `.json` or `.csv` file, each also as `.gz`, or a `.parquet` file.
-        text_columns (`frozenset[str]`): CSV columns that are text even where every cell looks like a number.
+        text_columns (`frozenset[str]`): CSV columns to read as text even if every cell looks like a number.
         streaming (`bool`): Whether to return an `IterableDataset`.
 
     Returns:
         `tuple[Dataset | IterableDataset, str]`: The rows in file order, and the SHA-256 of the file.
 
     Raises:
-        DataError: The file is missing, unreadable, cut off, empty, not what its name says, or mixes types in a column.
+        DataError: The file is missing, unreadable, truncated, empty, not in the format of its name, or mixes types in a column.
     """
     if not path.is_file():
-        raise DataError(f"there is no file {path.absolute()}; check the path (it is taken from the current folder)")
+        raise DataError(f"there is no file {path.absolute()}; check the path (relative to the current folder)")
     kind = file_kind(path)
     if kind is None:
-        raise DataError(
-            f"{path} is not a kind of file that is read here: give .jsonl, .json, .csv (each also as .gz) or .parquet"
-        )
+        raise DataError(f"{path} is not a supported data file: give .jsonl, .json, .csv (each also as .gz) or .parquet")
     with _reading(path):
         digest = _sha256(path)
     if kind == "parquet":
         return _load_parquet(path, streaming), digest
     columns = text_columns if kind == "csv" else frozenset()
     features = _infer_features(path, kind, columns)
-    # Tuples, because `datasets` takes a list among a generator's arguments for a list of shards.
+    # Tuples, because `datasets` treats a list among a generator's arguments as a list of shards.
     settings = {
         "path": str(path.absolute()),
         "kind": kind,
@@ -102,7 +99,7 @@ def _reading(path: Path) -> Iterator[None]:
     try:
         yield
     except EOFError as error:
-        raise DataError(f"{path} is cut off: its gzip stream ends too early; copy or download it again") from error
+        raise DataError(f"{path} is truncated: its gzip stream ends too early; copy or download it again") from error
     except (gzip.BadGzipFile, zlib.error) as error:
         raise DataError(f"{path} is not an intact gzip file ({error}); copy or download it again") from error
     except OSError as error:
@@ -122,7 +119,7 @@ def _open(path: Path) -> BinaryIO:
 
 
 def _json_rows(path: Path) -> Iterator[tuple[str, Row]]:
-    """Rows of JSON Lines, of one JSON array or of one AnnotatedPairs object, each with its place in the file."""
+    """Rows of JSON Lines, a JSON array or an AnnotatedPairs object, each with its place in the file."""
     with _reading(path), _open(path) as file:
         started = False
         for number, line in enumerate(file, start=1):
@@ -140,7 +137,7 @@ def _json_rows(path: Path) -> Iterator[tuple[str, Row]]:
 
 
 def _annotated_pairs(first: bytes, file: BinaryIO) -> Row | None:
-    """The file's one object where it is an AnnotatedPairs document of Feedback Forensics; else `None`."""
+    """The document, if the file is an AnnotatedPairs document of Feedback Forensics; else `None`."""
     place = file.tell()
     try:
         document = json.loads(first)
@@ -154,25 +151,28 @@ def _annotated_pairs(first: bytes, file: BinaryIO) -> Row | None:
 
 
 def _comparison_rows(path: Path, document: Row) -> Iterator[tuple[str, Row]]:
-    """Comparisons with the default annotator's `preference`, and all annotations as one list of one shape."""
+    """Comparisons with the default annotator's `preference`, and all annotations as one list."""
     try:
         default = document["metadata"]["default_annotator"]
-        annotators = {key: each.get("name") or each.get("description") for key, each in document["annotators"].items()}
-        for position, each in enumerate(document["comparisons"]):
-            given = each["annotations"]
+        annotators = {
+            key: annotator.get("name") or annotator.get("description")
+            for key, annotator in document["annotators"].items()
+        }
+        for position, comparison in enumerate(document["comparisons"]):
+            by_annotator = comparison["annotations"]
             annotations = [
                 {
                     "annotator": annotators.get(key, key),
-                    "pref": one.get("pref"),
-                    "no_pref_reason": one.get("no_pref_reason"),
+                    "pref": annotation.get("pref"),
+                    "no_pref_reason": annotation.get("no_pref_reason"),
                 }
-                for key, one in given.items()
+                for key, annotation in by_annotator.items()
             ]
-            preference = given.get(default, {}).get("pref")
-            yield f"comparison {position}", {**each, "preference": preference, "annotations": annotations}
+            preference = by_annotator.get(default, {}).get("pref")
+            yield f"comparison {position}", {**comparison, "preference": preference, "annotations": annotations}
     except (AttributeError, KeyError, TypeError) as error:
         raise DataError(
-            f"{path} has 'annotators' and 'comparisons' but is no AnnotatedPairs document of version 2 (wrong or missing: "
+            f"{path} has 'annotators' and 'comparisons' but is not an AnnotatedPairs document of version 2 (wrong or missing: "
             f"{error}); export it again with Feedback Forensics"
         ) from error
 
@@ -192,11 +192,11 @@ def _parse_json(path: Path, raw: bytes, first_line: int) -> object:
             f"{path}, line {line}: not UTF-8 text ({error.reason}); save the file in UTF-8 encoding"
         ) from error
     except json.JSONDecodeError as error:
-        cut_off = error.pos >= len(error.doc.rstrip()) or "Unterminated" in error.msg
+        is_truncated = error.pos >= len(error.doc.rstrip()) or "Unterminated" in error.msg
         raise DataError(
             f"{path}, line {first_line + error.lineno - 1}: not valid JSON ({error.msg}, column {error.colno}); needed "
             "is one JSON object per line, or one array of objects."
-            + (" The text ends too early: is the file cut off?" if cut_off else "")
+            + (" The text ends too early: is the file truncated?" if is_truncated else "")
         ) from error
     return parsed
 
@@ -215,7 +215,7 @@ def _csv_rows(path: Path, text_columns: frozenset[str]) -> Iterator[tuple[str, R
 
 
 def _read_csv(path: Path, text_columns: frozenset[str]) -> pa.Table:
-    """Text stays text, an empty text cell stays `""`; an empty cell of numbers is null."""
+    """Read a CSV file: text stays text, an empty text cell stays `""`, and an empty number is null."""
     with _reading(path), _open(path) as file:
         raw = file.read()
     if not raw.strip():
@@ -240,9 +240,9 @@ def _read_csv(path: Path, text_columns: frozenset[str]) -> pa.Table:
 
 def _check_header(path: Path, raw: bytes) -> None:
     header = next(csv.reader(io.StringIO(raw.decode("utf-8-sig", errors="replace"))), [])
-    twice = sorted({name for name in header if header.count(name) > 1})
-    if twice:
-        raise DataError(f"{path} has more than one column named {twice}; give every column a name of its own")
+    repeated = sorted({name for name in header if header.count(name) > 1})
+    if repeated:
+        raise DataError(f"{path} has more than one column named {repeated}; rename the columns so that names differ")
 
 
 def _load_parquet(path: Path, streaming: bool) -> Dataset | IterableDataset:
@@ -264,7 +264,7 @@ def _load_parquet(path: Path, streaming: bool) -> Dataset | IterableDataset:
 
 
 def _infer_features(path: Path, kind: str, text_columns: frozenset[str]) -> Features:
-    """Types of all columns over all rows; a column that mixes types is an error with its place."""
+    """Types of all columns over all rows; an error names the place where a column mixes types."""
     types: dict[str, pa.DataType] = {}
     rows = _located_rows(path, kind, text_columns)
     n_rows = 0
@@ -275,7 +275,7 @@ def _infer_features(path: Path, kind: str, text_columns: frozenset[str]) -> Feat
             try:
                 types[name] = _widen(types.get(name, pa.null()), values)
             except (pa.ArrowException, OverflowError, UnicodeEncodeError) as error:
-                raise _misfit(path, name, batch, types.get(name, pa.null())) from error
+                raise _mixed_types_error(path, name, batch, types.get(name, pa.null())) from error
     if n_rows == 0:
         raise DataError(f"{path} is empty; needed is at least one row")
     return Features.from_arrow_schema(pa.schema(types.items()))
@@ -286,22 +286,22 @@ def _widen(known: pa.DataType, values: list[Any]) -> pa.DataType:
     return pa.unify_schemas(schemas, promote_options="permissive").field("column").type
 
 
-def _misfit(path: Path, name: str, batch: list[tuple[str, Row]], known: pa.DataType) -> DataError:
-    """The error about the first value of a batch that does not go with those before it."""
+def _mixed_types_error(path: Path, name: str, batch: list[tuple[str, Row]], known: pa.DataType) -> DataError:
+    """The error about the first value of a batch whose type differs from those before it."""
     values = [row.get(name) for _, row in batch]
-    first = bisect.bisect_left(range(len(values)), True, key=lambda end: _fails(_widen, known, values[: end + 1]))
+    first = bisect.bisect_left(range(len(values)), True, key=lambda end: _raises(_widen, known, values[: end + 1]))
     place, value = batch[first][0], values[first]
     before = known if first == 0 else _widen(known, values[:first])
-    found = f"found {type(value).__name__} ({str(value)[:40]!r})"
+    kind = f"found {type(value).__name__} ({str(value)[:40]!r})"
     if pa.types.is_null(before) or (isinstance(value, str) and pa.types.is_string(before)):
-        return DataError(f"{path}, {place}, column {name!r}: {found}, which cannot be stored as a number or as UTF-8")
+        return DataError(f"{path}, {place}, column {name!r}: {kind}, which cannot be stored as a number or as UTF-8")
     return DataError(
-        f"{path}, {place}, column {name!r}: {found}, where the rows before have {before}; give all rows of a column one "
+        f"{path}, {place}, column {name!r}: {kind}, but the rows before have {before}; give all rows of a column one "
         "type"
     )
 
 
-def _fails(function: Callable[..., object], *arguments: object) -> bool:
+def _raises(function: Callable[..., object], *arguments: object) -> bool:
     try:
         function(*arguments)
     except (pa.ArrowException, OverflowError, UnicodeEncodeError):

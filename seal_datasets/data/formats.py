@@ -1,7 +1,7 @@
-r"""The forms in which preference datasets come: which columns they have, and which response a row says is better.
+r"""The formats of preference datasets: their columns, and which response of a row is better.
 
-Which columns a form has is data (`SPELLINGS`): a new spelling is a new line there. Where the prompt ends is never
-guessed: it is a column of its own, the turns before the last assistant turn, or the text before the last
+`SPELLINGS` lists the columns of every known dataset; to support another one, add a line there. The end of a prompt is never
+guessed. The prompt is its own column, the turns before the last assistant turn, or the text before the last
 `"\n\nAssistant:"`.
 """
 
@@ -23,9 +23,9 @@ FORMAT_NEEDS: dict[PairFormat, str] = {
     "standard": "prompt, chosen, rejected: text",
     "conversational": "prompt, chosen, rejected: lists of {role, content}",
     "conversational_implicit": "chosen, rejected: lists of {role, content} that begin with the same prompt",
-    "responses": "prompt, a list of responses (or two columns of them, or a row for each), and the winner's index, a score "
-    "for each, or a preference whose sign tells",
-    "canonical": "the columns of a table that load_pairs made",
+    "responses": "prompt, a list of responses (or two columns of them, or one row for each), and the index of the "
+    "winner, a score for each, or a preference whose sign names the better one",
+    "canonical": "the columns of a table made by load_pairs",
 }
 
 Row = Mapping[str, Any]
@@ -33,22 +33,22 @@ Row = Mapping[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Spelling:
-    """One way to name the columns that make pairs; a dot reaches into a structure, as in `summaries.text`.
+    """One way to name the columns of pairs; a dot selects a field of a structure, as in `summaries.text`.
 
     Attributes:
         responses (`tuple[str, ...]`): One column with a list of responses, or one column for each.
-        prompt (`str`, *optional*): Column of the prompt; without it the prompt is the start of every response.
-        other_prompt (`str`, *optional*): Where the prompt is in rows that have none there.
+        prompt (`str`, *optional*): Column of the prompt; if omitted, every response begins with the prompt.
+        other_prompt (`str`, *optional*): Column of the prompt in rows where `prompt` is null.
         repeats_prompt (`bool`): Whether every response begins with the text of the prompt column.
-        system (`str`, *optional*): Column of a system message that belongs in front of a prompt of text.
-        winner (`str`, *optional*): Column that names the best response. Without `winner` and `scores`, the first of two
-            responses is the chosen one.
-        winner_words (`tuple[tuple[str, int], ...]`): Index of the response that each value of `winner` means; without
-            them the value is the index.
+        system (`str`, *optional*): Column of a system message to put before a prompt of text.
+        winner (`str`, *optional*): Column that names the best response. Without `winner`, `scores` and `preference`, the
+            first of two responses is the chosen one.
+        winner_words (`tuple[tuple[str, int], ...]`): Index of the response for each value of `winner`; if empty, the
+            value is the index.
         scores (`tuple[str, ...]`): One column with a list of scores, or one column for each; the higher wins.
         preference (`str`, *optional*): Column of a number: below 0 the first of two responses is better, above 0 the
             second, at 0 neither.
-        gathered (`bool`): Whether a row holds one response, so that all rows of a prompt together are compared.
+        gathered (`bool`): Whether each row holds one response; all rows of a prompt are then compared.
     """
 
     responses: tuple[str, ...]
@@ -64,14 +64,14 @@ class Spelling:
 
     @property
     def columns(self) -> tuple[str, ...]:
-        """Top-level columns that a dataset in this spelling has."""
+        """Top-level columns of a dataset in this spelling."""
         named = (self.prompt, self.other_prompt, self.system, self.winner, self.preference)
-        optional = (each for each in named if each)
+        optional = (column for column in named if column)
         return tuple(dict.fromkeys(name.split(".")[0] for name in (*self.responses, *optional, *self.scores)))
 
     @property
     def is_judged(self) -> bool:
-        """Whether a winner, a preference or scores say which response is better."""
+        """Whether a column (winner, preference or scores) gives the better response."""
         return self.winner is not None or self.preference is not None or bool(self.scores)
 
 
@@ -79,7 +79,7 @@ _CHOSEN = (schema.CHOSEN, schema.REJECTED)
 _BY_LETTER = (("a", 0), ("b", 1), ("model_a", 0), ("model_b", 1), ("response_a", 0), ("response_b", 1))
 _TIES = frozenset({"tie", "both", "neither", "tie (bothbad)", "both_bad"})
 
-# Tried from the top: the first spelling whose columns are all there is the one.
+# Tried from the top; the first spelling whose columns are all present is used.
 SPELLINGS = (
     Spelling(_CHOSEN, prompt="prompt", system="system"),
     Spelling(_CHOSEN, prompt="question", system="system"),
@@ -116,12 +116,17 @@ SPELLINGS = (
 )
 TEXT_COLUMNS = frozenset(
     {schema.PAIR_ID}
-    | {name for each in SPELLINGS for name in (*each.responses, each.prompt, each.system) if name and "." not in name}
+    | {
+        column
+        for spelling in SPELLINGS
+        for column in (*spelling.responses, spelling.prompt, spelling.system)
+        if column and "." not in column
+    }
 )
 
 
 class Comparisons(NamedTuple):
-    """What the verdict of one row says: pairs of response indices, the better one first, and what it leaves open."""
+    """Verdict of one row: pairs of response indices, the better one first, and counts of ties and missing verdicts."""
 
     pairs: list[tuple[int, int]]
     n_tied: int
@@ -129,20 +134,20 @@ class Comparisons(NamedTuple):
 
 
 class Turn(NamedTuple):
-    """A message as it was found: its content may be null."""
+    """A message as read; its content may be null."""
 
     role: str
     content: str | None
 
 
 def field(row: Row, path: str) -> object:
-    """The value at a dotted path; a list on the way gives the list of its items' values."""
+    """The value at a dotted path; for a list on the path, the list of its items' values."""
     top, *keys = path.split(".")
     value: Any = row[top]
     try:
         for key in keys:
             if isinstance(value, list):
-                value = [None if each is None else each[key] for each in value]
+                value = [None if item is None else item[key] for item in value]
             elif value is not None:
                 value = value[key]
     except (KeyError, TypeError) as error:
@@ -158,7 +163,7 @@ def responses_of(row: Row, spelling: Spelling) -> list[object]:
 
 
 def prompt_of(row: Row, spelling: Spelling) -> object:
-    """The prompt of a row as it stands there; `None` where the spelling has no place for one."""
+    """The prompt of a row, unchanged; `None` if the spelling has no prompt column."""
     prompt = None if spelling.prompt is None else field(row, spelling.prompt)
     if prompt is None and spelling.prompt is not None and spelling.other_prompt is not None:
         return field(row, spelling.other_prompt)
@@ -166,10 +171,10 @@ def prompt_of(row: Row, spelling: Spelling) -> object:
 
 
 def compare(row: Row, spelling: Spelling) -> Comparisons:
-    """Say which responses of a row beat which.
+    """Compare the responses of a row.
 
-    A winner beats each of the others; scores give a pair for every two that differ. Equal scores, a preference of 0 and a
-    verdict of "tie" make no pair and are counted, and so is a response without a score or a row without a verdict.
+    A winner beats all other responses; scores give a pair for every two that differ. Equal scores, a preference of 0 and a
+    verdict of "tie" make no pair and are counted as ties. A response without a score or verdict is counted as unjudged.
 
     Args:
         row (`Mapping[str, Any]`): A row with the columns of `spelling`.
@@ -179,7 +184,7 @@ def compare(row: Row, spelling: Spelling) -> Comparisons:
         `Comparisons`: Index pairs and counts.
 
     Raises:
-        DataError: A verdict that is no index of a response or no number.
+        DataError: A verdict is neither the index of a response nor a number.
 
     Example:
 
@@ -198,11 +203,11 @@ def compare(row: Row, spelling: Spelling) -> Comparisons:
     if spelling.preference is not None:
         strength = _as_score(field(row, spelling.preference), spelling.preference)
         return _compare_scores([None, None] if strength is None else [-strength, strength])
-    return _compare_scores(_scores(row, spelling, n_responses))
+    return _compare_scores(_read_scores(row, spelling, n_responses))
 
 
 def detect(row: Row, spelling: Spelling) -> tuple[PairFormat, Spelling]:
-    """Tell the format from one row without nulls, and drop the prompt column where the responses hold the prompt.
+    """Detect the format from one row without nulls, and ignore the prompt column if the responses contain the prompt.
 
     Args:
         row (`Mapping[str, Any]`): A row in which prompt and responses are not null.
@@ -212,26 +217,26 @@ def detect(row: Row, spelling: Spelling) -> tuple[PairFormat, Spelling]:
         `tuple[PairFormat, Spelling]`: The format, and the spelling to read it with.
 
     Raises:
-        DataError: The types fit no format, or the prompt could only be guessed.
+        DataError: The types fit no format, or the end of the prompt is ambiguous.
     """
     response = responses_of(row, spelling)[0]
     prompt = prompt_of(row, spelling)
     if isinstance(response, str):
-        found: PairFormat = "dialogue" if _is_whole_dialogue(response, prompt) else "standard"
-        if found == "standard" and spelling.prompt is None:
+        detected: PairFormat = "dialogue" if _is_whole_dialogue(response, prompt) else "standard"
+        if detected == "standard" and spelling.prompt is None:
             raise DataError(
-                "chosen and rejected are texts without a '\\n\\nAssistant:' turn, and there is no prompt column, so that "
-                "nothing says where the prompt ends (what two texts begin with in common may be part of the answers); "
+                "chosen and rejected are texts without a '\\n\\nAssistant:' turn, and there is no prompt column, so the end of "
+                "the prompt is unknown (the common start of two texts may be part of the answers); "
                 "give the prompt as a column 'prompt', or, if only the first row lacks its turns, format='dialogue'"
             )
     elif isinstance(response, list):
-        found = "conversational_implicit" if _is_whole_conversation(response, prompt) else "conversational"
+        detected = "conversational_implicit" if _is_whole_conversation(response, prompt) else "conversational"
     else:
         raise DataError(
             f"column {spelling.responses[0]!r} holds {kind_of(response)}; needed is text or a list of messages"
         )
-    whole = found in ("dialogue", "conversational_implicit")
-    return ("responses" if spelling.is_judged else found), (
+    whole = detected in ("dialogue", "conversational_implicit")
+    return ("responses" if spelling.is_judged else detected), (
         replace(spelling, prompt=None, system=None) if whole else spelling
     )
 
@@ -254,22 +259,22 @@ def _is_whole_conversation(response: object, prompt: object) -> bool:
 
 
 def read_messages(value: object, name: str) -> list[Turn]:
-    """The turns in a cell of messages; an error where it holds anything else."""
+    """The turns of a cell; an error if it does not hold messages."""
     turns = []
     for turn in as_list(value, name):
         if not isinstance(turn, Mapping) or not {"role", "content"} <= turn.keys():
-            found = f"an item with the keys {sorted(turn)}" if isinstance(turn, Mapping) else kind_of(turn)
-            raise DataError(f"column {name!r} holds {found}; needed are messages with the keys 'role' and 'content'")
+            kind = f"an item with the keys {sorted(turn)}" if isinstance(turn, Mapping) else kind_of(turn)
+            raise DataError(f"column {name!r} holds {kind}; needed are messages with the keys 'role' and 'content'")
         role, content = turn["role"], turn["content"]
         if not isinstance(role, str) or not (content is None or isinstance(content, str)):
-            found = f"role {kind_of(role)} and content {kind_of(content)}"
-            raise DataError(f"column {name!r} holds a message with {found}; needed is text in both")
+            kind = f"role {kind_of(role)} and content {kind_of(content)}"
+            raise DataError(f"column {name!r} holds a message with {kind}; needed is text in both")
         turns.append(Turn(role, content))
     return turns
 
 
 def as_list(value: object, name: str) -> list[object]:
-    """The items of a cell that holds a list (null holds none); an error where it holds anything else."""
+    """The items of a cell (none for null); an error if it does not hold a list."""
     if value is None:
         return []
     if not isinstance(value, list):
@@ -310,10 +315,10 @@ def _compare_scores(scores: list[float | None]) -> Comparisons:
     return Comparisons(pairs, n_tied, len(scores) - len(judged))
 
 
-def _scores(row: Row, spelling: Spelling, n_responses: int) -> list[float | None]:
+def _read_scores(row: Row, spelling: Spelling, n_responses: int) -> list[float | None]:
     name = spelling.scores[0]
     if len(spelling.scores) > 1:
-        cells = [field(row, each) for each in spelling.scores]
+        cells = [field(row, column) for column in spelling.scores]
     else:
         value = field(row, name)
         cells = [None] * n_responses if value is None else as_list(value, name)

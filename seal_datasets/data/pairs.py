@@ -1,6 +1,6 @@
-"""Make canonical pairs of one row: where its prompt ends, what its responses are, and what is wrong with it.
+"""Turn one row into canonical pairs: find its prompt and its responses, and name its problems.
 
-A row with a fault is kept and the fault named; a cell of a wrong type is an error.
+A faulty row is kept and its fault named; a cell of the wrong type is an error.
 """
 
 from __future__ import annotations
@@ -33,15 +33,15 @@ from seal_datasets.data.formats import (
 from seal_datasets.errors import DataError
 
 PROBLEMS: dict[str, str] = {
-    "missing_prompt": "there is no prompt: it is null or blank, or cannot be told from the response",
+    "missing_prompt": "the prompt is null, blank, or not separable from the response",
     "missing_chosen": "the chosen response is null",
     "missing_rejected": "the rejected response is null",
-    "no_assistant_turn": "a dialogue has no assistant turn at its end, so that it has no response",
+    "no_assistant_turn": "a dialogue has no assistant turn at its end, and so no response",
     "prompts_differ": "the two responses answer different prompts",
     "empty_chosen": "the chosen response is blank",
     "empty_rejected": "the rejected response is blank",
     "identical_responses": "both responses are the same text",
-    "human_turn_in_response": "a response goes on into a human turn",
+    "human_turn_in_response": "a response continues into a human turn",
 }
 UNUSABLE = frozenset({"missing_prompt", "missing_chosen", "missing_rejected", "no_assistant_turn", "prompts_differ"})
 
@@ -61,7 +61,7 @@ _NO_PROMPT = _Prompt(None, None)
 
 
 def prompt_digest(conversation: Sequence[Message]) -> str:
-    """Identity of a prompt by its turns, the same in whatever form it came: the cluster of all its pairs."""
+    """Hash of a prompt by its turns, independent of the source format; pairs with equal hashes form a cluster."""
     turns = [[turn["role"], turn["content"]] for turn in conversation]
     return hashlib.blake2b(json.dumps(turns).encode(), digest_size=8).hexdigest()
 
@@ -75,11 +75,11 @@ def row_pairs(row: Row, spelling: Spelling, *, as_messages: bool | None = None) 
         as_messages (`bool`, *optional*): Whether responses must be lists of messages (`True`) or text (`False`).
 
     Returns:
-        `list[dict[str, Any]]`: Canonical columns of each pair, and under `unsplit_chosen` and `unsplit_rejected` the raw
-        text of a dialogue that has no assistant turn.
+        `list[dict[str, Any]]`: Canonical columns of each pair; `unsplit_chosen` and `unsplit_rejected` hold the raw text of a
+        dialogue without an assistant turn.
 
     Raises:
-        DataError: A cell has another type than is needed.
+        DataError: A cell has the wrong type.
     """
     pairs = compare(row, spelling).pairs
     if not pairs:
@@ -88,8 +88,8 @@ def row_pairs(row: Row, spelling: Spelling, *, as_messages: bool | None = None) 
     prompt = None if spelling.prompt is None else _read_prompt(row, spelling)
     used = sorted({index for pair in pairs for index in pair})
     names = [spelling.responses[index if len(spelling.responses) > 1 else 0] for index in range(len(responses))]
-    split = _after_prompt if spelling.repeats_prompt and prompt is not None else _read_side
-    sides = {index: split(responses[index], prompt, names[index], as_messages) for index in used}
+    read = _read_after_prompt if spelling.repeats_prompt and prompt is not None else _read_side
+    sides = {index: read(responses[index], prompt, names[index], as_messages) for index in used}
     return [
         _pair(sides[better], sides[worse])
         | {
@@ -125,7 +125,7 @@ def _system_turns(row: Row, spelling: Spelling) -> list[Turn]:
 
 
 def _text_prompt(text: str) -> _Prompt:
-    """A prompt of text: its turns where it has markers (a trailing cue to answer is no turn), else one user turn."""
+    """A text as a prompt: the turns at its markers, without a trailing empty assistant turn; else one user turn."""
     if not text.strip():
         return _Prompt(text, None)
     if HUMAN_MARKER not in text and ASSISTANT_MARKER not in text:
@@ -144,7 +144,7 @@ def _conversation_prompt(turns: Sequence[Turn]) -> _Prompt:
 
 
 def _read_side(value: object, prompt: _Prompt | None, name: str, as_messages: bool | None) -> _Side:
-    """One side of a pair; `prompt` is `None` where the prompt is the start of the value."""
+    """One side of a pair; `prompt` is `None` if the value begins with the prompt."""
     if value is None:
         return _Side(prompt or _NO_PROMPT, None, has_turn=True)
     if isinstance(value, str) and not as_messages:
@@ -160,8 +160,8 @@ def _read_side(value: object, prompt: _Prompt | None, name: str, as_messages: bo
     raise DataError(f"column {name!r} holds {kind_of(value)}; needed is {needed}")
 
 
-def _after_prompt(value: object, prompt: _Prompt | None, name: str, as_messages: bool | None) -> _Side:
-    """The same where the value repeats the prompt; one that does not answers a prompt that is not known."""
+def _read_after_prompt(value: object, prompt: _Prompt | None, name: str, as_messages: bool | None) -> _Side:
+    """One side of a pair whose value repeats the prompt; the prompt is unknown if the value does not."""
     side = _read_side(value, prompt, name, as_messages)
     start = None if prompt is None else prompt.text
     if side.response is None or start is None:
@@ -204,7 +204,7 @@ def _pair(chosen: _Side, rejected: _Side) -> dict[str, Any]:
 def _problems(chosen: _Side, rejected: _Side, *, known: _Prompt, differ: bool) -> list[str]:
     texts = (chosen.response, rejected.response)
     prompts = [known, *(side.prompt for side in (chosen, rejected) if side.response is not None)]
-    is_there = {
+    checks = {
         "missing_prompt": any(prompt.conversation is None for prompt in prompts),
         "missing_chosen": chosen.response is None and chosen.has_turn,
         "missing_rejected": rejected.response is None and rejected.has_turn,
@@ -215,4 +215,4 @@ def _problems(chosen: _Side, rejected: _Side, *, known: _Prompt, differ: bool) -
         "identical_responses": chosen.response is not None and chosen.response == rejected.response,
         "human_turn_in_response": any(text is not None and HUMAN_MARKER in text for text in texts),
     }
-    return [name for name, found in is_there.items() if found]
+    return [name for name, is_present in checks.items() if is_present]

@@ -1,4 +1,4 @@
-"""One text of a pair: a prompt and the response to it, as a labeler or a reward model takes it."""
+"""One text of a pair: a prompt and a response, as a labeler or a reward model takes it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from seal_datasets.errors import DataError
 
 
 def known_ids(pairs: Dataset, pair_ids: Collection[str]) -> frozenset[str]:
-    """The same pair ids, once it is sure that all are in a table.
+    """Check that pair ids are in a table.
 
     Args:
         pairs (`Dataset`): Canonical pairs.
@@ -24,7 +24,7 @@ def known_ids(pairs: Dataset, pair_ids: Collection[str]) -> frozenset[str]:
         `frozenset[str]`: The ids.
 
     Raises:
-        DataError: One is not in the table.
+        DataError: An id is not in the table.
 
     Example:
 
@@ -35,7 +35,7 @@ def known_ids(pairs: Dataset, pair_ids: Collection[str]) -> frozenset[str]:
     ```
     """
     known = frozenset(pairs[schema.PAIR_ID])
-    if unknown := [each for each in pair_ids if each not in known]:
+    if unknown := [pair_id for pair_id in pair_ids if pair_id not in known]:
         raise DataError(
             f"{len(unknown):,} of the {len(pair_ids):,} pair ids are not in the table; the first is {unknown[0]!r}"
         )
@@ -43,7 +43,7 @@ def known_ids(pairs: Dataset, pair_ids: Collection[str]) -> frozenset[str]:
 
 
 def pair_text(batch: Batch, row: int, side: schema.Side) -> Text | tuple[str, str]:
-    """What a language model is shown of one side of a pair, or the reason and detail why there is nothing to show."""
+    """The text of one side of a pair for a language model, or the reason and detail why there is none."""
     prompt, response = batch[schema.PROMPT][row], batch[side][row]
     if side == "rejected" and batch[schema.REJECTED_PROMPT][row] is not None:
         prompt = batch[schema.REJECTED_PROMPT][row]

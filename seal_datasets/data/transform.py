@@ -1,8 +1,8 @@
 """Apply a batch function to a pairs table as a versioned `datasets.map` transform.
 
-`datasets` caches the result of `map` under a hash that sees an imported function by its name only: after an edit,
-stale rows come back without a word. So the cache key here is made from *provenance*, the values that decide the result
-(code version, model revision, settings), and from the input's own fingerprint: what changes the result changes the key.
+`datasets` caches the result of `map` under a hash that includes an imported function by its name only. After an edit of
+that function it would silently return stale rows. The cache key here is made from *provenance* and the input's own
+fingerprint. Provenance is every value that decides the result: code version, model revision and settings.
 """
 
 from __future__ import annotations
@@ -28,22 +28,22 @@ def map_batches(
     desc: str,
     reuse_cache: bool = True,
 ) -> Pairs:
-    """Add columns to a pairs table, batch by batch, without reordering or dropping rows.
+    """Add columns to a pairs table in batches, without reordering or dropping rows.
 
-    Columns of the same names from an earlier run are replaced.
+    Existing columns of the same names are replaced.
 
     Args:
         pairs (`Dataset` or `IterableDataset`): The table; a stream stays a stream.
         function (`Callable`): Takes a batch (column to list) and returns the new columns only.
         new_columns (`Mapping[str, Value]`): Types of the columns that `function` returns.
-        provenance (`Mapping[str, object]`): Every value that decides the result; JSON-ready.
+        provenance (`Mapping[str, object]`): Every value that decides the result; JSON-serializable.
         batch_size (`int`): Rows per call.
         desc (`str`): Text beside the progress bar.
-        reuse_cache (`bool`, defaults to `True`): Whether rows cached under the same provenance may be taken; not where
-            an outside service decides the result.
+        reuse_cache (`bool`, defaults to `True`): Whether to use rows cached under the same provenance; set it to
+            `False` if an outside service decides the result.
 
     Returns:
-        `Dataset` or `IterableDataset`: The table with the new columns at its right.
+        `Dataset` or `IterableDataset`: The table with the new columns on the right.
 
     Example:
 
@@ -82,12 +82,12 @@ def map_batches(
 
 
 def add_columns(pairs: Dataset, columns: Mapping[str, Sequence[object]], types: Features) -> Dataset:
-    """Add whole columns at the right of a table; those of the same names from an earlier run are replaced.
+    """Add whole columns on the right of a table, replacing columns of the same names.
 
     Args:
         pairs (`Dataset`): The table.
-        columns (`Mapping[str, Sequence]`): A value for each row of the table, by column.
-        types (`Features`): Types of these columns; their order is that of the result.
+        columns (`Mapping[str, Sequence]`): By column name, one value per row.
+        types (`Features`): Types of these columns, in the order of the result.
 
     Returns:
         `Dataset`: The table with the columns.
@@ -103,7 +103,7 @@ def add_columns(pairs: Dataset, columns: Mapping[str, Sequence[object]], types: 
     ```
     """
     kept = pairs.remove_columns([name for name in types if name in pairs.column_names])
-    if not len(pairs):  # `concatenate_datasets` leaves out tables without rows, and their columns with them
+    if not len(pairs):  # `concatenate_datasets` drops tables without rows, and so their columns
         features = Features({**kept.features, **types})
         return Dataset.from_dict({name: [] for name in features}, features=features)
     added = Dataset.from_dict({name: columns[name] for name in types}, features=types)

@@ -146,7 +146,7 @@ def test_a_header_or_a_schema_alone_is_no_data(tmp_path):
 def test_a_cut_off_gzip_file_is_called_cut_off(tmp_path, name):
     path = written(tmp_path, name, lines(*[{"chosen": f"text {i}"} for i in range(5000)]))
     path.write_bytes(path.read_bytes()[:-20])
-    assert "is cut off" in error_of(path)
+    assert "is truncated" in error_of(path)
 
 
 def test_a_file_that_is_no_gzip_is_called_so(tmp_path):
@@ -163,8 +163,8 @@ def test_broken_json_is_placed_by_its_line(tmp_path):
     assert "a.jsonl, line 3: not valid JSON" in error_of(written(tmp_path, "a.jsonl", good * 2 + "{'chosen': 1}\n"))
     cut = error_of(written(tmp_path, "a.jsonl", good + '{"chosen": "ye'))
     assert "line 2" in cut
-    assert "cut off?" in cut
-    assert "cut off?" not in error_of(written(tmp_path, "a.jsonl", good + "nonsense\n"))
+    assert "truncated?" in cut
+    assert "truncated?" not in error_of(written(tmp_path, "a.jsonl", good + "nonsense\n"))
     assert "line 4" in error_of(written(tmp_path, "a.json", '[\n{"chosen": "a"},\n{"chosen": "b"},\n{oops}\n]'))
 
 
@@ -182,8 +182,8 @@ def test_text_that_is_not_utf8_is_placed_by_its_line(tmp_path):
 @pytest.mark.parametrize(
     ("values", "place", "found"),
     [
-        (["a", "b", 3], "line 3", "found int ('3'), where the rows before have string"),
-        ([1, None, "b"], "line 3", "found str ('b'), where the rows before have int64"),
+        (["a", "b", 3], "line 3", "found int ('3'), but the rows before have string"),
+        ([1, None, "b"], "line 3", "found str ('b'), but the rows before have int64"),
         (["a"] * 1500 + [{}], "line 1501", "found dict"),  # in the second batch of the reader
         ([["a"], [1]], "line 2", "found list"),
         (["a", "\ud800"], "line 2", "cannot be stored"),

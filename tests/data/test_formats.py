@@ -222,7 +222,7 @@ def test_the_format_is_told_by_columns_and_types(row, found):
 
 
 def test_a_prompt_that_could_only_be_guessed_is_refused():
-    with pytest.raises(DataError, match="nothing says where the prompt ends"):
+    with pytest.raises(DataError, match="the end of the prompt is unknown"):
         detect({"chosen": "I think so", "rejected": "I don't"}, IMPLICIT)
     with pytest.raises(DataError, match=r"column 'chosen' holds int \('3'\); needed is text or a list of messages"):
         detect({"chosen": 3, "rejected": 4}, IMPLICIT)

@@ -342,7 +342,7 @@ def test_annotated_pairs_without_prompts_are_kept_and_named(tmp_path):
 def test_a_broken_document_is_refused(tmp_path):
     path = tmp_path / "annotated_pairs.json"
     path.write_text(json.dumps(annotated_pairs(metadata={"version": "1.0"})), "utf-8")
-    with pytest.raises(DataError, match=r"no AnnotatedPairs document of version 2 .*'default_annotator'"):
+    with pytest.raises(DataError, match=r"not an AnnotatedPairs document of version 2 .*'default_annotator'"):
         load_pairs(path)
     path.write_text(json.dumps(annotated_pairs(), indent=2)[:-1], "utf-8")
     with pytest.raises(DataError, match="not valid JSON"):

@@ -1,4 +1,4 @@
-"""The embedded preference set: 104 pairs written for this package, with gold labels and a stated truth."""
+"""The embedded preference set: 104 pairs written for this package, with gold labels and known annotation errors."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ _FOLDER = Path(__file__).parent
 
 
 def demo_path() -> Path:
-    """Find the embedded preference set.
+    """Return the path of the embedded preference set.
 
     Returns:
-        `Path`: A jsonl file of dialogues with `gold_<feature>_<side>` columns; any of the loaders takes it.
+        `Path`: A jsonl file of dialogues with `gold_<feature>_<side>` columns, readable by `load_pairs`.
 
     Example:
 
@@ -29,10 +29,10 @@ def demo_path() -> Path:
 
 
 def demo_truth() -> dict[str, Any]:
-    """Read what is true of the embedded preference set by construction.
+    """Return what is true of the embedded preference set by construction.
 
     Returns:
-        `dict[str, Any]`: The annotators' rule, the pairs in which they erred, and counts.
+        `dict[str, Any]`: The annotators' rule, the pairs in which they made errors, and counts.
 
     Example:
 
