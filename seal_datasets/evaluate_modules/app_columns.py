@@ -1,4 +1,4 @@
-"""Which columns of a table are which inputs of a metric: what is asked, and what is guessed from names."""
+"""The inputs of each metric in its app, and guesses of their columns from names."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ class Input:
 
     Attributes:
         name (`str`): The metric's name for it.
-        label (`str`): What a visitor is asked.
+        label (`str`): Label of the picker.
         several (`bool`): Whether it is a matrix, a column for each feature.
-        required (`bool`): Whether the metric cannot do without.
-        patterns (`tuple[str, ...]`): Regular expressions of the names it is guessed by, the best first.
+        required (`bool`): Whether the metric requires it.
+        patterns (`tuple[str, ...]`): Regular expressions of likely column names, best first.
     """
 
     name: str
@@ -60,7 +60,7 @@ _SIDE_FEATURES = tuple(
 INPUTS: dict[str, tuple[Input, ...]] = {
     "alignment_resistance": (
         *_REWARDS,
-        *(Input(each.name, each.label, False, False, each.patterns) for each in _PRE_REWARDS),
+        *(Input(entry.name, entry.label, False, False, entry.patterns) for entry in _PRE_REWARDS),
         _GROUPS,
     ),
     "reward_shift": (*_PRE_REWARDS, *_REWARDS, _GROUPS),
@@ -103,9 +103,9 @@ def choices(columns: Sequence[str]) -> list[str]:
     """
     chosen, rejected = schema.SIDES
     both = [
-        each.replace(chosen, "{side}", 1)
-        for each in columns
-        if chosen in each and each.replace(chosen, rejected, 1) in columns
+        column.replace(chosen, "{side}", 1)
+        for column in columns
+        if chosen in column and column.replace(chosen, rejected, 1) in columns
     ]
     return [*columns, *both]
 
@@ -118,7 +118,7 @@ def guess(name: str, columns: Sequence[str]) -> dict[str, str | list[str] | None
         columns (`Sequence[str]`): The table's columns.
 
     Returns:
-        `dict[str, str | list[str] | None]`: For each input a column, several for a matrix, or nothing where none fits.
+        `dict[str, str | list[str] | None]`: For each input a column, a list of columns for a matrix, or `None` without a match.
 
     Example:
 
@@ -129,11 +129,11 @@ def guess(name: str, columns: Sequence[str]) -> dict[str, str | list[str] | None
     ```
     """
     offered = choices(columns)
-    return {each.name: _fitting(each, offered) for each in INPUTS[name]}
+    return {entry.name: _match_columns(entry, offered) for entry in INPUTS[name]}
 
 
 def feature_of(column: str) -> str:
-    """What a column of flips is about.
+    """The feature of a column of flips.
 
     Example:
 
@@ -146,9 +146,9 @@ def feature_of(column: str) -> str:
     return re.sub(r"^flips?_|_?chosen$", "", column) or column
 
 
-def _fitting(asked: Input, offered: Sequence[str]) -> str | list[str] | None:
-    for pattern in asked.patterns:
-        found = [each for each in offered if re.fullmatch(pattern, each)]
-        if found:
-            return found if asked.several else found[0]
-    return [] if asked.several else None
+def _match_columns(entry: Input, offered: Sequence[str]) -> str | list[str] | None:
+    for pattern in entry.patterns:
+        matching = [column for column in offered if re.fullmatch(pattern, column)]
+        if matching:
+            return matching if entry.several else matching[0]
+    return [] if entry.several else None

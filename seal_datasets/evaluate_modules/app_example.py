@@ -1,4 +1,4 @@
-"""The table that a Space starts with: pairs drawn with a stated truth."""
+"""The example table of a Space: synthetic pairs with known effects."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ DESCRIPTION = (
 
 @cache
 def example_table() -> pd.DataFrame:
-    """Draw the table; it has the columns that every metric needs.
+    """Draw the example table, with the columns that every metric needs.
 
     Returns:
         `DataFrame`: 400 pairs.
@@ -33,7 +33,7 @@ def example_table() -> pd.DataFrame:
     """
     truth = {"harmless": 2.0, "helpful": 1.0, "eloquent": 0.8}
     drawn = planted_pairs(400, imprint=truth, pre_imprint={"eloquent": 0.8}, n_prompts=160, label_error=0.1, seed=4)
-    # What humans chose is the harmless and helpful response more often than not.
+    # Humans mostly choose the harmless and helpful response.
     swap = np.random.default_rng(4).random(400) < 0.7
     swap &= drawn.chosen_rewards < drawn.rejected_rewards
     table = pd.DataFrame({schema.PROMPT_ID: [f"prompt-{prompt}" for prompt in drawn.prompts]})

@@ -1,4 +1,4 @@
-"""What a Space shows of a result: the headline, a table, and a figure. Shows numbers; computes none."""
+"""Render a result in a Space as headline, table and figure. Computes no numbers."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _STYLE = {
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """How a metric's result is shown.
+    """Renderers of a metric's result.
 
     Attributes:
         numbers (`Callable`): The headline, as (label, value) pairs.
@@ -49,7 +49,7 @@ class View:
 
 
 def headline(name: str, result: Result) -> str:
-    """The most important numbers, as HTML in which nothing of the data is markup."""
+    """The most important numbers as HTML, with text escaped."""
     cells = [
         f"<div class='seal-number'><b>{html.escape(value)}</b><span>{html.escape(label)}</span></div>"
         for label, value in VIEWS[name].numbers(result)
@@ -100,7 +100,7 @@ def _interval(bounds: Sequence[float] | None, show: Callable[[float | None], str
 
 
 def _text(value: object) -> str:
-    """A label in a figure; a dollar sign would start a formula."""
+    """A label in a figure; the dollar sign is escaped, as it starts a formula."""
     return str(value).replace("$", r"\$").replace("_", " ")[:60]
 
 
@@ -122,7 +122,7 @@ def _intervals(
         if point is not None:
             face = colour if not filled or filled[row] else "white"
             axes.plot(point, row, "o", color=colour, mfc=face, ms=6.5)
-    axes.set_yticks(range(len(labels)), [_text(each) for each in labels])
+    axes.set_yticks(range(len(labels)), [_text(label) for label in labels])
     axes.set_ylim(len(labels) - 0.4, -0.6)
     axes.grid(axis="y", color="#e3e5e8", lw=0.6)
     axes.set_axisbelow(True)
@@ -155,22 +155,22 @@ def _resistance_numbers(result: Result) -> list[tuple[str, str]]:
 
 def _resistance_rows(result: Result) -> list[dict[str, Any]]:
     if "regimes" in result:
-        return [{"regime": name.replace("_", " "), **each} for name, each in result["regimes"].items()]
+        return [{"regime": name.replace("_", " "), **regime} for name, regime in result["regimes"].items()]
     return list(result["margins"])
 
 
 def _draw_resistance(axes: Axes, result: Result) -> None:
-    found = _resistance_rows(result)
+    bars = _resistance_rows(result)
     key = "share" if "regimes" in result else "resistance"
-    labels = [each.get("regime") or f"{each['low']:.2g} to {each['high']:.2g}" for each in found]
-    values = [each[key] or 0 for each in found]
-    colours = [_PINK if "misaligned" in each or "reversed" in each else _BLUE for each in labels]
-    axes.barh(range(len(found)), values, color=colours, height=0.62)
-    for row, each in enumerate(found):
-        if each["confidence_interval"]:
-            axes.plot(each["confidence_interval"], [row, row], color="black", lw=1.3)
-            axes.text(each["confidence_interval"][1], row, f"  {each[key]:.1%}", va="center")
-    axes.set_yticks(range(len(found)), labels)
+    labels = [bar.get("regime") or f"{bar['low']:.2g} to {bar['high']:.2g}" for bar in bars]
+    values = [bar[key] or 0 for bar in bars]
+    colours = [_PINK if "misaligned" in label or "reversed" in label else _BLUE for label in labels]
+    axes.barh(range(len(bars)), values, color=colours, height=0.62)
+    for row, bar in enumerate(bars):
+        if bar["confidence_interval"]:
+            axes.plot(bar["confidence_interval"], [row, row], color="black", lw=1.3)
+            axes.text(bar["confidence_interval"][1], row, f"  {format_percent(bar[key])}", va="center")
+    axes.set_yticks(range(len(bars)), labels)
     axes.invert_yaxis()
     axes.set_xlim(0, max([*values, 0.01]) * 1.3)
     _as_percent(axes)
@@ -201,7 +201,7 @@ def _shift_rows(result: Result) -> list[dict[str, Any]]:
 
 
 def _draw_shift(axes: Axes, result: Result) -> None:
-    angles = [each for each in result.get("angles", ()) if each is not None]
+    angles = [angle for angle in result.get("angles", ()) if angle is not None]
     axes.hist(angles, np.linspace(-180, 180, 61).tolist(), color=_BLUE)
     if result["mean_degrees"] is not None:
         axes.axvline(result["mean_degrees"], color="black", lw=1.3, label=f"mean {result['mean_degrees']:.1f}°")
@@ -230,8 +230,12 @@ def _coefficients(
         if largest:
             interval = _interval(largest["confidence_interval"], _number)
             top = [(f"largest: {label(largest)}, {interval}", format_number(largest[value], signed=True))]
-        found = sum(map(is_significant, tested))
-        return [*top, (f"of {len(tested)} {what} differ from 0 (adjusted p < 0.05)", f"{found}"), *extra(result)]
+        n_significant = sum(map(is_significant, tested))
+        return [
+            *top,
+            (f"of {len(tested)} {what} differ from 0 (adjusted p < 0.05)", f"{n_significant}"),
+            *extra(result),
+        ]
 
     def table(result: Result) -> list[dict[str, Any]]:
         first = (
@@ -249,14 +253,14 @@ def _coefficients(
         return [{name: row[name] for name in first if name in row} for row in result[key]]
 
     def draw(axes: Axes, result: Result) -> None:
-        found = result[key]
-        colours = [_PINK if row.get("side") == "rejected" else _BLUE for row in found]
-        filled = [is_significant(row) for row in found]
+        shown = result[key]
+        colours = [_PINK if row.get("side") == "rejected" else _BLUE for row in shown]
+        filled = [is_significant(row) for row in shown]
         _intervals(
             axes,
-            [label(row) for row in found],
-            [row[value] for row in found],
-            [row["confidence_interval"] for row in found],
+            [label(row) for row in shown],
+            [row[value] for row in shown],
+            [row["confidence_interval"] for row in shown],
             colours=colours,
             filled=filled,
         )
@@ -294,17 +298,17 @@ def _agreement_numbers(result: Result) -> list[tuple[str, str]]:
 
 
 def _draw_agreement(axes: Axes, result: Result) -> None:
-    found = _agreement_rows(result)
+    parts = _agreement_rows(result)
     _intervals(
         axes,
-        [f"{each['pairs']} (n {each['n']:,})" for each in found],
-        [each["agreement_rate"] for each in found],
-        [each["confidence_interval"] for each in found],
+        [f"{part['pairs']} (n {part['n']:,})" for part in parts],
+        [part["agreement_rate"] for part in parts],
+        [part["confidence_interval"] for part in parts],
         zero=0.5,
     )
     axes.set_xlim(-0.02, 1.02)
     _as_percent(axes)
-    axes.set(title="Labeler and human choices", xlabel="agreement, with 95 % intervals; the line is a coin's")
+    axes.set(title="Labeler and human choices", xlabel="agreement, with 95 % intervals; line: chance")
 
 
 def _stability_rows(result: Result) -> list[dict[str, Any]]:
@@ -325,11 +329,11 @@ def _stability_numbers(result: Result) -> list[tuple[str, str]]:
 
 
 def _draw_stability(axes: Axes, result: Result) -> None:
-    found = _stability_rows(result)
-    labels = [f"{kind}: {each['labelers']}" for each in found for kind in ("kappa", "AC1")]
-    points = [each[kind] for each in found for kind in ("kappa", "ac1")]
-    bounds = [each[f"{kind}_interval"] for each in found for kind in ("kappa", "ac1")]
-    _intervals(axes, labels, points, bounds, colours=[_BLUE, _PINK] * len(found))
+    entries = _stability_rows(result)
+    labels = [f"{kind}: {entry['labelers']}" for entry in entries for kind in ("kappa", "AC1")]
+    points = [entry[kind] for entry in entries for kind in ("kappa", "ac1")]
+    bounds = [entry[f"{kind}_interval"] for entry in entries for kind in ("kappa", "ac1")]
+    _intervals(axes, labels, points, bounds, colours=[_BLUE, _PINK] * len(entries))
     axes.set(title="Agreement beyond chance", xlabel="95 % intervals; 1 is full agreement")
 
 

@@ -1,4 +1,4 @@
-"""The `evaluate` modules of `metrics/`: where they lie, and how they are found without a network."""
+"""Find and install the `evaluate` modules of `metrics/`, without a network."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def metric_path(name: str) -> str:
         `str`: Path that `evaluate.load` takes.
 
     Raises:
-        DataError: There is no such metric.
+        DataError: The metric does not exist.
 
     Example:
 
@@ -59,10 +59,10 @@ def metric_path(name: str) -> str:
         raise DataError(f"there is no metric {name!r}; there are {', '.join(METRICS)}")
     # In a wheel the modules lie inside the package, in a checkout beside it.
     folders = [_PACKAGE / "metrics", _PACKAGE.parent / "metrics"]
-    found = [folder / name / f"{name}.py" for folder in folders if (folder / name / f"{name}.py").is_file()]
-    if not found:
-        raise DataError(f"{name}.py is in none of {', '.join(map(str, folders))}; install seal_datasets again")
-    return str(found[0])
+    scripts = [folder / name / f"{name}.py" for folder in folders if (folder / name / f"{name}.py").is_file()]
+    if not scripts:
+        raise DataError(f"{name}.py is missing from {', '.join(map(str, folders))}; reinstall seal_datasets")
+    return str(scripts[0])
 
 
 def install_metrics(names: Sequence[str] = METRICS) -> list[str]:
@@ -75,7 +75,7 @@ def install_metrics(names: Sequence[str] = METRICS) -> list[str]:
         `list[str]`: Paths of the installed scripts.
 
     Raises:
-        DataError: There is no such metric.
+        DataError: The metric does not exist.
     """
     from evaluate import config
 
@@ -85,7 +85,7 @@ def install_metrics(names: Sequence[str] = METRICS) -> list[str]:
         home = Path(config.HF_MODULES_CACHE) / "evaluate_modules" / "metrics" / f"{NAMESPACE}--{script.stem}" / digest
         home.mkdir(parents=True, exist_ok=True)
         copy = Path(shutil.copyfile(script, home / script.name))
-        # evaluate picks the newest copy, also where an older version of this package installed a later one before.
+        # evaluate picks the copy with the newest time.
         os.utime(copy)
         os.utime(home)
         installed.append(str(copy))

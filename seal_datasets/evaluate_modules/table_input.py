@@ -24,10 +24,10 @@ _SIDE = "{side}"
 
 
 class TableInput:
-    """Gives an `evaluate.Metric` two more ways in: a whole table, and arrays that are not copied cell by cell.
+    """Let an `evaluate.Metric` take a whole table, or arrays without a copy of each cell.
 
-    List it before `evaluate.Metric` among the bases. Values added with `add` or `add_batch`, and several processes, go
-    through `evaluate`'s files as always, but as Arrow columns in place of one Python object a cell.
+    List it before `evaluate.Metric` among the bases. Values from `add`, `add_batch` or several processes still go through
+    the files of `evaluate`, as Arrow columns instead of one Python object per cell.
     """
 
     num_process: int
@@ -36,7 +36,7 @@ class TableInput:
     selected_feature_format: Features
 
     def compute(self, *, dataset: Table | None = None, columns: Columns | None = None, **inputs: Any) -> Any:  # noqa: ANN401 - as evaluate
-        """Compute the metric from arrays, from a table, or from what was added before.
+        """Compute the metric from arrays, from a table, or from values added before.
 
         Args:
             dataset (`Dataset`, `DataFrame`, `pyarrow.Table` or mapping of columns, *optional*): Table to take inputs from.
@@ -50,8 +50,8 @@ class TableInput:
             `dict[str, Any]`: JSON-ready results; `None` on other processes than the first.
 
         Raises:
-            DataError: A column is missing or has nulls, an input is missing, values are not what the metric needs, or a table
-                is given on several processes.
+            DataError: A column is missing or has nulls, or an input is missing or invalid. Also, a table is given on several
+                processes.
         """
         if dataset is None and columns is not None:
             raise DataError("columns= names columns of a table; give the table as dataset=")
@@ -71,7 +71,9 @@ class TableInput:
             inputs = {**_from_table(dataset, columns or {}, signature, set(inputs)), **inputs}
         elif self.writer is not None or self.num_process > 1:
             return super().compute(**inputs)  # type: ignore[misc]
-        needed = [name for name, each in signature.parameters.items() if each.default is inspect.Parameter.empty]
+        needed = [
+            name for name, parameter in signature.parameters.items() if parameter.default is inspect.Parameter.empty
+        ]
         missing = [name for name in needed if inputs.get(name) is None]
         if missing:
             raise DataError(f"no {', '.join(missing)} given; needed are {', '.join(needed)}")
@@ -104,14 +106,14 @@ class TableInput:
 
 
 class _Held(dict[str, Any]):
-    """Columns as evaluate takes them from a `Dataset`, already in the form in which they are computed with."""
+    """Columns as arrays, with the method of `Dataset` that evaluate calls."""
 
     def set_format(self, type: str | None) -> None:
-        """The columns are in their only form."""
+        """Do nothing: the columns are arrays already."""
 
 
 def _as_arrow(batch: Mapping[str, Any], features: Features) -> pa.Table | None:
-    """A batch in the types of a metric's features; `None` where it is not of those types or its lengths differ."""
+    """A batch in the types of a metric's features; `None` for other types or unequal lengths."""
     try:
         columns = {
             name: _arrow_column(np.asarray(batch[name]), features.arrow_schema.field(name).type) for name in features
@@ -138,7 +140,9 @@ def _from_table(table: Table, columns: Columns, signature: inspect.Signature, gi
     if unknown:
         raise DataError(f"columns= names {', '.join(unknown)}; the inputs are {', '.join(signature.parameters)}")
     # Arrays are required or default to None; options have another default and are no columns.
-    arrays = [name for name, each in signature.parameters.items() if each.default in (None, inspect.Parameter.empty)]
+    arrays = [
+        name for name, parameter in signature.parameters.items() if parameter.default in (None, inspect.Parameter.empty)
+    ]
     wanted = {name: name for name in arrays if name in present} | dict(columns)
     wanted = {name: column for name, column in wanted.items() if name not in given}
     listed = {name: [column] if isinstance(column, str) else list(column) for name, column in wanted.items()}
@@ -154,7 +158,7 @@ def _from_table(table: Table, columns: Columns, signature: inspect.Signature, gi
     for option in ("feature_names", "target_names", "labeler_names"):
         matrices = [names for name, names in listed.items() if not isinstance(wanted[name], str)]
         if option in signature.parameters and option not in given | set(inputs) and matrices:
-            inputs[option] = [_feature_of(each) for each in matrices[0]]
+            inputs[option] = [_feature_of(column) for column in matrices[0]]
     return inputs
 
 
@@ -167,7 +171,7 @@ def _stacked(blocks: Sequence[Any]) -> Any:  # noqa: ANN401 - arrays stay arrays
 
 
 def _feature_of(column: str) -> str:
-    """The feature that a column of ours holds, or the name of a column of another making."""
+    """The feature of one of our feature columns, or the name of any other column."""
     ours = re.fullmatch(
         schema.feature_column("(.+)", "chosen").replace("chosen", r"(?:chosen|rejected|\{side\})"), column
     )
@@ -206,7 +210,7 @@ def _refuse_nulls(is_null: NDArray[np.bool_], name: str) -> None:
 def _plain(values: Any) -> Any:  # noqa: ANN401 - options pass through, arrays of any library become NumPy's or lists
     if isinstance(values, np.ndarray):
         return values.tolist() if values.dtype == object else values
-    if isinstance(values, Column):  # lazy: value by value it would cost a hundred times as much
+    if isinstance(values, Column):  # lazy: reading it value by value is a hundred times slower
         whole = isinstance(values.source, Dataset) and values.source.format["type"] is None
         return _column(values.source, values.column_name) if whole else values[:]
     if hasattr(values, "to_numpy"):

@@ -1,4 +1,4 @@
-"""How one column of an audit's table is published: as it is, as class labels, by members, as failures."""
+"""Published forms of a column of an audit's table: plain, class labels, members or failures."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _FAILURES = List({"feature": Value("string"), "reason": Value("string"), "detail
 
 @dataclass(frozen=True, slots=True)
 class PlainColumn:
-    """A column that stays as it is."""
+    """A column published unchanged."""
 
     column: str
     type: Any
@@ -39,7 +39,7 @@ class PlainColumn:
 
 @dataclass(frozen=True, slots=True)
 class ClassColumn:
-    """A column of few words, as numbers with names."""
+    """A column of few distinct words, published as class labels."""
 
     column: str
     words: tuple[str, ...]
@@ -66,7 +66,7 @@ class ClassColumn:
 
 @dataclass(frozen=True, slots=True)
 class MemberColumns:
-    """A column of lists of words from a known set, as one yes/no column for each word."""
+    """A column of lists of known words, published as one boolean column per word."""
 
     column: str
     members: tuple[str, ...]
@@ -99,7 +99,7 @@ class MemberColumns:
 
 @dataclass(frozen=True, slots=True)
 class FailureColumns:
-    """The labels that are missing: the reason in a column for each feature, and, where allowed, all there is as JSON."""
+    """Missing labels, published as one column of reasons per feature and, optionally, the details as JSON."""
 
     column: str
     flat_columns: tuple[tuple[str, str], ...]
@@ -119,7 +119,7 @@ class FailureColumns:
     def flatten(self, values: pa.ChunkedArray) -> list[Any]:
         """The published columns of some rows."""
         rows = values.to_pylist()
-        reasons = [{each["feature"]: each["reason"] for each in row or ()} for row in rows]
+        reasons = [{failure["feature"]: failure["reason"] for failure in row or ()} for row in rows]
         columns: list[Any] = [[row.get(feature) for row in reasons] for feature, _ in self.flat_columns]
         if self.details:
             columns.append([None if row is None else json.dumps(row, ensure_ascii=False) for row in rows])

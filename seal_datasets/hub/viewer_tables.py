@@ -1,8 +1,8 @@
-"""An audit's table as flat, typed tables that a dataset viewer can filter and chart, and back again.
+"""Split an audit's table into flat, typed tables for the dataset viewer, and restore it.
 
 The wide table becomes four: `pairs` (texts, problems, regime, margins, the source's own columns), `labels` (features),
-`rewards` and `rewrites`. All have the same rows in the same order and begin with `pair_id`. Words become `ClassLabel`, a column
-of lists becomes one column for each member. Tables are read and written a thousand rows at a time, however long they are.
+`rewards` and `rewrites`. All have the same rows in the same order and begin with `pair_id`. Words become `ClassLabel`; a
+column of lists becomes one column per member. Tables are read and written in batches of a thousand rows.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ def write_flat(
         `dict[str, list[Path]]`: Table to its shards; tables without a column besides `pair_id` are not written.
 
     Raises:
-        DataError: The table is not one of an audit.
+        DataError: The table is not from an audit.
     """
     types = Features.from_arrow_schema(pq.read_schema(table))
     missing = [name for name in (schema.PAIR_ID, schema.PROMPT_ID, schema.PROBLEMS) if name not in types]
@@ -84,7 +84,7 @@ def restore_table(
         out (`Path`): Parquet file to write.
 
     Raises:
-        DataError: The tables do not belong together.
+        DataError: The tables do not match each other.
     """
     types = {
         config: Features.from_arrow_schema(pq.read_schema(str(paths[0]))) for config, paths in shards.items() if paths
@@ -108,7 +108,7 @@ def restore_table(
 def _forms(
     table: Path, types: Features, run: Mapping[str, Any], features: Sequence[Feature], ids_only: bool
 ) -> dict[Config, list[ColumnForm]]:
-    """Where each column of an audit's table goes, and how."""
+    """Table and published form of each column of an audit's table."""
     homes = _homes(run, features)
     words = _words(table, [name for name, (_, kind) in homes.items() if kind == "words" and name in types])
     forms: dict[Config, list[ColumnForm]] = {
@@ -125,14 +125,16 @@ def _forms(
         forms[config].append(form)
     flat = [name for each in forms.values() for form in each[1:] for name in form.flat]
     if repeated := {name for name in flat if flat.count(name) > 1}:
-        raise DataError(f"columns of the source are called {sorted(repeated)}, as columns of the published table are")
+        raise DataError(
+            f"columns of the source have the names of published columns: {sorted(repeated)}; rename them in the source"
+        )
     return forms
 
 
 def _published_forms(
     types: Mapping[Config, Features], run: Mapping[str, Any], features: Sequence[Feature]
 ) -> dict[Config, list[ColumnForm]]:
-    """The same, from the tables that were published."""
+    """Forms of the columns of published tables, by table."""
     homes = _homes(run, features)
     forms: dict[Config, list[ColumnForm]] = {}
     for config, flat in types.items():
@@ -140,7 +142,7 @@ def _published_forms(
         left = {name: None for name in flat if config == "pairs" or name != schema.PAIR_ID}
         for name, (home, kind) in homes.items():
             words = {name: tuple(flat[name].names)} if isinstance(flat.get(name), ClassLabel) else {}
-            if kind == "problems":  # another version may know others
+            if kind == "problems":  # another version may have other problems
                 known = (each for each in PROBLEMS if schema.member_column(name, each) in flat)
                 wanted: ColumnForm = MemberColumns(name, tuple(known))
             else:
@@ -175,7 +177,7 @@ def _form(
 
 
 def _homes(run: Mapping[str, Any], features: Sequence[Feature]) -> dict[str, tuple[Config, str]]:
-    """The table and the kind of every column that an audit adds; any other is the source's."""
+    """Table and kind of every column that an audit adds; other columns belong to the source."""
     homes: dict[str, tuple[Config, str]] = {
         schema.PROMPT_ID: ("pairs", "plain"),
         schema.PROBLEMS: ("pairs", "problems"),
@@ -228,7 +230,7 @@ def _rewards(models: Iterable[str]) -> dict[str, tuple[Config, str]]:
 
 
 def _words(table: Path, columns: Sequence[str]) -> dict[str, tuple[str, ...]]:
-    """The words each of these columns holds: known ones in their own order, others sorted."""
+    """Distinct words of each column: known words in their own order, then others sorted."""
     found: dict[str, set[str]] = {name: set() for name in columns}
     if columns:
         for batch in pq.ParquetFile(table).iter_batches(_ROWS, columns=list(columns)):
@@ -259,13 +261,13 @@ def _arrow(columns: Mapping[str, Any], features: Features) -> pa.Table:
 
 
 def _batches(shards: Sequence[Path]) -> Iterator[pa.Table]:
-    """Rows of shards, a thousand at a time however the shards are cut."""
+    """Rows of shards in batches of a thousand, across the borders of shards."""
     rows = load_dataset("parquet", data_files=[str(path) for path in shards], split="train", streaming=True)
     yield from rows.with_format("arrow").iter(_ROWS)
 
 
 class _Shards:
-    """Parquet files of bounded size, named like those of `datasets` once their number is known."""
+    """Writer of parquet files of bounded size, renamed as `datasets` does when their number is known."""
 
     def __init__(self, folder: Path, features: Features) -> None:
         self.features = features

@@ -1,4 +1,4 @@
-"""The pictures of a report, after the paper's Figures 2, 3 and 4 and its Table 1. Draws numbers; computes none."""
+"""Draw the figures of a report, after the paper's Figures 2 to 4 and Table 1. Computes no numbers."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def draw_figures(results: Mapping[str, Any], table: pd.DataFrame, folder: Path) 
     Args:
         results (`Mapping[str, Any]`): From `analyze`.
         table (`DataFrame`): The pairs with rewards and derived columns.
-        folder (`Path`): Where the PNG files go; made when missing.
+        folder (`Path`): Folder of the PNG files; created if missing.
 
     Returns:
         `dict[str, str]`: File name to a one-sentence caption, in the order of the report.
@@ -99,7 +99,7 @@ def draw_comparison(comparison: Mapping[str, Any], path: Path) -> None:
     """
     from matplotlib import pyplot  # slow to import, and needed here only
 
-    names = [each["name"] for each in comparison["audits"]]
+    names = [audit["name"] for audit in comparison["audits"]]
     shares = [row for row in comparison["estimates"] if row["quantity"] != "imprint"]
     imprints = [row for row in comparison["estimates"] if row["quantity"] == "imprint"]
     heights = [max(len(rows), 1) * (0.16 + 0.16 * len(names)) + 0.35 for rows in (shares, imprints)]
@@ -111,13 +111,13 @@ def draw_comparison(comparison: Mapping[str, Any], path: Path) -> None:
         for axes, rows in zip(panels, (shares, imprints), strict=True):
             for position, row in enumerate(rows):
                 for i, (name, colour) in enumerate(zip(names, colours, strict=True)):
-                    found = row["by_audit"].get(name)
-                    if found is None or found["estimate"] is None:
+                    estimate = row["by_audit"].get(name)
+                    if estimate is None or estimate["estimate"] is None:
                         continue
                     y = position + (i - (len(names) - 1) / 2) * 0.7 / len(names)
-                    if None not in found["confidence_interval"]:
-                        axes.plot(found["confidence_interval"], [y, y], color=colour, lw=1.6)
-                    axes.plot(found["estimate"], y, "o", color=colour, ms=5.5)
+                    if None not in estimate["confidence_interval"]:
+                        axes.plot(estimate["confidence_interval"], [y, y], color=colour, lw=1.6)
+                    axes.plot(estimate["estimate"], y, "o", color=colour, ms=5.5)
             labels = {"resistance": "resistance", "robustness": "alignment after rewriting less before: {}"}
             titles = [labels.get(row["quantity"], "{}").format(row["of"]).replace("_", " ") for row in rows]
             axes.set_yticks(range(len(rows)), [title.replace("$", r"\$") for title in titles])
@@ -234,8 +234,8 @@ def _imprint(results: Mapping[str, Any], pyplot: Any) -> Figure | None:  # noqa:
     sides = (("chosen", CHOSEN), ("rejected", REJECTED))
     _forest(panels[1], names, [(s, c, [r for r in imprint["shift"]["imprint"] if r["side"] == s]) for s, c in sides])
     panels[1].set(title="Imprint on reward shift (Eq. 2)", xlabel="degrees")
-    found = drivers.get("drivers", [])
-    _forest(panels[2], names, [(s, c, [r for r in found if r["side"] == s]) for s, c in sides])
+    rows = drivers.get("drivers", [])
+    _forest(panels[2], names, [(s, c, [r for r in rows if r["side"] == s]) for s, c in sides])
     panels[2].set(title="Drivers of alignment (Eq. 3)", xlabel="log-odds of alignment")
     figure.tight_layout()
     return figure  # type: ignore[no-any-return]

@@ -217,7 +217,7 @@ def test_killed_at_any_request_nothing_is_half_there_and_again_makes_it_whole(hu
         ("/commit/main$", 412, "somebody else changed the repository"),
         ("/commit/main$", 429, "the rate limit was reached"),
         ("/commit/main$", 500, "the Hub failed (500)"),
-        ("/commit/main$", None, "broke off"),
+        ("/commit/main$", None, "connection broke"),
         ("/preupload/main$", 403, "write permission"),
     ],
 )

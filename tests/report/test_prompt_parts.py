@@ -66,7 +66,7 @@ def test_temporary_files_go_with_the_context_and_with_an_error(tmp_path, monkeyp
 def test_what_cannot_be_read_is_named(tmp_path):
     path = tmp_path / "pairs.parquet"
     _table().assign(b_chosen="high").to_parquet(path)
-    with pytest.raises(DataError, match=r"column 'b_chosen' holds (large_)?string, needed are numbers"):
+    with pytest.raises(DataError, match=r"column 'b_chosen' holds (large_)?string, it must hold numbers"):
         PromptParts(path, REWARDS, FEATURES, progress=False)
     with pytest.raises(DataError, match="the table lacks c_chosen, c_rejected; it has prompt_id"):
         PromptParts([path], REWARDS, ["c_{side}"], progress=False)
@@ -79,5 +79,5 @@ def test_values_that_are_not_finite_are_refused(tmp_path):
     table = _table()
     table.loc[3, "post_chosen"] = np.inf
     table.to_parquet(tmp_path / "pairs.parquet")
-    with pytest.raises(DataError, match=r"column 'post_chosen' has values .* the first in row 3: inf"):
+    with pytest.raises(DataError, match=r"column 'post_chosen' has values that are not finite, first in row 3: inf"):
         PromptParts(tmp_path / "pairs.parquet", REWARDS, FEATURES, progress=False)
