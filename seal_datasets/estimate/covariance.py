@@ -1,6 +1,6 @@
-"""Errors of least squares beyond the clustered sandwich: CR2, the wild cluster bootstrap, and tests of many at once.
+"""Errors of least squares beyond the clustered sandwich: CR2, wild cluster bootstrap, joint tests and max-t intervals.
 
-Everything is a sum over clusters of k-dimensional terms, so that work goes with rows and memory does not.
+Every quantity is a sum over clusters of k-dimensional terms: time grows with the number of rows, memory does not.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ from seal_datasets.estimate.inputs import Codes, Floats
 from seal_datasets.estimate.intervals import critical_value
 from seal_datasets.estimate.linear import Solution, cluster_factor, cluster_scores
 
-# A cluster with leverage this near 1 is fitted exactly: it holds nothing to measure an error with.
-# On a nearly collinear design rounding leaves up to 1e-10.
+# A cluster with leverage this near 1 is fitted exactly: its residuals carry no information on the error.
+# Rounding on a nearly collinear design leaves up to 1e-10.
 _FULL_LEVERAGE = 1e-8
-# Shares of their terms below which differences are rounding.
+# Differences below this share of their terms are rounding.
 _ROUNDING = 1e-12
 _CLUSTERS_AT_ONCE = 4096
 _DRAWS_OF_MAXIMA = 20_000
@@ -30,10 +30,10 @@ Contrast = Callable[[Floats], Floats]
 
 
 def cr2(rows: Floats, residuals: Floats, clusters: Codes | None, solution: Solution) -> tuple[Floats, Floats]:
-    """Clustered covariance with Bell and McCaffrey's bias reduction, and Satterthwaite degrees of freedom.
+    """Compute the bias-reduced clustered covariance (CR2) and its Satterthwaite degrees of freedom.
 
     Args:
-        rows (`ndarray` of shape (n, k)): The design; fixed effects within clusters may have been taken out.
+        rows (`ndarray` of shape (n, k)): The design, possibly with fixed effects within clusters removed.
         residuals (`ndarray` of shape (n,)): Residuals.
         clusters (`ndarray` of shape (n,), *optional*): Codes; each row is its own cluster when omitted.
         solution (`Solution`): The fit.
@@ -59,9 +59,9 @@ def cr2(rows: Floats, residuals: Floats, clusters: Codes | None, solution: Solut
     meat = np.zeros((rank, rank))
     cross = np.zeros((k, rank, rank))
     own, own_squared, mixed = np.zeros(k), np.zeros(k), np.zeros(k)
-    for part, codes in _whole_clusters(clusters, len(rows)):
+    for part, codes in _cluster_batches(clusters, len(rows)):
         q = rows[part] @ root
-        scores, shrunk, freed = _adjusted(q, cluster_scores(q, residuals[part], codes), codes)
+        scores, shrunk, freed = _reduce_bias(q, cluster_scores(q, residuals[part], codes), codes)
         meat += scores.T @ scores
         for j in range(k):
             z = shrunk(root[j])
@@ -79,13 +79,13 @@ def cr2(rows: Floats, residuals: Floats, clusters: Codes | None, solution: Solut
 
 @dataclass(frozen=True, slots=True)
 class WildBootstrap:
-    """Wild cluster bootstrap of each coefficient; nan where there was nothing to test.
+    """Wild cluster bootstrap of each coefficient; nan for a coefficient without a test.
 
     Attributes:
         p_values (`ndarray` of shape (k,)): Two-sided p-values of no effect, the null imposed.
         low (`ndarray` of shape (k,)): Lower ends of the intervals.
         high (`ndarray` of shape (k,)): Upper ends of the intervals.
-        n_draws (`int`): Draws; all sign patterns where there are no more than were asked for.
+        n_draws (`int`): Draws; if there are at most as many sign patterns as requested draws, all patterns.
     """
 
     p_values: Floats
@@ -108,26 +108,26 @@ def wild_bootstrap(
     confidence: float,
     seed: int,
 ) -> WildBootstrap:
-    """Test each coefficient by flipping the signs of whole clusters' restricted residuals, and invert the tests.
+    """Test each coefficient with random signs on whole clusters' restricted residuals, and invert the tests.
 
     Args:
         rows (`ndarray` of shape (r, k)): The design.
         residuals (`ndarray` of shape (r,)): Residuals.
         clusters (`ndarray` of shape (r,), *optional*): Codes; each row is its own cluster when omitted.
         solution (`Solution`): The fit.
-        coefficients (`ndarray` of shape (k,)): Estimates, nan where there is nothing to test.
+        coefficients (`ndarray` of shape (k,)): Estimates; nan for coefficients without a test.
         errors (`ndarray` of shape (k,)): Their CRV1 errors.
         n (`int`): Observations, for the small-sample factor.
-        absorbed (`int`): Parameters taken out of the design.
-        n_draws (`int`): Draws asked for.
+        absorbed (`int`): Parameters absorbed beforehand.
+        n_draws (`int`): Draws requested.
         confidence (`float`): Level of the intervals.
-        seed (`int`): Of the random signs.
+        seed (`int`): Seed of the random signs.
 
     Returns:
         `WildBootstrap`: p-values and intervals.
 
-    Source: Cameron, Gelbach and Miller (2008), null imposed, Rademacher signs; MacKinnon, Nielsen and Webb (2023). As the
-    restricted residuals are linear in the tested value, every draw's statistic is known for all values at once.
+    Source: Cameron, Gelbach and Miller (2008), null imposed, Rademacher signs; MacKinnon, Nielsen and Webb (2023). Restricted
+    residuals are linear in the tested value, so one set of draws serves all values.
     """
     q = rows @ solution.root
     scores = cluster_scores(q, residuals, clusters)
@@ -145,7 +145,7 @@ def wild_bootstrap(
         slope_moved = np.zeros_like(moved)
         for part, sign in signs:
             slope_moved += slope[part].T @ sign
-        # Each draw's squared error is a quadratic in the distance of the tested value from the estimate.
+        # Each draw's squared error is quadratic in the distance of the tested value from the estimate.
         constant, linear, square = np.zeros(signs.n), np.zeros(signs.n), np.zeros(signs.n)
         weight = c @ c
         for part, sign in signs:
@@ -162,13 +162,13 @@ def wild_bootstrap(
 
 
 def simultaneous_critical_value(covariance: Floats, degrees_of_freedom: float, confidence: float, seed: int) -> float:
-    """The value that the largest |t| of a family exceeds with probability 1 - `confidence` when nothing is there.
+    """The value that the largest |t| of a family exceeds with probability 1 - `confidence` under the null.
 
     Args:
-        covariance (`ndarray` of shape (m, m)): Of the family's estimates.
+        covariance (`ndarray` of shape (m, m)): Covariance of the family's estimates.
         degrees_of_freedom (`float`): Of the t reference; infinite for the normal.
-        confidence (`float`): Level that holds for all intervals at once.
-        seed (`int`): Of the 20,000 draws, which leave an error of about 0.01.
+        confidence (`float`): Joint level of all intervals.
+        seed (`int`): Seed of the 20,000 draws, whose Monte Carlo error is about 0.01.
 
     Returns:
         `float`: Critical value, between that of one test and Bonferroni's; nan for an empty family.
@@ -191,7 +191,7 @@ def simultaneous_critical_value(covariance: Floats, degrees_of_freedom: float, c
     scale = np.sqrt(np.diag(covariance))
     values, vectors = np.linalg.eigh(covariance / np.outer(scale, scale))
     root = (vectors * np.sqrt(np.maximum(values, 0.0))).astype(np.float32)
-    # Single precision and draws along rows: the error of the draws is far larger than that of rounding.
+    # Single precision suffices: Monte Carlo error far exceeds rounding.
     normal, spread = _draws(len(values), degrees_of_freedom, seed)
     drawn = root @ normal
     largest = np.abs(drawn, out=drawn).max(axis=0)
@@ -200,7 +200,7 @@ def simultaneous_critical_value(covariance: Floats, degrees_of_freedom: float, c
 
 @lru_cache(maxsize=4)
 def _draws(m: int, degrees_of_freedom: float, seed: int) -> tuple[NDArray[np.float32], Floats]:
-    """Standard normal draws and the t's denominators; they do not depend on the data, and an audit needs them many times."""
+    """Standard normal draws and the denominators of t, cached: they do not depend on the data."""
     rng = np.random.default_rng(seed)
     normal = rng.standard_normal((m, _DRAWS_OF_MAXIMA), dtype=np.float32)
     if math.isinf(degrees_of_freedom):
@@ -217,8 +217,8 @@ def wald_test(estimates: Floats, covariance: Floats, degrees_of_freedom: float) 
         degrees_of_freedom (`float`): Of the denominator; infinite for a chi-squared reference.
 
     Returns:
-        `tuple[float, int, float]`: F statistic, its numerator degrees of freedom (the covariance's rank) and p-value; nan for
-        no coefficient or no variance.
+        `tuple[float, int, float]`: F statistic, numerator degrees of freedom (the covariance's rank) and p-value; nan without a
+        coefficient or with a variance of 0.
 
     Example:
 
@@ -247,18 +247,18 @@ def wald_test(estimates: Floats, covariance: Floats, degrees_of_freedom: float) 
 
 
 class _Signs:
-    """Rademacher signs of every cluster and draw, made anew for each pass so that they are never all held."""
+    """Rademacher signs of every cluster and draw, regenerated in each pass to bound memory."""
 
     def __init__(self, n_clusters: int, n_draws: int, seed: int) -> None:
         self.n_clusters, self.seed = n_clusters, seed
-        self.every = n_clusters < 30 and 2**n_clusters <= n_draws
-        self.n = 2**n_clusters if self.every else n_draws
+        self.all_patterns = n_clusters < 30 and 2**n_clusters <= n_draws
+        self.n = 2**n_clusters if self.all_patterns else n_draws
 
     def __iter__(self) -> Iterator[tuple[slice, Floats]]:
         rng = np.random.default_rng(self.seed)
         for start in range(0, self.n_clusters, _CLUSTERS_AT_ONCE):
             part = slice(start, min(start + _CLUSTERS_AT_ONCE, self.n_clusters))
-            if self.every:
+            if self.all_patterns:
                 bits = np.arange(self.n)[None, :] >> np.arange(self.n_clusters)[:, None] & 1
             else:
                 bits = rng.integers(0, 2, (part.stop - part.start, self.n), dtype=np.int8)
@@ -282,12 +282,12 @@ class _Drawn:
         squared = self.constant - linear + square
         squared[squared < _ROUNDING * (self.constant + np.abs(linear) + square)] = 0.0
         size = np.abs(self.start - distance * self.slope)
-        # A draw without any spread is as extreme as can be.
+        # A draw with zero spread counts as extreme.
         limit = abs(distance) / self.error * np.sqrt(self.factor * squared)
         return float(np.mean(size >= limit * (1 - 1e-9)))
 
     def bound(self, side: int, level: float) -> float:
-        """Distance on one side at which the test begins to reject."""
+        """Distance on one side beyond which the test rejects."""
         inner, outer = 0.0, self.error
         while self.p_value(side * outer) > level:
             inner, outer = outer, 2 * outer
@@ -299,8 +299,8 @@ class _Drawn:
         return side * outer
 
 
-def _whole_clusters(clusters: Codes | None, n: int) -> Iterator[tuple[NDArray[np.int64] | slice, Codes | None]]:
-    """Rows of some whole clusters at a time, with the clusters numbered anew."""
+def _cluster_batches(clusters: Codes | None, n: int) -> Iterator[tuple[NDArray[np.int64] | slice, Codes | None]]:
+    """Yield rows of whole clusters in batches, with clusters renumbered from 0 in each."""
     if clusters is None:
         for start in range(0, n, 16 * _CLUSTERS_AT_ONCE):
             yield slice(start, start + 16 * _CLUSTERS_AT_ONCE), None
@@ -314,8 +314,8 @@ def _whole_clusters(clusters: Codes | None, n: int) -> Iterator[tuple[NDArray[np
         yield part, clusters[part] - first
 
 
-def _adjusted(q: Floats, scores: Floats, codes: Codes | None) -> tuple[Floats, Contrast, Contrast]:
-    """Scores of bias-reduced residuals, and for a contrast each cluster's terms of the Satterthwaite approximation."""
+def _reduce_bias(q: Floats, scores: Floats, codes: Codes | None) -> tuple[Floats, Contrast, Contrast]:
+    """Scores of bias-reduced residuals, and two functions of a contrast: each cluster's Satterthwaite terms."""
     if codes is None:
         left = 1.0 - (q**2).sum(axis=1)
         inverse = np.where(left > _FULL_LEVERAGE, 1 / np.where(left > _FULL_LEVERAGE, left, 1.0), 0.0)
@@ -329,12 +329,12 @@ def _adjusted(q: Floats, scores: Floats, codes: Codes | None) -> tuple[Floats, C
     inverse = np.where(left > _FULL_LEVERAGE, 1 / np.where(left > _FULL_LEVERAGE, left, 1.0), 0.0)
     half = np.sqrt(inverse)
 
-    def turned(c: Floats) -> Floats:
+    def rotate(c: Floats) -> Floats:
         return np.asarray(np.einsum("gij,i->gj", vectors, c), dtype=np.float64)
 
     adjusted = np.einsum("gij,gj->gi", vectors, half * np.einsum("gij,gi->gj", vectors, scores))
     return (
         adjusted,
-        lambda c: np.einsum("gij,gj->gi", vectors, half * shares * turned(c)),
-        lambda c: (inverse * shares * turned(c) ** 2).sum(axis=1),
+        lambda c: np.einsum("gij,gj->gi", vectors, half * shares * rotate(c)),
+        lambda c: (inverse * shares * rotate(c) ** 2).sum(axis=1),
     )

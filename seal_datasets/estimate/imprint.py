@@ -1,4 +1,4 @@
-"""Feature imprint (SEAL, Eq. 1): what a reward model pays for a feature, prompt by prompt."""
+"""Feature imprint (SEAL, Eq. 1): reward points per feature, between responses to the same prompt."""
 
 from __future__ import annotations
 
@@ -53,38 +53,36 @@ def feature_imprint(
 ) -> FeatureImprint:
     """Estimate how many reward points each feature is worth between responses to the same prompt.
 
-    With prompt effects absorbed, only what differs between responses to one prompt counts: a prompt that draws high rewards
-    whatever the response does not pass for a feature's doing. Several models on the same texts, and what training
-    changed, are `imprint_trajectory`'s.
+    Prompt effects absorb what responses to one prompt share, such as a prompt that draws high rewards whatever the response.
+    `imprint_trajectory` compares several models on the same texts.
 
     Args:
         rewards (array-like of shape (n,)): One reward per text.
         features (array-like of shape (n, k)): Values of the features of each text.
         groups (sequence of shape (n,)): Prompt id of each text, the fixed effect and the cluster.
         feature_names (`Sequence[str]`): The k names.
-        effects (`"fixed"` or `"pooled"`): Prompt effects, or one intercept for all as in the published figures.
-        errors (`"cluster"`, `"hc1"`, `"cr2"` or `"wild"`): By prompt; by text, which takes the texts of a prompt as
-            independent; by prompt with bias reduction, for few clusters or uneven ones; tests and intervals by wild
-            cluster bootstrap, for few clusters.
+        effects (`"fixed"` or `"pooled"`): Prompt effects, or one intercept as in the published figures.
+        errors (`"cluster"`, `"hc1"`, `"cr2"` or `"wild"`): Clustered by prompt; by text, as if the texts of a prompt were
+            independent; bias-reduced, for few or uneven clusters; wild cluster bootstrap, for few clusters.
         clusters (sequence of shape (n,), *optional*): Coarser clusters than prompts, such as conversations or sources.
         blocks (`Mapping[str, Sequence[str]]`, *optional*): Features to test jointly, by name of the block.
-        max_vif (`float`, *optional*): Leave out features with a larger variance inflation factor, the largest first, as the
-            paper does with 5. What is left out changes what the others mean.
+        max_vif (`float`, *optional*): Drop features with a larger variance inflation factor, the largest first; the paper
+            uses 5. Dropping a feature changes the meaning of the others.
         adjust (`"bonferroni"`, `"holm"` or `"bh"`): How p-values are adjusted within the regression.
         confidence (`float`, defaults to 0.95): Level of the intervals.
-        min_discordant (`int`, defaults to 2): Prompts in which a feature must differ for its numbers to be given.
+        min_discordant (`int`, defaults to 2): Prompts in which a feature must differ to get numbers.
         n_bootstrap (`int`, defaults to 999): Draws of the wild bootstrap.
-        seed (`int`, defaults to 0): Of the wild bootstrap and of the simultaneous intervals.
+        seed (`int`, defaults to 0): Seed of the wild bootstrap and the simultaneous intervals.
 
     Returns:
-        `FeatureImprint`: One row per feature. A number that is not determined is nan, with a status.
+        `FeatureImprint`: One row per feature. Undefined numbers are nan; the status gives the reason.
 
     Raises:
-        DataError: Shapes differ, an entry is not a finite number, a group is missing, a prompt is in two clusters, or a name
-            is repeated or unknown.
+        DataError: Shapes differ, an entry is not finite, a group is missing, a prompt is in two clusters, or a name is
+            repeated or unknown.
 
-    Source: SEAL, Eq. (1). Errors are CRV1 by prompt with factor G/(G-1) * (n-1)/(n-k-1), k the rank of the features, as
-    in reghdfe, fixest and pyfixest; n leaves out prompts with a single text.
+    Source: SEAL, Eq. (1). Errors are CRV1 by prompt with factor G/(G-1) * (n-1)/(n-k-1), as in reghdfe, fixest and
+    pyfixest. k is the rank of the features; n excludes prompts with a single text.
 
     Example:
 
@@ -104,9 +102,18 @@ def feature_imprint(
     n = same_length(rewards=y, groups=codes)
     x = matrix(features, "features", n, len(names))
     settings = RegressionSettings(
-        names, effects, errors, _blocks(blocks, names), max_vif, adjust, confidence, min_discordant, n_bootstrap, seed
+        names,
+        effects,
+        errors,
+        _check_blocks(blocks, names),
+        max_vif,
+        adjust,
+        confidence,
+        min_discordant,
+        n_bootstrap,
+        seed,
     )
-    design = within_design(y[:, None], x, codes, _nested(clusters, codes), settings)
+    design = within_design(y[:, None], x, codes, _cluster_codes(clusters, codes), settings)
     return outcome_imprint(regress([design], settings), 0)
 
 
@@ -127,14 +134,14 @@ def imprint_trajectory(
     n_bootstrap: int = 999,
     seed: int = 0,
 ) -> ImprintTrajectory:
-    """Estimate the imprints of several models or checkpoints on the same texts, and test what changed between them.
+    """Estimate the imprints of several models or checkpoints on the same texts, and test their changes.
 
-    That a feature is significant in one model and not in the other is no test of change; the difference of the two
-    coefficients, with the covariance that shared texts give them, is.
+    A feature may be significant in one model only without a significant change. The test uses the difference of the two
+    coefficients and the covariance due to shared texts.
 
     Args:
         rewards (`Mapping[str, array-like of shape (n,)]`): Rewards by model, in the order of training: `pre` before `post`.
-        features (array-like of shape (n, k)): As for `feature_imprint`, like all that follows.
+        features (array-like of shape (n, k)): As for `feature_imprint`, like the arguments below.
         groups (sequence of shape (n,)): Prompt ids.
         feature_names (`Sequence[str]`): The k names.
         effects (`"fixed"` or `"pooled"`): Prompt effects, or one intercept.
@@ -146,7 +153,7 @@ def imprint_trajectory(
         confidence (`float`, defaults to 0.95): Level of the intervals.
         min_discordant (`int`, defaults to 2): Prompts in which a feature must differ.
         n_bootstrap (`int`, defaults to 999): Draws of the wild bootstrap.
-        seed (`int`, defaults to 0): Of the random numbers.
+        seed (`int`, defaults to 0): Seed of random draws.
 
     Returns:
         `ImprintTrajectory`: Imprints by model, their changes, and a joint test for each feature.
@@ -159,10 +166,10 @@ def imprint_trajectory(
     Example:
 
     ```python
-    >>> found = imprint_trajectory(
+    >>> trajectory = imprint_trajectory(
     ...     {"pre": [1.0, 1.0, 4.0, 2.0], "post": [3.0, 1.0, 7.0, 6.0]}, [[1], [0], [1], [0]], ["p", "p", "q", "q"], ["polite"]
     ... )
-    >>> round(found.changes["post - pre"].imprint[0].coefficient, 6)  # 1.5 after, 1.0 before
+    >>> round(trajectory.changes["post - pre"].imprint[0].coefficient, 6)  # 1.5 after, 1.0 before
     0.5
 
     ```
@@ -175,11 +182,20 @@ def imprint_trajectory(
     n = same_length(**columns, groups=codes)
     x = matrix(features, "features", n, len(names))
     settings = RegressionSettings(
-        names, effects, errors, _blocks(blocks, names), max_vif, adjust, confidence, min_discordant, n_bootstrap, seed
+        names,
+        effects,
+        errors,
+        _check_blocks(blocks, names),
+        max_vif,
+        adjust,
+        confidence,
+        min_discordant,
+        n_bootstrap,
+        seed,
     )
     y = np.column_stack(list(columns.values()))
-    design = within_design(with_changes(y), x, codes, _nested(clusters, codes), settings)
-    return _trajectory(regress([design], settings), list(columns))
+    design = within_design(with_changes(y), x, codes, _cluster_codes(clusters, codes), settings)
+    return _lay_out_trajectory(regress([design], settings), list(columns))
 
 
 def streamed_imprint(
@@ -193,48 +209,49 @@ def streamed_imprint(
     min_discordant: int = 2,
     seed: int = 0,
 ) -> ImprintTrajectory:
-    """`imprint_trajectory` of texts that do not fit into memory, read part by part and twice over.
+    """Estimate an `imprint_trajectory` of texts that do not fit into memory, in two passes over their parts.
 
     Args:
-        parts (iterable of `Texts`): Parts of the table that can be gone through more than once, such as a list; all texts
-            of a prompt are in one part. `seal_datasets.report.prompt_parts` makes them from files.
+        parts (iterable of `Texts`): Parts of the table, in an iterable that can be read twice, such as a list. All texts of
+            a prompt are in one part. `seal_datasets.report.prompt_parts` reads them from files.
         models (`Sequence[str]`): Names of the columns of rewards, at least two.
         feature_names (`Sequence[str]`): The k names.
-        max_vif (`float`, *optional*): As for `feature_imprint`, like all that follows.
+        max_vif (`float`, *optional*): As for `feature_imprint`, like the arguments below.
         adjust (`"bonferroni"`, `"holm"` or `"bh"`): How p-values are adjusted.
         confidence (`float`, defaults to 0.95): Level of the intervals.
         min_discordant (`int`, defaults to 2): Prompts in which a feature must differ.
-        seed (`int`, defaults to 0): Of the simultaneous intervals.
+        seed (`int`, defaults to 0): Seed of the simultaneous intervals.
 
     Returns:
         `ImprintTrajectory`: With prompt effects and errors clustered by prompt.
 
     Raises:
-        DataError: As for `imprint_trajectory`, or `parts` can be gone through only once.
+        DataError: As for `imprint_trajectory`, or `parts` is an iterator, which can be read only once.
 
     Example:
 
     ```python
     >>> part = Texts(np.array([[1.0, 3.0], [1.0, 1.0]]), np.array([[1.0], [0.0]]), np.array(["p", "p"]))
     >>> more = Texts(np.array([[4.0, 7.0], [2.0, 6.0]]), np.array([[1.0], [0.0]]), np.array(["q", "q"]))
-    >>> found = streamed_imprint([part, more], ["pre", "post"], ["polite"])
-    >>> round(found.changes["post - pre"].imprint[0].coefficient, 6)
+    >>> trajectory = streamed_imprint([part, more], ["pre", "post"], ["polite"])
+    >>> round(trajectory.changes["post - pre"].imprint[0].coefficient, 6)
     0.5
 
     ```
     """
-    names, listed = unique_names(feature_names), unique_names(models, "models")
-    if len(listed) < 2:
-        raise DataError("models holds one name; name at least two, such as pre and post")
+    names, model_names = unique_names(feature_names), unique_names(models, "models")
+    if len(model_names) < 2:
+        raise DataError(f"models holds {len(model_names)} name(s); name at least two, such as pre and post")
     if isinstance(parts, Iterator):
         raise DataError(
-            "parts can be gone through only once, and two passes are needed; give a list, or an object with __iter__"
+            "parts is an iterator, which can be read only once, but two passes are needed; give a list, or an object whose "
+            "__iter__ starts again"
         )
     settings = RegressionSettings(names, "fixed", "cluster", {}, max_vif, adjust, confidence, min_discordant, 0, seed)
-    return _trajectory(regress(StreamedDesign(parts, len(listed), settings), settings), list(listed))
+    return _lay_out_trajectory(regress(StreamedDesign(parts, len(model_names), settings), settings), list(model_names))
 
 
-def _trajectory(regression: Regression, names: list[str]) -> ImprintTrajectory:
+def _lay_out_trajectory(regression: Regression, names: list[str]) -> ImprintTrajectory:
     changes = [f"{later} - {earlier}" for earlier, later in itertools.pairwise(names)]
     if len(names) > 2:
         changes.append(f"{names[-1]} - {names[0]}")
@@ -249,24 +266,24 @@ def _trajectory(regression: Regression, names: list[str]) -> ImprintTrajectory:
     )
 
 
-def _blocks(blocks: Mapping[str, Sequence[str]] | None, names: tuple[str, ...]) -> dict[str, tuple[str, ...]]:
-    listed = {block: unique_names(members, f"blocks[{block!r}]") for block, members in (blocks or {}).items()}
-    for block, members in listed.items():
+def _check_blocks(blocks: Mapping[str, Sequence[str]] | None, names: tuple[str, ...]) -> dict[str, tuple[str, ...]]:
+    checked = {block: unique_names(members, f"blocks[{block!r}]") for block, members in (blocks or {}).items()}
+    for block, members in checked.items():
         if unknown := [name for name in members if name not in names]:
             raise DataError(f"blocks[{block!r}] names {', '.join(unknown)}; the features are {', '.join(names)}")
-    return listed
+    return checked
 
 
-def _nested(clusters: Sequence[Any] | NDArray[Any] | None, codes: Codes) -> Codes | None:
-    """Cluster codes, each prompt's texts all in one."""
+def _cluster_codes(clusters: Sequence[Any] | NDArray[Any] | None, codes: Codes) -> Codes | None:
+    """Codes of coarser clusters, which must hold whole prompts."""
     if clusters is None:
         return None
-    given = group_codes(clusters, "clusters")
-    same_length(groups=codes, clusters=given)
-    split = np.flatnonzero(given != given[first_rows(codes, int(codes.max()) + 1)][codes])
-    if split.size:
+    cluster_codes = group_codes(clusters, "clusters")
+    same_length(groups=codes, clusters=cluster_codes)
+    split_rows = np.flatnonzero(cluster_codes != cluster_codes[first_rows(codes, int(codes.max()) + 1)][codes])
+    if split_rows.size:
         raise DataError(
-            f"clusters must hold whole prompts, but row {split[0]} is in another cluster than the first text of its prompt; "
-            "use the coarser of the two as clusters"
+            f"clusters must hold whole prompts, but row {split_rows[0]} is in another cluster than the first text of its "
+            "prompt; use the coarser of the two as clusters"
         )
-    return given
+    return cluster_codes

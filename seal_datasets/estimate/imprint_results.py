@@ -14,8 +14,8 @@ class ImprintRow(Result):
 
     Attributes:
         feature (`str`): Name.
-        coefficient (`float`): Reward points between a text with the feature and one without, the others held fixed.
-        std_error (`float`): As `FeatureImprint.covariance` says.
+        coefficient (`float`): Reward points between a text with the feature and one without it, other features fixed.
+        std_error (`float`): Standard error of the kind named in `FeatureImprint.covariance`.
         p_value (`float`): Two-sided.
         p_adjusted (`float`): Adjusted within the family of this regression.
         confidence_interval (`tuple[float, float]`): Around the coefficient, not adjusted.
@@ -23,12 +23,12 @@ class ImprintRow(Result):
         degrees_of_freedom (`float`): Of the t reference.
         standardised (`float`): Standard deviations of reward per standard deviation of the feature, both within prompts
             under fixed effects: comparable between reward models.
-        minimum_detectable_effect (`float`): Smallest coefficient that a test at the Bonferroni level of the family finds
-            with a probability of 0.8 (Bloom, 1995).
-        n_discordant (`int`): Prompts within which the feature differs: what the estimate rests on.
+        minimum_detectable_effect (`float`): Smallest coefficient detected at 80 % power by a test at the family's
+            Bonferroni level (Bloom, 1995).
+        n_discordant (`int`): Prompts within which the feature differs; only these inform the estimate.
         vif (`float`): Variance inflation factor, within prompts under fixed effects.
         status (`str`): `ok`; `not_identified` (never differs within a prompt); `collinear` (an exact combination of other
-            features); `dropped_vif` (left out by `max_vif`); `too_few_discordant`; `too_few_clusters`;
+            features); `dropped_vif` (dropped by `max_vif`); `too_few_discordant`; `too_few_clusters`;
             `no_residual_variation` (no error to measure).
     """
 
@@ -49,15 +49,15 @@ class ImprintRow(Result):
 
 @dataclass(frozen=True, slots=True)
 class BlockTest(Result):
-    """A joint test that none of several features leaves an imprint.
+    """A joint test that the imprints of several features are all zero.
 
     Attributes:
         block (`str`): Name.
-        features (`tuple[str, ...]`): Features tested: those of the block with a number.
-        n_withheld (`int`): Features of the block without one.
+        features (`tuple[str, ...]`): Features tested: those of the block with an estimate and an error.
+        n_withheld (`int`): Other features of the block.
         statistic (`float`): F statistic.
         degrees_of_freedom (`tuple[float, float]`): Of numerator and denominator.
-        p_value (`float`): nan where there is nothing to test.
+        p_value (`float`): nan without a testable feature.
         p_adjusted (`float`): Adjusted within the blocks.
     """
 
@@ -76,17 +76,17 @@ class FeatureImprint(Result):
 
     Attributes:
         imprint (`tuple[ImprintRow, ...]`): One row per feature, in the order given.
-        n_texts (`int`): Texts.
-        n_groups (`int`): Prompts, those with a single text included.
-        n_singletons (`int`): Prompts with a single text; prompt effects absorb them, so they are not used.
-        degrees_of_freedom (`float`): Of the t reference: clusters used, less one.
+        n_texts (`int`): Texts given.
+        n_groups (`int`): Prompts, including those with a single text.
+        n_singletons (`int`): Prompts with a single text, which prompt effects absorb.
+        degrees_of_freedom (`float`): Of the t reference: clusters used minus 1.
         effects (`str`): `fixed` or `pooled`.
         covariance (`str`): How errors are computed.
         adjust (`str`): How p-values are adjusted.
-        family_size (`int`): Tests adjusted for.
-        family (`str`): Which tests these are.
-        condition_number (`float`): Of the scaled design; above 30 the features are hard to tell apart.
-        dropped (`tuple[tuple[str, float], ...]`): Features left out by `max_vif`, in that order, with their factor then.
+        family_size (`int`): Number of tests adjusted for.
+        family (`str`): These tests, in words.
+        condition_number (`float`): Of the scaled design; above 30 features are nearly collinear.
+        dropped (`tuple[tuple[str, float], ...]`): Features dropped by `max_vif`, in order, with their factor at that step.
         blocks (`tuple[BlockTest, ...]`): Joint tests.
     """
 
@@ -107,13 +107,13 @@ class FeatureImprint(Result):
 
 @dataclass(frozen=True, slots=True)
 class FeatureChange(Result):
-    """Whether a feature's imprint differs between any of several models: a joint test on the same rows.
+    """A joint test that a feature's imprint is the same under several models, on the same rows.
 
     Attributes:
         feature (`str`): Name.
         statistic (`float`): F statistic of no change.
         degrees_of_freedom (`tuple[float, float]`): Of numerator and denominator.
-        p_value (`float`): nan where there is nothing to test.
+        p_value (`float`): nan without a testable feature.
         p_adjusted (`float`): Adjusted over the features.
     """
 
@@ -130,11 +130,11 @@ class ImprintTrajectory(Result):
 
     Attributes:
         models (`dict[str, FeatureImprint]`): By model, in the order given.
-        changes (`dict[str, FeatureImprint]`): `later - earlier` for neighbours, and for the last and the first of more than
-            two: coefficients are differences, and errors allow for the covariance of the two models.
-        any_change (`tuple[FeatureChange, ...]`): For each feature a joint test of no change at all.
+        changes (`dict[str, FeatureImprint]`): `later - earlier` for neighbouring models, and for the last and the first of
+            more than two. Coefficients are differences; errors include the covariance of the two models.
+        any_change (`tuple[FeatureChange, ...]`): For each feature a joint test of no change between any models.
         adjust (`str`): How p-values are adjusted.
-        family (`str`): Which tests each adjustment is for.
+        family (`str`): The tests of each adjustment, in words.
     """
 
     models: dict[str, FeatureImprint]

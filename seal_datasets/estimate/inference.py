@@ -1,4 +1,4 @@
-"""From the coefficients and errors of one regression to its tests, intervals and statuses."""
+"""Tests, intervals and statuses from the coefficients and errors of one regression."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ POWER = 0.8
 
 @dataclass(frozen=True, slots=True)
 class Inference:
-    """Numbers of a fit, ready to be laid out in rows; every array has shape (k,)."""
+    """Numbers of a fit, one per row of its result; every array has shape (k,)."""
 
     coefficients: Floats
     errors: Floats
@@ -29,7 +29,7 @@ class Inference:
 
     @property
     def family_size(self) -> int:
-        """Tests there are."""
+        """Number of tests."""
         return int((~np.isnan(self.p_values)).sum())
 
 
@@ -44,20 +44,20 @@ def infer(
     adjust: Adjustment,
     confidence: float,
 ) -> Inference:
-    """Tests, intervals and a status for each coefficient.
+    """Compute tests, intervals and a status for each coefficient.
 
     Args:
-        coefficients (`ndarray` of shape (k,)): Estimates, nan where an exact combination of others.
-        errors (`ndarray` of shape (k,)): Standard errors, nan or 0 where there is none.
+        coefficients (`ndarray` of shape (k,)): Estimates; nan where a feature is an exact combination of others.
+        errors (`ndarray` of shape (k,)): Standard errors; nan or 0 where undefined.
         degrees_of_freedom (`ndarray` of shape (k,) or `float`): Of the t reference.
         constant (`ndarray` of shape (k,)): Features that do not vary.
-        few (`ndarray` of shape (k,)): Features that vary in too few places; they stay in as controls, without numbers.
+        few (`ndarray` of shape (k,)): Features that vary in too few prompts or pairs; they are controls without numbers.
         why_no_error (`str`): Status of an estimate without an error.
         adjust (`Adjustment`): How p-values are adjusted.
         confidence (`float`): Level of the intervals.
 
     Returns:
-        `Inference`: The numbers. The detectable effect is that of a test at the family's Bonferroni level with power 0.8.
+        `Inference`: The numbers. The detectable effect is at 80 % power, at the family's Bonferroni level.
     """
     coefficients = np.where(few | constant, np.nan, coefficients)
     freedom = np.broadcast_to(np.asarray(degrees_of_freedom, dtype=np.float64), coefficients.shape)

@@ -1,4 +1,4 @@
-"""Imprint on the reward shift (SEAL, Eq. 2): which features of which side go with a turn of the reward vector."""
+"""Imprint on the reward shift (SEAL, Eq. 2): association of each side's features with the rotation of the reward vector."""
 
 from __future__ import annotations
 
@@ -11,19 +11,29 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
-from seal_datasets.estimate.inference import infer
-from seal_datasets.estimate.inputs import confidence_level, finite, group_codes, matrix, same_length, unique_names
+from seal_datasets.estimate.inference import Inference, infer
+from seal_datasets.estimate.inputs import (
+    Codes,
+    confidence_level,
+    finite,
+    group_codes,
+    matrix,
+    same_length,
+    unique_names,
+)
 from seal_datasets.estimate.intervals import Interval
 from seal_datasets.estimate.linear import PERFECT, constant_columns, differing, fit_linear
 from seal_datasets.estimate.multiplicity import Adjustment
 from seal_datasets.estimate.result import Result
+
+_FAMILY = "the coefficients of both sides in this regression that have a test"
 
 
 @dataclass(frozen=True, slots=True)
 class ShiftImprintRow(Result):
     """The imprint of one feature of one side on the reward shift, in degrees; fields as in `ImprintRow`.
 
-    Only `n_discordant` differs: it counts the pairs whose value is not the commonest one.
+    Only `n_discordant` differs: it counts pairs whose value differs from the most common one.
     """
 
     feature: str
@@ -44,14 +54,14 @@ class ShiftImprint(Result):
 
     Attributes:
         imprint (`tuple[ShiftImprintRow, ...]`): One row per side and feature.
-        intercept (`float`): Shift in degrees with every feature 0; nan without an intercept.
+        intercept (`float`): Shift in degrees if every feature is 0; nan without an intercept.
         n_pairs (`int`): Pairs with an angle.
-        n_undefined (`int`): Pairs without one, left out.
+        n_undefined (`int`): Pairs with an undefined angle, excluded.
         covariance (`str`): How errors are computed.
         adjust (`str`): How p-values are adjusted.
-        family_size (`int`): Tests adjusted for.
-        family (`str`): Which tests these are.
-        status (`str`): `ok`, or why there are no numbers.
+        family_size (`int`): Number of tests adjusted for.
+        family (`str`): These tests, in words.
+        status (`str`): `ok`, or the reason for missing numbers.
     """
 
     imprint: tuple[ShiftImprintRow, ...]
@@ -77,19 +87,19 @@ def shift_imprint(
     confidence: float = 0.95,
     min_discordant: int = 2,
 ) -> ShiftImprint:
-    """Estimate which features of which side go with a turn of the reward vector.
+    """Regress the rotation of the reward vector on the features of both sides.
 
     Args:
-        angles (array-like of shape (n,)): Signed reward shifts in degrees; nan (no direction) is left out and counted.
+        angles (array-like of shape (n,)): Signed reward shifts in degrees; nan marks an undefined angle.
         chosen_features (array-like of shape (n, k)): Features of the chosen responses.
         rejected_features (array-like of shape (n, k)): Features of the rejected responses.
         feature_names (`Sequence[str]`): The k names.
         groups (sequence of shape (n,), *optional*): Prompt ids to cluster by; each pair is its own cluster when omitted.
-        intercept (`bool`, defaults to `True`): Whether to include one; the paper's equation has none, its code has.
+        intercept (`bool`, defaults to `True`): Whether to include one; the paper's code does, its equation does not.
         adjust (`"bonferroni"`, `"holm"` or `"bh"`): How p-values are adjusted within the regression.
         confidence (`float`, defaults to 0.95): Level of the intervals.
-        min_discordant (`int`, defaults to 2): Pairs in which a feature must differ from its commonest value for its
-            numbers to be given; on one pair alone an estimate fits that pair and its error means nothing.
+        min_discordant (`int`, defaults to 2): Pairs in which a feature must differ from its most common value to
+            get numbers. An estimate from a single pair fits that pair and has a meaningless error.
 
     Returns:
         `ShiftImprint`: Degrees per feature and side.
@@ -117,16 +127,11 @@ def shift_imprint(
     codes = np.arange(n) if groups is None else group_codes(groups, "groups")
     same_length(angles=y, groups=codes)
     known = ~np.isnan(y)
-    family = "the coefficients of both sides in this regression that have a test"
     covariance = "each pair its own cluster (HC1)" if groups is None else "clustered by prompt (CRV1)"
     if not known.any():
-        why, none = "every angle is undefined", math.nan
-        nothing = tuple(
-            ShiftImprintRow(name, side, none, none, none, none, (none, none), none, 0, "not_identified")
-            for side in ("chosen", "rejected")
-            for name in names
+        return ShiftImprint(
+            _empty_rows(names), math.nan, 0, n, covariance, adjust, 0, _FAMILY, "every angle is undefined"
         )
-        return ShiftImprint(nothing, math.nan, 0, n, covariance, adjust, 0, family, why)
     x = np.hstack([chosen, rejected])[known]
     design = np.column_stack([np.ones(len(x)), x]) if intercept else x
     fit = fit_linear(design, y[known], pd.factorize(codes[known])[0])
@@ -141,7 +146,31 @@ def shift_imprint(
         adjust=adjust,
         confidence=confidence,
     )
-    rows = tuple(
+    return ShiftImprint(
+        _shift_rows(names, inference, discordant),
+        float(fit.coefficients[0]) if intercept else math.nan,
+        int(known.sum()),
+        int((~known).sum()),
+        covariance,
+        adjust,
+        inference.family_size,
+        _FAMILY,
+        "ok",
+    )
+
+
+def _empty_rows(names: tuple[str, ...]) -> tuple[ShiftImprintRow, ...]:
+    """Rows without numbers, of data without a defined angle."""
+    nan = math.nan
+    return tuple(
+        ShiftImprintRow(name, side, nan, nan, nan, nan, (nan, nan), nan, 0, "not_identified")
+        for side in ("chosen", "rejected")
+        for name in names
+    )
+
+
+def _shift_rows(names: tuple[str, ...], inference: Inference, discordant: Codes) -> tuple[ShiftImprintRow, ...]:
+    return tuple(
         ShiftImprintRow(
             feature=name,
             side=side,
@@ -155,15 +184,4 @@ def shift_imprint(
             status=inference.statuses[i],
         )
         for i, (side, name) in enumerate((side, name) for side in ("chosen", "rejected") for name in names)
-    )
-    return ShiftImprint(
-        rows,
-        float(fit.coefficients[0]) if intercept else math.nan,
-        int(known.sum()),
-        int((~known).sum()),
-        covariance,
-        adjust,
-        inference.family_size,
-        family,
-        "ok",
     )
