@@ -1,4 +1,4 @@
-"""A design in coordinates that are well conditioned, whatever the units of its columns, and the way back. Arrays only."""
+"""Well-conditioned coordinates of a design, whatever its columns' units, and the map back. Arrays only."""
 
 from __future__ import annotations
 
@@ -10,23 +10,23 @@ from scipy import linalg
 from seal_datasets.estimate.inputs import Bools, Floats
 from seal_datasets.estimate.linear import triangle
 
-# Rows at a time: 40 columns of doubles fit the cache.
+# Rows per block: 40 columns of doubles fit the cache.
 _BLOCK = 4096
-# Smallest diagonal entry of a unit triangle from which the Cholesky factor is exact to about 1e-12; below it QR takes over.
+# From this smallest diagonal entry of a unit triangle the Cholesky factor is exact to about 1e-12; below it QR is used.
 _CHOLESKY_IS_EXACT = 1e-2
-# Smallest diagonal entry of a unit triangle that still differs from rounding.
+# A diagonal entry of a unit triangle below this is rounding.
 _SINGULAR = 1e-11
 
 
 @dataclass(frozen=True, slots=True)
 class Centred:
-    """A design whose first column is constant, the others taken from their means; any other design as it is.
+    """A design with centred columns after a constant first one; unchanged if its first column varies.
 
     Attributes:
         rows (`ndarray` of shape (p, k)): Centred rows.
-        centre (`ndarray` of shape (k,)): What was taken off; 0 for the first column.
-        first (`float`): Value of the first column where it is constant, else 0.
-        triangle (`ndarray` of shape (j, k)): Triangle of the centred rows, each as often as it counts.
+        centre (`ndarray` of shape (k,)): Subtracted means; 0 for the first column.
+        first (`float`): Value of the first column if constant, else 0.
+        triangle (`ndarray` of shape (j, k)): Triangle of the centred rows, each with its multiplicity.
     """
 
     rows: Floats
@@ -35,10 +35,10 @@ class Centred:
     triangle: Floats
 
     def basis(self, columns: Bools | None = None) -> Basis:
-        """Orthonormal coordinates of the column space.
+        """Compute orthonormal coordinates of the column space.
 
         Args:
-            columns (`ndarray` of shape (k,), *optional*): Independent columns to take; all when omitted.
+            columns (`ndarray` of shape (k,), *optional*): Independent columns to use; all when omitted.
 
         Returns:
             `Basis`: The coordinates.
@@ -61,10 +61,10 @@ class Basis:
     """Orthonormal coordinates of a design's column space.
 
     Attributes:
-        rows (`ndarray` of shape (p, k)): The design's rows; those of the whole sample are orthonormal.
-        centre (`ndarray` of shape (k,)): What is taken off the design's columns.
-        turn (`ndarray` of shape (k, k)): The rows are the centred design times this.
-        back (`ndarray` of shape (k, k)): The design's coefficients are this times those of the rows.
+        rows (`ndarray` of shape (p, k)): The design's rows in these coordinates; orthonormal over the whole sample.
+        centre (`ndarray` of shape (k,)): Subtracted from the design's columns.
+        turn (`ndarray` of shape (k, k)): Maps the centred design to the rows.
+        back (`ndarray` of shape (k, k)): Maps coefficients of the rows to those of the design.
     """
 
     rows: Floats
@@ -74,21 +74,21 @@ class Basis:
 
 
 def centred(x: Floats, totals: Floats) -> Centred:
-    """Take a design's columns from their means, where its first column is constant.
+    """Centre a design's columns if its first column is constant.
 
     Args:
         x (`ndarray` of shape (p, k)): The design.
-        totals (`ndarray` of shape (p,)): Observations each row stands for.
+        totals (`ndarray` of shape (p,)): Multiplicity of each row.
 
     Returns:
-        `Centred`: The design with columns around 0; a constant column is exactly 0.
+        `Centred`: The centred design; a constant column is exactly 0.
 
-    Example: a change of basis, undone exactly.
+    Example: orthonormal rows, and the map back to the design.
 
     ```python
     >>> x = np.column_stack([np.ones(4), [1e6 + 1, 1e6 + 2, 1e6 + 3, 1e6 + 6]])
-    >>> found = centred(x, np.ones(4)).basis()
-    >>> np.allclose(found.rows.T @ found.rows, np.eye(2)), np.allclose(x @ found.back, found.rows)
+    >>> basis = centred(x, np.ones(4)).basis()
+    >>> np.allclose(basis.rows.T @ basis.rows, np.eye(2)), np.allclose(x @ basis.back, basis.rows)
     (True, True)
 
     ```
@@ -97,7 +97,7 @@ def centred(x: Floats, totals: Floats) -> Centred:
     first = float(x[0, 0])
     if first == 0 or (x[:, 0] != first).any():
         return Centred(x, np.zeros(x.shape[1]), 0.0, triangle(x * root))
-    # Taking the first row off beforehand keeps constants exactly 0, which a mean of equal floats need not.
+    # Subtracting the first row keeps constants exactly 0; a mean of equal floats may be rounded.
     rows = x - x[0]
     mean = totals @ rows / totals.sum()
     rows -= mean
@@ -108,7 +108,7 @@ def centred(x: Floats, totals: Floats) -> Centred:
 
 
 def weighted_gram(x: Floats, weight: Floats) -> Floats:
-    """X'WX by blocks that stay in the cache.
+    """Compute X'WX in blocks that fit the cache.
 
     Args:
         x (`ndarray` of shape (n, k)): Rows.
@@ -125,7 +125,7 @@ def weighted_gram(x: Floats, weight: Floats) -> Floats:
 
 
 def inverse_root(x: Floats, weight: Floats) -> Floats | None:
-    """A triangular root of the inverse of X'WX.
+    """Compute a triangular root of the inverse of X'WX.
 
     Args:
         x (`ndarray` of shape (n, k)): Rows.

@@ -217,8 +217,8 @@ def wald_test(estimates: Floats, covariance: Floats, degrees_of_freedom: float) 
         degrees_of_freedom (`float`): Of the denominator; infinite for a chi-squared reference.
 
     Returns:
-        `tuple[float, int, float]`: F statistic, its numerator degrees of freedom (the covariance's rank) and p-value; nan
-        without a coefficient or with a variance of 0.
+        `tuple[float, int, float]`: F statistic, numerator degrees of freedom (the covariance's rank) and p-value; nan without a
+        coefficient or with a variance of 0.
 
     Example:
 

@@ -1,4 +1,4 @@
-"""Firth's penalised logistic regression on patterns: finite estimates where maximum likelihood has none. Arrays only."""
+"""Firth's penalised logistic regression on patterns, finite under separation. Arrays only."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from seal_datasets.estimate.inputs import Bools, Floats
 
 _MAX_STEPS = 200
 _MAX_HALVINGS = 30
-# Root mean square of how much a step may change the log-odds.
+# Largest root mean square change of the log-odds in one step.
 _LONGEST_STEP = 5.0
 _LEAST_DAMPING = 0.1
-# Lengths of steps in standard errors: of the last one, and of one that only rounding keeps from leading higher.
+# Step lengths in standard errors: at convergence, and where only rounding prevents an increase.
 _TOLERANCE = 1e-9
 _ROUNDING = 1e-5
-# Standard errors from the estimate at which the search for an interval's end begins, and at which it gives up.
+# Standard errors from the estimate at which the search for an interval's end begins and stops.
 _FIRST_BOUND = 2.0
 _LAST_BOUND = 1e4
 
@@ -30,7 +30,7 @@ _LAST_BOUND = 1e4
 class FirthFit:
     """A penalised fit; tests and intervals are nan for coefficients that were not profiled.
 
-    Where the fit finds no maximum, every number is nan.
+    Every number is nan if the fit does not converge.
 
     Attributes:
         coefficients (`ndarray` of shape (k,)): Log-odds.
@@ -38,7 +38,7 @@ class FirthFit:
         p_values (`ndarray` of shape (k,)): Of the penalised likelihood ratio test.
         low (`ndarray` of shape (k,)): Lower ends of the profile intervals.
         high (`ndarray` of shape (k,)): Upper ends of the profile intervals.
-        converged (`ndarray` of shape (k,)): Whether everything that was asked of a coefficient was found.
+        converged (`ndarray` of shape (k,)): Whether each requested number of a coefficient was found.
     """
 
     coefficients: Floats
@@ -54,20 +54,20 @@ def fit_firth(x: Floats, successes: Floats, totals: Floats, *, profiled: Bools, 
 
     Args:
         x (`ndarray` of shape (n, k)): Distinct rows of a design of full rank.
-        successes (`ndarray` of shape (n,)): Successes at each.
-        totals (`ndarray` of shape (n,)): Observations at each.
-        profiled (`ndarray` of shape (k,)): Coefficients to test and to give an interval.
+        successes (`ndarray` of shape (n,)): Successes of each row.
+        totals (`ndarray` of shape (n,)): Observations of each row.
+        profiled (`ndarray` of shape (k,)): Coefficients that get a test and an interval.
         confidence (`float`): Level of the intervals.
 
     Returns:
         `FirthFit`: The fit.
 
-    The fit runs on centred, orthonormal columns. That changes the determinant by a constant only, and all numbers are
-    mapped back. Where the information is singular the likelihood is -inf, and a step is halved.
+    The fit runs on centred, orthonormal columns, which changes the determinant by a constant; all numbers are mapped back.
+    Where the information is singular the likelihood is -inf, and a step is halved.
 
     Source: Firth (1993); Heinze and Schemper (2002), whose profile intervals and tests these are.
 
-    Example: one group all successes, 3 of 3, the other 1 of 3: each cell gains half a count, as in Haldane's odds ratio.
+    Example: with 3 of 3 successes against 1 of 3, each cell gains half a count, as in Haldane's odds ratio.
 
     ```python
     >>> x = np.array([[1.0, 0.0], [1.0, 1.0]])
@@ -81,32 +81,32 @@ def fit_firth(x: Floats, successes: Floats, totals: Floats, *, profiled: Bools, 
     likelihood = _Likelihood(centred(x, totals).basis(), successes, totals)
     k = x.shape[1]
     tests = np.full((3, k), np.nan)
-    found = likelihood.maximise(np.zeros(k))
-    if not found.converged or found.root is None:
+    top = likelihood.maximise(np.zeros(k))
+    if not top.converged or top.root is None:
         nan = np.full(k, np.nan)
         return FirthFit(nan, np.full((k, k), np.nan), tests[0], tests[1], tests[2], np.zeros(k, dtype=bool))
-    root = likelihood.basis.back @ found.root
-    coefficients, covariance = likelihood.basis.back @ found.beta, root @ root.T
+    root = likelihood.basis.back @ top.root
+    coefficients, covariance = likelihood.basis.back @ top.beta, root @ root.T
     drop = float(special.chdtri(1, 1 - confidence)) / 2
     for j in np.flatnonzero(profiled):
         error = math.sqrt(covariance[j, j])
-        profile = likelihood.profile(found, int(j), error)
+        profile = likelihood.profile(top, int(j), error)
         tests[0, j] = special.chdtrc(1, max(-2 * profile(-float(coefficients[j]) / error), 0.0))
-        tests[1, j] = coefficients[j] - error * _bound(profile, -1, drop)
-        tests[2, j] = coefficients[j] + error * _bound(profile, 1, drop)
+        tests[1, j] = coefficients[j] - error * _find_bound(profile, -1, drop)
+        tests[2, j] = coefficients[j] + error * _find_bound(profile, 1, drop)
     converged = ~(profiled & np.isnan(tests).any(axis=0))
     return FirthFit(coefficients, covariance, tests[0], tests[1], tests[2], converged)
 
 
-def _bound(profile: Callable[[float], float], side: int, drop: float) -> float:
-    """How many standard errors away to one side the profile has fallen by the drop; nan where that cannot be found."""
+def _find_bound(profile: Callable[[float], float], side: int, drop: float) -> float:
+    """Distance in standard errors at which the profile has fallen by `drop` on one side; nan if not found."""
     inner, outer = 0.0, _FIRST_BOUND
     while (fallen := profile(side * outer)) > -drop:
         inner, outer = outer, 3 * outer
         if outer > _LAST_BOUND:
             return math.inf
     for _ in range(_MAX_HALVINGS):
-        # Where the information is singular there is no profile: the drop lies before.
+        # The profile is undefined where the information is singular; the drop lies nearer.
         if fallen != -math.inf:
             break
         middle = (inner + outer) / 2
@@ -124,7 +124,7 @@ def _bound(profile: Callable[[float], float], side: int, drop: float) -> float:
 
 @dataclass(frozen=True, slots=True)
 class _Point:
-    """Coefficients in the basis, and what the likelihood is there."""
+    """Coefficients in the basis, and the likelihood there."""
 
     beta: Floats
     value: float
@@ -143,26 +143,26 @@ class _Likelihood:
     totals: Floats
 
     def at(self, beta: Floats) -> _Point:
-        """The likelihood at coefficients; -inf where the information is singular."""
+        """Evaluate the likelihood; -inf where the information is singular."""
         linear = self.basis.rows @ beta
         fitted = special.expit(linear)
         weight = self.totals * fitted * special.expit(-linear)
         root = inverse_root(self.basis.rows, weight)
         if root is None:
             return _Point(beta, -math.inf, fitted, weight, None)
-        # The root is triangular: its diagonal has the determinant.
+        # The root is triangular, so its diagonal gives the determinant.
         value = self.successes @ linear - self.totals @ np.logaddexp(0.0, linear) - np.log(np.abs(np.diag(root))).sum()
         return _Point(beta, float(value), fitted, weight, root)
 
     def maximise(self, start: Floats, held: Floats | None = None) -> _Point:
-        """Newton's method with bounded steps and step halving.
+        """Maximise by Newton's method with bounded steps and step halving.
 
         Args:
-            start (`ndarray` of shape (k,)): Where to start.
-            held (`ndarray` of shape (k,), *optional*): A combination of coefficients that stays as it is.
+            start (`ndarray` of shape (k,)): Start values.
+            held (`ndarray` of shape (k,), *optional*): A combination of coefficients to hold fixed.
 
         Returns:
-            `_Point`: The maximum; not converged where no step leads on.
+            `_Point`: The maximum; `converged` is false where no step increases the likelihood further.
         """
         point, length, damping, careful = self.at(start), math.inf, 1.0, False
         step, slope = np.zeros_like(start), 0.0
@@ -171,14 +171,14 @@ class _Likelihood:
             if root is None:
                 return point
             score, hat = self._score(point, root)
-            # A step that went too far: its direction leads down now. Two such steps could alternate for ever.
+            # The last step overshot: its direction now leads down. Two such steps could alternate forever.
             if (now := float(score @ step)) < -slope / 2:
                 if careful:
                     damping = max(damping * slope / (slope - now), _LEAST_DAMPING)
                 careful = True
             if careful:
                 root = self._penalised_root(point, hat, root)
-            # In units of standard errors, so that neither the step nor its size hangs on the columns' units.
+            # In standard errors, so that steps do not depend on the columns' units.
             move = root.T @ score
             if held is not None:
                 across = root.T @ held
@@ -200,16 +200,16 @@ class _Likelihood:
         return residuals @ self.basis.rows, hat
 
     def _penalised_root(self, point: _Point, hat: Floats, root: Floats) -> Floats:
-        """A root of the inverse information in which the penalty counts: steps by it hardly go too far.
+        """A root of the inverse penalised information, whose steps rarely overshoot.
 
-        The penalty acts as so many more observations as there is leverage, half of them successes.
+        The penalty acts like extra observations, as many as the leverage, half of them successes.
         """
-        found = inverse_root(self.basis.rows, point.weight * (1 + hat / self.totals))
-        return root if found is None else found
+        penalised = inverse_root(self.basis.rows, point.weight * (1 + hat / self.totals))
+        return root if penalised is None else penalised
 
     def _climb(self, point: _Point, step: Floats) -> _Point | None:
-        """The first point along a step, halved as often as needed, that is not lower; `None` where there is none."""
-        # The basis is orthonormal: the length is the root mean square of how much the log-odds change, times the root of n.
+        """Halve a step until the likelihood does not fall; `None` if it always does."""
+        # The basis is orthonormal: this is the root mean square change of the log-odds.
         length = math.sqrt(float(step @ step / self.totals.sum()))
         step = step * min(1.0, _LONGEST_STEP / length)
         for halving in range(_MAX_HALVINGS):
@@ -219,28 +219,29 @@ class _Likelihood:
         return None
 
     def profile(self, top: _Point, j: int, error: float) -> Callable[[float], float]:
-        """The highest likelihood, less the maximum, with a coefficient held some standard errors away from its estimate.
+        """Profile likelihood of a coefficient, relative to the maximum.
 
         Args:
             top (`_Point`): The maximum.
-            j (`int`): Number of the coefficient, among the design's.
+            j (`int`): Position of the coefficient in the design.
             error (`float`): Its standard error.
 
         Returns:
-            `Callable`: Of the distance; nan where the fit of the others does not converge, -inf where nothing can be fitted.
+            `Callable`: Function of the distance in standard errors; nan if the other coefficients do not converge, -inf if
+            they cannot be fitted.
         """
         held = self.basis.back[j]
         assert top.root is not None
-        # Where the others go to first order when this one is held: along the information's ridge.
+        # To first order the other coefficients move along the information's ridge when this one is held.
         ridge = top.root @ (top.root.T @ held) / error
         least = held / float(held @ held)
 
         def highest(away: float) -> float:
-            found = self.maximise(top.beta + away * ridge, held)
-            if found.root is None:
-                found = self.maximise(least * (float(held @ top.beta) + away * error), held)
-            if found.root is None:
+            point = self.maximise(top.beta + away * ridge, held)
+            if point.root is None:
+                point = self.maximise(least * (float(held @ top.beta) + away * error), held)
+            if point.root is None:
                 return -math.inf
-            return found.value - top.value if found.converged else math.nan
+            return point.value - top.value if point.converged else math.nan
 
         return cache(highest)

@@ -1,7 +1,7 @@
-"""Least squares on designs that may be rank-deficient, with errors that allow for clusters. Arrays only.
+"""Least squares on designs that may be rank-deficient, with clustered errors. Arrays only.
 
-A design enters as the triangle R of its QR factors, computed block by block: triangles of parts merge into that of the
-whole, so that rows may stream, and unlike a Gram matrix they keep the design's condition number.
+A design enters as the triangle R of its QR factors, computed block by block. Triangles of parts merge into that of the
+whole, so rows may stream; unlike a Gram matrix, a triangle keeps the design's condition number.
 """
 
 from __future__ import annotations
@@ -19,15 +19,15 @@ from threadpoolctl import ThreadpoolController  # type: ignore[import-untyped]
 
 from seal_datasets.estimate.inputs import Bools, Codes, Floats
 
-# Singular values of unit columns; float32 sums that should cancel leave about 1e-7.
+# Relative singular values of unit columns that count as 0; float32 sums that should cancel leave about 1e-7.
 RANK_TOLERANCE = 1e-6
 _LOADING_TOLERANCE = 1e-9
 _OUTSIDE = 1e-8
-# Largest residual, over the outcome's scale, of a fit that leaves only rounding.
+# Largest residual, over the outcome's scale, that counts as rounding.
 PERFECT = 1e-12
-# Ratio of a scaled Gram matrix' eigenvalues above which its Cholesky factor is exact to about 1e-12.
+# Above this ratio of a scaled Gram matrix' eigenvalues, its Cholesky factor is exact to about 1e-12.
 _WELL_CONDITIONED = 1e-4
-# Rows at a time: 40 columns of doubles fit the cache.
+# Rows per block: 40 columns of doubles fit the cache.
 _BLOCK = 4096
 
 
@@ -37,10 +37,10 @@ class LinearFit:
 
     Attributes:
         coefficients (`ndarray` of shape (k,)): nan where not identified.
-        covariance (`ndarray` of shape (k, k)): Clustered; nan where not identified or where there are too few clusters.
+        covariance (`ndarray` of shape (k, k)): Clustered; nan where not identified or with too few clusters.
         identified (`ndarray` of shape (k,)): Whether a coefficient is determined by the data.
         rank (`int`): Rank of the design.
-        n_clusters (`int`): Clusters the errors are summed over.
+        n_clusters (`int`): Number of clusters.
         residual_size (`float`): Largest absolute residual over the outcome's scale; 0 for a perfect fit.
     """
 
@@ -54,7 +54,7 @@ class LinearFit:
 
 @dataclass(frozen=True, slots=True)
 class Solution:
-    """What the triangle of a design and its outcomes determines.
+    """Least-squares solution from the triangle of a design and its outcomes.
 
     Attributes:
         coefficients (`ndarray` of shape (k, m)): Minimum-norm least squares, for residuals.
@@ -75,9 +75,9 @@ class Solution:
 
 
 def one_blas_thread() -> AbstractContextManager[object]:
-    """Keep BLAS to one thread: blocks are too small to share, and threads that wait for each other spin away the gain.
+    """Limit BLAS to one thread, because blocks are too small for threads to pay off.
 
-    Beside another process on the same cores, two threads took twenty to a hundred times as long as one.
+    With another process on the same cores, two threads took 20 to 100 times as long as one.
     """
     limited: AbstractContextManager[object] = _blas().limit(limits=1, user_api="blas")
     return limited
@@ -89,7 +89,7 @@ def _blas() -> ThreadpoolController:
 
 
 def triangle(*columns: Floats, above: Floats | None = None) -> Floats:
-    """The triangular QR factor of columns side by side, or of these rows below those of an earlier triangle.
+    """Compute the triangular QR factor of columns side by side, optionally stacked below an earlier triangle.
 
     Args:
         *columns (`ndarray` of shape (n,) or (n, j)): Columns, k in all.
@@ -113,7 +113,7 @@ def triangle(*columns: Floats, above: Floats | None = None) -> Floats:
     starts = range(0, len(columns[0]), _BLOCK)
 
     def blocks() -> Iterator[Floats]:
-        return (np.column_stack([each[i : i + _BLOCK] for each in columns]) for i in starts)
+        return (np.column_stack([column[i : i + _BLOCK] for column in columns]) for i in starts)
 
     factor = _cholesky(np.asarray(sum(block.T @ block for block in blocks()))) if len(starts) > 1 else None
     parts = [np.linalg.qr(block, mode="r") for block in blocks()] if factor is None else [factor]
@@ -121,7 +121,7 @@ def triangle(*columns: Floats, above: Floats | None = None) -> Floats:
 
 
 def _cholesky(gram: Floats) -> Floats | None:
-    """The triangle from the Gram matrix, four times as fast, where columns are so far from dependent that it is as exact."""
+    """The triangle from the Gram matrix, four times as fast as QR; `None` for columns too near dependence for its precision."""
     scale = np.sqrt(np.diag(gram))
     if not (scale > 0).all():
         return None
@@ -132,22 +132,21 @@ def _cholesky(gram: Floats) -> Floats | None:
 
 
 def solve(r: Floats, k: int) -> Solution:
-    """Least squares of the last columns of a triangle on its first k.
+    """Solve for the coefficients of a triangle's last columns on its first k.
 
     Args:
         r (`ndarray` of shape (j, k + m)): Triangle of the design and the outcomes beside it.
         k (`int`): Columns of the design.
 
     Returns:
-        `Solution`: Coefficients, and what their covariance is made of.
+        `Solution`: Coefficients and the root of their covariance.
     """
     left, singular, vectors, scale = _factor(r[:, :k])
     solid = _solid(singular)
     safe = np.where(scale > 0, scale, 1.0)
     inverse = vectors[solid].T / singular[solid] / safe[:, None]
-    return Solution(
-        inverse @ (left[:, solid].T @ r[:, k:]), inverse, ~_loaded(singular, vectors, scale), int(solid.sum())
-    )
+    coefficients = inverse @ (left[:, solid].T @ r[:, k:])
+    return Solution(coefficients, inverse, ~_loaded(singular, vectors, scale), int(solid.sum()))
 
 
 def cluster_scores(rows: Floats, residuals: Floats, clusters: Codes | None) -> Floats:
@@ -168,31 +167,31 @@ def cluster_scores(rows: Floats, residuals: Floats, clusters: Codes | None) -> F
 def score_products(
     rows: Floats, outcomes: Floats, coefficients: Floats, clusters: Codes | None
 ) -> tuple[Floats, Floats]:
-    """Sums over clusters of the products of scores, within and between outcomes: the meat of sandwiches.
+    """Sum products of scores over clusters, within and between outcomes: the meat of the sandwich.
 
     Args:
         rows (`ndarray` of shape (n, k)): The design.
         outcomes (`ndarray` of shape (n, m)): Outcomes.
-        coefficients (`ndarray` of shape (k, m)): Their coefficients.
+        coefficients (`ndarray` of shape (k, m)): Coefficients of each outcome.
         clusters (`ndarray` of shape (n,), *optional*): Codes; each row is its own cluster when omitted.
 
     Returns:
-        `tuple[ndarray, ndarray]`: For outcomes i and j the sum of s_i s_j', of shape (m, m, k, k); and the size of each
-        outcome's largest residual.
+        `tuple[ndarray, ndarray]`: Sums of s_i s_j' for outcomes i and j, of shape (m, m, k, k); and each outcome's
+        largest absolute residual.
     """
     (n, k), m = rows.shape, outcomes.shape[1]
     meat, largest = np.zeros((m, m, k, k)), np.zeros(m)
     if clusters is not None:
         residuals = outcomes - rows @ coefficients
-        scores = [cluster_scores(rows, each, clusters) for each in residuals.T]
+        scores = [cluster_scores(rows, residual, clusters) for residual in residuals.T]
         meat = np.array([[one.T @ other for other in scores] for one in scores]).reshape(m, m, k, k)
         return meat, np.abs(residuals).max(axis=0, initial=0.0)
     for start in range(0, n, _BLOCK):
-        # Residuals and scores of a block while it is in the cache.
+        # Residuals and scores are computed while the block is in the cache.
         block = rows[start : start + _BLOCK]
         residuals = outcomes[start : start + _BLOCK] - block @ coefficients
         largest = np.maximum(largest, np.abs(residuals).max(axis=0))
-        scores = [block * each[:, None] for each in residuals.T]
+        scores = [block * residual[:, None] for residual in residuals.T]
         for i, one in enumerate(scores):
             for j, other in enumerate(scores[: i + 1]):
                 meat[i, j] += one.T @ other
@@ -228,18 +227,18 @@ def demean(values: Floats, codes: Codes) -> Floats:
         `ndarray` of shape (n, k): Deviations; columns that are constant within every group are exactly 0.
     """
     n_groups = int(codes.max()) + 1
-    # Taking a group's first row off beforehand keeps constants exactly 0, which a mean of equal floats need not.
+    # Subtracting a group's first row keeps constants exactly 0; a mean of equal floats may be rounded.
     shifted = values - values[first_rows(codes, n_groups)[codes]]
     shifted -= (group_sums(shifted, codes, n_groups) / np.bincount(codes, minlength=n_groups)[:, None])[codes]
     return shifted
 
 
 def first_rows(codes: Codes, n_groups: int) -> Codes:
-    """The first row of each group.
+    """Find the first row of each group.
 
     Args:
         codes (`ndarray` of shape (n,)): Group of each row, 0 to `n_groups` - 1.
-        n_groups (`int`): Number of groups, none of them empty.
+        n_groups (`int`): Number of groups, each with a row.
 
     Returns:
         `ndarray` of shape (n_groups,): Row numbers.
@@ -250,7 +249,7 @@ def first_rows(codes: Codes, n_groups: int) -> Codes:
 
 
 def constant_columns(values: Floats) -> Bools:
-    """Which columns hold one value throughout.
+    """Flag columns with a single value.
 
     Args:
         values (`ndarray` of shape (n, k)): Columns.
@@ -262,7 +261,7 @@ def constant_columns(values: Floats) -> Bools:
 
 
 def nonzero_counts(values: Floats) -> Codes:
-    """How many entries of each column are not 0.
+    """Count the nonzero entries of each column.
 
     Args:
         values (`ndarray` of shape (n, k)): Columns.
@@ -272,18 +271,18 @@ def nonzero_counts(values: Floats) -> Codes:
     """
     counts = np.zeros(values.shape[1])
     for start in range(0, len(values), _BLOCK):
-        # A product with ones is several times as fast as a sum of truth values down short rows, and as exact.
+        # A product with ones is exact and several times as fast as a sum of booleans over short rows.
         block = (values[start : start + _BLOCK] != 0).astype(np.float32)
         counts += np.ones(len(block), dtype=np.float32) @ block
     return counts.astype(np.int64)
 
 
 def differing(values: Floats, counts: Floats | None = None) -> Codes:
-    """How many entries of each column differ from the column's commonest value.
+    """Count the entries of each column that differ from its most common value.
 
     Args:
         values (`ndarray` of shape (n, k)): Columns.
-        counts (`ndarray` of shape (n,), *optional*): Rows that each row stands for; one when omitted.
+        counts (`ndarray` of shape (n,), *optional*): Multiplicity of each row; 1 when omitted.
 
     Returns:
         `ndarray` of shape (k,): Counts; 0 for a constant column.
@@ -307,7 +306,7 @@ def differing(values: Floats, counts: Floats | None = None) -> Codes:
 
 
 def null_loadings(design: Floats) -> tuple[Bools, int]:
-    """Which columns take part in an exact linear dependence.
+    """Flag columns that take part in an exact linear dependence.
 
     Args:
         design (`ndarray` of shape (n, k)): The design matrix.
@@ -320,16 +319,16 @@ def null_loadings(design: Floats) -> tuple[Bools, int]:
 
 
 def determined(design: Floats, weights: Floats) -> bool:
-    """Whether a weighted sum of coefficients is determined, such as an intercept where the columns have another zero.
+    """Whether the data determine a weighted sum of coefficients, such as the intercept of uncentred columns.
 
     Args:
         design (`ndarray` of shape (n, k)): The design matrix, or its triangle.
-        weights (`ndarray` of shape (k,)): What each coefficient counts.
+        weights (`ndarray` of shape (k,)): Weight of each coefficient.
 
     Returns:
         `bool`: True unless the sum changes along an exact linear dependence.
 
-    Example: of two equal columns the sum of the coefficients is determined, their difference is not.
+    Example: two equal columns determine the sum of their coefficients, not the difference.
 
     ```python
     >>> twice = np.array([[1.0, 1.0], [2.0, 2.0], [4.0, 4.0]])
@@ -342,24 +341,25 @@ def determined(design: Floats, weights: Floats) -> bool:
     if ((scale == 0) & (weights != 0)).any():
         return False
     scaled = weights / np.where(scale > 0, scale, 1.0)
-    # Columns outside every dependence are left out: next to a large weight their rounding would count.
-    open_ = np.where(_loaded(singular, vectors, scale), scaled, 0.0)
+    # Columns outside every dependence are excluded: their rounding would count next to a large weight.
+    undetermined = np.where(_loaded(singular, vectors, scale), scaled, 0.0)
     kept = vectors[_solid(singular)]
-    outside = open_ - kept.T @ (kept @ open_)
-    return bool(np.abs(outside).max(initial=0.0) <= _OUTSIDE * max(np.abs(open_).max(), abs(scaled[0])))
+    outside = undetermined - kept.T @ (kept @ undetermined)
+    largest = max(np.abs(undetermined).max(), abs(scaled[0]))
+    return bool(np.abs(outside).max(initial=0.0) <= _OUTSIDE * largest)
 
 
 def fit_linear(
     design: Floats, outcome: Floats, clusters: Codes, *, small_sample: bool = True, absorbed: int = 0
 ) -> LinearFit:
-    """Ordinary least squares with a cluster-robust (CRV1) covariance.
+    """Fit ordinary least squares with a cluster-robust (CRV1) covariance.
 
     Args:
-        design (`ndarray` of shape (n, k)): Regressors, an intercept included where one is wanted.
+        design (`ndarray` of shape (n, k)): Regressors, including any intercept.
         outcome (`ndarray` of shape (n,)): Outcome.
         clusters (`ndarray` of shape (n,)): Cluster codes, 0 to G - 1.
         small_sample (`bool`, defaults to `True`): Multiply by G / (G - 1) * (n - 1) / (n - rank - absorbed).
-        absorbed (`int`, defaults to 0): Parameters taken out of the design beforehand that count as fitted.
+        absorbed (`int`, defaults to 0): Parameters absorbed beforehand, which count as fitted.
 
     Returns:
         `LinearFit`: The fit. With every row its own cluster the covariance is HC1.
@@ -380,22 +380,14 @@ def fit_linear(
         influence = cluster_scores(design, residuals, None if n_clusters == n else clusters) @ solution.bread
         covariance = influence.T @ influence * factor
         cancelled = np.diag(covariance) <= rounded_variances(solution.bread, size)
-        covariance[cancelled, :] = 0.0
-        covariance[:, cancelled] = 0.0
-    covariance[~solution.identified, :] = np.nan
-    covariance[:, ~solution.identified] = np.nan
-    return LinearFit(
-        np.where(solution.identified, coefficients, math.nan),
-        covariance,
-        solution.identified,
-        solution.rank,
-        n_clusters,
-        residual_size,
-    )
+        covariance[cancelled[:, None] | cancelled] = 0.0
+    covariance[~(solution.identified[:, None] & solution.identified)] = np.nan
+    coefficients = np.where(solution.identified, coefficients, math.nan)
+    return LinearFit(coefficients, covariance, solution.identified, solution.rank, n_clusters, residual_size)
 
 
 def rounded_variances(bread: Floats, size: float) -> Floats:
-    """Largest variances that are only rounding: scores that cancel within clusters leave that, and no error.
+    """Upper limits of variances that are rounding, as left by scores that cancel within clusters.
 
     Args:
         bread (`ndarray` of shape (k, k)): Inverse of the design's Gram matrix.
@@ -413,14 +405,14 @@ def cluster_factor(n_clusters: int, n: int, n_parameters: int) -> float:
 
 
 def variance_inflation(design: Floats) -> Floats:
-    """Variance inflation factor of each column of a centred design: 1 / (1 - R^2) on the other columns.
+    """Compute the variance inflation factor of each column of a centred design: 1 / (1 - R^2) on the others.
 
     Args:
         design (`ndarray` of shape (n, k)): Columns with mean 0.
 
     Returns:
-        `ndarray` of shape (k,): 1 for a column uncorrelated with the rest; nan for one that does not vary or is an
-        exact combination of others.
+        `ndarray` of shape (k,): 1 for a column uncorrelated with the rest; nan for a constant column or an exact
+        combination of others.
     """
     _, singular, vectors, scale = _factor(design)
     solid = _solid(singular)
@@ -451,7 +443,7 @@ def _solid(singular: Floats) -> Bools:
 
 
 def _loaded(singular: Floats, vectors: Floats, scale: Floats) -> Bools:
-    """Columns outside the row space: a unit vector is in it exactly where the column is determined."""
+    """Undetermined columns: those whose unit vector lies outside the row space."""
     kept = vectors[_solid(singular)]
     outside = 1.0 - (kept**2).sum(axis=0)
     return np.asarray((scale == 0) | (outside > _LOADING_TOLERANCE), dtype=bool)

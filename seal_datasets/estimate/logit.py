@@ -1,6 +1,6 @@
-"""Logistic regression on grouped rows, with separation found before fitting. Arrays only.
+"""Logistic regression on grouped rows, with detection of separation. Arrays only.
 
-Binary and ordinal features take few distinct patterns, so the work goes with patterns, not rows.
+Binary and ordinal features have few distinct patterns, so time grows with patterns, not rows.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ from seal_datasets.estimate.linear import (
 
 _MAX_STEPS = 60
 _SCORE_TOLERANCE = 1e-10
-# Were rows separated, the score would hold a term of at least exp(-15) for each with a linear predictor below 15: a fit that
-# converged with none above it proves that there are none, and the search for them can be left out.
+# A separated row with a linear predictor below 15 would leave a score of at least exp(-15). A converged fit without
+# predictors above 15 is therefore free of separation, and needs no search for it.
 _SURELY_FINITE = 15.0
-# Clustered variances, over those of the likelihood, below which scores cancel and leave only rounding.
+# Clustered variances below this share of the likelihood's are rounding of scores that cancel.
 _CANCELLED = 1e-16
 # Above the solver's feasibility tolerance of 1e-7, on columns scaled to 1.
 _SEPARATION_TOLERANCE = 1e-6
@@ -37,20 +37,20 @@ _SEPARATION_TOLERANCE = 1e-6
 
 @dataclass(frozen=True, slots=True)
 class LogitFit:
-    """A logistic fit on the rows that separation leaves.
+    """A logistic fit on the rows that are not separated.
 
     Attributes:
         coefficients (`ndarray` of shape (k,)): Log-odds; nan where not identified or separated.
         covariance (`ndarray` of shape (k, k)): Inverse information, or the clustered sandwich.
-        separated (`ndarray` of shape (k,)): Features along which the outcome is perfectly predicted.
+        separated (`ndarray` of shape (k,)): Features that predict the outcome perfectly.
         identified (`ndarray` of shape (k,)): Whether a coefficient is determined and finite.
-        kept (`ndarray` of shape (n,)): Rows the fit rests on; the others are perfectly predicted.
-        probabilities (`ndarray` of shape (n,)): Fitted, nan for rows set aside.
-        slope (`float`): Mean of p (1 - p) over the rows kept.
+        kept (`ndarray` of shape (n,)): Rows in the fit; the others are perfectly predicted.
+        probabilities (`ndarray` of shape (n,)): Fitted; nan for rows outside the fit.
+        slope (`float`): Mean of p (1 - p) over these rows.
         slope_variance (`float`): Variance of the slope, by the delta method.
         slope_covariance (`ndarray` of shape (k,)): Its covariance with the coefficients.
-        firth (`FirthFit`, *optional*): The penalised fit, where it was asked for or needed; nan for dependent columns.
-        converged (`bool`): Whether maximum likelihood found its maximum; all coefficients are nan where it did not.
+        firth (`FirthFit`, *optional*): The penalised fit, if requested or needed; nan for dependent columns.
+        converged (`bool`): Whether maximum likelihood converged; if not, all coefficients are nan.
     """
 
     coefficients: Floats
@@ -68,11 +68,11 @@ class LogitFit:
 
 @dataclass(frozen=True, slots=True)
 class Patterns:
-    """The distinct rows of a design, hardly any of them twice.
+    """The distinct rows of a design; rarely a row occurs twice.
 
     Attributes:
         x (`ndarray` of shape (p, k)): Rows.
-        totals (`ndarray` of shape (p,)): Rows of the design that each stands for.
+        totals (`ndarray` of shape (p,)): Number of rows of the design with each pattern.
         inverse (`ndarray` of shape (n,)): Pattern of each row of the design.
     """
 
@@ -82,25 +82,25 @@ class Patterns:
 
 
 def find_patterns(design: Floats) -> Patterns:
-    """The distinct rows of a design.
+    """Find the distinct rows of a design.
 
     Args:
         design (`ndarray` of shape (n, k)): The design.
 
     Returns:
-        `Patterns`: Distinct rows, and where they are.
+        `Patterns`: Distinct rows and their positions.
 
     Example:
 
     ```python
-    >>> found = find_patterns(np.array([[1.0, 0.0], [1.0, 1.0], [1.0, 0.0]]))
-    >>> found.totals.tolist(), found.inverse.tolist()
+    >>> patterns = find_patterns(np.array([[1.0, 0.0], [1.0, 1.0], [1.0, 0.0]]))
+    >>> patterns.totals.tolist(), patterns.inverse.tolist()
     ([2.0, 1.0], [0, 1, 0])
 
     ```
     """
-    # Equal rows have equal sums but for the order of summation, which costs a merge and no more; other rows agree in both
-    # sums with a probability below 1e-20.
+    # Equal rows have equal random sums up to rounding, which may only miss a merge. Different rows agree in both sums
+    # with a probability below 1e-20.
     sums = design @ (np.random.default_rng(0).normal(size=(design.shape[1], 2)) / _sizes(design)[:, None])
     inverse = pd.factorize(sums[:, 0])[0].astype(np.int64)
     first = first_rows(inverse, int(inverse.max()) + 1)
@@ -125,19 +125,19 @@ def fit_logit(
     penalised: bool = False,
     confidence: float = 0.95,
 ) -> LogitFit:
-    """Maximum likelihood for a binary outcome.
+    """Fit a logistic regression by maximum likelihood.
 
-    Where features separate the outcome, their coefficients are infinite. They are reported as such, the rows they predict
-    perfectly are set aside, and the rest is fitted: the limit of the maximum-likelihood fit. What can be said of the
-    separated ones is Firth's penalised fit of all rows, with profile intervals.
+    Features that separate the outcome have infinite coefficients and are reported as separated. The rows they predict
+    perfectly are excluded, and the other rows give the limit of the maximum-likelihood fit. Firth's penalised fit of all
+    rows, with profile intervals, gives finite estimates of the separated features.
 
     Args:
         design (`ndarray` of shape (n, k)): Regressors; the first column is the intercept.
         outcome (`ndarray` of shape (n,)): Outcome.
         clusters (`ndarray` of shape (n,), *optional*): Cluster codes for a sandwich with factor
             G / (G - 1) * (n - 1) / (n - k); inverse information when omitted.
-        patterns (`Patterns`, *optional*): Those of the design, if they are known.
-        penalised (`bool`, defaults to `False`): Whether to give Firth's fit of every coefficient, not of separated ones only.
+        patterns (`Patterns`, *optional*): Patterns of the design, if already known.
+        penalised (`bool`, defaults to `False`): Whether to fit every coefficient by Firth's method, not only separated ones.
         confidence (`float`, defaults to 0.95): Level of the profile intervals.
 
     Returns:
@@ -152,23 +152,23 @@ def fit_logit(
     whole = centred(x, totals)
     fit, separated, kept = _fit_patterns(whole, successes, totals), np.zeros(x.shape[1], dtype=bool), totals > 0
     if fit is None or np.abs(fit.linear).max() > _SURELY_FINITE:
-        separated, kept = _separation(x, successes, totals)
+        separated, kept = _find_separation(x, successes, totals)
         fit = _fit_patterns(centred(x[kept], totals[kept]), successes[kept], totals[kept]) if kept.any() else None
     wanted = ~_unidentified(whole) if penalised else separated
-    firth = _firth(whole, x, successes, totals, wanted, confidence) if wanted.any() else None
+    firth = _fit_penalised(whole, x, successes, totals, wanted, confidence) if wanted.any() else None
     if fit is None:
-        return _nothing(len(separated), separated, kept[inverse], firth, converged=not kept.any())
+        return _empty_fit(len(separated), separated, kept[inverse], firth, converged=not kept.any())
     probabilities = np.full(len(x), np.nan)
     probabilities[kept] = _logistic(fit.linear)
     meat = None
     if clusters is not None:
         meat = _meat(fit, design, outcome - probabilities[inverse], inverse, clusters, kept)
     share = totals[kept] / totals[kept].sum()
-    return _report(fit, share, meat, separated, kept[inverse], probabilities[inverse], firth)
+    return _map_back(fit, share, meat, separated, kept[inverse], probabilities[inverse], firth)
 
 
-def _nothing(k: int, separated: Bools, kept: Bools, firth: FirthFit | None, *, converged: bool) -> LogitFit:
-    """A fit without numbers: every row is separated, or Newton's steps find no maximum."""
+def _empty_fit(k: int, separated: Bools, kept: Bools, firth: FirthFit | None, *, converged: bool) -> LogitFit:
+    """A fit without numbers: every row is separated, or Newton's method does not converge."""
     return LogitFit(
         coefficients=np.full(k, np.nan),
         covariance=np.full((k, k), np.nan),
@@ -184,7 +184,7 @@ def _nothing(k: int, separated: Bools, kept: Bools, firth: FirthFit | None, *, c
     )
 
 
-def _report(
+def _map_back(
     fit: _PatternFit,
     share: Floats,
     meat: Floats | None,
@@ -193,14 +193,14 @@ def _report(
     probabilities: Floats,
     firth: FirthFit | None,
 ) -> LogitFit:
-    """The fit in the design's own coefficients."""
-    # Products stay in the coordinates of the basis, where no digits are lost to the columns' units.
+    """Map the fit back to the design's coefficients."""
+    # Products are computed in the basis, where the columns' units cost no precision.
     back, inner = fit.basis.back, fit.root @ fit.root.T
     by_likelihood = ((back @ fit.root) ** 2).sum(axis=1)
     if meat is not None:
         inner = fit.root @ (fit.root.T @ meat @ fit.root) @ fit.root.T
     covariance = np.asarray(back @ inner @ back.T)
-    # Scores that cancel leave rounding, which would pass for a tiny error.
+    # Scores that cancel leave rounding, not a tiny error.
     cancelled = np.diag(covariance) <= _CANCELLED * by_likelihood
     covariance[cancelled, :] = 0.0
     covariance[:, cancelled] = 0.0
@@ -227,8 +227,10 @@ def _report(
     )
 
 
-def _firth(whole: Centred, x: Floats, successes: Floats, totals: Floats, wanted: Bools, confidence: float) -> FirthFit:
-    """The penalised fit of the independent columns, laid out over all."""
+def _fit_penalised(
+    whole: Centred, x: Floats, successes: Floats, totals: Floats, wanted: Bools, confidence: float
+) -> FirthFit:
+    """Firth's fit of the independent columns, with nan for the others."""
     columns = _independent(whole.triangle)
     profiled = wanted[columns]
     profiled[0] = False
@@ -257,15 +259,15 @@ class _PatternFit:
 
 
 def _fit_patterns(design: Centred, successes: Floats, totals: Floats) -> _PatternFit | None:
-    """Maximum likelihood on the independent columns; `None` where Newton's steps find no maximum."""
+    """Maximum likelihood on the independent columns; `None` if Newton's method does not converge."""
     columns = _independent(design.triangle)
     basis = design.basis(columns)
-    found = _newton(basis.rows, successes, totals)
-    return None if found is None else _PatternFit(*found, basis, columns, _unidentified(design))
+    maximum = _newton(basis.rows, successes, totals)
+    return None if maximum is None else _PatternFit(*maximum, basis, columns, _unidentified(design))
 
 
 def _unidentified(design: Centred) -> Bools:
-    """Columns whose coefficients an exact dependence leaves open; the intercept's is that of the columns not centred."""
+    """Columns with undetermined coefficients; the intercept is that of the uncentred columns."""
     loaded, _ = null_loadings(design.triangle)
     if design.first:
         loaded[0] = not determined(design.triangle, np.r_[1.0, -design.centre[1:] / design.first])
@@ -273,7 +275,7 @@ def _unidentified(design: Centred) -> Bools:
 
 
 def _newton(x: Floats, successes: Floats, totals: Floats) -> tuple[Floats, Floats, Floats] | None:
-    """Newton's method with step halving, on rows that are orthonormal: coefficients, log-odds, root of their variance."""
+    """Newton's method with step halving on orthonormal rows: coefficients, log-odds, root of the coefficients' variance."""
     beta = np.zeros(x.shape[1])
     linear = np.zeros(len(x))
     value = _log_likelihood(linear, successes, totals)
@@ -282,7 +284,7 @@ def _newton(x: Floats, successes: Floats, totals: Floats) -> tuple[Floats, Float
         root = inverse_root(x, totals * fitted * _logistic(-linear))
         if root is None:
             return None
-        # In standard errors, so that the test of convergence does not hang on the columns' units.
+        # In standard errors, so that convergence does not depend on the columns' units.
         move = root.T @ ((successes - totals * fitted) @ x)
         if float(move @ move) < _SCORE_TOLERANCE**2 * totals.sum():
             return beta, linear, root
@@ -307,7 +309,7 @@ def _log_likelihood(linear: Floats, successes: Floats, totals: Floats) -> float:
 
 
 def _meat(fit: _PatternFit, design: Floats, residuals: Floats, inverse: Codes, clusters: Codes, kept: Bools) -> Floats:
-    """Clustered products of scores of the rows that count; clusters of a single row go by pattern."""
+    """Clustered products of scores of the kept rows; clusters of a single row are summed by pattern."""
     rows, basis = kept[inverse], fit.basis
     codes = pd.factorize(clusters[rows])[0]
     sizes = np.bincount(codes)
@@ -328,7 +330,7 @@ def _meat(fit: _PatternFit, design: Floats, residuals: Floats, inverse: Codes, c
 
 
 def _independent(r: Floats) -> Bools:
-    """A largest set of linearly independent columns, earlier ones preferred."""
+    """Choose a maximal set of linearly independent columns, earlier ones first."""
     kept = np.zeros(r.shape[1], dtype=bool)
     basis = np.empty((len(r), 0))
     for column in range(r.shape[1]):
@@ -343,12 +345,12 @@ def _independent(r: Floats) -> Bools:
     return kept
 
 
-def _separation(x: Floats, successes: Floats, totals: Floats) -> tuple[Bools, Bools]:
-    """Columns with infinite coefficients, and the patterns that are not perfectly predicted."""
+def _find_separation(x: Floats, successes: Floats, totals: Floats) -> tuple[Bools, Bools]:
+    """Find columns with infinite coefficients, and patterns that are not perfectly predicted."""
     separated = np.zeros(x.shape[1], dtype=bool)
     kept = np.ones(len(x), dtype=bool)
     while kept.any():
-        scaled = _standardised(x[kept])
+        scaled = _scale_columns(x[kept])
         won, lost = successes[kept] > 0, successes[kept] < totals[kept]
         predicted, moved = _separating_direction(np.concatenate([scaled[won], -scaled[lost]]))
         if not predicted.any():
@@ -361,13 +363,13 @@ def _separation(x: Floats, successes: Floats, totals: Floats) -> tuple[Bools, Bo
 
 
 def _separating_direction(signed: Floats) -> tuple[Bools, Bools]:
-    """Rows that some direction predicts perfectly while it speaks against no row, and the columns it needs."""
-    # The largest total of signed scores that are all >= 0: positive only where a direction separates the outcome.
-    found = linprog(-signed.sum(axis=0), A_ub=-signed, b_ub=np.zeros(len(signed)), bounds=(-1, 1), method="highs")
-    if found.x is None:
-        raise RuntimeError(f"the search for separation failed: {found.message}")
-    scores = signed @ np.asarray(found.x, dtype=np.float64)
-    # The shortest direction with these scores: the solver is free to move along columns that cancel out.
+    """Rows that a direction predicts perfectly without mispredicting another, and the columns it uses."""
+    # Maximise the total of signed scores under all >= 0: positive only if a direction separates the outcome.
+    optimum = linprog(-signed.sum(axis=0), A_ub=-signed, b_ub=np.zeros(len(signed)), bounds=(-1, 1), method="highs")
+    if optimum.x is None:
+        raise RuntimeError(f"the linear program that detects separation failed: {optimum.message}")
+    scores = signed @ np.asarray(optimum.x, dtype=np.float64)
+    # The shortest direction with these scores, because the solver may add any combination of dependent columns.
     direction = np.linalg.lstsq(signed, scores, rcond=_SEPARATION_TOLERANCE)[0]
     return (
         np.asarray(scores > _SEPARATION_TOLERANCE, dtype=bool),
@@ -375,8 +377,8 @@ def _separating_direction(signed: Floats) -> tuple[Bools, Bools]:
     )
 
 
-def _standardised(x: Floats) -> Floats:
-    """The same column space with the intercept first: other columns from their middle, at most 1 in size."""
+def _scale_columns(x: Floats) -> Floats:
+    """Scale columns to [-1, 1] around their middle, the intercept to 1; the column space stays the same."""
     middle = (x.max(axis=0) + x.min(axis=0)) / 2
     reach = (x.max(axis=0) - x.min(axis=0)) / 2
     varies = reach > 1e-9 * np.abs(middle)

@@ -36,7 +36,7 @@ class Texts:
 
 @dataclass(frozen=True, slots=True)
 class RegressionSettings:
-    """Settings of a regression; `feature_imprint` describes each."""
+    """Settings of a regression, as `feature_imprint` describes them."""
 
     names: tuple[str, ...]
     effects: Effects
@@ -58,7 +58,7 @@ class RegressionSettings:
             raise DataError(f"max_vif must be larger than 1, the factor of uncorrelated features, got {self.max_vif}")
         if self.errors == "wild" and self.n_bootstrap < 99:
             raise DataError(
-                f"n_bootstrap must be at least 99, got {self.n_bootstrap}; with fewer draws there are no p-values"
+                f"n_bootstrap must be at least 99, got {self.n_bootstrap}; fewer draws cannot give p-values"
             )
 
     @property

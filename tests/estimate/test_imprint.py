@@ -410,7 +410,7 @@ def test_shards_and_the_whole_give_the_same_numbers(n_shards, seed):
 
 def test_streams_say_what_they_need():
     part = Texts(PAIRS.rewards[:, None].repeat(2, axis=1), PAIRS.features, PAIRS.groups)
-    with pytest.raises(DataError, match="parts can be gone through only once"):
+    with pytest.raises(DataError, match="parts is an iterator, which can be read only once"):
         streamed_imprint(iter([part]), ["pre", "post"], PAIRS.feature_names)
     with pytest.raises(DataError, match="name at least two"):
         streamed_imprint([part], ["post"], PAIRS.feature_names)
