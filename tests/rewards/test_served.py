@@ -94,7 +94,9 @@ def test_what_was_answered_before_a_failure_is_kept(reward_models, tmp_path):
 def test_squashed_scores_are_refused_or_turned_back_and_recorded(reward_models):
     path = reward_models["post"]
     with ScoreServer(path, obeys=False) as server:
-        with pytest.raises(ModelError, match=r"returns probabilities: scores from 0 to 1 .*use_activation.*invert='sigmoid'"):
+        with pytest.raises(
+            ModelError, match=r"returns probabilities: scores from 0 to 1 .*use_activation.*invert='sigmoid'"
+        ):
             ServedReward(server.url, path)
         with pytest.raises(ModelError, match="raw_scores"):
             ServedReward(server.url, path, kind="tei")
