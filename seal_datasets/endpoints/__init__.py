@@ -1,1 +1,1 @@
-"""Requests to model servers, kept and paid once."""
+"""Requests to model servers; every response is stored and paid for once."""

@@ -1,7 +1,7 @@
-"""Requests through the OpenAI Batch API: half the price, answers within a day, and the same store as requests at once.
+"""Requests through the OpenAI Batch API: half the price, answers within a day, and the same store as immediate requests.
 
-Before a file is uploaded its token is noted in the store, and afterwards the batch's id: a run that is killed finds its
-batches again, whichever side of the call it died on, and waits for them instead of sending them twice.
+The store keeps a file's token before the upload, and the batch's id after it. So a run that was killed at any point reattaches
+to its batches: it waits for them and does not send them twice.
 """
 
 from __future__ import annotations
@@ -39,10 +39,10 @@ _CHUNK = 1000
 
 
 class BatchAsker(Asker):
-    """As `Asker`, but requests go out in files and answers come back in files.
+    """As `Asker`, but requests are sent and answers returned in files.
 
     Args:
-        poll_seconds (`float`, defaults to 30.0): Pause between questions whether a batch is done.
+        poll_seconds (`float`, defaults to 30.0): Pause between checks whether a batch is done.
         most_requests (`int`): Requests in one file.
         most_bytes (`int`): Bytes in one file.
 
@@ -69,37 +69,37 @@ class BatchAsker(Asker):
         self._open: set[str] = set()
 
     def ask(self, jobs: Iterable[Job], *, progress: Callable[[int], object] = int) -> None:
-        """Send whatever the store does not hold yet in batches, and wait for them; rounds go on until nothing is open.
+        """Send whatever the store does not hold yet in batches and wait for them; rounds repeat until no job is open.
 
         Args:
-            jobs (`Iterable[Job]`): All of them are read in every round, so they are kept.
+            jobs (`Iterable[Job]`): Kept in memory, since every round reads all of them.
             progress (`Callable[[int], object]`, *optional*): Called with the number of jobs that have just been finished.
 
         Raises:
-            LabelerError: The endpoint refuses the key or a file, or knows no batches. Responses so far are kept, and batches
-                under way are found again by the next run.
+            LabelerError: The endpoint refuses the key or a file, or has no Batch API. Responses so far are kept, and the next
+                run reattaches to batches under way.
         """
         self.failed.clear()
         self._attempts.clear()
-        everything = list({job.subject: job for job in jobs}.values())
+        distinct = list({job.subject: job for job in jobs}.values())
         n_finished = 0
         with self.client.api() as api:
             try:
-                self._adopt(api)
+                self._reattach(api)
                 while True:
                     self._wait(api)
-                    n_open = self._send_round(api, everything)
-                    progress(len(everything) - n_open - n_finished)
-                    n_finished = len(everything) - n_open
+                    n_open = self._send_round(api, distinct)
+                    progress(len(distinct) - n_open - n_finished)
+                    n_finished = len(distinct) - n_open
                     if not self._open:
                         break
             except openai.OpenAIError as error:
-                said = self.client.redact(str(error))
-                raise LabelerError(f"the Batch API at {self.client.url} refused to work: {said}") from None
-        self._judge(everything)
+                message = self.client.redact(str(error))
+                raise LabelerError(f"the Batch API at {self.client.url} refused to work: {message}") from None
+        self._check_failure_rate(distinct)
 
-    def _judge(self, jobs: Sequence[Job]) -> None:
-        """Stop where too many jobs came to nothing."""
+    def _check_failure_rate(self, jobs: Sequence[Job]) -> None:
+        """Stop when too many jobs have no result."""
         self._n_done = self._n_without_result = 0
         for start in range(0, len(jobs), _CHUNK):
             chunk = jobs[start : start + _CHUNK]
@@ -110,7 +110,7 @@ class BatchAsker(Asker):
                     self._count(job.has_result(stored.get(job.subject, [])))
 
     def _send_round(self, api: openai.OpenAI, jobs: Sequence[Job]) -> int:
-        """Send what is to be asked next, in as many files as it takes; returns the jobs that are open."""
+        """Send the next requests of all jobs, in as many files as needed; returns the number of open jobs."""
         lines = self._lines(jobs)
         n_open = 0
         while file_lines := list(_up_to(lines, self.most_requests, self.most_bytes)):
@@ -119,7 +119,7 @@ class BatchAsker(Asker):
         return n_open
 
     def _lines(self, jobs: Sequence[Job]) -> Iterator[tuple[bytes, bytes]]:
-        """Subject and line of each request that is to be sent."""
+        """Subject and line of each request to send."""
         for start in range(0, len(jobs), _CHUNK):
             chunk = [job for job in jobs[start : start + _CHUNK] if job.subject not in self.failed]
             stored = self.store.get_many([job.subject for job in chunk])
@@ -167,15 +167,15 @@ class BatchAsker(Asker):
         self.store.note_batch(token, self.client.model, batch.id)
         self._open.add(token)
 
-    def _adopt(self, api: openai.OpenAI) -> None:
-        """Find the batches of runs that ended early; one that was noted and never made is forgotten."""
+    def _reattach(self, api: openai.OpenAI) -> None:
+        """Reattach to the batches of runs that ended early; forget a token whose batch was never created."""
         self._open = set()
         for token, batch_id in self.store.batches(self.client.model).items():
             if batch_id is None:
-                made = {
-                    (each.metadata or {}).get("seal"): each.id for each in islice(api.batches.list(limit=100), 1000)
+                created = {
+                    (batch.metadata or {}).get("seal"): batch.id for batch in islice(api.batches.list(limit=100), 1000)
                 }
-                batch_id = made.get(token)
+                batch_id = created.get(token)
                 if batch_id is None:
                     self.store.forget_batch(token)
                     continue
@@ -183,7 +183,7 @@ class BatchAsker(Asker):
             self._open.add(token)
 
     def _wait(self, api: openai.OpenAI) -> None:
-        """Wait for every open batch and take its answers."""
+        """Wait for every open batch and store its answers."""
         known = self.store.batches(self.client.model)
         while self._open:
             for token in sorted(self._open):
@@ -192,18 +192,18 @@ class BatchAsker(Asker):
                     self._collect(api, batch)
                     self.store.forget_batch(token)
                     self._open.discard(token)
-                    self._refuse_failed(batch)
+                    self._raise_if_failed(batch)
             if self._open:
                 time.sleep(self.poll_seconds)
         self.budget.settle(self._set_aside, Usage())
         self._set_aside = 0.0
 
-    def _refuse_failed(self, batch: Batch) -> None:
+    def _raise_if_failed(self, batch: Batch) -> None:
         if batch.status != "failed":
             return
         errors = (batch.errors.data if batch.errors else None) or []
-        found = "; ".join(str(each.message) for each in errors[:3]) or "no reason was given"
-        raise LabelerError(f"the Batch API at {self.client.url} did not take a file: {self.client.redact(found)}")
+        reasons = "; ".join(str(error.message) for error in errors[:3]) or "no reason was given"
+        raise LabelerError(f"the Batch API at {self.client.url} did not take a file: {self.client.redact(reasons)}")
 
     def _collect(self, api: openai.OpenAI, batch: Batch) -> None:
         for file_id in (batch.output_file_id, batch.error_file_id):
@@ -214,10 +214,10 @@ class BatchAsker(Asker):
                     for part in response.iter_bytes(1 << 20):
                         file.write(part)
                 file.seek(0)
-                self._take(file)
+                self._read_results(file)
 
-    def _take(self, file: IO[bytes]) -> None:
-        """Keep the answers in a result file; what failed for good is noted, the rest is sent again in the next round."""
+    def _read_results(self, file: IO[bytes]) -> None:
+        """Store the answers in a result file and note rejected requests; the next round sends the others again."""
         for line in file:
             if not line.strip():
                 continue
@@ -227,7 +227,7 @@ class BatchAsker(Asker):
                 response = result.get("response") or {}
                 status, body = int(response.get("status_code") or 0), response.get("body")
             except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
-                continue  # a line cut short: its request is sent again
+                continue  # a truncated line: the next round sends its request again
             if status == 200:
                 self._keep(subject, number, body)
             elif status in (400, 413, 422):
@@ -237,7 +237,7 @@ class BatchAsker(Asker):
         try:
             answer = self.client.read(json.dumps(body).encode())
         except RequestFailed:
-            return  # not a completion, or by another model: sent again
+            return  # not a completion, or by another model: the next round sends the request again
         self.client.n_requests += 1
         self.budget.settle(0.0, Usage.of(answer))
         self.store.put(subject, self.store.questions_of(number), {**answer, "batch": True})
@@ -252,7 +252,7 @@ class BatchAsker(Asker):
 
 
 def _up_to(lines: Iterator[tuple[bytes, bytes]], most: int, most_bytes: int) -> Iterator[tuple[bytes, bytes]]:
-    """Lines for one file; it is closed at nine tenths of its size, so that no line is too long for the rest."""
+    """Lines for one file; it ends at 90 % of its size limit, so that the last line cannot exceed the limit."""
     n_bytes = 0
     for count, (subject, line) in enumerate(lines, 1):
         yield subject, line

@@ -1,4 +1,4 @@
-"""What requests cost: tokens, prices from a dated table, and a limit that is not passed."""
+"""Cost of requests: tokens, prices from a dated table, and budgets."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Usage:
         prompt_tokens (`int`): Tokens sent, those read from the endpoint's prefix cache included.
         cached_tokens (`int`): Of these, tokens read from its cache.
         completion_tokens (`int`): Tokens written.
-        n_unreported (`int`): Requests for which the endpoint gave no usage; their tokens are counted nowhere.
+        n_unreported (`int`): Requests for which the endpoint gave no usage; their tokens are not counted.
 
     Example:
 
@@ -120,8 +120,8 @@ class PriceTable:
 
     Attributes:
         as_of (`str`): The date.
-        source (`str`): Where they were read.
-        batch_share (`float`): What a request through the Batch API costs of the price.
+        source (`str`): Where the prices come from.
+        batch_share (`float`): Price through the Batch API, as a share of the full price.
         models (`dict[str, Price]`): By model.
     """
 
@@ -131,7 +131,7 @@ class PriceTable:
     models: dict[str, Price]
 
     def price(self, model: str, *, batch: bool = False) -> Price:
-        """What a model costs; a dated snapshot costs what its model does.
+        """Price of a model; a dated snapshot has the price of its model.
 
         Args:
             model (`str`): The name that requests give.
@@ -147,18 +147,16 @@ class PriceTable:
 
         ```
         """
-        name = next((each for each in self.models if each == model), None) or next(
-            (
-                each
-                for each in self.models
-                if model.startswith(each) and _SNAPSHOT.fullmatch(model.removeprefix(each)) is not None
-            ),
-            None,
+        snapshot_of = (
+            name
+            for name in self.models
+            if model.startswith(name) and _SNAPSHOT.fullmatch(model.removeprefix(name)) is not None
         )
+        name = model if model in self.models else next(snapshot_of, None)
         if name is None:
             return Price.unknown(model, f"the price table of {self.as_of} does not hold {model!r}")
-        found, share = self.models[name], self.batch_share if batch else 1.0
-        return Price(name, found.input * share, found.cached_input * share, found.output * share)
+        price, share = self.models[name], self.batch_share if batch else 1.0
+        return Price(name, price.input * share, price.cached_input * share, price.output * share)
 
 
 def load_prices(path: str | Path | None = None) -> PriceTable:
@@ -200,14 +198,14 @@ def _dollars(value: object, what: str, path: Path) -> float:
 
 
 def estimate_tokens(request: Mapping[str, Any], *, at_most: bool = False) -> int:
-    """Tokens a chat request will send, guessed from its length before it is sent.
+    """Estimate the prompt tokens of a chat request from its length.
 
-    English prose has about four bytes to a token, other scripts and code fewer. What is guessed is not what is billed:
-    after a request the endpoint's own count is taken.
+    English prose has about four bytes per token, other scripts and code fewer. The estimate is not the bill: after a request
+    the endpoint's own count replaces it.
 
     Args:
         request (`Mapping[str, Any]`): The request.
-        at_most (`bool`, defaults to `False`): A guess on the high side, one token for every two bytes.
+        at_most (`bool`, defaults to `False`): Upper estimate, one token for every two bytes.
 
     Example:
 
@@ -224,10 +222,10 @@ def estimate_tokens(request: Mapping[str, Any], *, at_most: bool = False) -> int
 
 
 class Budget:
-    """A limit on what requests may cost, the ones under way included.
+    """A limit on the cost of requests, those under way included.
 
-    Before a request its highest likely cost is set aside; after it the endpoint's own count takes that place. So the limit
-    holds as long as no text has more than one token for every two bytes and the endpoint keeps to `max_tokens`.
+    Before a request its highest likely cost is set aside; after it the endpoint's own count replaces that. So the limit holds
+    as long as no text has more than one token for every two bytes and the endpoint respects `max_tokens`.
 
     Args:
         dollars (`float`): The limit; infinite for none.
@@ -249,7 +247,7 @@ class Budget:
         self._under_one_limit = [self]
 
     def beside(self, price: Price) -> Budget:
-        """A budget for another model under the same limit, which both together do not pass.
+        """A budget for another model under the same limit, which both share.
 
         Example:
 
@@ -273,17 +271,17 @@ class Budget:
         return self.price.cost(self.usage)
 
     def set_aside(self, request: Mapping[str, Any]) -> float | None:
-        """Set aside what a request may cost at most; `None` when that would pass the limit."""
+        """Set aside the highest likely cost of a request; `None` when that would exceed the limit."""
         if not math.isfinite(self.dollars):
             return 0.0
         most = self.price.cost(Usage(1, estimate_tokens(request, at_most=True), 0, int(request.get("max_tokens", 0))))
-        if sum(each.spent + each._set_aside for each in self._under_one_limit) + most > self.dollars:
+        if sum(budget.spent + budget._set_aside for budget in self._under_one_limit) + most > self.dollars:
             return None
         self._set_aside += most
         return most
 
     def settle(self, set_aside: float, usage: Usage) -> None:
-        """Count what a request really used, in place of what was set aside for it."""
+        """Replace what was set aside for a request by its actual usage."""
         self._set_aside -= set_aside
         self.usage += usage
 

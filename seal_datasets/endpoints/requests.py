@@ -1,7 +1,7 @@
-"""Ask a language model about many things through a store: nothing twice, nothing lost, nothing beyond a budget.
+"""Ask a language model about many texts through a store: no request twice, no answer lost, no cost above a budget.
 
-Which request comes next for a job is a function of what the store holds about it and of nothing else: so a run that was
-killed goes on as if it had not been, and an answer that was paid for is never asked for again.
+The next request of a job depends only on what the store holds about it. So a run that was killed resumes where it stopped, and
+no answer is paid for twice.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from seal_datasets.endpoints.store import Questions, ResponseStore, StoredRespon
 from seal_datasets.errors import LabelerError
 
 FORMATS = ("json_schema", "json_object", "text")
-"""How an answer's form is asked for, from the strictest to what every endpoint knows."""
+"""How a request states the form of its answer, from the strictest to the one that every endpoint accepts."""
 
 _FEWEST_TO_JUDGE = 50
 _PLAN_CHUNK = 1000
@@ -33,10 +33,10 @@ class Request:
     """One thing to ask.
 
     Attributes:
-        kind (`str`): In which form; one of `FORMATS`, or another that the job knows.
+        kind (`str`): Form of the answer: one of `FORMATS`, or one that only the job knows.
         asked (`tuple[str, ...]`): The questions, as digests of their wording.
         body (`dict[str, Any]`): The chat request, without the model.
-        answer_tokens (`int`): About how long the answer will be.
+        answer_tokens (`int`): Expected length of the answer.
     """
 
     kind: str
@@ -46,29 +46,29 @@ class Request:
 
 
 class Job(Protocol):
-    """Something to ask about: a text to label, or one to rewrite."""
+    """A text to ask about: to label it, or to rewrite it."""
 
     @property
     def subject(self) -> bytes:
-        """Of `subject_key`: all that decides the answers but the questions."""
+        """Hash by `subject_key` of everything that decides the answers except the questions."""
 
     def requests(self, stored: Sequence[StoredResponse], form: str) -> Iterator[Request]:
-        """What is still to be asked, given what is stored; `form` is the strictest the endpoint is known to take."""
+        """Requests still to send, given the stored responses; `form` is the strictest that the endpoint accepts."""
 
     def has_result(self, stored: Sequence[StoredResponse]) -> bool:
-        """Whether what is stored amounts to anything."""
+        """Whether the stored responses give a result."""
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What a run would ask, before it asks; tokens are guesses from lengths.
+    """What a run would request; tokens are estimates from lengths.
 
     Attributes:
         model (`str`): The model.
         n_subjects (`int`): Different texts.
-        n_stored (`int`): Of these, texts about which nothing more is to be asked.
-        usage (`Usage`): Requests and tokens to expect, without repairs of unreadable answers.
-        most (`Usage`): The same on the high side: one token for every two bytes, answers as long as they may be.
+        n_stored (`int`): Of these, texts that need no further request.
+        usage (`Usage`): Expected requests and tokens, without repairs of unreadable answers.
+        most (`Usage`): Upper estimate: one token for every two bytes, and answers of the greatest allowed length.
         price (`Price`): What tokens cost.
     """
 
@@ -88,7 +88,7 @@ class Plan:
 
 
 class Asker:
-    """Sends the requests of jobs, keeps every answer, and says what each job is lacking.
+    """Sends the requests of jobs, stores every answer, and records why a job has none.
 
     Args:
         client (`EndpointClient`): The model.
@@ -114,7 +114,7 @@ class Asker:
         self._n_done = self._n_without_result = 0
 
     def ask(self, jobs: Iterable[Job], *, progress: Callable[[int], object] = int) -> None:
-        """Ask whatever the store does not hold yet; memory stays flat however many jobs there are.
+        """Ask whatever the store does not hold yet; memory does not grow with the number of jobs.
 
         Args:
             jobs (`Iterable[Job]`): Read as needed.
@@ -143,11 +143,11 @@ class Asker:
         self.client.for_each(self._open_jobs(iter(jobs), under_way, progress), handle)
 
     def any_to_ask(self, jobs: Iterable[Job]) -> bool:
-        """Whether the store lacks an answer that `ask` would ask for."""
+        """Whether `ask` would send a request."""
         return any(self._next(job, self.store.get(job.subject)) for job in jobs)
 
     def plan(self, jobs: Iterable[Job]) -> Plan:
-        """Say what `ask` would send, sending nothing.
+        """Estimate what `ask` would send, without sending anything.
 
         Args:
             jobs (`Iterable[Job]`): As for `ask`.
@@ -165,9 +165,10 @@ class Asker:
             for subject, job in fresh.items():
                 requests = list(job.requests(stored.get(subject, []), self._form))
                 n_stored += not requests
-                for each in requests:
-                    usage += Usage(1, estimate_tokens(each.body), 0, each.answer_tokens)
-                    most += Usage(1, estimate_tokens(each.body, at_most=True), 0, int(each.body.get("max_tokens", 0)))
+                for request in requests:
+                    most_tokens = estimate_tokens(request.body, at_most=True)
+                    usage += Usage(1, estimate_tokens(request.body), 0, request.answer_tokens)
+                    most += Usage(1, most_tokens, 0, int(request.body.get("max_tokens", 0)))
         return Plan(self.client.model, len(seen), n_stored, usage, most, self.budget.price)
 
     def _next(self, job: Job, stored: Sequence[StoredResponse]) -> Request | None:
@@ -176,9 +177,9 @@ class Asker:
     def _open_jobs(
         self, jobs: Iterator[Job], under_way: set[bytes], progress: Callable[[int], object]
     ) -> Iterator[tuple[Job, bool]]:
-        """Jobs about which something is to be asked, each with whether we could claim it.
+        """Jobs with a request to send, each with whether this process could claim it.
 
-        What another process is asking about is looked at again with the next jobs, and awaited when there is nothing else.
+        Jobs that another process has claimed are checked again with the next jobs, and awaited when no others are left.
         """
         size = max(64, 4 * self.client.concurrency)
         others: list[Job] = []
@@ -221,20 +222,20 @@ class Asker:
         except RequestFailed as failure:
             self.failed[job.subject] = failure
             self.store.release([job.subject])
-            if failure.reason == "over_budget":  # nothing went wrong with it
+            if failure.reason == "over_budget":  # not a failure of the endpoint
                 return
         self._count(job.has_result(stored))
 
     def _count(self, result: bool) -> None:
-        """Count one job that is done; stop where too many came to nothing."""
+        """Count one job that is done; stop when too many have no result."""
         self._n_done += 1
         self._n_without_result += not result
         if self._n_done >= _FEWEST_TO_JUDGE and self._n_without_result > self.max_failure_rate * self._n_done:
             last = next(reversed(self.failed.values()), None)
             raise LabelerError(
-                f"{self._n_without_result:,} of {self._n_done:,} texts came to nothing, more than the "
+                f"{self._n_without_result:,} of {self._n_done:,} texts have no result, more than the "
                 f"{self.max_failure_rate:.0%} allowed; the last "
-                f"{f'failed with {last}' if last else 'answer cannot be read'}. What was answered is kept"
+                f"{f'failed with {last}' if last else 'answer cannot be read'}. Stored answers are kept"
             )
 
     async def _send(self, request: Request) -> dict[str, object]:
@@ -254,7 +255,7 @@ class Asker:
         return RequestFailed("over_budget", f"this request could pass the limit of {limit}; raise it and run again")
 
     def _lower_form(self, kind: str, failure: RequestFailed) -> bool:
-        """Ask in a plainer form from now on, where the endpoint does not know the one it was asked in."""
+        """Use the next plainer form from now on, if the endpoint rejected a request because of its form."""
         if failure.reason != "request_rejected" or kind not in FORMATS[:-1]:
             return False
         if not re.search(r"response_format|json_schema|json_object|structured|grammar", failure.detail, re.IGNORECASE):
@@ -265,7 +266,7 @@ class Asker:
 
 
 def response_format(schema: dict[str, Any], name: str, form: str) -> dict[str, Any]:
-    """The part of a chat request that asks for an answer by a JSON schema, in one of `FORMATS`."""
+    """Arguments of a chat request that state the JSON schema of its answer, in one of `FORMATS`."""
     if form == "text":
         return {}
     if form == "json_object":
@@ -279,7 +280,7 @@ def response_format(schema: dict[str, Any], name: str, form: str) -> dict[str, A
 
 
 def decode_object(content: str, repeated: list[str]) -> dict[str, object]:
-    """Decode the first JSON object in a text, and note in `repeated` which keys it holds more than once."""
+    """Decode the first JSON object in a text, and append to `repeated` the keys that it holds more than once."""
 
     def distinct_keys(items: list[tuple[str, object]]) -> dict[str, object]:
         keys = [key for key, _ in items]
@@ -289,6 +290,6 @@ def decode_object(content: str, repeated: list[str]) -> dict[str, object]:
     answers, _ = json.JSONDecoder(object_pairs_hook=distinct_keys).raw_decode(content, max(content.find("{"), 0))
     if not isinstance(answers, dict):
         raise TypeError(f"expected an object, got {type(answers).__name__}")
-    if "\\ud" in content.lower():  # an escape may spell half a character, which no text can hold
+    if "\\ud" in content.lower():  # an escape can spell half a surrogate pair, which no text can hold
         json.dumps(answers, ensure_ascii=False).encode()
     return answers

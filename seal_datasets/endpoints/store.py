@@ -1,11 +1,11 @@
-"""A content-addressed store of LM responses: what was paid for once is never asked again.
+"""A content-addressed store of LM responses: no response is paid for twice.
 
-A response is kept under its *subject*, a hash of everything that decides it but the questions (model, instructions, the
-text, sampling), and under the *questions* that were asked of it. So a taxonomy that gains a feature asks only for that
-feature, and a changed parser or role reads old responses again for free. Never is a dataset or its order part of a key.
+The key of a response has two parts. Its *subject* is a hash of model, instructions, sampling and text; its *questions* are
+those that the request asked about the text. So a taxonomy that gains a feature asks only for that feature, and a changed parser
+or role reads stored responses again for free. Neither a dataset nor its order is part of a key.
 
-It is one SQLite file in write-ahead mode: threads and processes share it, and a process that dies at any byte leaves every
-finished response readable. Before a process asks, it *claims* the subject, so that two on one store do not pay twice.
+The store is one SQLite file in write-ahead mode. Threads and processes share it, and a process that is killed leaves every
+finished response readable. A process *claims* a subject before it asks, so that two processes do not pay for it twice.
 """
 
 from __future__ import annotations
@@ -43,11 +43,11 @@ _CHUNK = 500
 
 
 class Questions(NamedTuple):
-    """What was asked in one request.
+    """The questions of one request.
 
     Attributes:
         model (`str`): The model that was asked.
-        kind (`str`): In which form, e.g. `json_schema`.
+        kind (`str`): Form of the answer, e.g. `json_schema`.
         asked (`tuple[str, ...]`): The questions, as digests of their wording or as names.
     """
 
@@ -57,12 +57,12 @@ class Questions(NamedTuple):
 
 
 class StoredResponse(NamedTuple):
-    """A raw response, kept as the text it is stored as until somebody reads it.
+    """A raw response as stored text, decoded when it is read.
 
     Attributes:
         questions (`Questions`): What was asked.
-        text (`str`): What came back, as JSON.
-        created (`float`): When, in seconds since 1970.
+        text (`str`): The response, as JSON.
+        created (`float`): Time of storage, in seconds since 1970.
     """
 
     questions: Questions
@@ -71,13 +71,13 @@ class StoredResponse(NamedTuple):
 
     @property
     def response(self) -> dict[str, object]:
-        """What came back: content, usage, finish reason."""
+        """The decoded response: content, usage, finish reason."""
         read: dict[str, object] = jiter.from_json(self.text.encode())
         return read
 
 
 def subject_key(parts: Sequence[object]) -> bytes:
-    """Hash of what a response depends on.
+    """Hash of everything that a response depends on.
 
     Args:
         parts (`Sequence[object]`): Everything that decides the response except the questions; JSON-ready, without API keys.
@@ -97,7 +97,7 @@ def subject_key(parts: Sequence[object]) -> bytes:
 
 
 def subject_keys(common: Sequence[object]) -> Callable[[str], bytes]:
-    """A function from a text to `subject_key([*common, text])`, for many texts: what they have in common is hashed once.
+    """A function from a text to `subject_key([*common, text])` that hashes the common parts once.
 
     Example:
 
@@ -122,7 +122,7 @@ def response_text(response: Mapping[str, object]) -> str:
     """A response as it is stored.
 
     Raises:
-        ValueError: It holds numbers that JSON has no words for.
+        ValueError: It holds numbers that JSON cannot express, e.g. NaN.
     """
     return json.dumps(dict(response), ensure_ascii=False, allow_nan=False)
 
@@ -131,8 +131,8 @@ class ResponseStore:
     """Raw LM responses by subject and questions.
 
     Args:
-        path (`str` or `Path`): The SQLite file, made when missing; `":memory:"` keeps nothing. A file that may not be
-            written is opened for reading only.
+        path (`str` or `Path`): The SQLite file, created when missing; `":memory:"` is lost on closing. A file without
+            write permission is opened read-only.
 
     Raises:
         DataError: The file cannot be opened or is not a store.
@@ -143,7 +143,7 @@ class ResponseStore:
     >>> key, questions = subject_key(["my-model", "a text"]), Questions("my-model", "json_schema", ("is_kind",))
     >>> with ResponseStore(":memory:") as store:
     ...     store.put(key, questions, {"content": "{}"})
-    ...     [each.response for each in store.get(key)], store.get(b"other")
+    ...     [stored.response for stored in store.get(key)], store.get(b"other")
     ([{'content': '{}'}], [])
 
     ```
@@ -168,7 +168,7 @@ class ResponseStore:
         self.read_only = exists and not (os.access(self.path, os.W_OK) and os.access(Path(self.path).parent, os.W_OK))
         if self.path != ":memory:" and not self.read_only:
             Path(self.path).parent.mkdir(parents=True, exist_ok=True)
-        # A file in write-ahead mode that may not be written can only be read when promised that nobody else writes it.
+        # SQLite opens a read-only file in write-ahead mode only if it is declared immutable.
         address = f"{Path(self.path).absolute().as_uri()}?immutable=1" if self.read_only else self.path
         connection = sqlite3.connect(
             address, check_same_thread=False, timeout=60.0, isolation_level=None, uri=self.read_only
@@ -178,7 +178,7 @@ class ResponseStore:
             raise sqlite3.DatabaseError("it was made by another version of seal_datasets, whose keys differ")
         if not self.read_only:
             connection.execute("PRAGMA journal_mode=WAL")
-            # In write-ahead mode NORMAL survives a process that dies; only a power cut can cost the last moments.
+            # In write-ahead mode NORMAL survives a killed process; only a power cut can lose the latest responses.
             connection.execute("PRAGMA synchronous=NORMAL")
             connection.executescript(f"BEGIN IMMEDIATE;{_SCHEMA}PRAGMA user_version={_VERSION};COMMIT;")
         elif "responses" not in tables:
@@ -187,10 +187,10 @@ class ResponseStore:
 
     @contextmanager
     def writing(self) -> Iterator[sqlite3.Connection]:
-        """A transaction; refused on a store that may only be read."""
+        """Open a transaction; raises `DataError` on a read-only store."""
         if self.read_only:
             raise DataError(
-                f"the store {self.path} may only be read, and there are responses to keep; make it writable"
+                f"the store {self.path} is read-only, and there are responses to keep; make the file and its folder writable"
             )
         with self._lock:
             try:
@@ -204,8 +204,8 @@ class ResponseStore:
                 self._questions.clear()
                 if isinstance(error, sqlite3.Error):
                     raise DataError(
-                        f"cannot write to the store {self.path}: {error}; what it held before is kept. "
-                        "Free space or mend the disk, then run the same command again"
+                        f"cannot write to the store {self.path}: {error}; earlier responses are kept. "
+                        "Free space or repair the disk, then run the same command again"
                     ) from error
                 raise
 
@@ -215,7 +215,7 @@ class ResponseStore:
 
     def get_many(self, subjects: Sequence[bytes]) -> dict[bytes, list[StoredResponse]]:
         """The responses about each of several subjects, oldest first; subjects without any are left out."""
-        found: dict[bytes, list[StoredResponse]] = {}
+        responses: dict[bytes, list[StoredResponse]] = {}
         with self._lock:
             for start in range(0, len(subjects), _CHUNK):
                 chunk = subjects[start : start + _CHUNK]
@@ -225,22 +225,23 @@ class ResponseStore:
                     chunk,
                 )
                 for subject, questions, text, created in rows:
-                    found.setdefault(subject, []).append(StoredResponse(self.questions_of(questions), text, created))
-        return found
+                    stored = StoredResponse(self.questions_of(questions), text, created)
+                    responses.setdefault(subject, []).append(stored)
+        return responses
 
     def put(
         self, subject: bytes, questions: Questions, response: Mapping[str, object], *, finished: bool = True
     ) -> None:
-        """Keep a response; it is in the file when this returns.
+        """Store a response; it is in the file when this returns.
 
         Args:
-            subject (`bytes`): Of `subject_key`.
-            questions (`Questions`): What was asked.
-            response (`Mapping[str, object]`): What came back; JSON-ready.
-            finished (`bool`, defaults to `True`): Nothing more will be asked about the subject: give back the claim on it.
+            subject (`bytes`): Hash by `subject_key`.
+            questions (`Questions`): The questions of the request.
+            response (`Mapping[str, object]`): The response; JSON-ready.
+            finished (`bool`, defaults to `True`): Whether this was the subject's last request; releases the claim on it.
 
         Raises:
-            DataError: The store cannot be written: the disk is full, or the file is for reading only.
+            DataError: The store cannot be written: the disk is full, or the file is read-only.
         """
         text = response_text(response)
         with self.writing() as connection:
@@ -252,20 +253,20 @@ class ResponseStore:
                 connection.execute("DELETE FROM claims WHERE subject = ?", (subject,))
 
     def claim(self, subjects: Sequence[bytes]) -> set[bytes]:
-        """Announce that this process is about to ask about some subjects.
+        """Claim subjects that this process is about to ask about.
 
         Args:
             subjects (`Sequence[bytes]`): Subjects without a response.
 
         Returns:
-            `set[bytes]`: Those that are ours to ask; the others a living process on this machine, or another machine within
-            the last 15 minutes, has claimed before.
+            `set[bytes]`: The subjects now claimed by this process. The others are claimed by a living process on this machine,
+            or by another machine within the last 15 minutes.
         """
         mine = set()
         with self.writing() as connection:
             for subject in subjects:
                 row = connection.execute("SELECT owner, since FROM claims WHERE subject = ?", (subject,)).fetchone()
-                if row is None or row[0] == self._owner or not _still_at_work(*row):
+                if row is None or row[0] == self._owner or not _is_active(*row):
                     connection.execute(
                         "INSERT OR REPLACE INTO claims VALUES (?, ?, ?)", (subject, self._owner, time.time())
                     )
@@ -273,24 +274,24 @@ class ResponseStore:
         return mine
 
     def release(self, subjects: Iterable[bytes]) -> None:
-        """Give back claims on subjects that will not be asked after all."""
+        """Release claims on subjects that this process will not ask about."""
         with self.writing() as connection:
             connection.executemany(
-                "DELETE FROM claims WHERE subject = ? AND owner = ?", [(each, self._owner) for each in subjects]
+                "DELETE FROM claims WHERE subject = ? AND owner = ?", [(subject, self._owner) for subject in subjects]
             )
 
     def note_batch(self, token: str, model: str, batch_id: str | None) -> None:
-        """Note a batch that is about to be made (`None`) or was made under an id."""
+        """Record a batch under its token: with `None` before it is created, with its id afterwards."""
         with self.writing() as connection:
             connection.execute("INSERT OR REPLACE INTO batches VALUES (?, ?, ?)", (token, model, batch_id))
 
     def forget_batch(self, token: str) -> None:
-        """A batch's answers are in the store, or it was never made."""
+        """Delete the record of a batch whose answers are stored, or that was never created."""
         with self.writing() as connection:
             connection.execute("DELETE FROM batches WHERE token = ?", (token,))
 
     def batches(self, model: str) -> dict[str, str | None]:
-        """Batches of a model that are not finished: token to id, `None` where it is not known to have been made."""
+        """Unfinished batches of a model: token to id, `None` where no id was recorded."""
         with self._lock:
             return dict(self._connection.execute("SELECT token, id FROM batches WHERE model = ?", (model,)).fetchall())
 
@@ -303,7 +304,7 @@ class ResponseStore:
         return int(self.select("SELECT count(*) FROM responses")[0][0])
 
     def responses(self) -> Iterator[tuple[bytes, StoredResponse]]:
-        """Every response with its subject, oldest first; memory stays flat."""
+        """Every response with its subject, oldest first; memory does not grow with their number."""
         last = 0
         while True:
             with self._lock:
@@ -319,7 +320,7 @@ class ResponseStore:
             last = rows[-1][0]
 
     def usage(self) -> dict[tuple[str, bool], Usage]:
-        """Tokens of all responses, by model and whether they came through the Batch API, as the endpoints counted them."""
+        """Tokens of all responses as the endpoints counted them, by model and use of the Batch API."""
         rows = self.select(
             "SELECT model, coalesce(json_extract(response, '$.batch'), 0), count(*), "
             "sum(json_extract(response, '$.usage.prompt_tokens')), "
@@ -328,10 +329,10 @@ class ResponseStore:
             "sum(json_type(response, '$.usage') IS NOT 'object') "
             "FROM responses JOIN questions ON questions.id = responses.questions GROUP BY 1, 2 ORDER BY 1, 2"
         )
-        return {(model, bool(batch)): Usage(*(int(each or 0) for each in counts)) for model, batch, *counts in rows}
+        return {(model, bool(batch)): Usage(*(int(count or 0) for count in counts)) for model, batch, *counts in rows}
 
     def add(self, entries: Iterable[tuple[bytes, StoredResponse]]) -> None:
-        """Store responses of another store; where both answer one request, this store's stays."""
+        """Store responses of another store; where both answer one request, this store keeps its own."""
         with self.writing() as connection:
             connection.executemany(
                 "INSERT OR IGNORE INTO responses VALUES (?, ?, ?, ?)",
@@ -342,10 +343,10 @@ class ResponseStore:
             )
 
     def delete(self, condition: str, values: Sequence[object]) -> int:
-        """Delete the responses that meet an SQL condition; their room in the file is given back.
+        """Delete the responses that meet an SQL condition, and shrink the file.
 
         Returns:
-            `int`: How many were deleted.
+            `int`: Number of deleted responses.
         """
         with self.writing() as connection:
             deleted = connection.execute(f"DELETE FROM responses WHERE {condition}", values).rowcount
@@ -354,14 +355,14 @@ class ResponseStore:
         return deleted
 
     def questions_id(self, questions: Questions) -> int:
-        """Number under which the store keeps some questions."""
+        """Number under which the store keeps these questions."""
         if questions not in self._ids:
             row = (questions.model, questions.kind, json.dumps(questions.asked))
             self._connection.execute("INSERT OR IGNORE INTO questions (model, kind, asked) VALUES (?, ?, ?)", row)
-            found = self._connection.execute(
+            (number,) = self._connection.execute(
                 "SELECT id FROM questions WHERE model = ? AND kind = ? AND asked = ?", row
             ).fetchone()
-            self._ids[questions] = int(found[0])
+            self._ids[questions] = int(number)
         return self._ids[questions]
 
     def questions_of(self, number: int) -> Questions:
@@ -391,7 +392,7 @@ def _hash(text: str) -> hashlib.blake2b:
     return hashlib.blake2b(text.encode(), digest_size=16)
 
 
-def _still_at_work(owner: str, since: float) -> bool:
+def _is_active(owner: str, since: float) -> bool:
     if time.time() - since > _LEASE_SECONDS:
         return False
     host, _, process = owner.rpartition(":")
@@ -401,6 +402,6 @@ def _still_at_work(owner: str, since: float) -> bool:
         os.kill(int(process), 0)
     except ProcessLookupError:
         return False
-    except PermissionError:  # alive, and another user's
+    except PermissionError:  # alive, but owned by another user
         return True
     return True

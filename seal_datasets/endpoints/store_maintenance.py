@@ -15,7 +15,7 @@ _EXPORTED_AT_ONCE = 10_000
 
 @dataclass(frozen=True, slots=True)
 class StoreSummary:
-    """How many responses a store holds of one model and form, from when to when (seconds since 1970)."""
+    """Number and age (seconds since 1970) of the responses of one model and form."""
 
     model: str
     kind: str
@@ -26,7 +26,7 @@ class StoreSummary:
 
 
 def summarize_store(store: ResponseStore) -> list[StoreSummary]:
-    """Count what a store holds, one entry for each model and form."""
+    """Count the responses in a store, one entry for each model and form."""
     rows = store.select(
         "SELECT model, kind, count(*), count(DISTINCT subject), min(created), max(created) "
         "FROM responses JOIN questions ON questions.id = responses.questions GROUP BY model, kind ORDER BY 1, 2"
@@ -42,7 +42,7 @@ def merge_store(store: ResponseStore, other: ResponseStore) -> int:
         other (`ResponseStore`): The source; it is not changed.
 
     Returns:
-        `int`: How many were new. Where both hold an answer to the same request, the first store keeps its own.
+        `int`: Number of new responses. Where both answer one request, the first store keeps its own.
     """
     before, entries = len(store), other.responses()
     while batch := list(islice(entries, _MERGED_AT_ONCE)):
@@ -59,10 +59,10 @@ def prune_store(
         store (`ResponseStore`): The store.
         model (`str`, *optional*): Only of this model.
         before (`float`, *optional*): Only those older than this, in seconds since 1970.
-        finish_reason (`str`, *optional*): Only those that ended so, e.g. `"length"` for answers that were cut off.
+        finish_reason (`str`, *optional*): Only those with this finish reason, e.g. `"length"` for truncated answers.
 
     Returns:
-        `int`: How many were deleted.
+        `int`: Number of deleted responses.
 
     Raises:
         DataError: No condition was given.
@@ -85,7 +85,7 @@ def export_store(store: ResponseStore, path: str | Path) -> int:
 
     Args:
         store (`ResponseStore`): The store.
-        path (`str` or `Path`): File to write; it appears when it is whole.
+        path (`str` or `Path`): File to write; it appears once it is complete.
 
     Returns:
         `int`: Rows written.

@@ -1,1 +1,1 @@
-"""What each response is like: features of texts."""
+"""Features of each response."""

@@ -1,4 +1,4 @@
-"""Several labelers on the same texts, or one several times: what their labels are worth where nobody knows the truth."""
+"""Agreement of several labelers on the same texts, or of one labeler with itself."""
 
 from __future__ import annotations
 

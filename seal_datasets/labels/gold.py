@@ -88,8 +88,8 @@ def parse_label(value: object, feature: Feature, column: str, row: int) -> Any: 
     """A label as a table of a user's own may hold it, a file of text included.
 
     Args:
-        value (`object`): The answer of a labeler, `"true"`, 1 or the like for a yes/no feature, the code of an ordinal
-            answer, or null or blank for none.
+        value (`object`): An answer as a labeler gives it. A yes/no feature also takes `"true"`, 1 and the like; an ordinal
+            feature takes its codes. Null or blank means no label.
         feature (`Feature`): What it answers.
         column (`str`): Where it was found, for the message.
         row (`int`): Where it was found.
@@ -98,7 +98,7 @@ def parse_label(value: object, feature: Feature, column: str, row: int) -> Any: 
         `bool`, `int`, `list[str]` or `None`: The label.
 
     Raises:
-        DataError: It is no answer of the feature.
+        DataError: The value is not an answer of the feature.
     """
     if value is None or value == "":
         return None

@@ -1,10 +1,10 @@
-"""Ask a language model the questions of a taxonomy, one text at a time, blind to which side of a pair it is.
+"""Ask a language model the questions of a taxonomy, one text at a time, blind to the text's side of the pair.
 
-Any OpenAI-compatible endpoint works (OpenAI, vLLM, Ollama, llama.cpp, the embedded model). A text's features are asked for
-together, as JSON by schema where the endpoint can, in JSON mode or plain words where it cannot; or, where it returns
-log-probabilities, each yes/no feature alone, read from the probability of the answer's first token.
+Any OpenAI-compatible endpoint works (OpenAI, vLLM, Ollama, llama.cpp, the embedded model). One request asks for all features of
+a text: as JSON by schema, or in JSON mode or plain text where the endpoint lacks schemas. With `probabilities`, one request
+asks for each yes/no feature, and its label is read from the log-probabilities of the answer's first token.
 
-Whatever cannot be parsed and validated becomes a missing value with its reason; it never becomes False.
+An answer that cannot be parsed and validated becomes a missing value with its reason; it never becomes False.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ PROMPT_VERSION = "2"
 _REPAIR = "That answer cannot be used: {errors}. Answer again with one JSON object that has exactly the keys {keys}."
 
 _TOKENS_PER_FEATURE = 48
-_READ_AT_ONCE = 250  # few: the more answers are alive, the more often the garbage collector looks through everything
+_READ_AT_ONCE = 250  # small, because many live answers make garbage collection slow
 
 _REPAIRABLE = ("not_json", "missing_key", "wrong_type", "unknown_value", "duplicate_key")
 
@@ -42,7 +42,7 @@ _ANSWER_TOKENS_PER_FEATURE = 14
 
 
 class StoreIncomplete(Exception):
-    """The store does not hold everything that is to be asked about a text."""
+    """The store lacks an answer about a text."""
 
 
 class Labeler:
@@ -103,18 +103,18 @@ class Labeler:
 
     @property
     def budget(self) -> Budget:
-        """What was spent so far, and the limit."""
+        """Usage so far, and the limit."""
         return self._asker.budget
 
     def __repr__(self) -> str:
         return f"Labeler({self.model!r}, base_url={self.url!r})"
 
     def label(self, texts: Sequence[Text], taxonomy: Taxonomy) -> list[Labels]:
-        """Label texts, several at once; the same text is asked once.
+        """Label texts, several at once; equal texts share one request.
 
         Args:
-            texts (`Sequence[Text]`): What to label.
-            taxonomy (`Taxonomy`): What to ask.
+            texts (`Sequence[Text]`): The texts to label.
+            taxonomy (`Taxonomy`): The features to ask for.
 
         Returns:
             `list[Labels]`: One per text, in order.
@@ -130,11 +130,11 @@ class Labeler:
         return self.read(texts, taxonomy)
 
     def ask(self, texts: Iterable[Text], taxonomy: Taxonomy, *, progress: Callable[[int], object] = int) -> None:
-        """Ask whatever the store does not hold yet about some texts; memory stays flat however many there are.
+        """Ask for labels that the store does not hold yet; memory does not grow with the number of texts.
 
         Args:
-            texts (`Iterable[Text]`): What to label, read as needed. Texts of one pair belong next to each other.
-            taxonomy (`Taxonomy`): What to ask.
+            texts (`Iterable[Text]`): The texts to label, read as needed, the two of a pair in succession.
+            taxonomy (`Taxonomy`): The features to ask for.
             progress (`Callable[[int], object]`, *optional*): Called with the number of texts that have just been finished.
 
         Raises:
@@ -143,7 +143,7 @@ class Labeler:
         self._asker.ask(self._jobs(texts, taxonomy), progress=progress)
 
     def plan(self, texts: Iterable[Text], taxonomy: Taxonomy) -> Plan:
-        """Say what `ask` would send and what it would cost, sending nothing."""
+        """Estimate what `ask` would send and cost, without sending anything."""
         return self._asker.plan(self._jobs(texts, taxonomy))
 
     def _jobs(self, texts: Iterable[Text], taxonomy: Taxonomy) -> Iterator[_LabelingJob]:
@@ -151,43 +151,44 @@ class Labeler:
         return (_LabelingJob(self._subject(text), text, parser, self.sampling) for text in texts)
 
     def recall(self, texts: Sequence[Text], taxonomy: Taxonomy) -> list[Labels]:
-        """As `read`, where nothing is left to ask.
+        """As `read`, but only if no request is left to send.
 
         Args:
             texts (`Sequence[Text]`): The texts.
             taxonomy (`Taxonomy`): The features wanted.
 
         Returns:
-            `list[Labels]`: One per text, in order; what is missing could not be read from the answers.
+            `list[Labels]`: One per text, in order; missing labels could not be read from the answers.
 
         Raises:
-            StoreIncomplete: Something is to be asked about one of the texts.
+            StoreIncomplete: The store lacks an answer about one of the texts.
         """
         labels = self.read(texts, taxonomy)
-        incomplete = (text for text, each in zip(texts, labels, strict=True) if each.failures)
+        incomplete = (text for text, result in zip(texts, labels, strict=True) if result.failures)
         if self._asker.any_to_ask(self._jobs(incomplete, taxonomy)):
             raise StoreIncomplete
         return labels
 
     def read(self, texts: Sequence[Text], taxonomy: Taxonomy) -> list[Labels]:
-        """Read the labels of texts from the store, asking nothing.
+        """Read the labels of texts from the store, without sending anything.
 
         Args:
             texts (`Sequence[Text]`): The texts.
             taxonomy (`Taxonomy`): The features wanted.
 
         Returns:
-            `list[Labels]`: One per text, in order; what the store does not hold is missing, with the reason why the last
-            `ask` did not get it.
+            `list[Labels]`: One per text, in order. Labels that are not in the store are missing, with the reason from the last
+            `ask`.
         """
         parser, failed = answer_parser(taxonomy, self.probabilities), self._asker.failed
         subjects = [self._subject(text) for text in texts]
         labels: dict[bytes, Labels] = {}
         for start in range(0, len(subjects), _READ_AT_ONCE):
-            some = subjects[start : start + _READ_AT_ONCE]
-            stored = self.store.get_many(some)
-            labels.update((each, parser.merge(stored.get(each, []), failed.get(each))) for each in some)
-        return [labels[each] for each in subjects]
+            chunk = subjects[start : start + _READ_AT_ONCE]
+            stored = self.store.get_many(chunk)
+            for subject in chunk:
+                labels[subject] = parser.merge(stored.get(subject, []), failed.get(subject))
+        return [labels[subject] for subject in subjects]
 
     def _subject(self, text: Text) -> bytes:
         return self._key(render_text(text))
@@ -234,24 +235,28 @@ class _LabelingJob:
         return Request(form, question_digests(taxonomy), body, 4 + _ANSWER_TOKENS_PER_FEATURE * n_features)
 
     def _repair(self, stored: Sequence[StoredResponse], form: str) -> Iterator[Request]:
-        """One more try at an answer that could not be read, showing the model what was wrong with it."""
-        lacking = {each.feature for each in self.parser.merge(stored, None).failures}
-        repaired = {each for one in stored if one.questions.kind == "repair" for each in one.questions.asked}
-        for each in stored:
-            if each.questions.kind not in FORMATS:
+        """A second request after an unreadable answer, which shows the model its errors."""
+        lacking = {failure.feature for failure in self.parser.merge(stored, None).failures}
+        repaired = {
+            digest for answer in stored if answer.questions.kind == "repair" for digest in answer.questions.asked
+        }
+        for answer in stored:
+            if answer.questions.kind not in FORMATS:
                 continue
-            failed = [
-                one for one in self.parser.parse(each).failures if one.reason in _REPAIRABLE and one.feature in lacking
+            failures = [
+                failure
+                for failure in self.parser.parse(answer).failures
+                if failure.reason in _REPAIRABLE and failure.feature in lacking
             ]
-            if not failed:
+            if not failures:
                 continue
-            wanted = self.parser.taxonomy.select([one.feature for one in failed])
+            wanted = self.parser.taxonomy.select([failure.feature for failure in failures])
             if repaired.intersection(question_digests(wanted)):
                 continue
-            errors = "; ".join(f"{one.feature}: {one.reason}, {one.detail}" for one in failed[:5])
+            errors = "; ".join(f"{failure.feature}: {failure.reason}, {failure.detail}" for failure in failures[:5])
             request = self._all_questions(wanted, form)
             request.body["messages"] += [
-                {"role": "assistant", "content": str(each.response.get("content"))[:2000]},
+                {"role": "assistant", "content": str(answer.response.get("content"))[:2000]},
                 {"role": "user", "content": _REPAIR.format(errors=errors, keys=", ".join(wanted.names))},
             ]
             yield Request("repair", request.asked, request.body, request.answer_tokens)

@@ -1,4 +1,4 @@
-"""Read a labeler's answer strictly: labels, or the reason why there are none."""
+"""Parse a labeler's answer strictly: labels, or the reason why a label is missing."""
 
 from __future__ import annotations
 
@@ -41,12 +41,12 @@ class Failure:
 
 @dataclass(frozen=True, slots=True)
 class Labels:
-    """The labels of one text: every feature asked for is in `values` or in `failures`.
+    """The labels of one text: every requested feature is in `values` or in `failures`.
 
     Attributes:
         values (`dict[str, Label]`): Label by feature.
         failures (`tuple[Failure, ...]`): What is missing, and why.
-        probabilities (`dict[str, float]`): P(true) of features that were asked for alone, as the model gives it.
+        probabilities (`dict[str, float]`): P(true) of features asked for alone, from the model's log-probabilities.
     """
 
     values: dict[str, Label] = field(default_factory=dict)
@@ -60,13 +60,13 @@ def no_labels(taxonomy: Taxonomy, reason: str, detail: str) -> Labels:
 
 
 def parse_labels(content: str | None, finish_reason: str | None, refusal: str | None, taxonomy: Taxonomy) -> Labels:
-    """Read a raw response strictly; every feature ends as a value or as a failure with its reason.
+    """Parse a raw response strictly; every feature becomes a value or a failure with its reason.
 
-    Words or code fences around the JSON object are passed over; inside it nothing is mended.
+    Text or code fences around the JSON object are ignored; nothing inside it is repaired.
 
     Args:
         content (`str`, *optional*): Text of the response.
-        finish_reason (`str`, *optional*): Why the model stopped; `"length"` means that it was cut off.
+        finish_reason (`str`, *optional*): Why the model stopped; `"length"` means that it was truncated.
         refusal (`str`, *optional*): The model's refusal, where the endpoint reports one.
         taxonomy (`Taxonomy`): The features that were asked for.
 
@@ -119,7 +119,7 @@ def parse_labels(content: str | None, finish_reason: str | None, refusal: str | 
 
 
 def read_probability(top_logprobs: Sequence[Sequence[Any]]) -> float:
-    """P(yes) from the likeliest first tokens of an answer, renormalised over those that begin yes or no.
+    """P(yes) from the most probable first tokens of an answer, renormalised over yes and no.
 
     Args:
         top_logprobs (`Sequence` of `(token, log-probability)`): Natural logarithms, as endpoints return them.
@@ -147,35 +147,36 @@ def read_probability(top_logprobs: Sequence[Sequence[Any]]) -> float:
 
 
 class AnswerParser:
-    """Reads stored responses for one taxonomy; answers that are equal letter by letter are parsed once.
+    """Parses stored responses for one taxonomy; identical answers are parsed once.
 
     Args:
         taxonomy (`Taxonomy`): The features wanted.
-        probabilities (`bool`): Whether yes/no features count only where they were asked for alone.
+        probabilities (`bool`): Whether yes/no features count only if they were asked for alone.
     """
 
     def __init__(self, taxonomy: Taxonomy, probabilities: bool) -> None:
         self.taxonomy = taxonomy
         self._names = taxonomy.names
         self._by_digest = {
-            single_question_digest(each) if probabilities and each.type == "bool" else _digest(each): each
-            for each in taxonomy.features
+            single_question_digest(feature) if probabilities and feature.type == "bool" else _digest(feature): feature
+            for feature in taxonomy.features
         }
         self._all = tuple(self._by_digest)
-        self._alone = {key for key, each in self._by_digest.items() if probabilities and each.type == "bool"}
+        self._alone = {key for key, feature in self._by_digest.items() if probabilities and feature.type == "bool"}
         self._together = self._by_digest.keys() - self._alone
         self._parse_answer = functools.lru_cache(maxsize=10_000)(self._parse_answer_once)
 
     def missing(self, stored: Sequence[StoredResponse]) -> tuple[list[str], list[str]]:
-        """Names of the features that were never asked for: those to ask alone, and those to ask together."""
+        """Names of the features that no request asked for: those to ask alone, and those to ask together."""
         alone, together = self._alone, self._together
-        for each in stored:
-            alone, together = alone.difference(each.questions.asked), together.difference(each.questions.asked)
+        for answer in stored:
+            asked = answer.questions.asked
+            alone, together = alone.difference(asked), together.difference(asked)
         if not alone and not together:
             return [], []
         return (
-            [each.name for key, each in self._by_digest.items() if key in alone],
-            [each.name for key, each in self._by_digest.items() if key in together],
+            [feature.name for key, feature in self._by_digest.items() if key in alone],
+            [feature.name for key, feature in self._by_digest.items() if key in together],
         )
 
     def parse(self, stored: StoredResponse) -> Labels:
@@ -195,17 +196,17 @@ class AnswerParser:
     ) -> Labels:
         names = [self._by_digest[key].name for key in questions.asked if key in self._together]
         labels = parse_labels(content, finish_reason, refusal, self.taxonomy.select(names))
-        # What else was asked, or is repeated beside a mended answer, is not extra.
+        # Keys of other features, and keys repeated in a repaired answer, do not count as extra.
         if len(names) < len(questions.asked) or questions.kind == "repair":
-            labels = Labels(labels.values, tuple(each for each in labels.failures if each.feature != "*"))
+            labels = Labels(labels.values, tuple(failure for failure in labels.failures if failure.feature != "*"))
         return labels
 
     def merge(self, stored: Sequence[StoredResponse], failure: RequestFailed | None) -> Labels:
-        """The labels that several responses about one text amount to; the first valid answer to a question counts.
+        """Merge the labels of several responses about one text; the first valid answer to a question counts.
 
         Args:
             stored (`Sequence[StoredResponse]`): Oldest first.
-            failure (`RequestFailed`, *optional*): Why the last request about the text has no answer.
+            failure (`RequestFailed`, *optional*): Why the last request about the text failed.
 
         Returns:
             `Labels`: Each feature in `values` or `failures`.
@@ -215,23 +216,23 @@ class AnswerParser:
         values: dict[str, Label] = {}
         failures: dict[str, Failure] = {}
         probabilities: dict[str, float] = {}
-        for each in stored:
-            labels = self.parse(each)
+        for answer in stored:
+            labels = self.parse(answer)
             values = labels.values | values
             probabilities |= labels.probabilities
-            failures |= {one.feature: one for one in labels.failures}
+            failures |= {missing.feature: missing for missing in labels.failures}
         for name in self._names:
             if name not in values and name not in failures:
                 reason, detail = (failure.reason, failure.detail) if failure else ("not_asked", "no answer is stored")
                 failures[name] = Failure(name, reason, detail)
         ordered = {name: values[name] for name in self._names if name in values}
-        missing = (failures[name] for name in (*self._names, "*") if name in failures and name not in values)
-        return Labels(ordered, tuple(missing), probabilities)
+        unread = (failures[name] for name in (*self._names, "*") if name in failures and name not in values)
+        return Labels(ordered, tuple(unread), probabilities)
 
 
 @functools.lru_cache(maxsize=8)
 def answer_parser(taxonomy: Taxonomy, probabilities: bool) -> AnswerParser:
-    """The parser of a taxonomy's answers, made once."""
+    """The parser of a taxonomy's answers; cached."""
     return AnswerParser(taxonomy, probabilities)
 
 
@@ -256,7 +257,7 @@ def question_digests(taxonomy: Taxonomy) -> tuple[str, ...]:
 
 @functools.cache
 def _digest(feature: Feature, alone: str = "") -> str:
-    """Hash of what a labeler is shown of a feature, and the words it is `alone` asked in; role and codes are not shown."""
+    """Hash of the parts of a feature that a prompt shows, plus the prompt of a single question; not of role and codes."""
     shown = json.dumps([feature.name, feature.question, feature.type, feature.answers]) + alone
     return hashlib.blake2b(shown.encode(), digest_size=8).hexdigest()
 

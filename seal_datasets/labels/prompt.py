@@ -1,4 +1,4 @@
-"""What a labeler is asked about a text."""
+"""Prompts of the labeler."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _DELIMITER = re.compile(r"<(/?)(dialogue|response)>", re.IGNORECASE)
 
 
 def render_text(text: Text) -> str:
-    r"""Write a text between its delimiters; look-alikes of them inside are defused by a space.
+    r"""Write a text between its delimiters; a space breaks look-alikes of delimiters inside it.
 
     Example:
 
@@ -46,7 +46,7 @@ def _defused(text: str) -> str:
 
 
 def render_messages(text: Text, taxonomy: Taxonomy) -> list[dict[str, str]]:
-    """Write the request: static instructions first, so that a server can reuse them, then the delimited text.
+    """Write the messages: static instructions first, which a server can cache as a prefix, then the delimited text.
 
     Args:
         text (`Text`): Prompt and response.

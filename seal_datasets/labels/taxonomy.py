@@ -180,8 +180,8 @@ def load_taxonomy(source: str | Path = "seal") -> Taxonomy:
     """Read a taxonomy from the package, from a user's YAML file or from the Hub.
 
     Args:
-        source (`str` or `Path`, defaults to `"seal"`): `"seal"` for the paper's 19 features, a path to a YAML file,
-            or the id of a dataset on the Hub that holds one, with a revision after `@` if it is to stay what it is.
+        source (`str` or `Path`, defaults to `"seal"`): `"seal"` for the paper's 19 features, a path to a YAML file, or the id
+            of a dataset on the Hub that holds one. A revision after `@` pins the dataset.
 
     Returns:
         `Taxonomy`: The validated features.

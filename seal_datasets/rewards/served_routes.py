@@ -1,4 +1,4 @@
-"""What reward servers are sent, and how they answer."""
+"""Requests to reward servers and their answers."""
 
 from __future__ import annotations
 

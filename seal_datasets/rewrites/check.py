@@ -29,7 +29,7 @@ _SURE_OF_LANGUAGE = 0.95
 
 @dataclass(frozen=True, slots=True)
 class Rewrite:
-    """What became of one text.
+    """The rewrite of one text, and its status.
 
     Attributes:
         text (`Text`, *optional*): The rewrite; `None` where there is none. A refused one is kept, with the reason.
@@ -82,7 +82,7 @@ def check_rewrite(original: Text, answer: str, preset: Preset, *, whole_dialogue
 
 
 def _objection(before: str, after: str, preset: Preset, rewritten: Text) -> tuple[str, str]:
-    """Why a text is no rewrite of another; the first reason that holds."""
+    """The first reason to reject a rewrite, and its detail; `ok` where none applies."""
     if not rewritten.response.strip():
         return "empty", "the rewrite is blank"
     if _REFUSAL.match(after.strip()) and not _REFUSAL.match(before.strip()):

@@ -1,4 +1,4 @@
-"""Treat rewrites as pairs: label them, score them, put the results beside the originals."""
+"""Treat rewrites as pairs: label and score them, and add the results to the originals."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _SHOWN = frozenset({"ok", "below_similarity"})
 def rewritten_pairs(pairs: Dataset, name: str) -> Dataset:
     """Rewrites as a table of pairs, ready to be labelled and scored like any other.
 
-    Those that are refused for their similarity alone are in it, so that what the threshold does can be shown.
+    Rewrites rejected only for their similarity are included, so that a report can show the effect of the threshold.
 
     Args:
         pairs (`Dataset`): Pairs with rewrites.
@@ -28,7 +28,7 @@ def rewritten_pairs(pairs: Dataset, name: str) -> Dataset:
         one has no text.
 
     Raises:
-        DataError: There are no such rewrites.
+        DataError: The table has no rewrites under this name.
     """
     columns = [schema.rewrite_status_column(name, side) for side in schema.SIDES]
     if missing := [each for each in columns if each not in pairs.column_names]:
@@ -67,7 +67,7 @@ def on_rewrites(pairs: Dataset, name: str, transform: Callable[[Dataset], Datase
         transform (`Callable[[Dataset], Dataset]`): E.g. `lambda table: add_rewards(table, model, name="post")`.
 
     Returns:
-        `Dataset`: The pairs with each new column as `rewritten_<name>_<column>`, null where there is no rewrite.
+        `Dataset`: The pairs with each new column as `rewritten_<name>_<column>`, null where a rewrite is missing.
     """
     rewrites = rewritten_pairs(pairs, name)
     result = transform(rewrites)

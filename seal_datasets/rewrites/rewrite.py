@@ -87,7 +87,7 @@ def add_rewrites(
 
     Returns:
         `Dataset`: The pairs with `rewrite_<preset>_<side>`, `rewrite_prompt_<preset>_<side>`, `rewrite_status_<preset>_<side>`
-        (`ok`, or why there is no rewrite), `rewrite_detail_...` and `rewrite_similarity_...`.
+        (`ok`, or the reason why a rewrite is missing), `rewrite_detail_...` and `rewrite_similarity_...`.
 
     Raises:
         DataError: The preset or a pair id is not known.
@@ -159,7 +159,7 @@ def add_round_trips(
 def plan_rewrites(
     pairs: Dataset, rewriter: Rewriter, presets: Sequence[str], axes: Sequence[str], pair_ids: Collection[str]
 ) -> Plan:
-    """Say what `add_rewrites` and `add_round_trips` would ask and what it would cost, asking nothing.
+    """Estimate what `add_rewrites` and `add_round_trips` would ask and cost, without asking anything.
 
     Args:
         pairs (`Dataset`): Canonical pairs.

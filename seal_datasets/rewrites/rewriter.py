@@ -1,7 +1,7 @@
-"""Have a language model rewrite texts, with their meaning kept, and refuse what is no rewrite of them.
+"""Have a language model rewrite texts with the same meaning, and reject answers that are not rewrites.
 
-A rewrite is accepted or refused for a stated reason; nothing is mended. Texts are material, not instructions: they stand
-between delimiters, and their answer is one string of a JSON object.
+A rewrite is accepted, or rejected for a stated reason; nothing is repaired. Texts are material, not instructions: they stand
+between delimiters, and the answer is one string of a JSON object.
 """
 
 from __future__ import annotations
@@ -168,10 +168,10 @@ class Rewriter:
         check: Check = lambda _, rewrites: rewrites,
         title: str = "Rewriting",
     ) -> dict[tuple[Text, Preset], Rewrite]:
-        """Rewrite texts, and those whose rewrite is refused again, up to `attempts` times.
+        """Rewrite texts, and retry those whose rewrite is rejected, up to `attempts` times.
 
         Args:
-            wanted (`Iterable[tuple[Text, Preset]]`): Texts, each with how it is to be rewritten; the same is asked about once.
+            wanted (`Iterable[tuple[Text, Preset]]`): Texts, each with its preset; equal ones share a request.
             check (`Check`, *optional*): Refuses more rewrites than the rewriter itself does.
             title (`str`, defaults to `"Rewriting"`): Text beside the progress bar.
 
@@ -200,7 +200,7 @@ class Rewriter:
         self._asker.ask((self._job(*each, attempt) for each in wanted), progress=progress)
 
     def plan(self, wanted: Iterable[tuple[Text, Preset]]) -> Plan:
-        """Say what the first attempt would send and cost, sending nothing; at most, what all attempts would."""
+        """Estimate what the first attempt would send and cost; `most` covers all attempts."""
         plan = self._asker.plan(self._job(*each, 0) for each in wanted)
         return replace(plan, most=sum([plan.most] * (self.attempts - 1), plan.most))
 

@@ -157,7 +157,7 @@ def test_a_full_disk_stops_with_everything_kept(tmp_path):
             for number in range(1, 100):
                 store.put(key(number), Questions("m", "json_schema", (str(number),)), {"content": "x" * 4000})
 
-        with pytest.raises(DataError, match=r"cannot write to the store .*full; what it held before is kept"):
+        with pytest.raises(DataError, match=r"cannot write to the store .*full; earlier responses are kept"):
             fill()
         kept = len(store)
         assert store.get(key(0))[0].response == {"content": "first"}
@@ -193,7 +193,7 @@ def test_a_store_for_reading_only_can_be_read_and_says_so_when_written():
         os.chmod(path, 0o444)
         done = subprocess.run([sys.executable, "-c", READER, path], capture_output=True, text=True, check=False)
     assert done.stdout.startswith("kept\n"), done.stderr
-    assert "may only be read" in done.stdout
+    assert "is read-only" in done.stdout
 
 
 def test_export_writes_every_response_as_a_row(tmp_path):

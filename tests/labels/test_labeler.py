@@ -271,7 +271,7 @@ def test_too_many_failures_stop_the_run_with_the_last_reason():
     with Endpoint((400, "no, thank you", None)) as endpoint:
         labeler = Labeler("m", base_url=endpoint.url, options=RequestOptions(max_failure_rate=0.2))
         with pytest.raises(
-            LabelerError, match=r"50 of 50 texts came to nothing.*20%.*request_rejected: .*no, thank you"
+            LabelerError, match=r"50 of 50 texts have no result.*20%.*request_rejected: .*no, thank you"
         ):
             labeler.label([Text("p", str(number)) for number in range(200)], TAXONOMY)
         assert len(endpoint.requests) < 100
