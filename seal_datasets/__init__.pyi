@@ -5,7 +5,9 @@ from .audit.run import run_audit
 from .audit.settings import AuditSettings, RewriteSettings
 from .audit.training_subset import training_subset
 from .data.load import HubDataset, diagnose, load_pairs
+from .endpoints.client import Limits
 from .endpoints.embedded import EmbeddedLM
+from .endpoints.options import RequestOptions, Sampling
 from .errors import DataError, HubError, LabelerError, MissingExtraError, ModelError, SealError
 from .estimate.synthetic import planted_pairs
 from .evaluate_modules.paths import install_metrics, metric_path
@@ -18,15 +20,17 @@ from .report.write import write_report
 from .rewards.classifier import RewardModel
 from .rewards.implicit import ImplicitReward
 from .rewards.open import open_scorer
+from .rewards.options import ModelOptions
 from .rewards.precomputed import add_own_rewards
 from .rewards.score import add_rewards, write_rewards
 from .rewards.score_store import ScoreStore
-from .rewards.served import ServedReward
+from .rewards.served import EncodingOptions, ServedReward
 from .rewards.train import train_pair
 from .rewards.training_settings import TrainingSettings
 from .rewrites.on_rewrites import on_rewrites, rewritten_pairs
 from .rewrites.rewrite import add_rewrites, add_round_trips
-from .rewrites.rewriter import Rewriter
+from .rewrites.rewriter import RewriteOptions, Rewriter
+from .rewrites.sample import sample_pairs
 from .rewrites.similarity import SimilarityModel
 from .version import __version__
 
@@ -34,19 +38,25 @@ __all__ = [
     "AuditSettings",
     "DataError",
     "EmbeddedLM",
+    "EncodingOptions",
     "Feature",
     "HubDataset",
     "HubError",
     "ImplicitReward",
     "Labeler",
     "LabelerError",
+    "Limits",
     "MissingExtraError",
     "ModelError",
+    "ModelOptions",
     "OwnRewardsSettings",
     "PromptParts",
+    "RequestOptions",
     "RewardModel",
+    "RewriteOptions",
     "RewriteSettings",
     "Rewriter",
+    "Sampling",
     "ScoreStore",
     "SealError",
     "ServedReward",
@@ -73,6 +83,7 @@ __all__ = [
     "planted_pairs",
     "rewritten_pairs",
     "run_audit",
+    "sample_pairs",
     "train_pair",
     "training_subset",
     "write_report",
