@@ -2,9 +2,10 @@
 
     python -m benchmarks.scaling --tokens-per-second 3000       # the table of docs/scaling.md, with your CPU's throughput
 
-An estimate. Tokens of a pair are those of 1,500 real pairs of hh-rlhf. A forward pass takes 2 FLOPs for each weight that is no
-embedding and each token, and 4 L d T for attention (L layers of width d, texts of T tokens). Throughput is FLOPs by what the
-device is taken to do; the CPU's is the one you give, the GPU's is its data sheet's times an assumed share.
+An estimate. Tokens of a pair are those of 1,500 real pairs of hh-rlhf. A forward pass takes 2 FLOPs for each token and each
+weight outside the embeddings, and 4 L d T for attention (L layers of width d, texts of T tokens). Throughput is the FLOPs
+divided by what the device computes per second. The CPU's is the one you give. The GPU's is its data sheet's times an assumed
+share.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ CPU_DOLLARS_PER_HOUR = 0.10
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """A model's size: weights that are no embeddings, layers, width, and whether prompts are computed once."""
+    """A model's size: weights outside the embeddings, layers, width, and whether prompts are computed once."""
 
     name: str
     weights: float

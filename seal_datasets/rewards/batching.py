@@ -1,4 +1,4 @@
-"""Which texts go through the model together: batches of about equal numbers of tokens, of texts of about equal length."""
+"""Batches of similar numbers of tokens, of texts of similar length, halved where memory runs out."""
 
 from __future__ import annotations
 
@@ -124,21 +124,21 @@ def run_batches(
     *,
     ahead: int = 1,
 ) -> Iterator[list[tuple[int, float]]]:
-    """Run batches through a model, each while the results of those before are still on their way.
+    """Run batches through a model, starting the next ones before the results of the first are read.
 
-    Where memory runs out, what is under way is read, the batch and all that are left are halved, and the next is run alone: no
-    text is lost.
+    Where memory runs out, the results of running batches are read first. All remaining batches are halved, and the next one
+    runs alone. Every text is still scored.
 
     Args:
         work (`Sequence[list]`): Batches of anything.
-        run (`Callable`): Begins a batch; returns positions of texts, and what waits for their rewards.
-        ahead (`int`, defaults to 1): Batches that are begun before the rewards of one are waited for.
+        run (`Callable`): Starts a batch; returns the positions of its texts and a function that waits for their rewards.
+        ahead (`int`, defaults to 1): Batches that start before the rewards of the first are read.
 
     Yields:
         `list[tuple[int, float]]`: Positions and rewards of a batch.
 
     Raises:
-        ModelError: There is not memory enough for one item, or the accelerator failed.
+        ModelError: One item alone needs more memory than there is, or the accelerator failed.
     """
     left = deque(work)
     under_way: deque[tuple[list[Item], bool, list[int], Callable[[], list[float]]]] = deque()
@@ -150,11 +150,11 @@ def run_batches(
             if begins:
                 under_way.append((batch, alone, *run(batch)))
                 continue
-            found = _rewards(*under_way.popleft()[2:])  # of one that fails nothing is held
+            rewards = _rewards(*under_way.popleft()[2:])  # nothing is yielded of a batch that fails
         except (RuntimeError, MemoryError) as error:
             if str(error).startswith(_DEVICE_LOST):
                 raise ModelError(
-                    f"the accelerator failed ({_what_was_said(error)}); rewards that a store has kept stay. Run the same "
+                    f"the accelerator failed ({_first_memory_line(error)}); rewards that a store has kept stay. Run the same "
                     "command again, without a GPU (CUDA_VISIBLE_DEVICES=) if it fails again"
                 ) from error
             if not _out_of_memory(error):
@@ -162,15 +162,15 @@ def run_batches(
             if len(batch) == 1 and alone:
                 raise ModelError(
                     "there is not memory enough for a single text; shorten texts (max_length with over_length='truncate') or "
-                    f"use a smaller precision: {_what_was_said(error)}"
+                    f"use a smaller precision: {_first_memory_line(error)}"
                 ) from error
             if torch.cuda.is_available():
                 torch.cuda.empty_cache()
             left = deque(half for each in (batch, *left) for half in _halves(each))
-            short = True  # batches under way hold memory: they are read first, and the next has it to itself
+            short = True  # running batches hold memory: they are read first, and the next runs alone
         else:
             short = short and not alone
-            yield found
+            yield rewards
 
 
 def _rewards(positions: list[int], read: Callable[[], list[float]]) -> list[tuple[int, float]]:
@@ -193,7 +193,7 @@ def _out_of_memory(error: BaseException) -> bool:
     return isinstance(error, (torch.OutOfMemoryError, MemoryError)) or _OUT_OF_MEMORY.search(str(error)) is not None
 
 
-def _what_was_said(error: BaseException) -> str:
-    """The line of an error that tells of memory: OpenVINO's stands behind others, and Python's own error has none."""
+def _first_memory_line(error: BaseException) -> str:
+    """The first line of an error that mentions memory, else its first line: OpenVINO puts others before it."""
     lines = str(error).splitlines() or [type(error).__name__]
     return next(filter(_OUT_OF_MEMORY.search, lines), lines[0])

@@ -1,4 +1,4 @@
-"""The reward that is implicit in a policy: by how much likelier it finds a response than a reference policy does."""
+"""The implicit reward of a policy: its log-likelihood of a response minus that of a reference policy."""
 
 from __future__ import annotations
 
@@ -33,15 +33,15 @@ _IDS, _START = "input_ids", "response_start"
 
 
 class ContinuationEncoder(Encoder):
-    """How a causal model is shown a response: as what follows its prompt, with the place where it begins.
+    """Encodes a prompt followed by its response for a causal model, with the position where the response begins.
 
-    With a chat template the prompt is rendered with the turn that the response opens, then the whole conversation, and the
-    response begins where their tokens part. Without one the tokens of the prompt (behind the beginning-of-text token, where the
-    tokenizer sets one) are followed by those of the response and the end-of-text token, as models are trained on such texts.
+    With a chat template the prompt and the whole conversation are both rendered; the response begins at the first token that
+    differs. Without one, the tokens are those of the prompt, of the response, and the end-of-text token. A beginning-of-text
+    token comes first where the tokenizer adds one.
     """
 
     counts: Counter[str]
-    """Under `uneven`, texts whose prompt's tokens are no beginning of the whole's: those in common are taken for it."""
+    """`uneven` counts texts whose rendered prompt is not a prefix of the whole; their common prefix serves as the prompt."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -50,23 +50,23 @@ class ContinuationEncoder(Encoder):
 
     @property
     def style(self) -> str:
-        """How a text is shown: `chat_template` or `continuation`."""
+        """Form of the input: `chat_template` or `continuation`."""
         return "chat_template" if self.tokenizer.chat_template else "continuation"
 
     def encode(self, exchanges: Sequence[Exchange]) -> list[Encoded]:
-        """Turn texts into model inputs; a response without a token, which only a tokenizer without end leaves, has none."""
+        """Turn texts into model inputs. An empty response has none where the tokenizer adds no end-of-text token."""
         return [
-            Encoded({}, "no_text", each.n_tokens)
-            if each.inputs and each.inputs[_START][0] >= len(each.inputs[_IDS])
-            else each
-            for each in super().encode(exchanges)
+            Encoded({}, "no_text", text.n_tokens)
+            if text.inputs and text.inputs[_START][0] >= len(text.inputs[_IDS])
+            else text
+            for text in super().encode(exchanges)
         ]
 
     def _tokenize(self, exchanges: Sequence[Exchange]) -> list[dict[str, list[int]]]:
         if not exchanges:
             return []
         parts = self._rendered(exchanges) if self.tokenizer.chat_template else self._joined(exchanges)
-        # What nothing stands before cannot be predicted.
+        # The first token of a text has no prediction.
         return [{_IDS: whole, _START: [max(start, 1)]} for whole, start in parts]
 
     def _rendered(self, exchanges: Sequence[Exchange]) -> list[tuple[list[int], int]]:
@@ -78,12 +78,12 @@ class ContinuationEncoder(Encoder):
             *template(wholes, tokenize=False),
         ]
         ids = self.tokenizer(rendered, add_special_tokens=False, verbose=False)[_IDS]
-        found = []
+        parts = []
         for prompt, whole in zip(ids[: len(exchanges)], ids[len(exchanges) :], strict=True):
-            start = sum(1 for _ in takewhile(lambda each: each[0] == each[1], zip(prompt, whole, strict=False)))
+            start = sum(1 for _ in takewhile(lambda tokens: tokens[0] == tokens[1], zip(prompt, whole, strict=False)))
             self.counts["uneven"] += start < len(prompt)
-            found.append((list(whole), start))
-        return found
+            parts.append((list(whole), start))
+        return parts
 
     def _joined(self, exchanges: Sequence[Exchange]) -> list[tuple[list[int], int]]:
         texts = [*(each.prompt for each in exchanges), *(each.response for each in exchanges)]
@@ -233,23 +233,23 @@ class ImplicitReward(Scorer):
 
 
 def log_likelihoods(model: PreTrainedModel, batch: Sequence[dict[str, list[int]]]) -> torch.Tensor:
-    """Log-likelihood of each response behind its prompt.
+    """Log-likelihood of each response after its prompt.
 
     Args:
         model (`PreTrainedModel`): A causal language model.
         batch (`Sequence[dict[str, list[int]]]`): `input_ids` and, as a list of one, `response_start`.
 
     Returns:
-        `torch.Tensor`: Sums over the responses' tokens, of float32 log-probabilities, in float64: one that reaches the
-        thousands is not rounded before the reference's is taken from it.
+        `torch.Tensor`: Sums of float32 log-probabilities over each response's tokens. They are in float64, so that large sums
+        are not rounded before the reference's is subtracted.
     """
     longest = max(len(each[_IDS]) for each in batch)
-    # Behind a text, where no token of it looks; so any token will do.
+    # Padding is at the right, where a causal model does not attend to it: any token serves.
     padded = [each[_IDS] + [0] * (longest - len(each[_IDS])) for each in batch]
     mask = [[1] * len(each[_IDS]) + [0] * (longest - len(each[_IDS])) for each in batch]
     ids = torch.tensor(padded, device=model.device)
     first = min(each[_START][0] for each in batch) - 1
-    # Only for the responses: logits of whole texts are most of the memory.
+    # Logits take most of the memory; only those of the responses are needed.
     kept = {"logits_to_keep": longest - first} if "logits_to_keep" in _parameters(model) else {}
     logits = model(
         input_ids=ids, attention_mask=torch.tensor(mask, device=model.device), use_cache=False, **kept
@@ -266,7 +266,7 @@ def log_likelihoods(model: PreTrainedModel, batch: Sequence[dict[str, list[int]]
 def packed_log_likelihoods(
     model: PreTrainedModel, texts: Sequence[dict[str, list[int]]], trees: Sequence[Tree]
 ) -> torch.Tensor:
-    """Log-likelihood of each response behind its prompt, what texts begin with in common being computed once.
+    """Log-likelihood of each response after its prompt; prefixes that texts share are computed once.
 
     Args:
         model (`PreTrainedModel`): A causal language model that `can_pack`, with `ATTENTION` as its attention implementation.
@@ -286,7 +286,7 @@ def packed_log_likelihoods(
         owner += [row] * (len(place) - start)
     head = model.get_output_embeddings()
     scores = []
-    # A token's logits are as many as the vocabulary, so they are made and left some tokens at a time.
+    # Each token has one logit per word of the vocabulary, so a few tokens are computed at a time.
     for part in range(0, len(before), _TOKENS_OF_LOGITS):
         logits = head(states[before[part : part + _TOKENS_OF_LOGITS]]).float()
         ids = torch.tensor(chosen[part : part + _TOKENS_OF_LOGITS], device=logits.device)

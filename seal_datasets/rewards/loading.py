@@ -1,4 +1,4 @@
-"""Find, load and identify models: from safetensors and without code of theirs, unless allowed."""
+"""Find, load and identify models. Pickled weights and code that comes with a model need permission."""
 
 from __future__ import annotations
 
@@ -143,17 +143,17 @@ def _quiet() -> Iterator[None]:
 
 
 def find_model(name: str, revision: str | None = None) -> bool:
-    """Make sure that a model is there, with one short request where loading would retry for a minute.
+    """Check that a model exists, with one short request where loading would retry for a minute.
 
     Args:
         name (`str`): Folder or Hub id.
         revision (`str`, *optional*): Branch, tag or commit on the Hub.
 
     Returns:
-        `bool`: Whether the Hub has to be asked for its files.
+        `bool`: Whether its files come from the Hub.
 
     Raises:
-        ModelError: There is no such model, or the Hub cannot be reached and the cache does not hold it.
+        ModelError: The model does not exist, or the Hub cannot be reached and the cache lacks the model.
     """
     if Path(name).is_dir():
         if not (Path(name) / "config.json").is_file():
@@ -178,13 +178,13 @@ def find_model(name: str, revision: str | None = None) -> bool:
 
 
 def length_limit(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, max_length: int | None) -> int:
-    """Tokens to give a model at most: what was asked for, or what the model and its tokenizer can take.
+    """Longest input of a model in tokens: the requested one, or what the model and its tokenizer take.
 
     Raises:
-        ModelError: More was asked for than the model takes, or neither states a limit and none was given.
+        ModelError: The model takes fewer tokens than requested, or it states no limit and none was given.
     """
     positions = getattr(model.config.get_text_config(), "max_position_embeddings", None)
-    # RoBERTa counts positions from behind the padding token's index.
+    # RoBERTa's positions start after the padding token's index.
     if positions and getattr(model.config, "model_type", None) in ("roberta", "xlm-roberta", "camembert"):
         positions -= (model.config.pad_token_id or 0) + 1
     limits = [limit for limit in (positions, tokenizer.model_max_length) if limit and limit < 10**9]
@@ -212,6 +212,6 @@ def resolved_revision(name: str, model: PreTrainedModel) -> str:
 
 
 def processes() -> PartialState:
-    """Which process this is, of how many: on CPUs `accelerate` must be told so, or takes each for the only one."""
+    """This process and the number of processes. On CPUs `accelerate` needs a flag to see more than one."""
     launched_on_cpus = "LOCAL_RANK" in os.environ and not torch.accelerator.is_available()
     return PartialState(cpu=launched_on_cpus or parse_flag_from_env("ACCELERATE_USE_CPU"))

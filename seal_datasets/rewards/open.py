@@ -45,18 +45,12 @@ def open_scorer(
 ) -> Scorer:
     """Open a reward model of any kind.
 
-    | text | scorer |
-    | --- | --- |
-    | `my/rm` or a folder | `RewardModel` |
-    | `dpo:POLICY@REFERENCE` | `ImplicitReward`, summed over tokens |
-    | `dpo-length:POLICY@REFERENCE` | `ImplicitReward`, averaged over tokens |
-    | `served:URL#MODEL` | `ServedReward` on vLLM |
-    | `tei:URL#MODEL` | `ServedReward` on Text Embeddings Inference |
-
-    Where the tokenizer has another name than the served model, write `MODEL@TOKENIZER`.
+    `my/rm` or a folder opens a `RewardModel`. `dpo:POLICY@REFERENCE` opens an `ImplicitReward` summed over tokens;
+    `dpo-length:` averages over them. `served:URL#MODEL` opens a `ServedReward` on vLLM; `tei:` opens one on Text Embeddings
+    Inference. Where the tokenizer has another name than the served model, write `MODEL@TOKENIZER`.
 
     Args:
-        text (`str`): The model, as in the table.
+        text (`str`): The model, in one of these forms.
         over_length (`"error"`, `"truncate"` or `"skip"`, defaults to `"error"`): Policy for texts that are too long.
         head (`int`, *optional*): For a classifier with several outputs: which one is the reward.
         backend (`"torch"` or `"openvino"`, *optional*): Library that runs a classifier.

@@ -35,7 +35,7 @@ class OpenVinoEncoder:
     """
 
     def __init__(self, name: str, model: PreTrainedModel, sample: Mapping[str, torch.Tensor]) -> None:
-        # Else OpenVINO reports to its maker that it was imported, and each conversion.
+        # Without this module OpenVINO sends no telemetry about imports and conversions.
         sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
         openvino = import_extra("openvino", purpose="score with backend='openvino'")
         if isinstance(model, GenericForSequenceClassification) or getattr(model.config, "is_decoder", False):
@@ -81,7 +81,7 @@ class OpenVinoEncoder:
         return self.begin(inputs)()
 
     def begin(self, inputs: Mapping[str, torch.Tensor]) -> Callable[[], torch.Tensor]:
-        """Begin to run a batch beside those that were begun before.
+        """Start a batch; several run at once.
 
         Args:
             inputs (`Mapping[str, torch.Tensor]`): As the tokenizer makes them, padded at the right.
@@ -90,8 +90,8 @@ class OpenVinoEncoder:
             `Callable[[], torch.Tensor]`: Waits for the logits, one row for each text.
         """
         if self._has_failed:
-            # What it took before memory ran out it keeps else, and smaller batches find none either.
-            with contextlib.suppress(RuntimeError):  # not while another batch runs
+            # Otherwise OpenVINO keeps the memory of the failed batch, and smaller batches fail too.
+            with contextlib.suppress(RuntimeError):  # raised while another batch runs
                 self._model.release_memory()
                 self._has_failed = False
         request = self._idle.pop() if self._idle else self._model.create_infer_request()
@@ -104,7 +104,7 @@ class OpenVinoEncoder:
                 self._has_failed = True
                 raise
             logits = torch.from_numpy(request.get_output_tensor(0).data.copy())
-            self._idle.append(request)  # its buffers are taken again
+            self._idle.append(request)  # its buffers are reused
             return logits
 
         return wait

@@ -1,9 +1,9 @@
-"""Causal models on packed sequences: a beginning that texts share goes through the model once, and nothing is padded.
+"""Causal models on packed sequences: a prefix that texts share is computed once, and nothing is padded.
 
-The two texts of a pair begin with the same prompt. Under a causal mask what the model makes of a prompt does not depend on
-the response behind it, so prompt, one response and the other response are laid side by side in one row, each response with the
-positions it would have behind the prompt alone; attention is told which tokens follow which. Many such *trees* fill a row.
-The logits are those of each text by itself, up to the order of float sums.
+The two texts of a pair share a prompt. Under a causal mask the states of the prompt do not depend on the response. So one row
+holds the prompt and both responses. Each response keeps the positions it has directly after the prompt, and a mask keeps it
+from attending to the other. The prompt with its responses is a *tree*; many trees fill a row. The logits equal those of each
+text by itself, up to the order of float sums.
 """
 
 from __future__ import annotations
@@ -30,10 +30,10 @@ _CHECK_TOLERANCE = 1e-4
 
 @dataclass(slots=True)
 class Tree:
-    """Texts with a shared beginning.
+    """Texts with a shared prefix.
 
     Attributes:
-        n_shared (`int`): Tokens that all of them begin with.
+        n_shared (`int`): Tokens of the shared prefix.
         texts (`list[int]`): Positions of the texts.
     """
 
@@ -47,7 +47,7 @@ class Tree:
 
 @dataclass(frozen=True, slots=True)
 class _Span:
-    """Where a tree lies in a row: its first text in one piece, then what is left of the others, each with its mask."""
+    """Position of a tree in a row: its first text whole, then the rest of each other text with its mask."""
 
     start: int
     n_shared: int
@@ -56,7 +56,7 @@ class _Span:
 
 
 def build_trees(ids: Sequence[Sequence[int]], budget: int) -> list[Tree]:
-    """Find the texts that share a beginning, so that few tokens go through the model.
+    """Group texts by shared prefix, so that fewer tokens go through the model.
 
     Args:
         ids (`Sequence[Sequence[int]]`): Tokens of each text.
@@ -75,7 +75,7 @@ def build_trees(ids: Sequence[Sequence[int]], budget: int) -> list[Tree]:
     ```
     """
     order = sorted(range(len(ids)), key=lambda each: list(ids[each]))
-    # Of the sorted texts, the neighbours share most.
+    # After sorting, neighbours have the longest shared prefixes.
     shared = [_n_common(ids[one], ids[other]) for one, other in pairwise(order)]
     trees: list[Tree] = []
     for rank, text in enumerate(order):
@@ -91,8 +91,8 @@ def build_trees(ids: Sequence[Sequence[int]], budget: int) -> list[Tree]:
 
 
 def _with(tree: Tree, text: int, ids: Sequence[Sequence[int]], n_common: int) -> Tree | None:
-    """A tree with one more text, where that saves more than it spoils."""
-    # Every text keeps a token of its own, which its logit is read from.
+    """A tree with one more text, or `None` where sharing would save fewer tokens."""
+    # Every text keeps one token of its own: its logit is read there.
     n_shared = min(n_common, *(len(ids[each]) - 1 for each in (text, *tree.texts)))
     spoils = len(tree.texts) > 1 and n_shared < _KEEPS_MOST * tree.n_shared
     return None if n_shared < _WORTH_SHARING or spoils else Tree(min(n_shared, tree.n_shared), [*tree.texts, text])
@@ -128,7 +128,7 @@ def texts_of(trees: Iterable[Tree]) -> list[int]:
 
 
 def can_pack(model: PreTrainedModel, max_length: int) -> bool:
-    """Whether a model's attention can be told which tokens follow which: by what it declares, and held to on two short texts.
+    """Whether a model's attention takes a custom mask: by its configuration, and verified on two short texts.
 
     Args:
         model (`PreTrainedModel`): A sequence classifier or causal language model, in the form in which it will be used.
@@ -210,19 +210,19 @@ def packed_states(
 
 
 def _n_common(one: Sequence[int], other: Sequence[int]) -> int:
-    """How many tokens two texts begin with in common."""
+    """Length of the shared prefix of two texts, in tokens."""
     return next(
         (each for each, (a, b) in enumerate(zip(one, other, strict=False)) if a != b), min(len(one), len(other))
     )
 
 
 def _last_token(ids: Sequence[int], pad: int | None) -> int:
-    """The token whose logit counts: as transformers has it, the last that is not the padding token."""
+    """Position of the token whose logit is read: the last that is not the padding token, as in transformers."""
     return next((each for each in range(len(ids) - 1, -1, -1) if ids[each] != pad), 0)
 
 
 def _follows(n_shared: int, n_own: int, device: torch.device) -> torch.Tensor:
-    """Which of the shared and its own tokens each own token of a response sees."""
+    """Mask: the shared tokens and its own earlier tokens that each token of a response attends to."""
     return torch.ones(n_own, n_shared + n_own, dtype=torch.bool, device=device).tril(n_shared)
 
 

@@ -1,4 +1,4 @@
-"""Rewards that a table holds already."""
+"""Rewards from columns of the table itself."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ def add_own_rewards(pairs: Dataset, rewards: RewardColumns) -> Dataset:
             response's reward.
 
     Returns:
-        `Dataset`: The pairs with `reward_<name>_<side>` and `reward_status_<name>_<side>`: `given`, or `not_given` where there
-        is no number.
+        `Dataset`: The pairs with `reward_<name>_<side>` and `reward_status_<name>_<side>`: `given`, or `not_given` where the
+        cell is empty or not finite.
 
     Raises:
         DataError: A column is missing or does not hold numbers, or a name cannot be part of a column's.

@@ -1,7 +1,7 @@
 """Add the rewards that models give to both responses of every pair, on one process or many, for tables of any size.
 
-A table goes through in windows of rows. Of each window every process scores its share, about equal in tokens; then all know the
-whole window's rewards. While a window is scored the next one is encoded. Nothing of a window is kept but its rewards.
+The table is processed in windows of rows. Each process scores about the same number of tokens of a window; then the processes
+exchange their rewards. The next window is encoded in the meantime. Only rewards stay in memory.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ def add_rewards(
         pairs (`Dataset` or `IterableDataset`): Canonical pairs from `load_pairs`.
         models (`Mapping[str, Scorer]`): The models by the short name of their columns, e.g. `{"pre": ..., "post": ...}`; those
             that encode texts alike share the encoding.
-        store (`ScoreStore`, *optional*): Where rewards are looked up and kept, so that an interrupted run goes on.
+        store (`ScoreStore`, *optional*): Store of rewards, so that an interrupted run resumes.
         window (`int`, defaults to 2048): Rows within which texts are sorted by length.
 
     Returns:

@@ -1,8 +1,8 @@
-"""Rewards kept by content: what a model of one revision and precision has scored is not scored again.
+"""Store of rewards: a text scored by a model of one revision and precision is not scored again.
 
-A store is a folder of SQLite files, one for each process that writes, all of them read by every process: so processes on
-different machines share one over a network file system, and a run goes on with another number of processes. A reward is
-in its file as soon as its batch is done.
+A store is a folder of SQLite files. Each process writes one file and reads all of them. Processes on different machines can
+share a store over a network file system, and a run can resume with another number of processes. A batch's rewards are
+written as soon as the batch is done.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ class ScoreStore:
 
     Args:
         folder (`str` or `Path`): Made when it is not there.
-        writer (`int`, defaults to 0): Number of this process; no two processes that write at a time have the same.
+        writer (`int`, defaults to 0): Number of this process; unique among the processes that write at the same time.
 
     Raises:
         DataError: The folder cannot be written to, or holds something else.
@@ -45,9 +45,9 @@ class ScoreStore:
             ) from error
         others = [path for path in sorted(self.folder.glob("scores-*.sqlite")) if int(path.stem[-5:]) != writer]
         opened = [sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=60.0) for path in others]
-        # The file of a process that has only just begun holds no table yet.
-        begun = "SELECT 1 FROM sqlite_master WHERE name = 'scores'"
-        self._readers = [self._own, *(reader for reader in opened if reader.execute(begun).fetchone())]
+        # The file of a process that has just started has no table yet.
+        has_table = "SELECT 1 FROM sqlite_master WHERE name = 'scores'"
+        self._readers = [self._own, *(reader for reader in opened if reader.execute(has_table).fetchone())]
 
     def get(self, model: bytes, texts: Sequence[bytes]) -> dict[bytes, float]:
         """Look rewards up.
@@ -57,7 +57,7 @@ class ScoreStore:
             texts (`Sequence[bytes]`): Keys of encoded texts.
 
         Returns:
-            `dict[bytes, float]`: Reward by key, of those that are known.
+            `dict[bytes, float]`: Rewards in the store by key.
         """
         found: dict[bytes, float] = {}
         for start in range(0, len(texts), _KEYS_PER_QUERY):
@@ -68,7 +68,7 @@ class ScoreStore:
         return found
 
     def put(self, model: bytes, rewards: Mapping[bytes, float]) -> None:
-        """Keep rewards; ones that are no numbers are left out.
+        """Store rewards, except those that are not finite.
 
         Args:
             model (`bytes`): `Scorer.identity_key` of the model.

@@ -1,4 +1,4 @@
-"""What every kind of reward model has in common: it encodes texts, scores what it has not scored yet, and says what it is."""
+"""The interface of every reward model: encode texts, score those that the store lacks, and state its identity."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ class Scorer(ABC):
         """
 
     def score(self, exchanges: Sequence[Exchange], *, store: ScoreStore | None = None) -> list[Scored]:
-        """Score texts; what is equal to the model is scored once.
+        """Score texts; texts with equal inputs are scored once.
 
         Args:
             exchanges (`Sequence[Exchange]`): The texts.
@@ -89,10 +89,10 @@ class Scorer(ABC):
         store: ScoreStore | None = None,
         progress: Callable[[int], object] = int,
     ) -> dict[bytes, float]:
-        """Score encoded texts, taking from the store what is there and keeping the rest in it batch by batch.
+        """Score encoded texts: read rewards from the store, compute the others and store them batch by batch.
 
         Args:
-            encoded (`Sequence[Encoded]`): The texts; those without inputs are passed over.
+            encoded (`Sequence[Encoded]`): The texts; those without inputs are skipped.
             store (`ScoreStore`, *optional*): Where rewards are looked up and kept.
             progress (`Callable[[int], object]`, *optional*): Called with the number of texts that have just been scored.
 
@@ -117,7 +117,7 @@ class Scorer(ABC):
 
 
 def outcomes(encoded: Sequence[Encoded], rewards: dict[bytes, float]) -> list[Scored]:
-    """What became of each text, given the rewards by key."""
+    """Reward and status of each text, given the rewards by key."""
     return [_outcome(each, rewards) for each in encoded]
 
 

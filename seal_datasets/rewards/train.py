@@ -1,9 +1,8 @@
 """Make a pre- and a post-training reward model where the user has none.
 
-The *pre* model learns, from the prompts alone, to tell a real response from a response to another prompt: it knows what
-an answer looks like and nothing of the preferences. The *post* model goes on from there on the preferences together
-with the same self-supervised pairs. A share of the prompts is held out of both, so that resistance on pairs the model has
-seen and on pairs it has not can be told apart.
+The *pre* model learns to prefer a prompt's own response to a response to another prompt; it sees no preferences. Training of
+the *post* model starts from it, on the preferences together with the same self-supervised pairs. Neither model is trained on a
+held-out share of the prompts. Resistance can therefore be compared between seen and unseen pairs.
 """
 
 from __future__ import annotations
@@ -61,7 +60,7 @@ def train_pair(pairs: Dataset, out: str | Path, settings: TrainingSettings | Non
     """Train a pre and a post reward model on a preference dataset with TRL's `RewardTrainer`.
 
     A finished model found in `out` that was trained on the same data with the same settings is kept; an interrupted
-    training goes on from its last finished epoch.
+    training resumes from its last finished epoch.
 
     Args:
         pairs (`Dataset`): Canonical pairs from `load_pairs`.

@@ -28,7 +28,7 @@ def score_one_by_one(model: RewardModel, texts: Sequence[Inputs]) -> Floats:
         texts (`Sequence[dict[str, list[int]]]`): Encoded texts.
 
     Returns:
-        `ndarray` of shape (n,): Raw rewards, also where they are no numbers.
+        `ndarray` of shape (n,): Raw rewards; some may be nan or infinite.
     """
     return score_padded(model, texts, side="right", n=1)
 
@@ -133,8 +133,8 @@ def tolerance(rewards: Floats, dtype: torch.dtype) -> float:
         dtype (`torch.dtype`): Of the weights.
 
     Returns:
-        `float`: 0.1 % of the standard deviation in float32, 5 % in float16, 25 % in bfloat16, and no less than 8 roundings
-        of the largest score.
+        `float`: 0.1 % of the standard deviation in float32, 5 % in float16 and 25 % in bfloat16. It is at least 8 roundings of
+        the largest score.
     """
     finite = rewards[np.isfinite(rewards)]
     if not finite.size:
