@@ -186,7 +186,9 @@ def least_load(sizes, groups, n_shares):
 LITTLE_MEMORY = """
 import json, resource, sys
 from seal_datasets.errors import ModelError
-from seal_datasets.rewards import Exchange, RewardModel, batching
+from seal_datasets.data.texts import Exchange
+from seal_datasets.rewards import batching
+from seal_datasets.rewards.classifier import RewardModel
 
 folder, backend, megabytes = sys.argv[1], sys.argv[2], int(sys.argv[3])
 model = RewardModel(folder, backend=backend, tokens_per_batch=10**9)
