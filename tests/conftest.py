@@ -13,7 +13,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.fork_server import ForkServer
 from tests.hub.hub_double import WRITE_TOKEN, HubDouble
+from tests.recorded import RECORDINGS, merge
 
 # No test may reach a model hub or leave files in a user's cache.
 os.environ["HF_HUB_OFFLINE"] = "1"
@@ -27,11 +29,32 @@ if "PYTEST_XDIST_WORKER" in os.environ:
 HH_RLHF = Path(__file__).parents[2] / "shared" / "data" / "hh-rlhf" / "harmless-base-test-1500.jsonl.gz"
 
 
+EMBEDDED_LM = "embedded_lm"
+
+
 def pytest_collection_modifyitems(items):
-    """Files of mostly slow tests first: a worker that is given one last keeps everybody waiting."""
+    """Tests of the embedded model go to one worker, and files of mostly slow tests go first.
+
+    A worker that is given a slow file last keeps the others waiting.
+    """
+    for item in items:
+        if EMBEDDED_LM in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.xdist_group(EMBEDDED_LM))
     n_tests = Counter(item.path for item in items)
     n_slow = Counter(item.path for item in items if item.get_closest_marker("slow"))
-    items.sort(key=lambda item: -n_slow[item.path] / n_tests[item.path])
+    items.sort(key=lambda item: (not item.get_closest_marker("xdist_group"), -n_slow[item.path] / n_tests[item.path]))
+
+
+def pytest_xdist_make_scheduler(config, log):
+    """Tests without a group stay together by file, so that a worker makes the fixtures of a module once."""
+    from xdist.scheduler import LoadGroupScheduling
+
+    class ByGroupOrFile(LoadGroupScheduling):
+        def _split_scope(self, nodeid):
+            scope = super()._split_scope(nodeid)
+            return scope.split("::", 1)[0] if scope == nodeid else scope
+
+    return ByGroupOrFile(config, log)
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -47,7 +70,7 @@ def _private_caches(tmp_path_factory):
 def hh_rlhf() -> Path:
     """1,500 real pairs of Anthropic/hh-rlhf, where they are at hand."""
     if not HH_RLHF.is_file():
-        pytest.skip(f"the real pairs are not at {HH_RLHF.name}; they are not part of this repository")
+        pytest.skip(f"the real pairs are no part of this repository, and are not beside it: {HH_RLHF}")
     return HH_RLHF
 
 
@@ -58,6 +81,21 @@ def embedded_lm():
 
     with EmbeddedLM() as server:
         yield server
+
+
+@pytest.fixture(scope="session")
+def recorded():
+    """Place recorded answers of the embedded model in the store that a command will open."""
+    placed = []
+
+    def place(path: Path) -> Path:
+        merge(path, *RECORDINGS)
+        placed.append(path)
+        return path
+
+    yield place
+    if "SEAL_RECORD_TO" in os.environ:  # set by tests/recorded/record.py
+        merge(Path(os.environ["SEAL_RECORD_TO"]), *placed)
 
 
 @pytest.fixture(scope="session")
@@ -194,26 +232,27 @@ def hub():
         yield double
 
 
+@pytest.fixture(scope="session")
+def fork_server(tmp_path_factory):
+    """Runs Python in fresh processes, quickly."""
+    server = ForkServer(tmp_path_factory.mktemp("forks"))
+    yield server
+    server.close()
+
+
 @pytest.fixture
-def hub_client(hub, tmp_path):
+def hub_client(hub, fork_server, tmp_path):
     """Run Python code, or a list of arguments of `python`, in a fresh process that knows only the double.
 
     Each call has empty caches, unless it is given the `home` of an earlier one.
     """
     homes = itertools.count()
 
-    def run(what, *, token=WRITE_TOKEN, home=None, cwd=tmp_path, environment=None, timeout=120):
+    def run(what, *, token=WRITE_TOKEN, home=None, cwd=tmp_path, environment=None, **options):
         home = home or tmp_path / f"hf-{next(homes)}"
         arguments = ["-c", what] if isinstance(what, str) else list(map(str, what))
-        return subprocess.run(
-            [sys.executable, *arguments],
-            cwd=cwd,
-            env={**hub.environment(home, token), **(environment or {})},
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=timeout,
-        )
+        env = {**hub.environment(home, token), **(environment or {})}
+        return fork_server.run(arguments, cwd=cwd, env=env, **options)
 
     return run
 

@@ -1,4 +1,4 @@
-"""The pipeline end to end on a small table: real models with untrained heads, the real embedded labeler."""
+"""The pipeline end to end on a small table: real models with untrained heads, the real embedded labeler's answers."""
 
 import json
 
@@ -22,12 +22,13 @@ def settings(reward_models):
 
 
 @pytest.fixture(scope="module")
-def audited(settings, tmp_path_factory):
+def audited(settings, recorded, tmp_path_factory):
     out = tmp_path_factory.mktemp("audit")
+    recorded(out / "labels.sqlite")
     return out, run_audit(str(demo_path()), out, settings)
 
 
-@pytest.mark.real_lm
+@pytest.mark.recorded
 def test_an_audit_ends_with_a_report_that_can_be_checked(audited):
     out, report = audited
     assert report["population"]["n_pairs"] == 24
@@ -38,7 +39,7 @@ def test_an_audit_ends_with_a_report_that_can_be_checked(audited):
     assert check_report(out) == []
 
 
-@pytest.mark.real_lm
+@pytest.mark.recorded
 def test_the_parquet_holds_originals_features_rewards_and_results(audited):
     pairs = Dataset.from_parquet(str(audited[0] / "pairs.parquet"))
     expected = {
@@ -54,12 +55,20 @@ def test_the_parquet_holds_originals_features_rewards_and_results(audited):
     assert len(pairs) == 24
 
 
-@pytest.mark.real_lm
+@pytest.mark.recorded
 def test_running_again_asks_for_nothing_and_changes_nothing(audited, settings, capsys):
     out, report = audited
     again = run_audit(str(demo_path()), out, settings)
     assert "    0 requests;" in capsys.readouterr().err
     assert again == report
+
+
+@pytest.mark.real_lm
+def test_the_labeler_is_asked_where_nothing_is_recorded(reward_models, tmp_path, capsys):
+    settings = AuditSettings(limit=8, label_limit=1, features=("last_response_is_helpful",), **reward_models)
+    report = run_audit(str(demo_path()), tmp_path, settings)
+    assert "    2 requests; the store held 0 responses before; labels missing: none" in capsys.readouterr().err
+    assert report["labels"]["last_response_is_helpful"]["missing_by_reason"] == {"not_sampled": 14}
 
 
 def test_without_a_labeler_the_surface_features_remain(reward_models, tmp_path):
@@ -120,13 +129,13 @@ def test_a_wrong_model_is_found_before_anything_is_labelled(reward_models, tmp_p
 
 @pytest.mark.slow
 def test_real_pairs_are_scored_and_described_without_losing_one(hh_rlhf, reward_models, tmp_path):
-    settings = AuditSettings(limit=300, labeler="none", **reward_models)
+    settings = AuditSettings(limit=100, labeler="none", **reward_models)
     report = run_audit(str(hh_rlhf), tmp_path, settings)
     population = report["population"]
-    assert population["n_pairs"] == 300
-    assert population["n_used"] + sum(population["excluded"].values()) == 300
+    assert population["n_pairs"] == 100
+    assert population["n_used"] + sum(population["excluded"].values()) == 100
     for counts in report["run"]["scoring"].values():
-        assert sum(counts.values()) == 600
+        assert sum(counts.values()) == 200
     json.dumps(report, allow_nan=False)
 
 
@@ -141,13 +150,12 @@ def test_settings_of_rewriting_name_what_is_not_known():
         RewriteSettings(rewriter="http://localhost:1/v1")
 
 
-@pytest.mark.real_lm
+@pytest.mark.recorded
 @pytest.mark.slow
-def test_an_audit_with_rewrites_reports_robustness_and_effects(audited, settings, tmp_path):
-    import shutil
+def test_an_audit_with_rewrites_reports_robustness_and_effects(recorded, settings, tmp_path):
     from dataclasses import replace
 
-    shutil.copy(audited[0] / "labels.sqlite", tmp_path / "labels.sqlite")
+    recorded(tmp_path / "labels.sqlite")
     wanted = RewriteSettings(
         share=0.5, presets=("style",), axes=("long",), min_similarity=0.5, similarity_model="embedded"
     )

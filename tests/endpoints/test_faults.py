@@ -2,6 +2,7 @@
 
 import json
 import random
+import signal
 import subprocess
 import sys
 import time
@@ -78,44 +79,46 @@ def test_the_real_server_behind_faults_gives_what_it_gives_without_them(embedded
 
 KILLED = """
 import sys
-from seal_datasets import client
-from seal_datasets.labels.labeler import Labeler, Text
-from seal_datasets.rewrites.rewriter import PRESETS, Rewriter
+from seal_datasets.data.texts import Text
+from seal_datasets.endpoints import client
 from seal_datasets.endpoints.options import RequestOptions
 from seal_datasets.endpoints.store import ResponseStore
+from seal_datasets.labels.labeler import Labeler
 from seal_datasets.labels.taxonomy import load_taxonomy
 client._BACKOFF_SECONDS = 0.01
 taxonomy = load_taxonomy().select(["last_response_is_harmless", "last_response_sentiment"])
 with ResponseStore(sys.argv[2]) as store:
     labeler = Labeler("m", base_url=sys.argv[1], store=store, options=RequestOptions(concurrency=4, timeout=0.5))
-    labeler.ask((Text("p", str(n)) for n in range(400)), taxonomy)
+    labeler.ask((Text("p", str(n)) for n in range(int(sys.argv[3]))), taxonomy)
 """
 
 
 @pytest.mark.slow
-def test_killed_twenty_times_amid_faults_the_end_is_that_of_an_undisturbed_run(tmp_path):
-    kills, concurrency = 20, 4
+@pytest.mark.parametrize(
+    ("kills", "n_texts"), [(5, 100), pytest.param(20, 400, marks=pytest.mark.endurance)], ids=["5 kills", "20 kills"]
+)
+def test_killed_again_and_again_amid_faults_the_end_is_that_of_an_undisturbed_run(kills, n_texts, tmp_path):
+    concurrency = 4
     rng = random.Random(1)
     with FaultProxy(None, MIX, slow_seconds=0.02, hang_seconds=1.0, answer=lambda request: GOOD) as proxy:
-        command = [sys.executable, "-c", KILLED, proxy.url, str(tmp_path / "s.sqlite")]
+        command = [sys.executable, "-c", KILLED, proxy.url, str(tmp_path / "s.sqlite"), str(n_texts)]
         for _ in range(kills):
             goal = len(proxy.records) + rng.randint(1, 25)
             child = subprocess.Popen(command)
             while len(proxy.records) < goal and child.poll() is None:
                 time.sleep(0.002)
             child.kill()
-            child.wait()
+            assert child.wait() == -signal.SIGKILL
         assert subprocess.run(command, check=False).returncode == 0
-        texts = [Text("p", str(number)) for number in range(400)]
+        texts = [Text("p", str(number)) for number in range(n_texts)]
         with ResponseStore(tmp_path / "s.sqlite") as store:
-            labels = Labeler("m", base_url=proxy.url, store=store, options=RequestOptions(timeout=0.5)).label(
-                texts, TAXONOMY
-            )
-            assert len(store) == 400
+            labeler = Labeler("m", base_url=proxy.url, store=store, options=RequestOptions(timeout=0.5))
+            labels = labeler.label(texts, TAXONOMY)
+            assert len(store) == n_texts
         paid = Counter(each["sha256"] for each in proxy.records if each["paid"])
     assert all(each.failures == () and each.values == labels[0].values for each in labels)
-    assert len(paid) == 400
-    assert sum(paid.values()) - 400 <= kills * concurrency
+    assert len(paid) == n_texts
+    assert sum(paid.values()) - n_texts <= kills * concurrency
 
 
 def test_rewrites_through_faults_end_accepted_or_with_a_reason_and_none_is_paid_twice(tmp_path):

@@ -60,11 +60,11 @@ print(json.dumps([len(pairs), pairs.features["regime"].names, pairs["chosen"][:]
     assert repr(rewards) == repr(table["reward_post_chosen"][:])
 
 
-def test_seal_audit_of_the_published_dataset_finds_every_number_again(hub, hub_client, seal, audit_folder, tmp_path):
+def test_seal_audit_of_the_published_dataset_finds_every_number_again(hub, seal, audit_folder, tmp_path):
     assert seal(*PUBLISH, audit_folder, *OPTIONS).code == 0
-    again = hub_client(["-m", "seal_datasets.cli", "audit", REPO, "--out", tmp_path / "again"], token=None, timeout=400)
-    assert again.returncode == 0, again.stderr
-    assert "OK: all numbers of the published report reproduced" in again.stdout
+    again = seal("audit", REPO, "--out", tmp_path / "again", token=None)
+    assert again.code == 0, again.said
+    assert "OK: all numbers of the published report reproduced" in again.said
     before, after = (json.loads((each / "report.json").read_text()) for each in (audit_folder, tmp_path / "again"))
     assert {**after, "run": None} == {**before, "run": None}
     same = Dataset.from_parquet(str(tmp_path / "again" / "pairs.parquet"))

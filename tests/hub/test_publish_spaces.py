@@ -1,8 +1,6 @@
 """The metrics as Spaces: published to a double of the Hub, read back by fresh processes, and what may go wrong."""
 
 import re
-import subprocess
-import sys
 
 import pytest
 import yaml
@@ -13,7 +11,13 @@ from seal_datasets.hub.publish_spaces import publish_metrics, space_files
 from seal_datasets.version import __version__
 from tests.hub.hub_double import READ_TOKEN, WRITE_TOKEN
 
-SEAL = ["-m", "seal_datasets.cli", "publish", "metrics", "--namespace", "seal"]
+IMPATIENT = """
+from seal_datasets.cli import main
+from seal_datasets.hub import commit
+commit._WAITS_SECONDS = (0.01, 0.01)
+raise SystemExit(main())
+"""
+SEAL = ["-c", IMPATIENT, "publish", "metrics", "--namespace", "seal"]
 ONE = [*SEAL, "reward_shift"]
 TWO = [*ONE, "alignment_resistance"]
 CARD = "---\nsdk: gradio\n---\n# Something else\n"
@@ -179,14 +183,11 @@ def test_a_refusal_of_the_hub_is_one_clear_line_and_the_next_run_finishes(hub, s
 
 
 @pytest.mark.parametrize("request_", REQUESTS, ids=lambda request: request[1])
-def test_killed_at_any_request_the_next_run_finishes(hub, seal, request_, tmp_path):
+def test_killed_at_any_request_the_next_run_finishes(hub, seal, request_):
     fault = hub.fault(*request_, how="hang")
-    environment = hub.environment(tmp_path / "killed")
-    client = subprocess.Popen([sys.executable, *ONE], env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-    assert fault.reached.wait(60)
-    client.kill()
-    output = b"".join(client.communicate())
-    assert WRITE_TOKEN.encode() not in output
+    killed = seal(meanwhile=lambda: fault.reached.wait(60))
+    assert fault.reached.is_set()
+    assert killed.returncode == -9
     assert all(repo.private for repo in hub.repos.values())
     assert seal().returncode == 0
     assert dict(space_files("reward_shift")).items() <= dict(hub.files("space", "seal/reward_shift")).items()

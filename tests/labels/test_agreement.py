@@ -111,9 +111,10 @@ def test_a_panel_that_would_compare_nothing_is_refused(labelers, found):
     assert LabelerPanel(("m@http://a/v1", "m@http://a/v1:probabilities")).addresses == ("http://a/v1", "http://a/v1")
 
 
-@pytest.mark.real_lm
-def test_the_verb_compares_two_forms_of_the_embedded_labeler_with_its_gold_labels(tmp_path, capsys):
+@pytest.mark.recorded
+def test_the_verb_compares_two_forms_of_the_embedded_labeler_with_its_gold_labels(recorded, tmp_path, capsys):
     out = tmp_path / "compared.parquet"
+    recorded(out.with_suffix(".labels.sqlite"))
     ids = tmp_path / "ids.txt"
     ids.write_text("d001\nd002\nd003\n")
     arguments = ["--features", "last_response_is_harmless", "--pair-ids", str(ids), "--out", str(out)]

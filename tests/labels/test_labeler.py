@@ -279,9 +279,10 @@ def test_too_many_failures_stop_the_run_with_the_last_reason():
 
 KILLED = """
 import sys
-from seal_datasets.labels.labeler import Labeler, Text
+from seal_datasets.data.texts import Text
 from seal_datasets.endpoints.options import RequestOptions
 from seal_datasets.endpoints.store import ResponseStore
+from seal_datasets.labels.labeler import Labeler
 from seal_datasets.labels.taxonomy import load_taxonomy
 taxonomy = load_taxonomy().select(["last_response_is_harmless", "last_response_sentiment"])
 with ResponseStore(sys.argv[2]) as store:
@@ -292,7 +293,7 @@ with ResponseStore(sys.argv[2]) as store:
 
 def test_killed_at_random_moments_a_run_ends_as_if_undisturbed_and_pays_once(tmp_path):
     """`Endpoint` is a double; what is under test is what a `kill -9` leaves behind, not the model."""
-    kills, concurrency = 6, 4
+    kills, concurrency = 5, 4
     rng = random.Random(0)
     with Endpoint((200, GOOD, "stop")) as endpoint:
         command = [sys.executable, "-c", KILLED, endpoint.url, str(tmp_path / "s.sqlite")]

@@ -90,11 +90,11 @@ def test_a_folder_that_cannot_be_written_is_named(tmp_path):
 
 KILLED = """
 import sys, time
-from seal_datasets.rewards.classifier import RewardModel
 from seal_datasets.rewards.options import ModelOptions
+from seal_datasets.data.load import load_pairs
+from seal_datasets.rewards.classifier import RewardModel
 from seal_datasets.rewards.score import write_rewards
 from seal_datasets.rewards.score_store import ScoreStore
-from seal_datasets.data.load import load_pairs
 pairs, _ = load_pairs(sys.argv[1])
 model = RewardModel(sys.argv[2], options=ModelOptions(tokens_per_batch=256))
 with ScoreStore(sys.argv[3] + "/rewards") as store:
