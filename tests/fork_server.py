@@ -1,7 +1,7 @@
-"""Fresh Python processes in a tenth of the time: forks of one process that has imported what is slow and reads no setting.
+"""Fresh Python processes without the wait: forks of one process that has imported slow libraries which read no setting.
 
-A fork gets its own environment, folder and arguments before it imports this package or a library of the Hub, whose addresses
-and caches are fixed when they are imported. So it is to a test what `subprocess.run([sys.executable, ...])` is.
+A fork gets its own environment, folder and arguments before it imports this package or a library of the Hub. Those fix their
+addresses and caches at import, so a fork is to a test what `subprocess.run([sys.executable, ...])` is.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Record the answers of the real embedded model anew: `python -m tests.recorded.record [finished/labels.sqlite]`.
 
-Needed when a prompt, the embedded model or what tests ask has changed; takes some ten minutes on two cores. The answers for the
-demo are asked for unless the store of a finished `seal audit --demo` is given. The rest is what the tests below ask.
+Needed when a prompt, the embedded model or a test's request has changed; takes some ten minutes on two cores. Give the store of
+a finished `seal audit --demo` to reuse its answers for the demo. The tests below are run to ask the rest.
 """
 
 from __future__ import annotations
