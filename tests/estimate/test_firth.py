@@ -176,7 +176,7 @@ def test_a_fit_that_does_not_converge_has_no_numbers(monkeypatch):
 
 
 def test_an_interval_without_an_end_is_not_converged(monkeypatch):
-    monkeypatch.setattr("seal_datasets.estimate.firth._bound", lambda *_: math.nan)
+    monkeypatch.setattr("seal_datasets.estimate.firth._find_bound", lambda *_: math.nan)
     fit = _slope([1, 2, 3, 4, 5, 6], SEPARATED)
     assert fit.converged.tolist() == [True, False]
     assert np.isfinite(fit.coefficients).all()

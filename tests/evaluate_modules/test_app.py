@@ -231,7 +231,7 @@ def test_in_a_browser_a_fault_of_the_app_leaves_no_numbers(page, monkeypatch, tm
     with monkeypatch.context() as patched:
         patched.setattr(space, "compute", lambda *_: 1 / 0)
         page.execute_script("arguments[0].click()", wait(page, "#compute"))
-        wait(page, "#status [role=alert]", "This app failed")
+        wait(page, "#status [role=alert]", "The app failed because of a bug")
         assert not is_seen(page, "#result")
     page.execute_script("arguments[0].click()", wait(page, "#compute"))
     wait(page, "#status", "400 rows")

@@ -105,7 +105,7 @@ def test_what_somebody_else_wrote_is_not_replaced_unasked(hub, seal, changed):
     before = hub.files("space", "seal/reward_shift")
     refused = seal(TWO)
     assert refused.returncode == 2
-    assert "would be replaced: README.md. It was left as it is" in refused.stderr
+    assert "would be replaced: README.md. Nothing was changed" in refused.stderr
     assert "--overwrite" in refused.stderr
     assert ("space", "seal/alignment_resistance") not in hub.repos
     assert hub.files("space", "seal/reward_shift") == before
