@@ -1,12 +1,12 @@
-"""How fast the estimators are: ratios to peers in one run, and time and memory as rows grow.
+"""Speed of the estimators: ratios to other libraries in one run, and time and memory by number of rows.
 
-    python benchmarks/estimators.py                       # everything but the largest table, about five minutes
+    python benchmarks/estimators.py                       # all but the largest table, about five minutes
     python benchmarks/estimators.py compare               # against pyfixest, linearmodels, statsmodels and a pandas loop
-    python benchmarks/estimators.py suite                 # every module of metrics/, by every way in
+    python benchmarks/estimators.py suite                 # every module of metrics/, with every form of input
     python benchmarks/estimators.py scale --pairs 10000 100000 1000000 10000000
 
-Our figures are the fastest of several calls after a first one; peers get the same arrays and one untimed call, and where
-nothing else is said their second call is timed. BLAS runs on one thread unless OPENBLAS_NUM_THREADS says otherwise.
+Our figures are the fastest of several calls after a first one. Peers get the same arrays and one untimed call; by default
+their second call is timed. BLAS runs on one thread unless OPENBLAS_NUM_THREADS is set.
 """
 
 from __future__ import annotations
@@ -79,14 +79,14 @@ def draw(n: int, seed: int, first: int = 0) -> dict[str, Any]:
 
 
 def best(call: Callable[[], Any], repeats: int = 5) -> tuple[float, Any]:
-    """Seconds of the fastest of several calls after a first one, and what it returned."""
+    """Return the seconds of the fastest of several calls after a first one, and its result."""
     call()
-    times, found = [], None
+    times, result = [], None
     for _ in range(repeats):
         start = time.perf_counter()
-        found = call()
+        result = call()
         times.append(time.perf_counter() - start)
-    return min(times), found
+    return min(times), result
 
 
 def show(title: str, rows: list[tuple[str, ...]], header: tuple[str, ...]) -> None:
@@ -98,7 +98,7 @@ def show(title: str, rows: list[tuple[str, ...]], header: tuple[str, ...]) -> No
 
 
 def compare() -> None:
-    """Eqs. (1) and (3) against the libraries that people use, and a notebook's loop."""
+    """Compare Eqs. (1) and (3) with common libraries and with a notebook's loop."""
     import pyfixest
     import statsmodels.api as sm
     from linearmodels.panel import PanelOLS
@@ -158,11 +158,11 @@ def compare() -> None:
 
     aligned = columns["post_chosen"] > columns["post_rejected"]
     prompts = columns["prompt_id"]
-    ours, found = best(lambda: misalignment_drivers(aligned, chosen, rejected, NAMES, groups=prompts), 3)
+    ours, fit = best(lambda: misalignment_drivers(aligned, chosen, rejected, NAMES, groups=prompts), 3)
     design = sm.add_constant(np.hstack([chosen, rejected]).astype(float))
     options = {"disp": 0, "cov_type": "cluster", "cov_kwds": {"groups": prompts}}
     rows = [("seal_datasets `misalignment_drivers`, with marginal effects", f"{ours:.3f}", "1", "")]
-    mine = np.array([(row.coefficient, row.std_error) for row in found.drivers])
+    mine = np.array([(row.coefficient, row.std_error) for row in fit.drivers])
     for name, call in (
         ("statsmodels `Logit`, clustered", lambda: sm.Logit(aligned.astype(float), design).fit(tol=1e-12, **options)),
         (
@@ -181,7 +181,7 @@ def compare() -> None:
 
 
 def _pandas_loop(frame: pd.DataFrame, n: int) -> float:
-    """Seconds a notebook takes to subtract the means of n prompts, one after the other, and to sum products."""
+    """Time a notebook's loop that subtracts the means of n prompts one by one and sums products."""
     start = time.perf_counter()
     gram = np.zeros((FEATURES + 1, FEATURES + 1))
     for _, group in frame[frame["prompt"] < n].groupby("prompt"):
@@ -193,7 +193,7 @@ def _pandas_loop(frame: pd.DataFrame, n: int) -> float:
 
 
 def suite() -> None:
-    """Every evaluate module on a table of pairs, and one module by every way in."""
+    """Time every evaluate module on a table of pairs, with every form of input."""
     import evaluate
     from datasets import Dataset
 
@@ -243,28 +243,30 @@ def suite() -> None:
         metric = evaluate.load(metric_path(name))
         seconds, expected = {}, None
         for way, call in _ways_in(metric, dataset, mapping, options).items():
-            seconds[way], found = best(call, 2)
-            expected = expected or found
-            assert found == expected, f"{name} by {way} differs"
-        rows.append((name, *(f"{each:.2f}" for each in seconds.values())))
+            seconds[way], result = best(call, 2)
+            expected = expected or result
+            assert result == expected, f"{name} by {way} differs"
+        rows.append((name, *(f"{taken:.2f}" for taken in seconds.values())))
     show(f"Every module by every way in, {PAIRS:,} pairs, seconds", rows, ("", *seconds))
 
 
 def _ways_in(metric: Any, dataset: Any, mapping: Any, options: dict[str, Any]) -> dict[str, Callable[[], Any]]:  # noqa: ANN401
-    """Every documented way to hand a module the same inputs."""
+    """Every documented form of the same inputs of a module."""
     from datasets import Dataset
 
     from seal_datasets.evaluate_modules.table_input import _from_table
 
     signature = inspect.signature(metric._compute)
-    arrays = {name: np.asarray(each) for name, each in _from_table(dataset, mapping, signature, set(options)).items()}
-    lists = {name: each.tolist() for name, each in arrays.items()}
+    arrays = {
+        name: np.asarray(values) for name, values in _from_table(dataset, mapping, signature, set(options)).items()
+    }
+    lists = {name: values.tolist() for name, values in arrays.items()}
     table = Dataset.from_dict(lists)
     frame = table.to_pandas()
     features = set(metric.features)
 
     def batches() -> Any:  # noqa: ANN401 - as evaluate
-        rest = {name: each for name, each in arrays.items() if name not in features}
+        rest = {name: values for name, values in arrays.items() if name not in features}
         for first in range(0, len(arrays[next(iter(features))]), 10_000):
             metric.add_batch(**{name: arrays[name][first : first + 10_000] for name in features})
         return metric.compute(**rest, **options)
@@ -289,9 +291,11 @@ def scale(sizes: list[int]) -> None:
             path = Path(folder) / "pairs.parquet"
             _write(path, n)
             command = [sys.executable, __file__, "stream", "--path", str(path)]
-            found = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
-            seconds.append(found["seconds"])
-            rows.append((f"{n:,}", f"{found['seconds']:.2f}", f"{found['start_mb']:.0f}", f"{found['peak_mb']:.0f}"))
+            measured = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+            seconds.append(measured["seconds"])
+            rows.append(
+                (f"{n:,}", f"{measured['seconds']:.2f}", f"{measured['start_mb']:.0f}", f"{measured['peak_mb']:.0f}")
+            )
     show(
         "Streamed from parquet: imprints of two models and of their change, resistance, reward shift",
         rows,
@@ -316,7 +320,7 @@ def _write(path: Path, n: int) -> None:
 
 
 def stream(path: Path) -> None:
-    """One size in a process of its own, so that its peak is its own."""
+    """Measure one size in a separate process, which has its own peak of memory."""
     import pyarrow.parquet as pq
 
     from seal_datasets.estimate import alignment_resistance, reward_shift, streamed_imprint
@@ -336,7 +340,7 @@ def stream(path: Path) -> None:
 
 
 def _peak() -> float:
-    """Most memory held so far, in MB, by Linux' account; that of getrusage begins with the parent's."""
+    """Peak memory in MB, from Linux; the value of getrusage starts at the parent's."""
     for line in Path("/proc/self/status").read_text().splitlines():
         if line.startswith("VmHWM"):
             return int(line.split()[1]) / 1024
@@ -344,7 +348,7 @@ def _peak() -> float:
 
 
 def main() -> None:
-    """Run what the command line asks for."""
+    """Run the chosen benchmarks."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("what", nargs="?", choices=["all", "compare", "suite", "scale", "stream"], default="all")
     parser.add_argument("--pairs", type=int, nargs="+", default=[10_000, 100_000, 1_000_000])

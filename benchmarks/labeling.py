@@ -1,4 +1,4 @@
-"""What labeling costs beside the model: throughput on an instant endpoint, memory, and a rerun over a full store.
+"""Overhead of labeling: throughput on an instant endpoint, memory, and a rerun with a full cache.
 
     python -m benchmarks.labeling            # an instant double of an endpoint, on the loopback interface
     python -m benchmarks.labeling --real     # and the embedded model against a bare load generator
@@ -90,9 +90,9 @@ def _instant(url: str, taxonomy: Taxonomy, n: int) -> None:
         _say("the same again over the full store", f"{n / (time.perf_counter() - start):,.0f} texts/s")
         texts = list(_texts(n))
         rows = {
-            "prompt": [each.prompt for each in texts[::2]],
-            "chosen": [each.response for each in texts[::2]],
-            "rejected": [each.response for each in texts[1::2]],
+            "prompt": [text.prompt for text in texts[::2]],
+            "chosen": [text.response for text in texts[::2]],
+            "rejected": [text.response for text in texts[1::2]],
         }
         pairs, _ = load_pairs(Dataset.from_dict(rows))
         speeds = []
@@ -121,7 +121,7 @@ def _memory(url: str, taxonomy: Taxonomy, n: int) -> None:
 
 
 def _against_a_bare_generator(url: str, taxonomy: Taxonomy) -> None:
-    """Rounds in turns, each on texts of its own. The processor's time tells overhead apart from what varies in the model."""
+    """Alternate rounds, each on other texts. CPU time separates the overhead from the variation of the model."""
     number = 0
     for concurrency in (1, 4, 16, 64):
         n = max(16, concurrency)

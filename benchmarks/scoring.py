@@ -1,16 +1,16 @@
-"""What ways of scoring cost, on the same pairs in one run.
+"""Cost of several ways of scoring, on the same pairs in one run.
 
     python -m benchmarks.scoring                                   # both kinds of model on 200 texts
     python -m benchmarks.scoring --kind causal --texts 100
     python -m benchmarks.scoring --device cuda --texts 2000        # DeBERTa-v3-large and Llama-1B shapes in bfloat16
 
-Pairs are the real ones of shared/data/hh-rlhf where they are beside the checkout, else the embedded demo, repeated. On a CPU
-the encoder is MiniLM with a seeded head and the causal model a small Llama with seeded weights; time does not depend on what
-weights have learned. Everything includes tokenising. Ways take turns, and the fastest round of each counts.
+Pairs come from shared/data/hh-rlhf if the checkout has it, else from the embedded demo, repeated. On a CPU
+the encoder is MiniLM with a seeded head and the causal model a small Llama with seeded weights; time does not
+depend on the values of weights. All times include tokenising. Ways alternate, and the fastest round of each counts.
 
-RewardBench's batches are its loop written anew (16 texts in the order of the pairs, chosen and rejected apart, padded to the
-longest). The reference scores one text at a time and empties the GPU's cache behind each; it also collects garbage, which is
-left out: that alone took 0.4 s a text where it was measured, and would flatter every other way.
+RewardBench's batches are a reimplementation of its loop (16 texts in the order of the pairs, chosen and rejected apart,
+padded to the longest). The reference scores one text at a time and empties the GPU's cache after each. Its garbage
+collection is left out: it alone took 0.4 s per text, which would favor every other way.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ LIKE_REWARDBENCH = 16
 
 @dataclass(frozen=True, slots=True)
 class Way:
-    """A way of scoring: what it does, the share of its tokens that is padding, the operations that it needs."""
+    """A way of scoring: its name, its function, the share of padding in its tokens, and its operations."""
 
     name: str
     score: Callable[[], list[float]]
@@ -84,8 +84,8 @@ def _texts(path: Path, n_texts: int) -> list[Exchange]:
     real = path.is_file()
     pairs, _ = load_pairs(str(path if real else demo_path()))
     sys.stdout.write(f"{n_texts} texts: {'real pairs' if real else 'the embedded demo, repeated'}\n")
-    found = (exchange(row, side) for row in cycle(pairs) for side in schema.SIDES)
-    return list(islice((each for each in found if each is not None), n_texts))
+    exchanges = (exchange(row, side) for row in cycle(pairs) for side in schema.SIDES)
+    return list(islice((text for text in exchanges if text is not None), n_texts))
 
 
 def _save(kind: str, folder: str, *, on_gpu: bool) -> None:
@@ -150,9 +150,9 @@ def _seeded(config: transformers.PretrainedConfig) -> PreTrainedModel:
 def _compare(kind: str, folder: str, texts: list[Exchange], rounds: int, budgets: list[int]) -> None:
     padded = RewardModel(folder, over_length="truncate", options=ModelOptions(pack=False))
     # Responses that alone are longer than the model takes are left out.
-    texts = [text for text, each in zip(texts, padded.encode(texts), strict=True) if each.inputs]
+    texts = [text for text, encoded_text in zip(texts, padded.encode(texts), strict=True) if encoded_text.inputs]
     encoded = padded.encode(texts)
-    distinct = list({each.key: each for each in encoded}.values())
+    distinct = list({text.key: text for text in encoded}.values())
     ways = [
         Way(
             "the reference's loop: one text at a time",
@@ -178,11 +178,11 @@ def _compare(kind: str, folder: str, texts: list[Exchange], rounds: int, budgets
             began = time.perf_counter()
             rewards[way.name] = way.score()
             seconds[way.name].append(time.perf_counter() - began)
-    _print(kind, padded, encoded, ways, {name: min(each) for name, each in seconds.items()}, rewards, max(peaks))
+    _print(kind, padded, encoded, ways, {name: min(times) for name, times in seconds.items()}, rewards, max(peaks))
 
 
 def _ours(kind: str, folder: str, texts: list[Exchange], distinct: list[Encoded], budget: int | None) -> Iterator[Way]:
-    """Sorted token-budget batches, and what is beyond them; texts that are equal count once."""
+    """Our ways: batches by token budget, packing and OpenVINO; equal texts count once."""
 
     def load(*, pack: bool | None = None, backend: Backend = "torch") -> RewardModel:
         options = ModelOptions(tokens_per_batch=budget, pack=pack)
@@ -191,7 +191,7 @@ def _ours(kind: str, folder: str, texts: list[Exchange], distinct: list[Encoded]
     def way(name: str, model: RewardModel, waste: float, flops: float) -> Way:
         return Way(
             f"{name}, {model.tokens_per_batch} tokens",
-            lambda: [each.reward or 0.0 for each in model.score(texts)],
+            lambda: [outcome.reward or 0.0 for outcome in model.score(texts)],
             waste,
             flops,
         )
@@ -200,7 +200,7 @@ def _ours(kind: str, folder: str, texts: list[Exchange], distinct: list[Encoded]
     waste = padding_waste(lengths, token_batches(lengths, padded.tokens_per_batch))
     yield way("ours, padded: batches by length", padded, waste, _flops(padded.model, lengths))
     if kind == "causal":
-        ids, packed = [each.inputs["input_ids"] for each in distinct], load()
+        ids, packed = [text.inputs["input_ids"] for text in distinct], load()
         saved = [tree.n_shared for tree in build_trees(ids, packed.tokens_per_batch) for _ in tree.texts[1:]]
         flops = _flops(padded.model, lengths) - _flops(padded.model, saved)
         yield way("ours, packed: prompts once", packed, 0.0, flops)
@@ -209,21 +209,21 @@ def _ours(kind: str, folder: str, texts: list[Exchange], distinct: list[Encoded]
 
 
 def _lengths(encoded: list[Encoded]) -> list[int]:
-    return [len(each.inputs["input_ids"]) for each in encoded]
+    return [len(text.inputs["input_ids"]) for text in encoded]
 
 
 def _flops(model: PreTrainedModel, lengths: list[int]) -> float:
-    """Operations of the matrix products in the layers, for texts without padding; DeBERTa's positions are left out."""
+    """Operations of the layers' matrix products, for texts without padding and without DeBERTa's positions."""
     config = model.config.get_text_config()
-    layers = [each for name, each in model.base_model.named_modules() if "pooler" not in name]
-    weights = sum(each.weight.numel() for each in layers if isinstance(each, torch.nn.Linear))
+    layers = [module for name, module in model.base_model.named_modules() if "pooler" not in name]
+    weights = sum(layer.weight.numel() for layer in layers if isinstance(layer, torch.nn.Linear))
     causal = 0.5 if config.model_type == "llama" else 1.0
     attention = 4.0 * causal * config.num_hidden_layers * config.hidden_size
-    return sum(2.0 * weights * each + attention * each**2 for each in lengths)
+    return sum(2.0 * weights * length + attention * length**2 for length in lengths)
 
 
 def _peak(device: torch.device, dtype: torch.dtype) -> float:
-    """Operations a second of large matrix products, kept up for a second."""
+    """Operations per second of large matrix products, measured for a second."""
     size = 8192 if device.type == "cuda" else 2048
     one = torch.ones(size, size, device=device, dtype=dtype)
     n_products, began = 0, time.perf_counter()
@@ -248,7 +248,7 @@ def _loop(model: RewardModel, texts: list[Exchange]) -> list[float]:
 
 
 def _in_order(n_texts: int) -> list[list[int]]:
-    """Batches of the chosen and of the rejected texts of some pairs, which take turns among the texts."""
+    """Batches of chosen texts and of rejected texts; the two sides alternate in the texts."""
     sides = [list(range(n_texts))[side::2] for side in (0, 1)]
     starts = range(0, len(sides[0]), LIKE_REWARDBENCH)
     return [side[at : at + LIKE_REWARDBENCH] for at in starts for side in sides if side[at:]]
@@ -258,12 +258,12 @@ def _in_order(n_texts: int) -> list[list[int]]:
 def _batches_of_16(model: RewardModel, texts: list[Exchange]) -> list[float]:
     rewards = [0.0] * len(texts)
     for batch in _in_order(len(texts)):
-        inputs = [each.inputs for each in model.encode([texts[each] for each in batch])]
+        inputs = [text.inputs for text in model.encode([texts[index] for index in batch])]
         padded = model.encoder.tokenizer.pad(inputs, padding=True, padding_side="right", return_tensors="pt")
-        for each, reward in zip(
+        for index, reward in zip(
             batch, model.model(**padded.to(model.device)).logits.float()[:, 0].tolist(), strict=True
         ):
-            rewards[each] = reward
+            rewards[index] = reward
     return rewards
 
 

@@ -36,13 +36,13 @@ from seal_datasets.estimate import (
 from seal_datasets.estimate.synthetic import planted_pairs
 from seal_datasets.version import __version__
 
-# What a draw found: whether its interval holds the truth, and whether its test rejects a true null.
+# Result of a draw: whether its interval covers the truth, and whether its test rejects a true null.
 Found = Iterator[tuple[bool | None, bool | None]]
 ROOT = Path(__file__).parents[1]
 
 
 def held(interval: tuple[float, float], truth: float) -> bool:
-    """Whether an interval holds the truth; an undefined one does not."""
+    """Whether an interval covers the truth; an undefined one does not."""
     return bool(interval[0] <= truth <= interval[1])
 
 
@@ -58,7 +58,7 @@ def texts(rng: np.random.Generator, groups: np.ndarray, correlation: float = 0.0
     quality = rng.normal(size=(len(both), 1))
     latent = math.sqrt(correlation) * quality + math.sqrt(1 - correlation) * rng.normal(size=(len(both), 2))
     x = (latent + 0.3 * level[:, None] > 0).astype(float)
-    # The worth of a feature differs from prompt to prompt: errors are clustered.
+    # The effect of a feature differs between prompts, so errors are clustered.
     worth = 1 + rng.normal(size=groups.max() + 1)[both]
     y = level + worth * x[:, 0] + (1 + x[:, 1]) * rng.normal(size=len(both))
     return y, x, both
@@ -91,10 +91,10 @@ def planted(**options: Any) -> Callable[[np.random.Generator], Found]:  # noqa: 
 def ties(rng: np.random.Generator) -> Found:
     """Resistance where rewards are whole numbers: P(D <= 0) of a difference of two rounded normals."""
     pairs = planted_pairs(300, imprint={"none": 0.0}, prompt_effect=0.0, decimals=0, seed=int(rng.integers(1 << 30)))
-    found = alignment_resistance(pairs.chosen_rewards, pairs.rejected_rewards)
+    estimate = alignment_resistance(pairs.chosen_rewards, pairs.rejected_rewards)
     edges = np.arange(-12, 13)
     shares = stats.norm.cdf(edges + 0.5) - stats.norm.cdf(edges - 0.5)
-    yield held(found.confidence_interval, (1 + float(shares @ shares)) / 2), None
+    yield held(estimate.confidence_interval, (1 + float(shares @ shares)) / 2), None
 
 
 def simultaneous(rng: np.random.Generator) -> Found:
@@ -109,11 +109,13 @@ def change(rng: np.random.Generator) -> Found:
     """The change between two models, and between any of three."""
     y, x, groups = texts(rng, prompts(rng, 200))
     later = y + x[:, 0] + rng.normal(size=len(y))
-    found = imprint_trajectory({"pre": y, "mid": y + rng.normal(size=len(y)), "post": later}, x, groups, ["a", "b"])
-    moved, still = found.changes["post - pre"].imprint
+    trajectory = imprint_trajectory(
+        {"pre": y, "mid": y + rng.normal(size=len(y)), "post": later}, x, groups, ["a", "b"]
+    )
+    moved, still = trajectory.changes["post - pre"].imprint
     yield held(moved.confidence_interval, 1.0), None
     yield held(still.confidence_interval, 0.0), still.p_value < 0.05
-    yield None, found.any_change[1].p_value < 0.05
+    yield None, trajectory.any_change[1].p_value < 0.05
 
 
 def second(rng: np.random.Generator) -> Found:
@@ -131,8 +133,8 @@ def margins(rng: np.random.Generator) -> Found:
     groups = prompts(rng, 300)
     level = rng.normal(size=groups.max() + 1)[groups]
     zero = np.zeros(300)
-    found = reward_shift(zero + 1, zero, 1.5 + level + rng.normal(size=300), zero, groups=groups)
-    yield held(found.margin.confidence_interval, 0.5), None
+    estimate = reward_shift(zero + 1, zero, 1.5 + level + rng.normal(size=300), zero, groups=groups)
+    yield held(estimate.margin.confidence_interval, 0.5), None
 
 
 def resistance(rng: np.random.Generator) -> Found:
@@ -140,19 +142,22 @@ def resistance(rng: np.random.Generator) -> Found:
     groups = prompts(rng, 400)
     level = rng.normal(size=(2, groups.max() + 1))[:, groups]
     post, pre = level + rng.normal(size=(2, 400))
-    found = alignment_resistance(
+    estimate = alignment_resistance(
         post, np.zeros(400), pre_chosen_rewards=pre, pre_rejected_rewards=np.zeros(400), groups=groups, n_bootstrap=500
     )
-    assert found.cluster_interval is not None
-    assert found.change is not None
-    yield held(found.cluster_interval, 0.5), found.change.p_value < 0.05
+    assert estimate.cluster_interval is not None
+    assert estimate.change is not None
+    yield held(estimate.cluster_interval, 0.5), estimate.change.p_value < 0.05
 
 
 def wilson(rng: np.random.Generator) -> Found:
     """Wilson and McNemar where pairs are independent."""
     post, pre = rng.normal(size=(2, 150)) + 1.0
-    found = resistance_trajectory({"pre": pre, "post": post})
-    yield held(found.models["post"].confidence_interval, 0.15865525), found.changes["post - pre"].p_value < 0.05
+    trajectory = resistance_trajectory({"pre": pre, "post": post})
+    yield (
+        held(trajectory.models["post"].confidence_interval, 0.15865525),
+        trajectory.changes["post - pre"].p_value < 0.05,
+    )
 
 
 def binary(estimator: str, rare: bool = False) -> Callable[[np.random.Generator], Found]:
@@ -163,7 +168,7 @@ def binary(estimator: str, rare: bool = False) -> Callable[[np.random.Generator]
         x = (rng.random((2, 400, 1)) < (0.02 if rare else 0.4)).astype(float)
         linear = 0.2 + 1.0 * x[0, :, 0]
         share = 1 / (1 + np.exp(-linear))
-        # Pairs of a prompt share their luck half of the time, which leaves each pair's probability as it is.
+        # Pairs of a prompt share a random number half of the time; the probability of a pair stays the same.
         luck = np.where(rng.random(400) < 0.5, rng.random(groups.max() + 1)[groups], rng.random(400))
         fit = misalignment_drivers(luck < share, *x, ["a"], groups=None if rare else groups, estimator=estimator)
         chosen, rejected = fit.drivers
@@ -224,8 +229,8 @@ def agreement(rng: np.random.Generator) -> Found:
     aligned = rng.random(groups.max() + 1)[groups] < 0.5
     luck = np.where(rng.random(400) < 0.5, rng.random(groups.max() + 1)[groups], rng.random(400))
     chosen = (luck < 0.6).astype(float)[:, None]
-    found = labeler_agreement(chosen, 1 - chosen, ["harmless"], aligned=aligned, groups=groups)
-    yield held(found.overall.confidence_interval, 0.6), found.tests[0].p_value < 0.05
+    estimate = labeler_agreement(chosen, 1 - chosen, ["harmless"], aligned=aligned, groups=groups)
+    yield held(estimate.overall.confidence_interval, 0.6), estimate.tests[0].p_value < 0.05
 
 
 def stability(rng: np.random.Generator) -> Found:
@@ -233,10 +238,10 @@ def stability(rng: np.random.Generator) -> Found:
     groups = prompts(rng, 400)
     first = rng.integers(0, 2, 400)
     luck = np.where(rng.random(400) < 0.5, rng.random(groups.max() + 1)[groups], rng.random(400))
-    found = labeler_stability(
+    estimate = labeler_stability(
         np.column_stack([first, np.where(luck < 0.8, first, 1 - first)]), ["a", "b"], groups=groups, n_bootstrap=300
     )
-    yield held(found.pairs[0].kappa_interval, 0.6), None
+    yield held(estimate.pairs[0].kappa_interval, 0.6), None
 
 
 CASES: list[tuple[str, str, Callable[[np.random.Generator], Found]]] = [
@@ -270,7 +275,7 @@ CASES: list[tuple[str, str, Callable[[np.random.Generator], Found]]] = [
 
 
 def main() -> None:
-    """Draw, count, write."""
+    """Draw the data, count coverage and rejections, and write the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--draws", type=int, default=1000)
     parser.add_argument("--out", type=Path, default=ROOT / "docs" / "validation.md")
@@ -311,11 +316,11 @@ _READING = """## How to read it
 """
 
 
-def _share(found: list[bool]) -> str:
-    if not found:
+def _share(outcomes: list[bool]) -> str:
+    if not outcomes:
         return "–"
-    share = float(np.mean(found))
-    return f"{100 * share:.1f} % ± {100 * math.sqrt(max(share * (1 - share), 1e-9) / len(found)):.1f}"
+    share = float(np.mean(outcomes))
+    return f"{100 * share:.1f} % ± {100 * math.sqrt(max(share * (1 - share), 1e-9) / len(outcomes)):.1f}"
 
 
 if __name__ == "__main__":

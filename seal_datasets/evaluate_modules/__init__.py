@@ -1,1 +1,1 @@
-"""What the evaluate metrics and their Spaces share."""
+"""Code that the evaluate metrics and their Spaces share."""

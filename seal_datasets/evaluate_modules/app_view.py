@@ -314,8 +314,8 @@ def _draw_agreement(axes: Axes, result: Result) -> None:
 def _stability_rows(result: Result) -> list[dict[str, Any]]:
     names = ("n", "agreement", "kappa", "kappa_interval", "ac1", "ac1_interval", "status")
     return [
-        {"labelers": " / ".join(map(str, each["labelers"])), **{name: each[name] for name in names}}
-        for each in result["pairs"]
+        {"labelers": " / ".join(map(str, pair["labelers"])), **{name: pair[name] for name in names}}
+        for pair in result["pairs"]
     ]
 
 
@@ -323,7 +323,7 @@ def _stability_numbers(result: Result) -> list[tuple[str, str]]:
     alpha = f"Krippendorff's alpha, {_interval(result['alpha_interval'], _number)}"
     return [
         (alpha, _number(result["alpha"])),
-        *[(f"agreement of {each['labelers']}", _percent(each["agreement"])) for each in _stability_rows(result)[:3]],
+        *[(f"agreement of {row['labelers']}", _percent(row["agreement"])) for row in _stability_rows(result)[:3]],
         ("texts", format_count(result["n_rows"])),
     ]
 

@@ -44,7 +44,7 @@ class TableInput:
                 (and name its features). An input that is not named is taken from the column of its own name, if there
                 is one. `{side}` in a column's name stands for chosen, then rejected: the table is taken once for each
                 side, one below the other, which makes a table of pairs a table of texts.
-            **inputs (*optional*): The metric's own inputs and options; they go before the table's columns.
+            **inputs (*optional*): The metric's own inputs and options; they take precedence over the table's columns.
 
         Returns:
             `dict[str, Any]`: JSON-ready results; `None` on other processes than the first.
@@ -86,7 +86,7 @@ class TableInput:
             **batch (arrays of shape (n,) or (n, k)): Every input of the metric that `features` declares.
 
         Raises:
-            ValueError: Lengths differ or values are of another type; the message is evaluate's.
+            ValueError: Lengths differ or values are of another type; `evaluate` writes the message.
         """
         names = self._feature_names()  # type: ignore[attr-defined]
         batch = {name: _plain(values) for name, values in batch.items() if name in names or values is not None}
@@ -109,7 +109,7 @@ class _Held(dict[str, Any]):
     """Columns as arrays, with the method of `Dataset` that evaluate calls."""
 
     def set_format(self, type: str | None) -> None:
-        """Do nothing: the columns are arrays already."""
+        """Do nothing, because the columns are arrays."""
 
 
 def _as_arrow(batch: Mapping[str, Any], features: Features) -> pa.Table | None:
@@ -146,13 +146,15 @@ def _from_table(table: Table, columns: Columns, signature: inspect.Signature, gi
     wanted = {name: name for name in arrays if name in present} | dict(columns)
     wanted = {name: column for name, column in wanted.items() if name not in given}
     listed = {name: [column] if isinstance(column, str) else list(column) for name, column in wanted.items()}
-    sides = schema.SIDES if any(_SIDE in each for names in listed.values() for each in names) else ("",)
-    absent = sorted({n for names in listed.values() for each in names for n in _spelled(each, sides)} - set(present))
+    sides = schema.SIDES if any(_SIDE in column for names in listed.values() for column in names) else ("",)
+    absent = sorted(
+        {n for names in listed.values() for column in names for n in _spelled(column, sides)} - set(present)
+    )
     if absent:
         raise DataError(f"the table lacks {', '.join(absent)}; its columns are {', '.join(present)}")
     inputs: dict[str, Any] = {}
     for name, column in wanted.items():
-        parts = [[_column(table, each.replace(_SIDE, side)) for each in listed[name]] for side in sides]
+        parts = [[_column(table, source.replace(_SIDE, side)) for source in listed[name]] for side in sides]
         blocks = [part[0] if isinstance(column, str) else np.column_stack(part) for part in parts]
         inputs[name] = blocks[0] if len(blocks) == 1 else _stacked(blocks)
     for option in ("feature_names", "target_names", "labeler_names"):
@@ -167,7 +169,7 @@ def _spelled(column: str, sides: Sequence[str]) -> list[str]:
 
 
 def _stacked(blocks: Sequence[Any]) -> Any:  # noqa: ANN401 - arrays stay arrays, lists of lists stay lists
-    return [each for block in blocks for each in block] if isinstance(blocks[0], list) else np.concatenate(blocks)
+    return [row for block in blocks for row in block] if isinstance(blocks[0], list) else np.concatenate(blocks)
 
 
 def _feature_of(column: str) -> str:

@@ -1,1 +1,1 @@
-"""What is put on the Hub: the metrics as Spaces, datasets, and reports."""
+"""Publications on the Hub: the metrics as Spaces, datasets, and reports."""

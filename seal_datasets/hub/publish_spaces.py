@@ -70,14 +70,14 @@ def publish_metrics(
     dry_run: bool = False,
     write_line: Callable[[str], object] = print,
 ) -> None:
-    """Create the metrics' Spaces, or bring them up to date, with one commit each.
+    """Create or update the metrics' Spaces, with one commit per Space.
 
-    Which files are ours, to be replaced without asking, is kept in each Space, in `.seal.json`: each file's hash as we wrote
-    it. Other files are left alone.
+    The file `.seal.json` of a Space holds the hash of each file that we wrote; only these are replaced without
+    `overwrite`. Other files are left alone.
 
     Args:
         namespace (`str`): User or organisation to publish under.
-        names (`Sequence[str]`): Some of `seal_datasets.evaluate_modules.paths.METRICS`; all where none is named.
+        names (`Sequence[str]`): Some of `seal_datasets.evaluate_modules.paths.METRICS`; all by default.
         private (`bool`, defaults to `False`): Whether the Spaces are private; existing Spaces change accordingly.
         overwrite (`bool`, defaults to `False`): Replace files in a Space that somebody else wrote or changed.
         dry_run (`bool`, defaults to `False`): Print what would change, and change nothing.

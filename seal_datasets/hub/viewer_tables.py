@@ -64,7 +64,11 @@ def write_flat(
     if missing:
         raise DataError(f"{table} lacks {', '.join(missing)}; give the folder of a finished `seal audit`")
     forms = _forms(table, types, run, features, ids_only)
-    writers = {config: _Shards(out / config, _flat_features(each)) for config, each in forms.items() if len(each) > 1}
+    writers = {
+        config: _Shards(out / config, _flat_features(table_forms))
+        for config, table_forms in forms.items()
+        if len(table_forms) > 1
+    }
     for batch in pq.ParquetFile(table).iter_batches(_ROWS):
         for config, writer in writers.items():
             arrays = [array for form in forms[config] for array in form.flatten(batch[form.column])]
@@ -92,15 +96,15 @@ def restore_table(
     if "pairs" not in types:
         raise DataError("the published audit has no table 'pairs'")
     forms = _published_forms(types, run, features)
-    restored = Features({form.column: form.type for each in forms.values() for form in each})
+    restored = Features({form.column: form.type for table_forms in forms.values() for form in table_forms})
     with pq.ParquetWriter(out, restored.arrow_schema) as writer:
         for batches in zip(*(_batches(shards[config]) for config in forms), strict=True):
             ids = {tuple(batch[schema.PAIR_ID].to_pylist()) for batch in batches}
             if len(ids) > 1:
                 raise DataError("the published tables do not have the same pairs in the same order; publish them again")
             columns: dict[str, Any] = {}
-            for each, batch in zip(forms.values(), batches, strict=True):
-                for form in each:
+            for table_forms, batch in zip(forms.values(), batches, strict=True):
+                for form in table_forms:
                     columns[form.column] = form.restore([batch[name] for name in form.flat])
             writer.write_table(_arrow(columns, restored))
 
@@ -123,7 +127,7 @@ def _forms(
             continue
         form = _form(name, kind, types[name], words, features, details=not ids_only)
         forms[config].append(form)
-    flat = [name for each in forms.values() for form in each[1:] for name in form.flat]
+    flat = [name for table_forms in forms.values() for form in table_forms[1:] for name in form.flat]
     if repeated := {name for name in flat if flat.count(name) > 1}:
         raise DataError(
             f"columns of the source have the names of published columns: {sorted(repeated)}; rename them in the source"
@@ -143,14 +147,14 @@ def _published_forms(
         for name, (home, kind) in homes.items():
             words = {name: tuple(flat[name].names)} if isinstance(flat.get(name), ClassLabel) else {}
             if kind == "problems":  # another version may have other problems
-                known = (each for each in PROBLEMS if schema.member_column(name, each) in flat)
+                known = (problem for problem in PROBLEMS if schema.member_column(name, problem) in flat)
                 wanted: ColumnForm = MemberColumns(name, tuple(known))
             else:
                 wanted = _form(name, kind, flat.get(name), words, features, details=name in flat)
             if home == config and wanted.flat and set(wanted.flat) <= set(flat):
                 forms[config].append(wanted)
-                for each in wanted.flat:
-                    left.pop(each, None)
+                for published in wanted.flat:
+                    left.pop(published, None)
         forms[config] += [PlainColumn(name, flat[name]) for name in left]
     return forms
 
@@ -168,11 +172,11 @@ def _form(
     if kind == "problems":
         return MemberColumns(name, tuple(PROBLEMS))
     if "answers " in kind:
-        answers = next(each.answers for each in features if each.name == kind.partition("answers ")[2])
+        answers = next(feature.answers for feature in features if feature.name == kind.partition("answers ")[2])
         return MemberColumns(name, tuple(sorted(answers)))
     if kind == "failures":
-        labelled = [each.name for each in features if each.type != "number"]
-        return FailureColumns(name, tuple((each, schema.member_column(name, each)) for each in labelled), details)
+        labelled = [feature.name for feature in features if feature.type != "number"]
+        return FailureColumns(name, tuple((label, schema.member_column(name, label)) for label in labelled), details)
     return PlainColumn(name, type_)
 
 
@@ -191,7 +195,7 @@ def _homes(run: Mapping[str, Any], features: Sequence[Feature]) -> dict[str, tup
     added = {**_labels(features), **_rewards(run["models"])}
     homes.update(added)
     rewrites = run.get("rewrites") or {}
-    axes = [each for axis in rewrites.get("axes", ()) for each in (axis, schema.back(axis))]
+    axes = [name for axis in rewrites.get("axes", ()) for name in (axis, schema.back(axis))]
     for name in (*rewrites.get("presets", ()), *axes):
         for side in schema.SIDES:
             homes[schema.rewrite_status_column(name, side)] = ("rewrites", "words")
@@ -231,15 +235,15 @@ def _rewards(models: Iterable[str]) -> dict[str, tuple[Config, str]]:
 
 def _words(table: Path, columns: Sequence[str]) -> dict[str, tuple[str, ...]]:
     """Distinct words of each column: known words in their own order, then others sorted."""
-    found: dict[str, set[str]] = {name: set() for name in columns}
+    words_by_column: dict[str, set[str]] = {name: set() for name in columns}
     if columns:
         for batch in pq.ParquetFile(table).iter_batches(_ROWS, columns=list(columns)):
             for name in columns:
-                found[name].update(word for word in batch[name].unique().to_pylist() if word is not None)
+                words_by_column[name].update(word for word in batch[name].unique().to_pylist() if word is not None)
     known = {schema.REGIME: tuple(REGIMES), schema.LABELER_PREFERENCE: _PREFERENCES}
     return {
         name: (*(word for word in known.get(name, ()) if words), *sorted(words - set(known.get(name, ()))))
-        for name, words in found.items()
+        for name, words in words_by_column.items()
     }
 
 

@@ -1,1 +1,1 @@
-"""From an audit's table to numbers, and from numbers to pages."""
+"""Compute the numbers of an audit from its table, and render its report."""

@@ -34,7 +34,7 @@ def token_batches(lengths: Sequence[int], budget: int) -> list[list[int]]:
     """
     batches: list[list[int]] = []
     longest = 0
-    for position in sorted(range(len(lengths)), key=lambda each: -lengths[each]):
+    for position in sorted(range(len(lengths)), key=lambda position: -lengths[position]):
         if not batches or (len(batches[-1]) + 1) * longest > budget:
             batches.append([])
             longest = lengths[position]
@@ -62,7 +62,7 @@ def token_rows(lengths: Sequence[int], budget: int) -> list[list[int]]:
     """
     rows: list[list[int]] = []
     filled = budget
-    for position in sorted(range(len(lengths)), key=lambda each: -lengths[each]):
+    for position in sorted(range(len(lengths)), key=lambda position: -lengths[position]):
         if filled + lengths[position] > budget:
             rows.append([])
             filled = 0
@@ -82,14 +82,15 @@ def padding_waste(lengths: Sequence[int], batches: Sequence[Sequence[int]]) -> f
 
     ```
     """
-    padded = sum(len(batch) * max(lengths[each] for each in batch) for batch in batches)
+    padded = sum(len(batch) * max(lengths[position] for position in batch) for batch in batches)
     return 1.0 - sum(lengths) / padded if padded else 0.0
 
 
 def equal_shares(sizes: Sequence[int], groups: Sequence[Hashable], n_shares: int) -> list[int]:
-    """Deal texts to processes so that each has about as many tokens, texts of one group to the same process.
+    """Assign texts to processes with about equal numbers of tokens; texts of a group share a process.
 
-    Largest groups first, each to the process that has least: no process has more than 4/3 of the least possible (Graham 1969).
+    The largest groups go first, to the process with the fewest tokens. No process has more than 4/3 of the optimum
+    (Graham 1969).
 
     Args:
         sizes (`Sequence[int]`): Tokens of each text.
@@ -111,7 +112,7 @@ def equal_shares(sizes: Sequence[int], groups: Sequence[Hashable], n_shares: int
     for size, group in zip(sizes, groups, strict=True):
         totals[group] = totals.get(group, 0) + size
     loads, owner = [0] * n_shares, {}
-    for group in sorted(totals, key=lambda each: -totals[each]):
+    for group in sorted(totals, key=lambda group: -totals[group]):
         least = loads.index(min(loads))
         owner[group] = least
         loads[least] += totals[group]
@@ -154,19 +155,19 @@ def run_batches(
         except (RuntimeError, MemoryError) as error:
             if str(error).startswith(_DEVICE_LOST):
                 raise ModelError(
-                    f"the accelerator failed ({_first_memory_line(error)}); rewards that a store has kept stay. Run the same "
+                    f"the accelerator failed ({_first_memory_line(error)}); stored rewards are kept. Run the same "
                     "command again, without a GPU (CUDA_VISIBLE_DEVICES=) if it fails again"
                 ) from error
             if not _out_of_memory(error):
                 raise
             if len(batch) == 1 and alone:
                 raise ModelError(
-                    "there is not memory enough for a single text; shorten texts (max_length with over_length='truncate') or "
+                    "a single text does not fit in memory; shorten texts (max_length with over_length='truncate') or "
                     f"use a smaller precision: {_first_memory_line(error)}"
                 ) from error
             if torch.cuda.is_available():
                 torch.cuda.empty_cache()
-            left = deque(half for each in (batch, *left) for half in _halves(each))
+            left = deque(half for whole in (batch, *left) for half in _halves(whole))
             short = True  # running batches hold memory: they are read first, and the next runs alone
         else:
             short = short and not alone

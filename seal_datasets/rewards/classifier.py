@@ -21,7 +21,7 @@ from seal_datasets.rewards.scorer import Scorer
 
 SCORE_VERSION = "2"
 
-# On CPUs small batches keep padding few and are no slower; see docs/benchmarks.md.
+# On CPUs, small batches have little padding and are no slower; see docs/benchmarks.md.
 _TOKENS_PER_BATCH = {"cuda": 32768, "cpu": 1024, "cpu packed": 2048, "cpu openvino": 384}
 
 _SAMPLE = ("Name a colour.", "How do I boil an egg?")
@@ -129,16 +129,16 @@ class RewardModel(Scorer):
     def rewards(self, encoded: Sequence[Encoded]) -> Iterator[list[tuple[int, float]]]:
         """See `Scorer`; the longest texts come first, and a batch is computed while the one before is read."""
         if self.packs:
-            ids = [each.inputs["input_ids"] for each in encoded]
+            ids = [text.inputs["input_ids"] for text in encoded]
             yield from run_batches(packed_rows(ids, self.tokens_per_batch), lambda batch: self._packed(ids, batch))
         else:
-            lengths = [len(each.inputs["input_ids"]) for each in encoded]
+            lengths = [len(text.inputs["input_ids"]) for text in encoded]
             batches = token_batches(lengths, self.tokens_per_batch)
             ahead = self._openvino.n_at_once if self._openvino is not None else 1
             yield from run_batches(batches, lambda batch: self._padded(encoded, batch), ahead=ahead)
 
     def _padded(self, encoded: Sequence[Encoded], batch: list[int]) -> tuple[list[int], Callable[[], list[float]]]:
-        padded = self._pad([encoded[each] for each in batch])
+        padded = self._pad([encoded[position] for position in batch])
         if self._openvino is not None:
             wait = self._openvino.begin(padded)
             return batch, lambda: self.reward_of(wait()).tolist()
@@ -148,8 +148,8 @@ class RewardModel(Scorer):
         return batch, self.reward_of(self.model(**sent).logits).tolist
 
     def _pad(self, texts: Sequence[Encoded]) -> dict[str, torch.Tensor]:
-        inputs = [each.inputs for each in texts]
-        # At the right, where positions that are learned stay what they were in training.
+        inputs = [text.inputs for text in texts]
+        # Padding at the right leaves learned positions as in training.
         return dict(self.encoder.tokenizer.pad(inputs, padding=True, padding_side="right", return_tensors="pt"))
 
     def _packed(self, ids: Sequence[Sequence[int]], batch: list[Tree]) -> tuple[list[int], Callable[[], list[float]]]:
@@ -167,8 +167,8 @@ def _head_weights(name: str, n_outputs: int, head: int | Sequence[float] | None)
     if head is None:
         if n_outputs != 1:
             raise ModelError(
-                f"{name!r} has {n_outputs} outputs; a reward model has one (num_labels=1). Say with head which of them, "
-                f"0 to {n_outputs - 1}, is the reward, or give the weight of each"
+                f"{name!r} has {n_outputs} outputs; a reward model has one (num_labels=1). Set head to the index of "
+                f"the reward, 0 to {n_outputs - 1}, or to one weight per output"
             )
         return torch.ones(1)
     if isinstance(head, int):
@@ -177,4 +177,4 @@ def _head_weights(name: str, n_outputs: int, head: int | Sequence[float] | None)
         return torch.eye(n_outputs)[head]
     if len(head) != n_outputs:
         raise ModelError(f"{len(head)} weights were given for the {n_outputs} outputs of {name!r}; give one for each")
-    return torch.tensor([float(each) for each in head])
+    return torch.tensor([float(weight) for weight in head])

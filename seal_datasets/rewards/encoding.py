@@ -1,4 +1,4 @@
-"""Texts in a model's tokens, under a stated policy for those that are too long.
+"""Encode texts as a model's tokens, with a policy for texts that are too long.
 
 A tokenizer with a chat template gets the whole conversation through it; any other gets prompt and response as the two
 segments of its pair input.
@@ -29,10 +29,10 @@ class Encoded:
     """A text as a model sees it.
 
     Attributes:
-        inputs (`dict[str, list[int]]`): `input_ids` and whatever else the tokenizer makes; empty when not scored.
-        status (`str`): `ok`, `truncated`, `too_long` or `no_text`, which is one without a token.
+        inputs (`dict[str, list[int]]`): `input_ids` and the tokenizer's other outputs; empty if not scored.
+        status (`str`): `ok`, `truncated`, `too_long` or `no_text` (no tokens).
         n_tokens (`int`): Length before any truncation.
-        key (`bytes`): Hash of `inputs`: what has the same key has the same reward.
+        key (`bytes`): Hash of `inputs`: texts with the same key have the same reward.
     """
 
     inputs: dict[str, list[int]]
@@ -50,14 +50,14 @@ class Encoded:
 
 @dataclass(frozen=True, slots=True)
 class Encoder:
-    """How a model is shown texts.
+    """Encodes texts for a model.
 
     Attributes:
         tokenizer (`PreTrainedTokenizerBase`): With a chat template, or able to take pairs.
         max_length (`int`): Tokens the model can take.
-        over_length (`"error"`, `"truncate"` or `"skip"`): Of longer texts: refuse, drop the start of the prompt (never any
-            of the response), or leave the text without a reward.
-        digest (`str`): Hash of all that decides an encoding: two encoders with one digest encode alike.
+        over_length (`"error"`, `"truncate"` or `"skip"`): For longer texts: raise an error, drop the start of the
+            prompt (never any of the response), or leave the text without a reward.
+        digest (`str`): Hash of everything that affects an encoding; encoders with the same digest encode alike.
     """
 
     tokenizer: PreTrainedTokenizerBase
@@ -74,17 +74,17 @@ class Encoder:
 
     @property
     def style(self) -> str:
-        """How a text is shown: `chat_template` or `text_pair`."""
+        """Form of the input: `chat_template` or `text_pair`."""
         return "chat_template" if self.tokenizer.chat_template else "text_pair"
 
     @property
     def template_hash(self) -> str | None:
-        """Hash of the chat template, where there is one."""
+        """Hash of the chat template; `None` without one."""
         template = self.tokenizer.chat_template
         return hashlib.sha256(str(template).encode()).hexdigest()[:16] if template else None
 
     def render(self, exchange: Exchange) -> str:
-        """Write a text exactly as the model is shown it, special tokens included."""
+        """Render a text exactly as the model receives it, with special tokens."""
         (inputs,) = self._tokenize([exchange])
         return str(self.tokenizer.decode(inputs["input_ids"]))
 
@@ -101,19 +101,24 @@ class Encoder:
             DataError: A text is too long and the policy is `"error"`.
         """
         with self._one_at_a_time:  # shortening a text changes the tokenizer for a moment
-            found = self._tokenize(exchanges)
-            return [self._fit(inputs, exchange) for inputs, exchange in zip(found, exchanges, strict=True)]
+            tokenized = self._tokenize(exchanges)
+            return [self._fit(inputs, exchange) for inputs, exchange in zip(tokenized, exchanges, strict=True)]
 
     def _tokenize(self, exchanges: Sequence[Exchange]) -> list[dict[str, list[int]]]:
         if not exchanges:
             return []
         if self.tokenizer.chat_template:
-            turns = [[*each.conversation, {"role": "assistant", "content": each.response}] for each in exchanges]
+            turns = [
+                [*exchange.conversation, {"role": "assistant", "content": exchange.response}] for exchange in exchanges
+            ]
             rendered = self.tokenizer.apply_chat_template(turns, tokenize=False)
             # The template writes the special tokens itself; adding them again would double the BOS.
             batch = self.tokenizer(rendered, add_special_tokens=False, verbose=False)
         else:
-            prompts, responses = [each.prompt for each in exchanges], [each.response for each in exchanges]
+            prompts, responses = (
+                [exchange.prompt for exchange in exchanges],
+                [exchange.response for exchange in exchanges],
+            )
             batch = self.tokenizer(prompts, responses, verbose=False)
         return [dict(zip(batch, values, strict=True)) for values in zip(*batch.values(), strict=True)]
 
@@ -161,7 +166,7 @@ class Encoder:
 
 
 def tokenizer_state(tokenizer: PreTrainedTokenizerBase) -> object:
-    """All that decides how a tokenizer splits texts, but for what a call of it sets."""
+    """The settings that determine how a tokenizer splits texts, except the arguments of a call."""
     backend = getattr(tokenizer, "backend_tokenizer", None)
     if backend is None:
         return sorted(tokenizer.get_vocab().items())

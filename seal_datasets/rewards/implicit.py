@@ -70,8 +70,10 @@ class ContinuationEncoder(Encoder):
         return [{_IDS: whole, _START: [max(start, 1)]} for whole, start in parts]
 
     def _rendered(self, exchanges: Sequence[Exchange]) -> list[tuple[list[int], int]]:
-        prompts = [each.conversation for each in exchanges]
-        wholes = [[*each.conversation, {"role": "assistant", "content": each.response}] for each in exchanges]
+        prompts = [exchange.conversation for exchange in exchanges]
+        wholes = [
+            [*exchange.conversation, {"role": "assistant", "content": exchange.response}] for exchange in exchanges
+        ]
         template = self.tokenizer.apply_chat_template
         rendered = [
             *template(prompts, tokenize=False, add_generation_prompt=True),
@@ -86,7 +88,7 @@ class ContinuationEncoder(Encoder):
         return parts
 
     def _joined(self, exchanges: Sequence[Exchange]) -> list[tuple[list[int], int]]:
-        texts = [*(each.prompt for each in exchanges), *(each.response for each in exchanges)]
+        texts = [*(exchange.prompt for exchange in exchanges), *(exchange.response for exchange in exchanges)]
         ids = self.tokenizer(texts, add_special_tokens=False, verbose=False)[_IDS]
         begin, end = self._begin(), [self.tokenizer.eos_token_id] if self.tokenizer.eos_token_id is not None else []
         return [
@@ -199,25 +201,25 @@ class ImplicitReward(Scorer):
     @torch.inference_mode()
     def rewards(self, encoded: Sequence[Encoded]) -> Iterator[list[tuple[int, float]]]:
         """See `Scorer`."""
-        texts = [each.inputs for each in encoded]
+        texts = [text.inputs for text in encoded]
         if self.packs:
-            rows = packed_rows([each[_IDS] for each in texts], self.tokens_per_batch)
+            rows = packed_rows([text[_IDS] for text in texts], self.tokens_per_batch)
             yield from run_batches(rows, lambda batch: self._packed(texts, batch))
         else:
-            batches = token_batches([len(each[_IDS]) for each in texts], self.tokens_per_batch)
+            batches = token_batches([len(text[_IDS]) for text in texts], self.tokens_per_batch)
             yield from run_batches(batches, lambda batch: self._padded(texts, batch))
 
     def _padded(
         self, texts: list[dict[str, list[int]]], order: list[int]
     ) -> tuple[list[int], Callable[[], list[float]]]:
-        batch = [texts[each] for each in order]
+        batch = [texts[index] for index in order]
         return order, self._rewards(batch, lambda model: log_likelihoods(model, batch)).tolist
 
     def _packed(
         self, texts: list[dict[str, list[int]]], trees: list[Tree]
     ) -> tuple[list[int], Callable[[], list[float]]]:
         order = texts_of(trees)
-        batch = [texts[each] for each in order]
+        batch = [texts[index] for index in order]
         return order, self._rewards(batch, lambda model: packed_log_likelihoods(model, texts, trees)).tolist
 
     def _rewards(
@@ -227,7 +229,7 @@ class ImplicitReward(Scorer):
         if "reference" in self.models:
             rewards = rewards - likelihoods(self.models["reference"])
         if self.normalise == "length":
-            n_tokens = [len(each[_IDS]) - each[_START][0] for each in batch]
+            n_tokens = [len(text[_IDS]) - text[_START][0] for text in batch]
             rewards = rewards / torch.tensor(n_tokens, device=rewards.device)
         return self.beta * rewards
 
@@ -243,20 +245,20 @@ def log_likelihoods(model: PreTrainedModel, batch: Sequence[dict[str, list[int]]
         `torch.Tensor`: Sums of float32 log-probabilities over each response's tokens. They are in float64, so that large sums
         are not rounded before the reference's is subtracted.
     """
-    longest = max(len(each[_IDS]) for each in batch)
+    longest = max(len(text[_IDS]) for text in batch)
     # Padding is at the right, where a causal model does not attend to it: any token serves.
-    padded = [each[_IDS] + [0] * (longest - len(each[_IDS])) for each in batch]
-    mask = [[1] * len(each[_IDS]) + [0] * (longest - len(each[_IDS])) for each in batch]
+    padded = [text[_IDS] + [0] * (longest - len(text[_IDS])) for text in batch]
+    mask = [[1] * len(text[_IDS]) + [0] * (longest - len(text[_IDS])) for text in batch]
     ids = torch.tensor(padded, device=model.device)
-    first = min(each[_START][0] for each in batch) - 1
+    first = min(text[_START][0] for text in batch) - 1
     # Logits take most of the memory; only those of the responses are needed.
     kept = {"logits_to_keep": longest - first} if "logits_to_keep" in _parameters(model) else {}
     logits = model(
         input_ids=ids, attention_mask=torch.tensor(mask, device=model.device), use_cache=False, **kept
     ).logits[:, first - longest :]
     totals = []
-    for row, each in enumerate(batch):
-        start, end = each[_START][0], len(each[_IDS])
+    for row, text in enumerate(batch):
+        start, end = text[_START][0], len(text[_IDS])
         scores = logits[row, start - 1 - first : end - 1 - first].float()
         chosen = scores.gather(1, ids[row, start:end, None]).squeeze(1) - scores.logsumexp(dim=1)
         totals.append(chosen.double().sum())
@@ -276,7 +278,7 @@ def packed_log_likelihoods(
     Returns:
         `torch.Tensor`: As of `log_likelihoods`, for each text of each tree, in their order.
     """
-    states, places = packed_states(model, [each[_IDS] for each in texts], trees)
+    states, places = packed_states(model, [text[_IDS] for text in texts], trees)
     order = texts_of(trees)
     before, chosen, owner = [], [], []
     for row, (text, place) in enumerate(zip(order, places, strict=True)):

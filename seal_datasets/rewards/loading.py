@@ -49,7 +49,7 @@ def load_model(
         options (`ModelOptions`): Revision, precision, attention implementation and what is allowed to run.
 
     Returns:
-        `tuple[PreTrainedTokenizerBase, PreTrainedModel]`: Both.
+        `tuple[PreTrainedTokenizerBase, PreTrainedModel]`: The tokenizer and the model.
 
     Raises:
         ModelError: The model does not exist, is not of this kind, lacks weights, or needs what was not allowed.
@@ -86,17 +86,17 @@ def _declared(name: str, revision: str | None, online: bool) -> list[str]:
 
 def _check_whole(name: str, kind: str, loading: dict[str, Any], declared: Sequence[str], *, generative: bool) -> None:
     missing = sorted(loading["missing_keys"])
-    if generative and any(each.endswith("ForSequenceClassification") for each in declared):
+    if generative and any(name.endswith("ForSequenceClassification") for name in declared):
         raise ModelError(
-            f"{name!r} is a sequence classifier ({declared[0]}) and no {kind}; its rewards are its outputs: "
-            "give it as a reward model of its own, without dpo:"
+            f"{name!r} is a sequence classifier ({declared[0]}) and not a {kind}; its outputs are rewards: "
+            "give it as a reward model, without dpo:"
         )
     if not missing:
         return
     lack = f"its weights lack {', '.join(missing[:4])}, which would be random"
     if generative:
-        raise ModelError(f"{name!r} is not a whole {kind}: {lack}. Give a model saved as one")
-    if any(each.endswith("ForCausalLM") for each in declared):
+        raise ModelError(f"{name!r} is not a complete {kind}: {lack}. Give a model saved as one")
+    if any(name.endswith("ForCausalLM") for name in declared):
         raise ModelError(
             f"{name!r} is not a trained reward model but generates text ({declared[0]}): {lack}. If it was trained by DPO, "
             f"score with its implicit reward: dpo:{name}@REFERENCE (ImplicitReward), REFERENCE being the model it was "
@@ -112,13 +112,13 @@ def load_tokenizer(name: str, *, allow_remote_code: bool = False) -> PreTrainedT
 
     Args:
         name (`str`): Hub id or local folder.
-        allow_remote_code (`bool`, defaults to `False`): Whether code that comes with it may run.
+        allow_remote_code (`bool`, defaults to `False`): Whether code of the model may run.
 
     Returns:
         `PreTrainedTokenizerBase`: The tokenizer.
 
     Raises:
-        ModelError: There is none.
+        ModelError: The model has no tokenizer.
     """
     online = find_model(name)
     try:

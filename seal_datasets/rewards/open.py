@@ -91,11 +91,11 @@ def _refuse_foreign_options(
     given = [name for name, value in (("head", head), ("backend", backend)) if value is not None] + options.changed()
     refused = _NOT_SERVED if kind in _SERVER else _ONLY_CLASSIFIERS if kind in _NORMALISE else ()
     if foreign := [name for name in given if name in refused]:
-        raise DataError(f"{foreign[0]} is no option of {KINDS[kind]}; leave it out for {text!r}")
+        raise DataError(f"{foreign[0]} is not an option of {KINDS[kind]}; leave it out for {text!r}")
 
 
 def find_scorer(text: str, *, over_length: OverLength = "error", api_key: str | None = None) -> None:
-    """Check that a reward model exists, without loading it: before a long run needs it.
+    """Check before a long run that a reward model exists, without loading it.
 
     Args:
         text (`str`): As for `open_scorer`.

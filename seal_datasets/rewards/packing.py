@@ -42,7 +42,7 @@ class Tree:
 
     def n_tokens(self, ids: Sequence[Sequence[int]]) -> int:
         """Tokens that go through the model."""
-        return self.n_shared + sum(len(ids[each]) - self.n_shared for each in self.texts)
+        return self.n_shared + sum(len(ids[index]) - self.n_shared for index in self.texts)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +63,7 @@ def build_trees(ids: Sequence[Sequence[int]], budget: int) -> list[Tree]:
         budget (`int`): Tokens of a tree of several texts at most.
 
     Returns:
-        `list[Tree]`: Every text is in one of them.
+        `list[Tree]`: The trees; every text is in one of them.
 
     Example:
 
@@ -74,7 +74,7 @@ def build_trees(ids: Sequence[Sequence[int]], budget: int) -> list[Tree]:
 
     ```
     """
-    order = sorted(range(len(ids)), key=lambda each: list(ids[each]))
+    order = sorted(range(len(ids)), key=lambda index: list(ids[index]))
     # After sorting, neighbours have the longest shared prefixes.
     shared = [_n_common(ids[one], ids[other]) for one, other in pairwise(order)]
     trees: list[Tree] = []
@@ -93,7 +93,7 @@ def build_trees(ids: Sequence[Sequence[int]], budget: int) -> list[Tree]:
 def _with(tree: Tree, text: int, ids: Sequence[Sequence[int]], n_common: int) -> Tree | None:
     """A tree with one more text, or `None` where sharing would save fewer tokens."""
     # Every text keeps one token of its own: its logit is read there.
-    n_shared = min(n_common, *(len(ids[each]) - 1 for each in (text, *tree.texts)))
+    n_shared = min(n_common, *(len(ids[index]) - 1 for index in (text, *tree.texts)))
     spoils = len(tree.texts) > 1 and n_shared < _KEEPS_MOST * tree.n_shared
     return None if n_shared < _WORTH_SHARING or spoils else Tree(min(n_shared, tree.n_shared), [*tree.texts, text])
 
@@ -119,11 +119,11 @@ def packed_rows(ids: Sequence[Sequence[int]], budget: int) -> list[list[Tree]]:
     """
     trees = build_trees(ids, budget)
     rows = token_rows([tree.n_tokens(ids) for tree in trees], budget)
-    return [[trees[each] for each in row] for row in rows]
+    return [[trees[index] for index in row] for row in rows]
 
 
 def texts_of(trees: Iterable[Tree]) -> list[int]:
-    """Positions of the texts of some trees, in the order in which they lie in a row."""
+    """Positions of the texts of some trees, in their order in a row."""
     return [text for tree in trees for text in tree.texts]
 
 
@@ -180,8 +180,8 @@ def packed_states(
         trees (`Iterable[Tree]`): The trees to run.
 
     Returns:
-        `tuple[torch.Tensor, list[list[int]]]`: What the model makes of each token of the row; and for each text of each tree,
-        in their order, where its tokens lie in it.
+        `tuple[torch.Tensor, list[list[int]]]`: The hidden state of each token of the row; and for each text of each tree, in
+            their order, the positions of its tokens.
     """
     tokens: list[int] = []
     positions: list[int] = []
@@ -212,13 +212,13 @@ def packed_states(
 def _n_common(one: Sequence[int], other: Sequence[int]) -> int:
     """Length of the shared prefix of two texts, in tokens."""
     return next(
-        (each for each, (a, b) in enumerate(zip(one, other, strict=False)) if a != b), min(len(one), len(other))
+        (position for position, (a, b) in enumerate(zip(one, other, strict=False)) if a != b), min(len(one), len(other))
     )
 
 
 def _last_token(ids: Sequence[int], pad: int | None) -> int:
     """Position of the token whose logit is read: the last that is not the padding token, as in transformers."""
-    return next((each for each in range(len(ids) - 1, -1, -1) if ids[each] != pad), 0)
+    return next((position for position in range(len(ids) - 1, -1, -1) if ids[position] != pad), 0)
 
 
 def _follows(n_shared: int, n_own: int, device: torch.device) -> torch.Tensor:
@@ -263,19 +263,19 @@ AttentionInterface.register(ATTENTION, _tree_attention)
 
 def _gives_its_own_logits(model: PreTrainedModel) -> bool:
     vocabulary = model.config.get_text_config().vocab_size
-    numbers = [(7 * each + 3) % vocabulary for each in range(2 * _CHECK_TOKENS)]
+    numbers = [(7 * index + 3) % vocabulary for index in range(2 * _CHECK_TOKENS)]
     ids = [numbers[: _CHECK_TOKENS + 4], numbers[:_CHECK_TOKENS] + numbers[_CHECK_TOKENS + 7 :]]
     trees = build_trees(ids, budget=len(numbers) * 2)
     before = model.config._attn_implementation
     with torch.inference_mode():
-        alone = [model(input_ids=torch.tensor([ids[each]], device=model.device)).logits for each in texts_of(trees)]
+        alone = [model(input_ids=torch.tensor([ids[index]], device=model.device)).logits for index in texts_of(trees)]
         model.set_attn_implementation(ATTENTION)
         try:
             if isinstance(model, GenericForSequenceClassification):
                 together = packed_logits(model, ids, trees)
             else:
                 states, places = packed_states(model, ids, trees)
-                alone = [each[0] for each in alone]
+                alone = [logits[0] for logits in alone]
                 together = model.get_output_embeddings()(states[list(chain.from_iterable(places))])
         except (TypeError, RuntimeError):
             return False

@@ -41,7 +41,7 @@ _TEXT_COLUMNS = (
 def add_rewards(
     pairs: Pairs, models: Mapping[str, Scorer], *, store: ScoreStore | None = None, window: int = _WINDOW_ROWS
 ) -> Pairs:
-    """Add the reward of both responses of every pair, under each of several models in one pass.
+    """Add the reward of both responses of every pair, under several models in one pass.
 
     Under `accelerate launch` each process scores its share of a table and all end with the whole table, in order.
 
@@ -95,10 +95,10 @@ def write_rewards(
     Args:
         pairs (`Dataset` or `IterableDataset`): Canonical pairs from `load_pairs`, also with `streaming=True`.
         models (`Mapping[str, Scorer]`): As for `add_rewards`.
-        out (`str` or `Path`): Folder; files are `part-00000.parquet` and so on, each there only when it is whole.
+        out (`str` or `Path`): Folder; files are `part-00000.parquet` and so on, each present once it is complete.
         store (`ScoreStore`, *optional*): As for `add_rewards`.
         window (`int`, defaults to 2048): As for `add_rewards`.
-        rows_per_file (`int`, defaults to 100,000): Rows of a file, about: files end with a window.
+        rows_per_file (`int`, defaults to 100,000): Approximate rows of a file; files end with a window.
 
     Returns:
         `list[Path]`: The files, in the order of the rows.
@@ -145,13 +145,13 @@ def reward_columns(name: str) -> Features:
 
 
 class _PartFiles:
-    """Parquet files of a folder, each under a name of its own only when it is whole."""
+    """Parquet files of a folder; a file gets its final name once it is complete."""
 
     def __init__(self, folder: Path, features: Features, rows_per_file: int) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         foreign = [path.name for path in folder.glob("*.parquet") if not path.name.startswith("part-")]
         if foreign:
-            raise DataError(f"{folder} holds {foreign[0]}, which is none of these files; choose another folder")
+            raise DataError(f"{folder} holds {foreign[0]}, which is not one of these files; choose another folder")
         for path in folder.glob("part-*.parquet*"):  # of an earlier run; rewards are in the store
             path.unlink()
         self.folder, self.features, self.rows_per_file = folder, features, rows_per_file
@@ -171,7 +171,7 @@ class _PartFiles:
             self.close()
 
     def close(self) -> list[Path]:
-        """Finish the file under way, and name all files."""
+        """Complete the current file, and return the paths of all files."""
         if self._writer is not None:
             with self._said_of_the_disk():
                 self._writer.close()
@@ -187,8 +187,8 @@ class _PartFiles:
             yield
         except OSError as error:
             raise DataError(
-                f"rows can no longer be written to {self.folder}: {error}; {len(self.done)} files are whole. Free space and "
-                "run again, with a store so that what was scored is not scored again"
+                f"cannot write rows to {self.folder}: {error}; {len(self.done)} files are complete. Free disk space and "
+                "re-run with a store, which keeps the rewards of scored texts"
             ) from error
 
     def _unfinished(self) -> Path:
@@ -205,7 +205,7 @@ def _score_windows(
     store: ScoreStore | None,
     progress: Callable[[int], object],
 ) -> Iterator[Batch]:
-    """The reward columns of each window, the next one being encoded meanwhile."""
+    """Yield the reward columns of each window; the next window is encoded in the meantime."""
     remaining = iter(windows)
     with ThreadPoolExecutor(1) as ahead:
         coming = ahead.submit(_encode_next, remaining, models)
@@ -215,10 +215,10 @@ def _score_windows(
             for name, model in models.items():
                 rewards = window.score(model, store, progress)
                 for side in schema.SIDES:
-                    found = [rewards.get((row, side), _NO_TEXT) for row in range(window.n_rows)]
-                    columns[schema.reward_column(name, side)] = [each.reward for each in found]
-                    columns[schema.reward_status_column(name, side)] = [each.status for each in found]
-                    columns[schema.reward_tokens_column(name, side)] = [each.n_tokens for each in found]
+                    scored = [rewards.get((row, side), _NO_TEXT) for row in range(window.n_rows)]
+                    columns[schema.reward_column(name, side)] = [outcome.reward for outcome in scored]
+                    columns[schema.reward_status_column(name, side)] = [outcome.status for outcome in scored]
+                    columns[schema.reward_tokens_column(name, side)] = [outcome.n_tokens for outcome in scored]
             yield columns
 
 
@@ -246,25 +246,25 @@ class _Window:
     def score(
         self, model: Scorer, store: ScoreStore | None, progress: Callable[[int], object]
     ) -> dict[tuple[int, schema.Side], Scored]:
-        """Score this process's share, and learn from the others what they found."""
+        """Score this process's share, and gather the rewards of the other processes."""
         encoded = self.encoded[model.encoding]
         if processes().num_processes == 1:
             rewards = model.reward_by_key(encoded, store=store, progress=progress)
-            progress(len(encoded) - len(rewards))  # what is equal to others, or has no reward
+            progress(len(encoded) - len(rewards))  # duplicates, and texts without a reward
             return dict(zip(self.texts, outcomes(encoded, rewards), strict=True))
         texts = list(self.texts.values())
-        about = gather_object([(each.key, each.status, each.n_tokens, bool(each.inputs)) for each in encoded])
+        about = gather_object([(text.key, text.status, text.n_tokens, bool(text.inputs)) for text in encoded])
         sizes = [n_tokens if has_inputs else 0 for _, _, n_tokens, has_inputs in about]
-        owners = equal_shares(sizes, [each.prompt for each in texts], processes().num_processes)
+        owners = equal_shares(sizes, [text.prompt for text in texts], processes().num_processes)
         ours = [index for index, owner in enumerate(owners) if owner == processes().process_index]
         share = self._encoded(ours, encoded, model, texts)
-        found = outcomes(share, model.reward_by_key(share, store=store))
-        everything = dict(gather_object(list(zip(ours, found, strict=True))))
+        scored = outcomes(share, model.reward_by_key(share, store=store))
+        everything = dict(gather_object(list(zip(ours, scored, strict=True))))
         progress(len(everything))
         return {where: everything[index] for index, where in enumerate(self.texts)}
 
     def _encoded(self, ours: list[int], known: list[Encoded], model: Scorer, texts: list[Exchange]) -> list[Encoded]:
-        """Encode what others encoded to know its length and we are to score."""
+        """Encode the texts of this process's share that another process has encoded."""
         foreign = [index for index in ours if not self.start <= index < self.start + len(known)]
         fresh = dict(zip(foreign, model.encode([texts[index] for index in foreign]), strict=True))
         return [fresh[index] if index in fresh else known[index - self.start] for index in ours]

@@ -21,7 +21,7 @@ class ScoreStore:
     """A folder of rewards.
 
     Args:
-        folder (`str` or `Path`): Made when it is not there.
+        folder (`str` or `Path`): Created if missing.
         writer (`int`, defaults to 0): Number of this process; unique among the processes that write at the same time.
 
     Raises:
@@ -40,9 +40,7 @@ class ScoreStore:
                 "WITHOUT ROWID"
             )
         except (OSError, sqlite3.Error) as error:
-            raise DataError(
-                f"cannot keep rewards in {self.folder}: {error}; choose a folder that can be written"
-            ) from error
+            raise DataError(f"cannot store rewards in {self.folder}: {error}; choose a writable folder") from error
         others = [path for path in sorted(self.folder.glob("scores-*.sqlite")) if int(path.stem[-5:]) != writer]
         opened = [sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=60.0) for path in others]
         # The file of a process that has just started has no table yet.
@@ -59,13 +57,13 @@ class ScoreStore:
         Returns:
             `dict[bytes, float]`: Rewards in the store by key.
         """
-        found: dict[bytes, float] = {}
+        rewards: dict[bytes, float] = {}
         for start in range(0, len(texts), _KEYS_PER_QUERY):
             keys = texts[start : start + _KEYS_PER_QUERY]
             query = f"SELECT text, reward FROM scores WHERE model = ? AND text IN ({', '.join('?' * len(keys))})"
             for reader in self._readers:
-                found.update(reader.execute(query, (model, *keys)))
-        return found
+                rewards.update(reader.execute(query, (model, *keys)))
+        return rewards
 
     def put(self, model: bytes, rewards: Mapping[bytes, float]) -> None:
         """Store rewards, except those that are not finite.
@@ -75,7 +73,7 @@ class ScoreStore:
             rewards (`Mapping[bytes, float]`): Reward by key of the encoded text.
 
         Raises:
-            DataError: The disk is full or cannot be written; what was kept before is safe.
+            DataError: The disk is full or cannot be written; rewards stored before are safe.
         """
         try:
             with self._own:
@@ -85,20 +83,20 @@ class ScoreStore:
                 )
         except sqlite3.Error as error:
             raise DataError(
-                f"rewards can no longer be kept in {self.folder}: {error}; free space and run again"
+                f"cannot store more rewards in {self.folder}: {error}; free disk space and re-run"
             ) from error
 
     def __len__(self) -> int:
-        """Number of rewards kept."""
+        """Number of stored rewards."""
         return sum(int(reader.execute("SELECT COUNT(*) FROM scores").fetchone()[0]) for reader in self._readers)
 
     def __enter__(self) -> ScoreStore:
-        """Use the store for the length of a `with` block."""
+        """Use the store in a `with` block."""
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Close its files."""
+        """Close the files."""
         for reader in self._readers:
             reader.close()

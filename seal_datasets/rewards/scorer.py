@@ -19,8 +19,8 @@ class Scored:
     """The reward of one text.
 
     Attributes:
-        reward (`float`, *optional*): Raw logit or log-ratio; `None` where there is none.
-        status (`str`): How it came about: `ok`, `truncated`, `too_long`, `no_text` or `not_finite`.
+        reward (`float`, *optional*): Raw logit or log-ratio; `None` if the text has none.
+        status (`str`): `ok`, `truncated`, `too_long`, `no_text` or `not_finite`.
         n_tokens (`int`, *optional*): Length in the model's tokens, before any truncation.
     """
 
@@ -33,22 +33,22 @@ class Scorer(ABC):
     """A reward model of any kind.
 
     Attributes:
-        encoder (`Encoder`): How the model is shown texts.
+        encoder (`Encoder`): Encodes texts for the model.
     """
 
     encoder: Encoder
 
     @property
     def encoding(self) -> str:
-        """Hash of all that decides how texts are encoded; scorers with the same one share what `encode` makes."""
+        """Hash of everything that affects an encoding; scorers with the same hash share encoded texts."""
         return self.encoder.digest
 
     @abstractmethod
     def identity(self) -> dict[str, object]:
-        """Everything that decides the reward of an encoded text, JSON-ready."""
+        """Everything that affects the reward of an encoded text, JSON-ready."""
 
     def provenance(self) -> dict[str, object]:
-        """`identity`, and what decides the encoding, JSON-ready."""
+        """`identity` and the settings of the encoding, JSON-ready."""
         return {
             **self.identity(),
             "input_style": self.encoder.style,
@@ -58,7 +58,7 @@ class Scorer(ABC):
         }
 
     def encode(self, exchanges: Sequence[Exchange]) -> list[Encoded]:
-        """Bring texts into the form the model takes, in order."""
+        """Encode texts as model inputs, in order."""
         return self.encoder.encode(exchanges)
 
     @abstractmethod
@@ -99,17 +99,17 @@ class Scorer(ABC):
         Returns:
             `dict[bytes, float]`: Reward by key.
         """
-        distinct = {each.key: each for each in encoded if each.inputs}
-        found = store.get(self.identity_key(), list(distinct)) if store is not None else {}
-        progress(len(found))
-        missing = [each for key, each in distinct.items() if key not in found]
+        distinct = {text.key: text for text in encoded if text.inputs}
+        rewards = store.get(self.identity_key(), list(distinct)) if store is not None else {}
+        progress(len(rewards))
+        missing = [text for key, text in distinct.items() if key not in rewards]
         for batch in self.rewards(missing):
             fresh = {missing[position].key: reward for position, reward in batch}
             if store is not None:
                 store.put(self.identity_key(), fresh)
-            found |= fresh
+            rewards |= fresh
             progress(len(fresh))
-        return found
+        return rewards
 
     def identity_key(self) -> bytes:
         """Hash of `identity`."""
@@ -118,15 +118,15 @@ class Scorer(ABC):
 
 def outcomes(encoded: Sequence[Encoded], rewards: dict[bytes, float]) -> list[Scored]:
     """Reward and status of each text, given the rewards by key."""
-    return [_outcome(each, rewards) for each in encoded]
+    return [_outcome(text, rewards) for text in encoded]
 
 
-def _outcome(each: Encoded, rewards: dict[bytes, float]) -> Scored:
-    if not each.inputs:
-        return Scored(None, each.status, each.n_tokens)
-    reward = rewards[each.key]
+def _outcome(text: Encoded, rewards: dict[bytes, float]) -> Scored:
+    if not text.inputs:
+        return Scored(None, text.status, text.n_tokens)
+    reward = rewards[text.key]
     return (
-        Scored(reward, each.status, each.n_tokens)
+        Scored(reward, text.status, text.n_tokens)
         if math.isfinite(reward)
-        else Scored(None, "not_finite", each.n_tokens)
+        else Scored(None, "not_finite", text.n_tokens)
     )

@@ -1,4 +1,4 @@
-"""Make a pre- and a post-training reward model where the user has none.
+"""Train a pre- and a post-training reward model for a user who has none.
 
 The *pre* model learns to prefer a prompt's own response to a response to another prompt; it sees no preferences. Training of
 the *post* model starts from it, on the preferences together with the same self-supervised pairs. Neither model is trained on a
@@ -41,7 +41,7 @@ _MIN_PROMPTS = 10
 
 @dataclass(frozen=True, slots=True)
 class TrainedPair:
-    """Where the two models are, and which prompts they have not seen.
+    """Folders of the two models, and the prompts held out from training.
 
     Attributes:
         pre (`Path`): Folder of the pre model.
@@ -110,18 +110,18 @@ def measure_pair(pairs: Dataset, trained: TrainedPair) -> dict[str, dict[str, Al
         table = add_rewards(usable, models, store=store).with_format("pandas")
     rewards = table[:]
     unseen = rewards[schema.PROMPT_ID].isin(trained.heldout_prompts)
-    found: dict[str, dict[str, AlignmentResistance]] = {}
+    accuracy: dict[str, dict[str, AlignmentResistance]] = {}
     for part, rows in (("train", rewards[~unseen]), ("heldout", rewards[unseen])):
         columns = {name: [schema.reward_column(name, side) for side in schema.SIDES] for name in models}
-        scored = rows.dropna(subset=[column for each in columns.values() for column in each])
-        found[part] = {
+        scored = rows.dropna(subset=[column for sides in columns.values() for column in sides])
+        accuracy[part] = {
             name: alignment_resistance(scored[chosen], scored[rejected], groups=scored[schema.PROMPT_ID])
             for name, (chosen, rejected) in columns.items()
         }
     for name, folder in folders.items():
         record = {"n_pairs": trained.n_train_pairs, **json.loads((folder / "training.json").read_text("utf-8"))}
-        _write_card(folder, record, {part: found[part][name] for part in found})
-    return found
+        _write_card(folder, record, {part: accuracy[part][name] for part in accuracy})
+    return accuracy
 
 
 def _write_card(folder: Path, record: dict[str, Any], accuracy: dict[str, AlignmentResistance]) -> None:
@@ -162,7 +162,7 @@ def heldout_prompts(prompt_ids: Sequence[str], share: float, seed: int) -> set[s
 def _contrasts(
     preferences: Sequence[tuple[Exchange, Exchange]], rng: np.random.Generator
 ) -> list[tuple[Exchange, Exchange]]:
-    """Set one real response of each pair, its side drawn at random to tell nothing of the preference, against a stranger."""
+    """Prefer one response of each pair, of a random side, to a response to another prompt."""
     sides = rng.integers(2, size=len(preferences))
     real = [pair[side] for pair, side in zip(preferences, sides, strict=True)]
     order = rng.permutation(len(real))
@@ -225,7 +225,7 @@ def _train(
     record = {**record, "n_pairs": len(examples)}
     _write_card(out, record, {})
     done.write_text(json.dumps(record, indent=2), "utf-8")
-    # What only a resumed training needs, much of it pickled.
+    # These files serve only to resume training; many are pickled.
     for checkpoint in out.glob("checkpoint-*"):
         shutil.rmtree(checkpoint)
     (out / "training_args.bin").unlink(missing_ok=True)
@@ -277,7 +277,7 @@ def _digest(preferences: Sequence[tuple[Exchange, Exchange]]) -> str:
 
 @contextlib.contextmanager
 def _quiet_stdout() -> Iterator[None]:
-    """Send what the trainer prints to standard error: standard output is for results."""
+    """Send the trainer's output to standard error; standard output is for results."""
     verbosity = transformers.logging.get_verbosity()
     transformers.logging.set_verbosity_error()
     try:

@@ -100,7 +100,7 @@ def test_what_fits_only_alone_is_run_alone(sizes, room_in_all, ahead, error):
 @pytest.mark.parametrize("ahead", [0, 1, 3])
 def test_a_single_item_without_memory_enough_is_said(error, room, ahead):
     machine = Machine(room_to_begin=room[0], room_to_read=room[1], error=error)
-    said = r"not memory enough for a single text; shorten texts .*: .*([Mm]emory|alloc|primitive)"
+    said = r"a single text does not fit in memory; shorten texts .*: .*([Mm]emory|alloc|primitive)"
     with pytest.raises(ModelError, match=said):
         list(run_batches([[0, 1, 2], [3], [4, 5]], machine.run, ahead=ahead))
 
@@ -220,7 +220,7 @@ def test_memory_that_really_runs_out_is_recognised_and_loses_no_text(reward_mode
     assert not enough["failures"]
     if backend == "openvino" and isinstance(little["rewards"], str):
         # It does not always give back what it took before it failed; then the run ends, and what was kept is kept.
-        assert "not memory enough for a single text" in little["rewards"]
+        assert "a single text does not fit in memory" in little["rewards"]
     else:
         assert little["rewards"] == pytest.approx(enough["rewards"], abs=1e-5)
 

@@ -100,7 +100,7 @@ def test_parts_hold_every_row_in_order_and_are_whole(tiny_pairs, reward_models, 
         assert found["reward_post_chosen"][:] == pytest.approx(expected["reward_post_chosen"][:], abs=PADDING_JITTER)
         assert found["reward_status_post_rejected"][:] == expected["reward_status_post_rejected"][:]
     (tmp_path / "0" / "mine.parquet").write_text("")
-    with pytest.raises(DataError, match=r"holds mine\.parquet, which is none of these files"):
+    with pytest.raises(DataError, match=r"holds mine\.parquet, which is not one of these files"):
         write_rewards(tiny_pairs, models, tmp_path / "0")
 
 
@@ -112,7 +112,9 @@ def test_a_full_disk_is_said_and_rewards_that_were_kept_are_not_computed_again(t
         kept = len(store)
         resource.setrlimit(resource.RLIMIT_FSIZE, (1000, hard))  # the system's own refusal, as of a full disk
         try:
-            with pytest.raises(DataError, match=r"no longer be written to .*out: .*; 0 files are whole\. Free space"):
+            with pytest.raises(
+                DataError, match=r"cannot write rows to .*out: .*; 0 files are complete\. Free disk space"
+            ):
                 write_rewards(tiny_pairs, {"post": model}, tmp_path / "out", store=store)
         finally:
             resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))

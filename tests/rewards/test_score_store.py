@@ -49,7 +49,7 @@ def test_a_full_disk_is_said_and_what_was_kept_is_safe(tmp_path):
     with ScoreStore(tmp_path) as store:
         store.put(MODEL, {b"a": 1.0})
         store._own.execute("PRAGMA max_page_count = 3")  # SQLite's own limit, as a disk that is full would set it
-        with pytest.raises(DataError, match="can no longer be kept"):
+        with pytest.raises(DataError, match="cannot store more rewards"):
             store.put(MODEL, {bytes([n % 256]) * 300 + str(n).encode(): 1.0 for n in range(500)})
         assert store.get(MODEL, [b"a"]) == {b"a": 1.0}
 
@@ -66,7 +66,7 @@ def test_a_resumed_run_scores_only_what_a_full_disk_kept_it_from_storing(tmp_pat
     texts = [Exchange("Hi", [], f"{'yes ' * 9}{n}") for n in range(200)]
     with ScoreStore(tmp_path) as store:
         store._own.execute("PRAGMA max_page_count = 3")
-        with pytest.raises(DataError, match="can no longer be kept"):
+        with pytest.raises(DataError, match="cannot store more rewards"):
             model.score(texts, store=store)
         kept = len(store)
         assert 0 < kept < 200

@@ -205,7 +205,7 @@ def test_kinds_are_declared_by_what_a_text_begins_with(reward_models, tmp_path, 
         served = open_scorer(f"tei:{server.url}#my/rm@{path}", over_length="skip", api_key=KEY)
         assert served.provenance()["architecture"] == "Text Embeddings Inference /predict"
         find_scorer(f"served:{server.url}#my/rm@{path}")
-        with pytest.raises(DataError, match="head is no option of served:URL#MODEL"):
+        with pytest.raises(DataError, match="head is not an option of served:URL#MODEL"):
             open_scorer(f"served:{server.url}#my/rm", head=1)
     find_scorer(f"dpo:{policy}@{policy}")
     with pytest.raises(ModelError, match="no folder"):

@@ -1,4 +1,4 @@
-"""The checks that need nothing but a model in memory, one function each."""
+"""The checks of a model in memory, one function per check."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ from seal_datasets.rewards.doctor.probe import (
 from seal_datasets.rewards.scorer import Scored
 
 BATCH = 8
-"""Texts of a batch in the checks that pad."""
+"""Texts per batch in the checks that pad."""
 
 SANITY_BOUND = 0.75
-"""Share of the sanity pairs on which a reward model prefers the better response, at least."""
+"""Least share of sanity pairs in which a reward model must prefer the better response."""
 
 FLIPS_ALLOWED = 0.05
-"""Share of pairs whose preferred response may change in a precision that is safe."""
+"""Largest share of pairs whose preferred response may change in a safe precision."""
 
 LENGTHS = (256, 512, 1024, 2048, 4096)
-"""Numbers of tokens at which the share of longer texts is given, beside the model's own limit."""
+"""Lengths, in tokens, for which the share of longer texts is reported, besides the model's limit."""
 
 _INVERTED = 0.1
 
@@ -41,8 +41,8 @@ class Sample:
 
     Attributes:
         texts (`list[dict[str, list[int]]]`): Encoded: chosen and rejected response of the first pair, of the second and so on.
-        rewards (`ndarray` of shape (n,)): Of each text by itself.
-        tolerance (`float`): How far they may move.
+        rewards (`ndarray` of shape (n,)): Reward of each text scored alone.
+        tolerance (`float`): Largest difference of two rewards that passes.
     """
 
     texts: list[Inputs]
@@ -51,12 +51,12 @@ class Sample:
 
     @property
     def n_pairs(self) -> int:
-        """Pairs there are."""
+        """Number of pairs."""
         return len(self.texts) // 2
 
 
 def check_finite(rewards: Floats) -> Check:
-    """Whether every score is a number, and whether not all are the same."""
+    """Check that every score is finite, and that the scores are not all equal."""
     n_bad = int((~np.isfinite(rewards)).sum())
     if n_bad:
         return Check(
@@ -78,7 +78,7 @@ def check_finite(rewards: Floats) -> Check:
 
 
 def check_determinism(first: Floats, second: Floats, tolerance: float) -> Check:
-    """Whether the same texts scored twice have the same scores."""
+    """Check that scoring the same texts twice gives the same scores."""
     return _compared(
         "determinism",
         largest(first, second),
@@ -89,12 +89,12 @@ def check_determinism(first: Floats, second: Floats, tolerance: float) -> Check:
 
 
 def check_batch(model: RewardModel, sample: Sample) -> Check:
-    """Whether a text's score depends on the texts that are scored with it."""
+    """Check that a text's score does not depend on the other texts of its batch."""
     order = _mixed(len(sample.texts))
-    found = score_padded(model, [sample.texts[each] for each in order], side="right", n=BATCH)
+    rewards = score_padded(model, [sample.texts[index] for index in order], side="right", n=BATCH)
     return _compared(
         "batch",
-        largest(found, sample.rewards[order]),
+        largest(rewards, sample.rewards[order]),
         sample.tolerance,
         f"one text at a time against batches of {BATCH} of mixed length",
         "score with a batch of one text (tokens_per_batch=1); the model does not mask its padding",
@@ -102,7 +102,7 @@ def check_batch(model: RewardModel, sample: Sample) -> Check:
 
 
 def check_alone(single: Floats, together: Floats, tolerance: float) -> Check:
-    """Whether a text has the same score by itself as beside others, in a model that is only asked for scores."""
+    """Check that a text has the same score alone as in a batch, for a model that only returns scores."""
     return _compared(
         "batch",
         largest(single, together),
@@ -113,7 +113,7 @@ def check_alone(single: Floats, together: Floats, tolerance: float) -> Check:
 
 
 def check_packing(model: RewardModel, packed: Floats | None, sample: Sample) -> Check:
-    """Whether scores of packed texts are those of each text by itself."""
+    """Check that packed texts have the scores of texts scored alone."""
     if packed is None:
         return Check("packing", "not_applicable", None, f"{type(model.model).__name__} is scored in padded batches")
     return _compared(
@@ -126,10 +126,10 @@ def check_packing(model: RewardModel, packed: Floats | None, sample: Sample) -> 
 
 
 def check_padding(model: RewardModel, sample: Sample) -> Check:
-    """Whether padding at the left gives other scores than at the right, where we pad."""
+    """Check whether padding at the left changes scores; we pad at the right."""
     order = _mixed(len(sample.texts))
-    found = score_padded(model, [sample.texts[each] for each in order], side="left", n=BATCH)
-    difference = largest(found, sample.rewards[order])
+    rewards = score_padded(model, [sample.texts[index] for index in order], side="left", n=BATCH)
+    difference = largest(rewards, sample.rewards[order])
     side = model.encoder.tokenizer.padding_side
     if not difference > sample.tolerance:
         return _compared("padding", difference, sample.tolerance, "padding at the left against none", "")
@@ -149,7 +149,7 @@ def check_padding(model: RewardModel, sample: Sample) -> Check:
 
 
 def check_bos(model: RewardModel, sample: Sample) -> Check:
-    """Whether a text begins with exactly one BOS, and how far its score moves with none or two."""
+    """Check that texts begin with exactly one BOS; measure the effect of none and of two."""
     tokenizer = model.encoder.tokenizer
     bos = tokenizer.bos_token_id if tokenizer.bos_token_id is not None else tokenizer.cls_token_id
     if bos is None:
@@ -158,10 +158,10 @@ def check_bos(model: RewardModel, sample: Sample) -> Check:
     adds = _leading(tokenizer("a", verbose=False)["input_ids"], bos) > 0
     if counts == {0} and not adds:
         return Check("bos", "not_applicable", None, "neither the tokenizer nor a template begins texts with a BOS")
-    room = [each for each in sample.texts if len(each["input_ids"]) < model.encoder.max_length]
-    bare = [_from(each, _leading(each["input_ids"], bos)) for each in room]
-    bare = [each for each in bare if each["input_ids"]]
-    none, one, two = (score_one_by_one(model, [_begun(each, bos, n) for each in bare]) for n in range(3))
+    room = [text for text in sample.texts if len(text["input_ids"]) < model.encoder.max_length]
+    bare = [_from(text, _leading(text["input_ids"], bos)) for text in room]
+    bare = [text for text in bare if text["input_ids"]]
+    none, one, two = (score_one_by_one(model, [_begun(text, bos, n) for text in bare]) for n in range(3))
     doubled, missing = largest(one, two), largest(one, none)
     moves = f"a second BOS moves scores by up to {doubled:.3g}, none by up to {missing:.3g}"
     difference = max(doubled, missing)
@@ -194,16 +194,16 @@ def check_bos(model: RewardModel, sample: Sample) -> Check:
 
 
 def check_end(model: RewardModel, sample: Sample) -> Check:
-    """Whether an end token counts, where the padding token is the end token."""
+    """Check that an end token affects the score, if it is also the padding token."""
     tokenizer = model.encoder.tokenizer
     eos, pad = tokenizer.eos_token_id, model.model.config.get_text_config().pad_token_id
     if eos is None:
         return Check("end_token", "not_applicable", None, "the tokenizer has no end token")
     if pad != eos:
         return Check("end_token", "ok", None, "the padding token is not the end token")
-    texts = [each for each in sample.texts if len(each["input_ids"]) < model.encoder.max_length]
-    open_ended = [_without_end(each, eos) for each in texts]
-    ended = [_appended(each, eos) for each in open_ended]
+    texts = [text for text in sample.texts if len(text["input_ids"]) < model.encoder.max_length]
+    open_ended = [_without_end(text, eos) for text in texts]
+    ended = [_appended(text, eos) for text in open_ended]
     moves = largest(score_one_by_one(model, open_ended), score_one_by_one(model, ended))
     if moves > sample.tolerance:
         return Check("end_token", "ok", moves, "padding token and end token are one, and yet an end token counts")
@@ -223,19 +223,19 @@ def check_end(model: RewardModel, sample: Sample) -> Check:
 
 
 def check_attention(model: RewardModel, sample: Sample) -> Check:
-    """Whether scores depend on the implementation of attention."""
-    found = {}
+    """Check that scores do not depend on the attention implementation."""
+    rewards = {}
     for implementation in ("eager", "sdpa"):
         try:
             with use_attention(model, implementation):
-                found[implementation] = score_one_by_one(model, sample.texts)
+                rewards[implementation] = score_one_by_one(model, sample.texts)
         except (ValueError, ImportError) as error:
             return Check(
                 "attention", "not_applicable", None, f"{implementation} is not to be had: {str(error).splitlines()[0]}"
             )
     return _compared(
         "attention",
-        largest(found["eager"], found["sdpa"]),
+        largest(rewards["eager"], rewards["sdpa"]),
         sample.tolerance,
         "sdpa against eager",
         "state the implementation with the scores, and use one only",
@@ -245,41 +245,41 @@ def check_attention(model: RewardModel, sample: Sample) -> Check:
 def check_precision(
     own: str, rewards: Mapping[str, Floats], unsupported: Mapping[str, str]
 ) -> tuple[Check, dict[str, PrecisionFinding]]:
-    """How far scores and preferences move with the type of the weights.
+    """Check how far scores and preferences change with the precision of the weights.
 
     Args:
         own (`str`): The precision in use.
         rewards (`Mapping[str, ndarray]`): Scores by precision, float32 among them.
-        unsupported (`Mapping[str, str]`): Why other precisions gave none.
+        unsupported (`Mapping[str, str]`): Reason by precision, for precisions without scores.
 
     Returns:
         `tuple[Check, dict[str, PrecisionFinding]]`: The check, failed where the precision in use is not safe, and each finding.
     """
     reference = rewards["float32"]
-    found = {name: _precision(reference, each) for name, each in rewards.items()}
+    findings = {name: _precision(reference, scores) for name, scores in rewards.items()}
     if not np.isfinite(reference).any():
-        return Check("precision", "not_applicable", None, "there is no finite score in float32"), found
+        return Check("precision", "not_applicable", None, "there is no finite score in float32"), findings
     lines = [
-        f"{name} {'safe' if each.safe else 'not safe'} (moves by up to {each.largest_difference:.3g}, preferred response "
-        f"changes in {100 * each.share_flipped:.1f} % of pairs)"
-        for name, each in found.items()
+        f"{name} {'safe' if finding.safe else 'not safe'} (moves by up to {finding.largest_difference:.3g}, preferred response "
+        f"changes in {100 * finding.share_flipped:.1f} % of pairs)"
+        for name, finding in findings.items()
         if name != "float32"
     ] + [f"{name} cannot be used here: {why}" for name, why in unsupported.items()]
-    safe = own not in found or found[own].safe
-    others = [each.largest_difference for name, each in found.items() if name != "float32"]
+    safe = own not in findings or findings[own].safe
+    others = [finding.largest_difference for name, finding in findings.items() if name != "float32"]
     advice = "" if safe else "score with --precision float32"
     difference = max(others) if others else None
     return Check(
         "precision", "ok" if safe else "failed", difference, f"in use: {own}; " + "; ".join(lines), advice
-    ), found
+    ), findings
 
 
 def check_truncation(lengths: Sequence[int], limit: int) -> tuple[Check, dict[str, float]]:
-    """Which share of the texts is longer than the model takes.
+    """Check which share of the texts exceeds the model's length limit.
 
     Args:
         lengths (`Sequence[int]`): Tokens of each text.
-        limit (`int`): Tokens that the model takes.
+        limit (`int`): Length limit of the model in tokens.
 
     Returns:
         `tuple[Check, dict[str, float]]`: The check, and the share of longer texts by number of tokens.
@@ -293,9 +293,9 @@ def check_truncation(lengths: Sequence[int], limit: int) -> tuple[Check, dict[st
     ```
     """
     measured = np.array(lengths)
-    shares = {str(each): float((measured > each).mean()) for each in sorted({*LENGTHS, limit})}
+    shares = {str(length): float((measured > length).mean()) for length in sorted({*LENGTHS, limit})}
     over = shares[str(limit)]
-    detail = ", ".join(f"{100 * share:.1f} % over {each}" for each, share in shares.items())
+    detail = ", ".join(f"{100 * share:.1f} % over {length}" for length, share in shares.items())
     status: CheckStatus = "warning" if over else "ok"
     advice = (
         f"{100 * over:.1f} % of texts do not fit into the model's {limit} tokens; choose with --over-length"
@@ -308,7 +308,7 @@ def check_truncation(lengths: Sequence[int], limit: int) -> tuple[Check, dict[st
 
 
 def check_sanity(scored: Sequence[tuple[Scored, Scored]]) -> Check:
-    """Whether the better response is preferred where nobody doubts which it is; the better first."""
+    """Check that the model prefers the better response of obvious pairs; each pair has the better one first."""
     preferred = sum(
         better.reward is not None and worse.reward is not None and better.reward > worse.reward
         for better, worse in scored
@@ -317,7 +317,7 @@ def check_sanity(scored: Sequence[tuple[Scored, Scored]]) -> Check:
     detail = (
         f"the better response is preferred in {preferred} of {len(scored)} obvious pairs ({SANITY_BOUND:.0%} asked)"
     )
-    if any(each.reward is None for pair in scored for each in pair):
+    if any(outcome.reward is None for pair in scored for outcome in pair):
         return Check("sanity", "failed", None, f"{detail}; some have no finite score", "look for nan in the weights")
     if share <= _INVERTED:
         return Check(
@@ -340,7 +340,7 @@ def check_sanity(scored: Sequence[tuple[Scored, Scored]]) -> Check:
 
 
 def check_processes(n: int, shared: Floats | None, rewards: Floats, tolerance: float, why_not: str = "") -> Check:
-    """Whether several processes find the scores that one finds."""
+    """Check that several processes give the scores of one process."""
     if shared is None:
         return Check("processes", "not_applicable", None, why_not)
     return _compared(
@@ -363,7 +363,7 @@ def _compared(name: str, difference: float, tolerance: float, what: str, advice:
 def _precision(reference: Floats, rewards: Floats) -> PrecisionFinding:
     before, after = reference[0::2] - reference[1::2], rewards[0::2] - rewards[1::2]
     known = np.isfinite(before)
-    # What is not finite is preferred to nothing, and nothing to it.
+    # A margin that is not finite counts as no preference.
     flipped = np.sign(before[known]) != np.sign(np.nan_to_num(after[known]))
     share = float(flipped.mean()) if known.any() else 0.0
     return PrecisionFinding(
@@ -372,12 +372,12 @@ def _precision(reference: Floats, rewards: Floats) -> PrecisionFinding:
 
 
 def _mixed(n: int) -> list[int]:
-    """Positions from both ends in turn: of texts sorted by length, the shortest beside the longest."""
-    return [each // 2 if each % 2 == 0 else n - 1 - each // 2 for each in range(n)]
+    """Positions from both ends in turn, so that texts sorted by length alternate between short and long."""
+    return [index // 2 if index % 2 == 0 else n - 1 - index // 2 for index in range(n)]
 
 
 def _leading(ids: Sequence[int], token: int) -> int:
-    return next((index for index, each in enumerate(ids) if each != token), len(ids))
+    return next((index for index, token_id in enumerate(ids) if token_id != token), len(ids))
 
 
 def _from(text: Inputs, start: int) -> Inputs:
@@ -385,7 +385,7 @@ def _from(text: Inputs, start: int) -> Inputs:
 
 
 def _begun(text: Inputs, bos: int, n: int) -> Inputs:
-    """A text behind `n` BOS tokens, which are seen and belong to its first segment."""
+    """Prepend `n` BOS tokens to a text, with attention and in its first segment."""
     first = {"input_ids": bos, "attention_mask": 1}
     return {name: [first.get(name, 0)] * n + values for name, values in text.items()}
 
@@ -396,7 +396,7 @@ def _appended(text: Inputs, eos: int) -> Inputs:
 
 
 def _without_end(text: Inputs, eos: int) -> Inputs:
-    """A text less the end tokens that it ends with, and short enough for one."""
+    """Remove the end tokens at the end of a text."""
     ids = text["input_ids"]
     n = next((index for index in range(len(ids), 1, -1) if ids[index - 1] != eos), 1)
     return {name: values[:n] for name, values in text.items()}

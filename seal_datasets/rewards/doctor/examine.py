@@ -1,4 +1,4 @@
-"""Examine a reward model: every way in which a text may be scored should give it one score."""
+"""Examine a reward model: every way of scoring a text should give the same score."""
 
 from __future__ import annotations
 
@@ -67,10 +67,10 @@ def examine(
     options: ModelOptions | None = None,
     api_key: str | None = None,
 ) -> Examination:
-    """Score the same texts in every way a scorer may, and report how far their scores move and what to do.
+    """Score the same texts in every way, and report how far their scores differ and what to do.
 
-    A classifier is examined in every way. Models of other kinds are only asked for scores: whether they are finite,
-    reproducible, and independent of the other texts of a batch. Every kind is checked for texts that are too long, and for
+    A classifier is examined in every way. Scores of other kinds of model must be finite, reproducible, and independent
+    of the other texts of a batch. Every kind is checked for texts that are too long, and for
     obvious pairs in which it prefers the worse response.
 
     Args:
@@ -166,7 +166,7 @@ def _examine_classifier(
 
 
 def _examine_scores(model: Scorer, name: str, pairs: Dataset, limit: int) -> Examination:
-    """The checks that need nothing from a model but scores."""
+    """The checks that need only scores."""
     _, texts, lengths = _encoded_texts(model, name, pairs, limit)
     first, second = score_as_used(model, texts), score_as_used(model, texts)
     single = np.concatenate([score_as_used(model, [text]) for text in texts])
@@ -244,7 +244,7 @@ def _compare_precisions(
 
 
 def _jitter(results: Sequence[Check], allowed: float) -> float:
-    """Largest difference between two ways of scoring that are in use; failed padding is not, as we never pad there."""
+    """Largest difference between two ways of scoring in use; padding at the left is not in use."""
     sizes = [check.largest_difference for check in results if check.name in _JITTER]
     sizes += [
         check.largest_difference

@@ -1,4 +1,4 @@
-"""What an examination finds."""
+"""Results of an examination."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ CheckStatus = Literal["ok", "warning", "failed", "not_applicable"]
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """What one check found.
+    """Result of one check.
 
     Attributes:
-        name (`str`): Of the check.
+        name (`str`): Name of the check.
         status (`str`): `ok`, `warning`, `failed` or `not_applicable`.
-        largest_difference (`float`, *optional*): How far the score of one and the same text moved at most; infinite where it
-            was a number one way only, `None` where no scores were compared.
-        detail (`str`): What was found.
-        advice (`str`): What to do; empty where there is nothing to do.
+        largest_difference (`float`, *optional*): Largest difference between two scores of a text; infinite if only
+            one is finite, `None` if no scores were compared.
+        detail (`str`): Explanation of the result.
+        advice (`str`): What to do; empty if nothing.
     """
 
     name: str
@@ -35,9 +35,9 @@ class PrecisionFinding:
     """Scores in one precision against those in float32.
 
     Attributes:
-        largest_difference (`float`): Of any text's two scores; infinite where one is not finite.
+        largest_difference (`float`): Largest difference between two scores of a text; infinite if only one is finite.
         share_flipped (`float`): Share of the pairs whose preferred response changed.
-        safe (`bool`): Whether every score is finite and hardly a pair flips.
+        safe (`bool`): Whether every score is finite and few preferences change.
     """
 
     largest_difference: float
@@ -47,19 +47,19 @@ class PrecisionFinding:
 
 @dataclass(frozen=True, slots=True)
 class Examination(Result):
-    """What was found of a reward model.
+    """Result of the examination of a reward model.
 
     Attributes:
-        model (`dict[str, Any]`): What identifies it, see `RewardModel.provenance`.
+        model (`dict[str, Any]`): Identity of the model, see `RewardModel.provenance`.
         n_pairs (`int`): Pairs whose texts were scored in every way.
         n_measured (`int`): Pairs whose texts were measured in tokens.
-        checks (`tuple[Check, ...]`): In the order in which they were made.
+        checks (`tuple[Check, ...]`): The checks, in order.
         tie_band (`float`): The jitter: how far a text's score moves by batch, packing, padding, attention implementation or
             number of processes alone. Rewards no further apart than this are a tie.
         tolerance (`float`): Largest difference that passes.
-        precisions (`dict[str, PrecisionFinding]`): By precision; empty after a short examination.
-        truncation (`dict[str, float]`): Share of the texts longer than each number of tokens.
-        example (`str`): A text exactly as the model is shown it.
+        precisions (`dict[str, PrecisionFinding]`): Results by precision; empty after a short examination.
+        truncation (`dict[str, float]`): Share of longer texts, by number of tokens.
+        example (`str`): A text exactly as the model receives it.
         template_hash (`str`, *optional*): Hash of the chat template.
     """
 
@@ -77,17 +77,17 @@ class Examination(Result):
     @property
     def failed(self) -> tuple[str, ...]:
         """Names of the checks that failed."""
-        return tuple(each.name for each in self.checks if each.status == "failed")
+        return tuple(check.name for check in self.checks if check.status == "failed")
 
     def __getitem__(self, name: str) -> Check:
-        """The check of a name.
+        """Return the check with a name.
 
         Raises:
-            KeyError: It was not made.
+            KeyError: No check has this name.
         """
-        for each in self.checks:
-            if each.name == name:
-                return each
+        for check in self.checks:
+            if check.name == name:
+                return check
         raise KeyError(name)
 
     def to_dict(self) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""The same texts through a model in other ways: one by one, in batches padded at either side, in other attention."""
+"""Score the same texts in several ways: one by one, padded at either side, with other attention."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _ROUNDINGS = 8
 
 
 def score_one_by_one(model: RewardModel, texts: Sequence[Inputs]) -> Floats:
-    """Rewards of texts that go through the model one by one, without padding, as in a bare loop.
+    """Score texts one by one, without padding.
 
     Args:
         model (`RewardModel`): One that does not pack.
@@ -34,45 +34,45 @@ def score_one_by_one(model: RewardModel, texts: Sequence[Inputs]) -> Floats:
 
 
 def score_padded(model: RewardModel, texts: Sequence[Inputs], *, side: str, n: int) -> Floats:
-    """Rewards of texts that go through the model `n` at a time in the order given, padded at a side.
+    """Score texts in padded batches of `n`, in the order given.
 
     Args:
         model (`RewardModel`): One that does not pack.
         texts (`Sequence[dict[str, list[int]]]`): Encoded texts.
-        side (`"left"` or `"right"`): Where the padding goes.
-        n (`int`): Texts of a batch.
+        side (`"left"` or `"right"`): Side of the padding.
+        n (`int`): Texts per batch.
 
     Returns:
         `ndarray` of shape (n,): Raw rewards.
     """
-    found: list[float] = []
+    rewards: list[float] = []
     with torch.inference_mode():
         for start in range(0, len(texts), n):
             batch = model.encoder.tokenizer.pad(
                 list(texts[start : start + n]), padding=True, padding_side=side, return_tensors="pt"
             )
             sent = {name: values.to(model.device) for name, values in batch.items()}
-            found += model.reward_of(model.model(**sent).logits).tolist()
-    return np.array(found, dtype=np.float64)
+            rewards += model.reward_of(model.model(**sent).logits).tolist()
+    return np.array(rewards, dtype=np.float64)
 
 
 def score_as_used(model: Scorer, encoded: Sequence[Encoded]) -> Floats:
-    """Rewards as the model's own `reward_by_key` gives them, batched or packed.
+    """Score texts with the model's own `reward_by_key`, batched or packed.
 
     Args:
-        model (`Scorer`): As it is used for scoring.
+        model (`Scorer`): The model, as used for scoring.
         encoded (`Sequence[Encoded]`): Encoded texts, all with inputs.
 
     Returns:
         `ndarray` of shape (n,): Raw rewards.
     """
     rewards = model.reward_by_key(encoded)
-    return np.array([rewards[each.key] for each in encoded], dtype=np.float64)
+    return np.array([rewards[text.key] for text in encoded], dtype=np.float64)
 
 
 @contextlib.contextmanager
 def use_attention(model: RewardModel, implementation: str) -> Iterator[None]:
-    """Run a model in another attention implementation for the length of a `with` block.
+    """Switch a model to another attention implementation in a `with` block.
 
     Raises:
         ValueError: The model has no such implementation.
@@ -106,10 +106,10 @@ def largest(one: Floats, other: Floats) -> float:
 
     Args:
         one (`ndarray` of shape (n,)): Scores.
-        other (`ndarray` of shape (n,)): The same texts' scores, found in another way.
+        other (`ndarray` of shape (n,)): Scores of the same texts, computed in another way.
 
     Returns:
-        `float`: Infinite where a score is finite one way only, nan where none is finite both ways.
+        `float`: Infinite if only one score of a text is finite, nan if no text has two finite scores.
 
     Example:
 
@@ -126,7 +126,7 @@ def largest(one: Floats, other: Floats) -> float:
 
 
 def tolerance(rewards: Floats, dtype: torch.dtype) -> float:
-    """How far a score may move without a fault: a small share of the spread of scores, or a few roundings.
+    """Largest acceptable difference of a score: a small share of the spread of scores, or a few roundings.
 
     Args:
         rewards (`ndarray` of shape (n,)): Scores of different texts.

@@ -1,4 +1,4 @@
-"""Pairs whose better response nobody doubts. A reward model that does not prefer it reads something else as quality."""
+"""Pairs with an obviously better response, which a reward model of quality prefers."""
 
 from __future__ import annotations
 
