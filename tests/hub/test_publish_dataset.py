@@ -104,7 +104,11 @@ def test_ids_only_holds_no_text_and_is_joined_in_the_line_on_its_card(hub, hub_c
 
 @pytest.mark.parametrize(
     ("license_", "words"),
-    [("cc-by-nd-4.0", "forbids changed copies"), ("other", "is not known to permit redistribution"), (None, "not known")],
+    [
+        ("cc-by-nd-4.0", "forbids changed copies"),
+        ("other", "is not known to permit redistribution"),
+        (None, "not known"),
+    ],
 )
 def test_a_license_that_leaves_it_open_needs_a_decision(hub, seal, audit_folder, license_, words):
     given = ("--source-license", license_) if license_ else ()
