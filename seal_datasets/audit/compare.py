@@ -1,7 +1,7 @@
 """Comparison of audits: resistance, imprint and robustness of several reward models or datasets, with tests.
 
-Two audits of the same pairs are compared pair by pair, with errors clustered by prompt; two of different pairs by their
-estimates and errors. This module chooses rows and columns; `estimate.comparison` computes.
+Two audits of the same pairs are compared pair by pair, with errors clustered by prompt; audits of different pairs, by
+their estimates and errors. This module selects rows and columns; `estimate.comparison` computes.
 """
 
 from __future__ import annotations
@@ -141,7 +141,7 @@ def read_source(source: str | Path, name: str) -> Audit:
 
 
 def _name_audits(sources: Sequence[str | Path]) -> list[str]:
-    """The last part of each path or id; the whole path where that part is not unique."""
+    """Name audits by the last part of their paths or ids, or by the whole path if that part is not unique."""
     paths = [Path(str(source).removesuffix(f"/{REPORT_FILE}")) for source in sources]
     short = [path.name for path in paths]
     names = [name if short.count(name) == 1 else str(path) for name, path in zip(short, paths, strict=True)]
@@ -160,8 +160,8 @@ def _find_report(source: str | Path) -> Path:
         return Path(hf_hub_download(str(source), REPORT_FILE, repo_type="dataset"))
     except (OSError, ValueError, httpx2.HTTPError, HfHubHTTPError, HFValidationError) as error:
         raise DataError(
-            f"found no folder {path.absolute()} and no dataset {source!r} on the Hub with a readable {REPORT_FILE}; give a "
-            f"folder of `seal audit` or a dataset id: {str(error).splitlines()[0]}"
+            f"there is no folder {path.absolute()} and no dataset {source!r} on the Hub with a readable {REPORT_FILE}; give "
+            f"a folder of `seal audit` or a dataset id: {str(error).splitlines()[0]}"
         ) from error
 
 
@@ -184,18 +184,18 @@ def _read_pairs(path: Path) -> pd.DataFrame | None:
 
 
 def _collect_estimates(audits: Sequence[Audit]) -> list[Json]:
-    """One row for each quantity, with each audit's estimate, error and interval."""
+    """One row per quantity, with every audit's estimate, error and interval."""
     rows: dict[tuple[str, str], Json] = {}
     for audit in audits:
-        for quantity, of, found in _read_estimates(audit.report):
+        for quantity, of, value in _read_estimates(audit.report):
             row = rows.setdefault((quantity, of), {"quantity": quantity, "of": of, "by_audit": {}})
-            row["by_audit"][audit.name] = found.to_dict()
+            row["by_audit"][audit.name] = value.to_dict()
     order = {"resistance": 0, "imprint": 1, "robustness": 2}
     return sorted(rows.values(), key=lambda row: order[row["quantity"]])
 
 
 def _read_estimates(report: Json) -> Iterator[tuple[str, str, Estimate]]:
-    """Quantity, subject and estimate of everything in a report that audits are compared by."""
+    """Quantity, subject and estimate of everything in a report that a comparison includes."""
     resistance = report["resistance"]["all"]
     interval = resistance.get("cluster_interval")
     if not interval or None in interval:
@@ -229,27 +229,27 @@ def _number(value: float | None) -> float:
 
 
 def _compare_each_two(audits: Sequence[Audit], rows: Sequence[Json]) -> tuple[list[Json], list[str]]:
-    """Differences between each two audits, adjusted within each quantity, and a note on how each two were compared."""
+    """Differences between every two audits, adjusted within a quantity, with a note on each comparison."""
     differences: list[Json] = []
     notes: list[str] = []
     for earlier, later in combinations(audits, 2):
         shared, n_prompts = _shared_pairs(earlier, later)
-        two = f"{earlier.name} and {later.name}"
+        names = f"{earlier.name} and {later.name}"
         if shared is not None and n_prompts >= _FEWEST_PROMPTS:
             differences += _compare_paired(earlier, later, shared)
             notes.append(
-                f"{two}: compared pair by pair on {len(shared):,} pairs of {n_prompts:,} prompts that both have."
+                f"{names}: compared pair by pair on {len(shared):,} pairs of {n_prompts:,} prompts that both have."
             )
             continue
         if earlier.pairs is None or later.pairs is None:
             notes.append(
-                f"{two}: no pairs with texts beside a report, so estimates are taken as independent; if they rest on "
+                f"{names}: no pairs with texts beside a report, so estimates are taken as independent; if they rest on "
                 "the same pairs, the tests are off."
             )
         elif n_prompts:
-            notes.append(f"{two}: only {n_prompts} prompts in common; taken as independent.")
+            notes.append(f"{names}: only {n_prompts} prompts in common; taken as independent.")
         else:
-            notes.append(f"{two}: no pairs in common; compared by their estimates and errors.")
+            notes.append(f"{names}: no pairs in common; compared by their estimates and errors.")
         differences += _compare_independent(earlier, later, rows)
     for quantity in ("resistance", "imprint", "robustness"):
         family = [row for row in differences if row["quantity"] == quantity]
@@ -260,7 +260,7 @@ def _compare_each_two(audits: Sequence[Audit], rows: Sequence[Json]) -> tuple[li
 
 
 def _shared_pairs(earlier: Audit, later: Audit) -> tuple[pd.Index[Any] | None, int]:
-    """Keys of the pairs that both audits have, and how many prompts these are; `None` where an audit has no texts."""
+    """Keys and number of prompts of the pairs that both audits have; `None` if an audit has no texts."""
     if earlier.pairs is None or later.pairs is None:
         return None, 0
     keys = earlier.pairs.index.intersection(later.pairs.index)
@@ -273,7 +273,7 @@ def _compare_independent(earlier: Audit, later: Audit, rows: Sequence[Json]) -> 
         if not {earlier.name, later.name} <= row["by_audit"].keys():
             continue
         both = [row["by_audit"][audit.name] for audit in (earlier, later)]
-        values, errors = ([_number(one[key]) for one in both] for key in ("estimate", "std_error"))
+        values, errors = ([_number(entry[key]) for entry in both] for key in ("estimate", "std_error"))
         test = estimate.compare_estimates([earlier.name, later.name], values, errors).differences[0].to_dict()
         differences.append({"quantity": row["quantity"], "of": row["of"], **test, "test": _INDEPENDENT})
     return differences
@@ -285,10 +285,10 @@ def _test_all_equal(audits: Sequence[Audit], rows: Sequence[Json], differences: 
         return []
     tests = []
     for row in rows:
-        known = {name: one for name, one in row["by_audit"].items() if one["std_error"]}
+        known = {name: entry for name, entry in row["by_audit"].items() if entry["std_error"]}
         if len(known) < 3:
             continue
-        values, errors = ([one[key] for one in known.values()] for key in ("estimate", "std_error"))
+        values, errors = ([entry[key] for entry in known.values()] for key in ("estimate", "std_error"))
         test = estimate.compare_estimates(list(known), values, errors).to_dict()
         numbers = {key: test[key] for key in ("statistic", "degrees_of_freedom", "p_value")}
         tests.append({"quantity": row["quantity"], "of": row["of"], "n_audits": len(known), **numbers})
@@ -348,17 +348,17 @@ def _paired_imprints(first: pd.DataFrame, second: pd.DataFrame, design: Design, 
 
 
 def _shared_features(earlier: Audit, later: Audit, first: pd.DataFrame, second: pd.DataFrame) -> Design:
-    """Features with the same values in both audits; labels of another labeler count as another feature."""
+    """Features with the same values in both audits; labels by different labelers count as different features."""
     known = {feature.name for feature in features_of(later.report["run"])}
     features = [feature for feature in features_of(earlier.report["run"]) if feature.name in known]
-    one, other = feature_design(first, features), feature_design(second, features)
+    design, other = feature_design(first, features), feature_design(second, features)
     same = np.array(
         [
-            np.array_equal(one.chosen[:, i], other.chosen[:, i], equal_nan=True)
-            and np.array_equal(one.rejected[:, i], other.rejected[:, i], equal_nan=True)
-            for i in range(len(one.names))
+            np.array_equal(design.chosen[:, i], other.chosen[:, i], equal_nan=True)
+            and np.array_equal(design.rejected[:, i], other.rejected[:, i], equal_nan=True)
+            for i in range(len(design.names))
         ],
         dtype=bool,
     )
-    names = tuple(name for name, kept in zip(one.names, same, strict=True) if kept)
-    return Design(names, one.chosen[:, same], one.rejected[:, same])
+    names = tuple(name for name, kept in zip(design.names, same, strict=True) if kept)
+    return Design(names, design.chosen[:, same], design.rejected[:, same])

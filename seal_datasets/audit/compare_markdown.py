@@ -1,4 +1,4 @@
-"""A comparison of audits as Markdown: chooses and formats the cells of `hub_cards/comparison.md`."""
+"""Render a comparison of audits as Markdown: the cells of `hub_cards/comparison.md`."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from seal_datasets.cards import format_number, is_significant, render_card
 
 
 def render_comparison(result: Mapping[str, Any]) -> str:
-    """Render a comparison as Markdown, every outside string escaped.
+    """Render a comparison as Markdown, with all external strings escaped.
 
     Args:
         result (`Mapping[str, Any]`): From `compare_audits`.
 
     Returns:
-        `str`: A table with a row for each quantity, what was audited, and notes.
+        `str`: A table with one row per quantity, the audited data and models, and notes.
     """
     names = [audit["name"] for audit in result["audits"]]
     twos = list(combinations(names, 2))

@@ -1,4 +1,4 @@
-"""Open the language model of an audit, and account for its cost."""
+"""Open the language model of an audit, and record its cost."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def format_dollars(amount: float) -> str:
 
 
 def open_budget(settings: AuditSettings, store: ResponseStore, model: str) -> Budget:
-    """Open the rest of the budget; the limit applies to the whole store, so a resumed run gets no new budget."""
+    """Open the remaining budget; the limit applies to the whole store, so a resumed run gets no new budget."""
     prices = load_prices(settings.prices)
     if settings.budget is None:
         return Budget(math.inf, prices.price(model, batch=settings.batch))

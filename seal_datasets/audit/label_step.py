@@ -53,7 +53,7 @@ def asked_features(settings: AuditSettings) -> Taxonomy:
 def label_pairs(
     pairs: Dataset, taxonomy: Taxonomy, settings: AuditSettings, store_path: Path, *, api_key: str | None = None
 ) -> tuple[Dataset, dict[str, object] | None]:
-    """Label pairs as set, starting and stopping the embedded model if it is the labeler.
+    """Label pairs according to the settings; starts and stops the embedded model if it is the labeler.
 
     Args:
         pairs (`Dataset`): Canonical pairs.
@@ -63,7 +63,7 @@ def label_pairs(
         api_key (`str`, *optional*): Key for the endpoint, see `key_for`; never written to disk.
 
     Returns:
-        `tuple[Dataset, dict | None]`: The labelled pairs, and the record of the labeler (`None` without one).
+        `tuple[Dataset, dict | None]`: The labeled pairs, and the record of the labeler (`None` without one).
 
     Raises:
         LabelerError: The endpoint cannot be reached or rejects requests; answers received so far are in the store.

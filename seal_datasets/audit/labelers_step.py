@@ -33,12 +33,12 @@ from seal_datasets.labels.taxonomy import Taxonomy
 
 @dataclass(frozen=True, slots=True)
 class LabelingTask:
-    """What to ask a panel of labelers, and how.
+    """Labelers, features and settings of a comparison of labelers.
 
     Attributes:
-        panel (`LabelerPanel`): The labelers, and how often to ask each.
+        panel (`LabelerPanel`): The labelers and their number of repeats.
         taxonomy (`Taxonomy`): Features to ask for.
-        settings (`AuditSettings`): How to ask; `label_limit` pairs are drawn with its seed.
+        settings (`AuditSettings`): Options of the requests; `label_limit` pairs are drawn with its seed.
         store_path (`Path`): SQLite file of responses.
     """
 
@@ -59,8 +59,9 @@ def run_labelers(pairs: Dataset, task: LabelingTask, *, api_key: str | None = No
 
     Args:
         pairs (`Dataset`): Canonical pairs.
-        task (`LabelingTask`): The labelers, and what to ask them.
-        api_key (`str`, *optional*): Key of the endpoints' service, or one for each, see `key_for`; never written to disk.
+        task (`LabelingTask`): Labelers, features and settings.
+        api_key (`str`, *optional*): Key of the endpoints' service, or `ADDRESS=KEY` entries, see `key_for`; never written to
+            disk.
 
     Returns:
         `LabelerComparison`: Labels and agreement.
@@ -90,7 +91,7 @@ def describe_labelers_plan(pairs: Dataset, task: LabelingTask, *, api_key: str |
     """Describe the requests and cost of `run_labelers` without sending any; the arguments are the same.
 
     Returns:
-        `list[str]`: For each labeler its name, texts, requests, tokens, dollars and the date of the prices.
+        `list[str]`: By labeler: name, texts, requests, tokens, dollars and the date of the prices.
     """
     ids = task.draw_pairs(pairs)
     as_of = load_prices(task.settings.prices).as_of
@@ -111,12 +112,12 @@ def _make_labelers(
     for model, server, soft in panel.members:
         endpoint = open_member(server, model)
         for seed in range(panel.repeat):
-            own = open_budget(settings, store, endpoint.model)
-            budget = own if budget is None else budget.beside(own.price)
-            wanted = replace(settings, probabilities=soft)
+            own_budget = open_budget(settings, store, endpoint.model)
+            budget = own_budget if budget is None else budget.beside(own_budget.price)
+            own_settings = replace(settings, probabilities=soft)
             short = f"{endpoint.model}{' (P)' if soft else ''}{f' #{seed}' if panel.repeat > 1 else ''}"
             labeler = make_labeler(
-                wanted, store, endpoint, api_key, temperature=panel.temperature, seed=seed, budget=budget
+                own_settings, store, endpoint, api_key, temperature=panel.temperature, seed=seed, budget=budget
             )
             labelers[short] = labeler
     return labelers

@@ -1,4 +1,4 @@
-"""Audit pairs whose rewards, and optionally labels, are columns already: no model runs and torch is not needed."""
+"""Audit pairs with columns of rewards and optionally labels; runs no model and needs no torch."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from seal_datasets.rewards.precomputed import RewardColumns, add_own_rewards
 
 @dataclass(frozen=True, slots=True)
 class OwnRewardsSettings:
-    """Which rows to audit, and where their labels come from.
+    """Rows to audit, and sources of their labels.
 
     Attributes:
         split (`str`, *optional*): Split of a source with several.
@@ -42,7 +42,7 @@ class OwnRewardsSettings:
 def audit_own_rewards(
     source: str | Dataset, out: str | Path, rewards: RewardColumns, settings: OwnRewardsSettings | None = None
 ) -> dict[str, Any]:
-    """Audit pairs whose rewards are columns already, and write the report.
+    """Audit pairs that have columns of rewards, and write the report.
 
     Features are the surface features and those of the taxonomy that the table holds as `feature_<name>_chosen` and
     `feature_<name>_rejected`, the columns that `seal featurize` writes.
@@ -50,8 +50,8 @@ def audit_own_rewards(
     Args:
         source (`str` or `Dataset`): Anything `load_pairs` takes.
         out (`str` or `Path`): Folder for the report and the enriched pairs.
-        rewards (`Mapping[str, tuple[str, str]]`): For each of `pre` and `post`, the columns with the reward of the chosen
-            and of the rejected response.
+        rewards (`Mapping[str, tuple[str, str]]`): For `pre` and `post`, the columns with the rewards of the chosen and of
+            the rejected responses.
         settings (`OwnRewardsSettings`, *optional*): Rows, taxonomy and human labels; the defaults when omitted.
 
     Returns:
@@ -62,7 +62,7 @@ def audit_own_rewards(
     """
     settings = settings or OwnRewardsSettings()
     if set(rewards) != {"pre", "post"}:
-        raise DataError(f"an audit compares two models: name columns for 'pre' and 'post', got {sorted(rewards)}")
+        raise DataError(f"an audit compares two models; give columns for 'pre' and 'post', got {sorted(rewards)}")
     taxonomy = load_taxonomy(settings.taxonomy)
     pairs, diagnosis = load_pairs(source, split=settings.split, limit=settings.limit, seed=settings.seed)
     if not isinstance(pairs, Dataset):

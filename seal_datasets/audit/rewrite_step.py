@@ -47,7 +47,7 @@ def describe_rewrite_plan(
     """Describe the requests and cost of `rewrite_pairs` without sending any; the arguments are the same.
 
     Returns:
-        `str`: Texts, requests, tokens and dollars, and the date of the prices, without labels of the rewrites.
+        `str`: Texts, requests, tokens and dollars, and the date of the prices, without the labeling of the rewrites.
     """
     wanted = settings.rewrites or RewriteSettings()
     if settings.labeler != "none" and (
@@ -78,7 +78,7 @@ def _rewriter(settings: AuditSettings, store: ResponseStore, endpoint: Endpoint,
         base_url=endpoint.url,
         api_key=None if endpoint.slots else api_key,
         store=store,
-        # Without a penalty the embedded model says one sentence over and over until it is cut off.
+        # Without a penalty the embedded model repeats one sentence up to the token limit.
         sampling=Sampling(
             wanted.temperature, frequency_penalty=EMBEDDED_PENALTY if endpoint.model == MODEL_NAME else 0.0
         ),
@@ -105,7 +105,7 @@ def rewrite_pairs(
     models: Mapping[str, Scorer] | None = None,
     api_key: str | None = None,
 ) -> tuple[Dataset, dict[str, object]]:
-    """Rewrite a share of the pairs as set, then label and score the rewrites like the originals.
+    """Rewrite a share of the pairs according to the settings, then label and score the rewrites.
 
     Args:
         pairs (`Dataset`): Canonical pairs, with the features of the axes.
@@ -113,7 +113,8 @@ def rewrite_pairs(
         store_path (`Path`): SQLite file of responses.
         taxonomy (`Taxonomy`, *optional*): Features to label the rewrites with; none when omitted.
         models (`Mapping[str, Scorer]`, *optional*): Models that score the rewrites, by short name.
-        api_key (`str`, *optional*): Key of the endpoints' service, or one for each, see `key_for`; never written to disk.
+        api_key (`str`, *optional*): Key of the endpoints' service, or `ADDRESS=KEY` entries, see `key_for`; never written to
+            disk.
 
     Returns:
         `tuple[Dataset, dict]`: The pairs with all columns of the rewrites, and the record of the rewrites.
@@ -164,7 +165,9 @@ def _open_similarity_model(name: str | None) -> SimilarityModel:
     try:
         return SimilarityModel()
     except ModelError:
-        print_progress(f"    {DEFAULT_MODEL} cannot be loaded; the embedded all-MiniLM-L6-v2 compares the rewrites")
+        print_progress(
+            f"    {DEFAULT_MODEL} cannot be loaded; rewrites are compared with the embedded all-MiniLM-L6-v2"
+        )
         return SimilarityModel(EMBEDDED_MODEL)
 
 
@@ -189,7 +192,7 @@ def _scores_of_rewrites(models: Mapping[str, Scorer], folder: Path) -> Callable[
 
 
 def _select_labelled(pairs: Dataset) -> Dataset:
-    """Pairs that were drawn for labeling, because only labelled texts are rewritten."""
+    """Select the pairs drawn for labeling, because only labeled texts are rewritten."""
     column = schema.failures_column("chosen")
     if column not in pairs.column_names:
         return pairs

@@ -51,24 +51,24 @@ def run_audit(
         source (`str` or `Dataset`): Anything `load_pairs` takes, or `"demo"` for the embedded preference set.
         out (`str` or `Path`): Folder for the report, the enriched pairs, the store of labels and the trained models.
         settings (`AuditSettings`, *optional*): Options of the audit; the defaults when omitted.
-        api_key (`str`, *optional*): Key for the endpoint of labeler and rewriter, or one for each, see `key_for`; never
-            written to disk.
+        api_key (`str`, *optional*): Key for the endpoints of labeler and rewriter, or `ADDRESS=KEY` entries, see `key_for`;
+            never written to disk.
         scorer_api_key (`str`, *optional*): The same for servers of reward models.
 
     Returns:
         `dict[str, Any]`: The content of `report.json`.
 
     Raises:
-        SealError: An input is missing or wrong; the message says which and what to do.
+        SealError: An input is missing or wrong; the message states which, and what to do.
     """
     settings = settings or AuditSettings(training=DEMO_TRAINING if source == "demo" else TrainingSettings())
     out = Path(out)
     taxonomy = asked_features(settings)
     # Keys and the given models are checked before any slow work.
-    given = [model for model in (settings.pre, settings.post) if model is not None]
+    given_models = [model for model in (settings.pre, settings.post) if model is not None]
     check_keys(settings.addresses, api_key)
-    check_keys(addresses_of(given), scorer_api_key)
-    for model in given:
+    check_keys(addresses_of(given_models), scorer_api_key)
+    for model in given_models:
         find_scorer(model, over_length=settings.over_length, api_key=scorer_api_key)
     out.mkdir(parents=True, exist_ok=True)
 
@@ -118,7 +118,7 @@ def run_audit(
 
 
 def _examine_models(pairs: Dataset, paths: Mapping[str, str | Path], out: Path, api_key: str | None) -> dict[str, Any]:
-    """Examine each model briefly on some of the pairs, and write the results next to the report."""
+    """Run a short examination of both models, and write the results next to the report."""
     results = {}
     for name, path in paths.items():
         print_progress(f"    Examining the {name} model")

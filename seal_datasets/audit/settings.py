@@ -1,4 +1,4 @@
-"""Settings of an audit: every choice that decides its result, checked before any slow work."""
+"""Settings of an audit: every choice that affects its result, checked before any slow work."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ class RewriteSettings:
     Attributes:
         share (`float`): Share of the pairs, drawn with the audit's seed.
         presets (`tuple[str, ...]`): Rewrites to make, of `PRESETS`.
-        axes (`tuple[str, ...]`): Attributes to rewrite there and back, of `AXES`.
+        axes (`tuple[str, ...]`): Attributes to flip and flip back, of `AXES`.
         rewriter (`str`, *optional*): `"local"` or a URL, as for the labeler; the labeler's when omitted.
         rewriter_model (`str`, *optional*): Name of the model at that endpoint.
-        attempts (`int`): Most requests for one rewrite, until one is accepted.
+        attempts (`int`): Maximum requests per text, until a rewrite is accepted.
         temperature (`float`): Sampling temperature of rewrites.
         whole_dialogue (`bool`): Whether to rewrite prompts too.
-        min_similarity (`float`): Least cosine similarity to the original.
+        min_similarity (`float`): Threshold of the cosine similarity to the original.
         similarity_model (`str`, *optional*): A sentence encoder, see `SimilarityModel`. When omitted, BGE-m3 if it can be
             loaded, else the embedded one.
-        stratify_by (`str`, *optional*): Column whose values keep their shares in the draw.
+        stratify_by (`str`, *optional*): Column that defines strata; its values keep their shares in the draw.
     """
 
     share: float = 0.01
@@ -68,17 +68,18 @@ class AuditSettings:
         labeler (`str`): `"local"` (the embedded model), `"none"`, or the URL of an OpenAI-compatible endpoint.
         labeler_model (`str`, *optional*): Name of the model at that endpoint.
         label_limit (`int`, *optional*): Pairs to label, a seeded random sample; all when omitted.
-        probabilities (`bool`): Whether to ask for each yes/no feature separately, for its probability.
-        concurrency (`int`): Most simultaneous requests to a labeler given by URL.
-        max_failure_rate (`float`): Labeling stops if a larger share of texts has no label.
+        probabilities (`bool`): Whether to ask for yes/no features separately, for P(true).
+        concurrency (`int`): Maximum concurrent requests to a labeler given by URL.
+        max_failure_rate (`float`): Labeling stops if more than this share of texts has no label.
         batch (`bool`): Whether to send requests through the OpenAI Batch API.
-        budget (`float`, *optional*): Most dollars that all responses in the store may cost; texts beyond it get no labels.
-        prices (`str`, *optional*): YAML file of models' prices; the packaged one when omitted.
+        budget (`float`, *optional*): Limit in US dollars on the cost of all responses in the store; texts beyond it get no
+            labels.
+        prices (`str`, *optional*): YAML file of model prices; the packaged file when omitted.
         gold (`str`, *optional*): File of human labels, see `add_gold`.
         features (`tuple[str, ...]`): Features to ask the labeler for. When empty, the whole taxonomy, or for the
             embedded labeler `EMBEDDED_FEATURES`.
         taxonomy (`str`): `"seal"` or the path of a YAML file.
-        over_length (`str`): Treatment of texts longer than a model takes, see `RewardModel`.
+        over_length (`str`): Treatment of texts above a model's length limit, see `RewardModel`.
         seed (`int`): Seed of every random draw.
         training (`TrainingSettings`): How to train the pair of models, if they are trained.
         rewrites (`RewriteSettings`, *optional*): What to rewrite; nothing when omitted.
@@ -137,11 +138,11 @@ class AuditSettings:
 
 @dataclass(frozen=True, slots=True)
 class LabelerPanel:
-    """Several labelers of the same pairs, or one that labels several times.
+    """Several labelers of the same pairs, or one with repeats.
 
     Attributes:
         labelers (`tuple[str, ...]`): `local` or `MODEL@URL`; append `:probabilities` to ask for P(true).
-        repeat (`int`): Times that each labeler labels, with the seeds 0, 1, ...
+        repeat (`int`): Number of runs per labeler, with the seeds 0, 1, ...
         temperature (`float`): Sampling temperature.
         pair_ids (`tuple[str, ...]`, *optional*): Pairs to label, instead of a random sample.
     """
@@ -153,22 +154,22 @@ class LabelerPanel:
 
     def __post_init__(self) -> None:
         if self.repeat > 1 and self.temperature <= 0.0:
-            raise DataError("asking again at temperature 0 gives the same answers; give a temperature above 0")
+            raise DataError("repeats at temperature 0 give the same answers; give a temperature above 0")
         if self.repeat * len(self.labelers) < 2:
-            raise DataError("comparing labelers needs two of them, or one that labels twice (repeat)")
+            raise DataError("comparing labelers needs two labelers, or one with two repeats (repeat)")
         for labeler, (model, server, _) in zip(self.labelers, self.members, strict=True):
             if server != "local" and not (model and server.startswith(("http://", "https://"))):
-                raise DataError(f"a labeler is written local or MODEL@URL, got {labeler!r}")
+                raise DataError(f"a labeler must be local or MODEL@URL, got {labeler!r}")
         keys = [(model, soft) for model, _, soft in self.members]
         if same := [labeler for labeler, key in zip(self.labelers, keys, strict=True) if keys.count(key) > 1]:
             raise DataError(
-                f"{' and '.join(same)} are one labeler to the store, which keeps answers by the model's name, so the "
-                "second would get the answers of the first; serve them under different names, or use one with repeat"
+                f"{' and '.join(same)} have the same model name, and the store identifies answers by it, so the second would "
+                "get the answers of the first; serve them under different names, or use one with repeat"
             )
 
     @property
     def members(self) -> list[tuple[str, str, bool]]:
-        """Of each labeler, the model, the server (`"local"` or a URL) and whether it returns P(true)."""
+        """Model, server (`"local"` or a URL) and whether to ask for P(true), by labeler."""
         members = []
         for labeler in self.labelers:
             name = labeler.removesuffix(":probabilities")
@@ -178,5 +179,5 @@ class LabelerPanel:
 
     @property
     def addresses(self) -> tuple[str, ...]:
-        """URLs of the labelers that have one."""
+        """URLs of the labelers given by URL."""
         return tuple(server for _, server, _ in self.members if server != "local")

@@ -41,7 +41,7 @@ _MESSAGES = List({"role": Value("string"), "content": Value("string")})
 
 @dataclass(frozen=True, slots=True)
 class ReasonCount:
-    """Number of pairs that a reason applies to, and number of pairs that could be judged."""
+    """Number of pairs that a reason applies to, and number of judged pairs."""
 
     count: int
     n_judged: int
@@ -52,12 +52,12 @@ class Subset:
     """Pairs to train on, and counts of excluded pairs.
 
     Attributes:
-        table (`Dataset`): `pair_id`, `prompt`, `chosen`, `rejected`, and a column of true, false or null for each flag.
+        table (`Dataset`): `pair_id`, `prompt`, `chosen`, `rejected`, and one column of true, false or null per flag.
         n_pairs (`int`): Pairs of the audit.
         unusable (`dict[str, int]`): Numbers of pairs that cannot be trained on, by problem; they are always excluded.
         counts (`dict[str, ReasonCount]`): By reason, over the usable pairs.
         dropped (`tuple[str, ...]`): Reasons for which pairs were dropped.
-        n_dropped (`int`): Usable pairs dropped, each counted once.
+        n_dropped (`int`): Number of usable pairs dropped; a pair with several reasons counts once.
     """
 
     table: Dataset
@@ -71,7 +71,7 @@ class Subset:
         """Lines that report the counts and their denominators."""
         n_usable = self.n_pairs - sum(self.unusable.values())
         lines = [f"{self.n_pairs:,} pairs, {n_usable:,} of them usable"]
-        lines += [f"  left out: {count:,} {problem}" for problem, count in self.unusable.items()]
+        lines += [f"  unusable: {count:,} {problem}" for problem, count in self.unusable.items()]
         for reason, tally in self.counts.items():
             count, n_judged = tally.count, tally.n_judged
             share = f" ({count / n_judged:.1%})" if n_judged else ""
@@ -89,7 +89,7 @@ def training_subset(
     form: Form = "conversational",
     tie_band: float | None = None,
 ) -> Subset:
-    """Select the pairs of an audit that are worth training on.
+    """Select the pairs of an audit for training.
 
     A pair that cannot be judged, because a reward or label is missing, is kept. If a pair has human labels of all targets,
     they replace those of the labeler.
@@ -112,7 +112,7 @@ def training_subset(
     if unknown := [reason for reason in reasons if reason not in REASONS]:
         raise DataError(f"there is no reason {unknown[0]!r} to drop or flag a pair for; there are {list(REASONS)}")
     if not reasons:
-        raise DataError(f"name what to drop or to flag: any of {list(REASONS)}")
+        raise DataError(f"no reason is given; give any of {list(REASONS)} to drop or to flag")
     if form not in get_args(Form):
         raise DataError(f"form must be one of {list(get_args(Form))}, got {form!r}")
     folder = Path(folder)
@@ -121,22 +121,22 @@ def training_subset(
     band = _read_tie_band(folder) if tie_band is None else tie_band
     kept = pairs.select(np.flatnonzero(usable))
     flags = {reason: _judge_pairs(kept, reason, features_of(run), band) for reason in reasons}
-    out = np.zeros(len(kept), dtype=bool)
+    dropped = np.zeros(len(kept), dtype=bool)
     for reason in drop:
-        out |= np.array([value is True for value in flags[reason]], dtype=bool)
-    if out.all():
-        raise DataError(f"no pair of {folder / PAIRS_FILE} is left; drop for fewer reasons")
+        dropped |= np.array([value is True for value in flags[reason]], dtype=bool)
+    if dropped.all():
+        raise DataError(f"no pair of {folder / PAIRS_FILE} is left; give fewer reasons to drop")
     counts = {
         reason: ReasonCount(sum(value is True for value in values), sum(value is not None for value in values))
         for reason, values in flags.items()
     }
-    table = _make_table(kept, {reason: flags[reason] for reason in flag}, form).select(np.flatnonzero(~out))
+    table = _make_table(kept, {reason: flags[reason] for reason in flag}, form).select(np.flatnonzero(~dropped))
     unusable = Counter(
         next(problem for problem in problems if problem in UNUSABLE)
         for problems, fine in zip(pairs[schema.PROBLEMS], usable, strict=True)
         if not fine
     )
-    return Subset(table, len(pairs), dict(sorted(unusable.items())), counts, tuple(drop), int(out.sum()))
+    return Subset(table, len(pairs), dict(sorted(unusable.items())), counts, tuple(drop), int(dropped.sum()))
 
 
 def _read_tie_band(folder: Path) -> float:
@@ -147,7 +147,7 @@ def _read_tie_band(folder: Path) -> float:
 
 
 def _judge_pairs(pairs: Dataset, reason: Reason, features: Sequence[Feature], tie_band: float) -> list[bool | None]:
-    """Whether the reason applies to each pair; `None` if it cannot be judged."""
+    """Whether the reason applies, by pair; `None` if that cannot be judged."""
     if reason == "resistant":
         rewards = [schema.reward_column("post", side) for side in schema.SIDES]
         if missing := [name for name in rewards if name not in pairs.column_names]:
@@ -155,10 +155,10 @@ def _judge_pairs(pairs: Dataset, reason: Reason, features: Sequence[Feature], ti
         chosen, rejected = (pairs.select_columns([name]).to_pandas()[name].to_numpy(float) for name in rewards)
         known = np.asarray(np.isfinite(chosen) & np.isfinite(rejected), dtype=np.bool_)
         aligned = estimate.aligned_pairs(chosen[known], rejected[known], tie_band=tie_band)
-        return _spread(known, np.asarray(~aligned, dtype=np.bool_))
+        return _fill_unknown(known, np.asarray(~aligned, dtype=np.bool_))
     if reason == "inconsistent":
         columns = (pairs[name][:] for name in (schema.PROMPT_ID, schema.CHOSEN, schema.REJECTED))
-        return _spread(np.ones(len(pairs), dtype=bool), estimate.inconsistent_pairs(*columns))
+        return _fill_unknown(np.ones(len(pairs), dtype=bool), estimate.inconsistent_pairs(*columns))
     return _judge_labels(pairs, features)
 
 
@@ -178,12 +178,12 @@ def _judge_labels(pairs: Dataset, features: Sequence[Feature]) -> list[bool | No
         )
         known = np.asarray(~np.isnan(np.hstack([chosen, rejected])).any(axis=1), dtype=np.bool_)
         if known.any():
-            update = _spread(known, estimate.clearly_rejected(chosen[known], rejected[known]))
+            update = _fill_unknown(known, estimate.clearly_rejected(chosen[known], rejected[known]))
             verdict = [before if now is None else now for before, now in zip(verdict, update, strict=True)]
     return verdict
 
 
-def _spread(known: NDArray[np.bool_], values: NDArray[np.bool_]) -> list[bool | None]:
+def _fill_unknown(known: NDArray[np.bool_], values: NDArray[np.bool_]) -> list[bool | None]:
     placed = pd.Series([None] * len(known), dtype=object)
     placed[known] = values.tolist()
     return placed.where(placed.notna(), None).tolist()

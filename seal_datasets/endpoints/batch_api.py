@@ -1,4 +1,4 @@
-"""Requests through the OpenAI Batch API: half the price, answers within a day, and the same store as immediate requests.
+"""Requests through the OpenAI Batch API: half the price, answers within a day, the same store as immediate requests.
 
 The store keeps a file's token before the upload, and the batch's id after it. So a run that was killed at any point reattaches
 to its batches: it waits for them and does not send them twice.
@@ -27,26 +27,26 @@ if TYPE_CHECKING:
     import openai
     from openai.types import Batch
 else:
-    openai = lazy_loader.load("openai")  # the store and the parser work without the extra that brings it
+    openai = lazy_loader.load("openai")  # the store and the parser work without this extra
 
 MOST_REQUESTS = 50_000
 MOST_BYTES = 200_000_000
 """The Batch API's limits on one file."""
 
-_OVER = ("completed", "failed", "expired", "cancelled")
+_FINISHED = ("completed", "failed", "expired", "cancelled")
 _ATTEMPTS = 3
 _CHUNK = 1000
 
 
 class BatchAsker(Asker):
-    """As `Asker`, but requests are sent and answers returned in files.
+    """An `Asker` that sends requests and receives answers in files.
 
     Args:
-        poll_seconds (`float`, defaults to 30.0): Pause between checks whether a batch is done.
-        most_requests (`int`): Requests in one file.
-        most_bytes (`int`): Bytes in one file.
+        poll_seconds (`float`, defaults to 30.0): Seconds between checks for finished batches.
+        most_requests (`int`): Maximum requests per file.
+        most_bytes (`int`): Maximum bytes per file.
 
-    The other arguments are those of `Asker`; the budget's price should be that of batches.
+    The other arguments are those of `Asker`; the budget needs the price of batches.
     """
 
     def __init__(
@@ -69,37 +69,37 @@ class BatchAsker(Asker):
         self._open: set[str] = set()
 
     def ask(self, jobs: Iterable[Job], *, progress: Callable[[int], object] = int) -> None:
-        """Send whatever the store does not hold yet in batches and wait for them; rounds repeat until no job is open.
+        """Send requests that are not in the store in batches and wait; repeat until no batch is open.
 
         Args:
-            jobs (`Iterable[Job]`): Kept in memory, since every round reads all of them.
-            progress (`Callable[[int], object]`, *optional*): Called with the number of jobs that have just been finished.
+            jobs (`Iterable[Job]`): Jobs; kept in memory, because every round reads all of them.
+            progress (`Callable[[int], object]`, *optional*): Called with the number of newly finished jobs.
 
         Raises:
-            LabelerError: The endpoint refuses the key or a file, or has no Batch API. Responses so far are kept, and the next
-                run reattaches to batches under way.
+            LabelerError: The endpoint rejects the key or a file, or has no Batch API. The store keeps responses received so
+                far, and the next run reattaches to open batches.
         """
         self.failed.clear()
         self._attempts.clear()
-        distinct = list({job.subject: job for job in jobs}.values())
+        unique_jobs = list({job.subject: job for job in jobs}.values())
         n_finished = 0
         with self.client.api() as api:
             try:
                 self._reattach(api)
                 while True:
                     self._wait(api)
-                    n_open = self._send_round(api, distinct)
-                    progress(len(distinct) - n_open - n_finished)
-                    n_finished = len(distinct) - n_open
+                    n_open = self._send_round(api, unique_jobs)
+                    progress(len(unique_jobs) - n_open - n_finished)
+                    n_finished = len(unique_jobs) - n_open
                     if not self._open:
                         break
             except openai.OpenAIError as error:
                 message = self.client.redact(str(error))
                 raise LabelerError(f"the Batch API at {self.client.url} refused to work: {message}") from None
-        self._check_failure_rate(distinct)
+        self._check_failure_rate(unique_jobs)
 
     def _check_failure_rate(self, jobs: Sequence[Job]) -> None:
-        """Stop when too many jobs have no result."""
+        """Raise an error if too many jobs have no result."""
         self._n_done = self._n_without_result = 0
         for start in range(0, len(jobs), _CHUNK):
             chunk = jobs[start : start + _CHUNK]
@@ -119,7 +119,7 @@ class BatchAsker(Asker):
         return n_open
 
     def _lines(self, jobs: Sequence[Job]) -> Iterator[tuple[bytes, bytes]]:
-        """Subject and line of each request to send."""
+        """Pairs of subject and line, one for each request to send."""
         for start in range(0, len(jobs), _CHUNK):
             chunk = [job for job in jobs[start : start + _CHUNK] if job.subject not in self.failed]
             stored = self.store.get_many([job.subject for job in chunk])
@@ -128,8 +128,8 @@ class BatchAsker(Asker):
                 for job in chunk
                 if (requests := list(job.requests(stored.get(job.subject, []), self._form)))
             }
-            ours = self.store.claim(list(wanted)) if wanted else set()
-            for subject in ours:
+            claimed = self.store.claim(list(wanted)) if wanted else set()
+            for subject in claimed:
                 for request in wanted[subject]:
                     line = self._line(subject, request)
                     if line is not None:
@@ -168,7 +168,7 @@ class BatchAsker(Asker):
         self._open.add(token)
 
     def _reattach(self, api: openai.OpenAI) -> None:
-        """Reattach to the batches of runs that ended early; forget a token whose batch was never created."""
+        """Reattach to the batches of runs that ended early; forget tokens whose batch was never created."""
         self._open = set()
         for token, batch_id in self.store.batches(self.client.model).items():
             if batch_id is None:
@@ -188,7 +188,7 @@ class BatchAsker(Asker):
         while self._open:
             for token in sorted(self._open):
                 batch = api.batches.retrieve(str(known.get(token)))
-                if batch.status in _OVER:
+                if batch.status in _FINISHED:
                     self._collect(api, batch)
                     self.store.forget_batch(token)
                     self._open.discard(token)
@@ -217,7 +217,7 @@ class BatchAsker(Asker):
                 self._read_results(file)
 
     def _read_results(self, file: IO[bytes]) -> None:
-        """Store the answers in a result file and note rejected requests; the next round sends the others again."""
+        """Store the answers in a result file and record rejected requests; the next round resends the others."""
         for line in file:
             if not line.strip():
                 continue
@@ -227,7 +227,7 @@ class BatchAsker(Asker):
                 response = result.get("response") or {}
                 status, body = int(response.get("status_code") or 0), response.get("body")
             except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
-                continue  # a truncated line: the next round sends its request again
+                continue  # a truncated line: the next round resends its request
             if status == 200:
                 self._keep(subject, number, body)
             elif status in (400, 413, 422):
@@ -237,7 +237,7 @@ class BatchAsker(Asker):
         try:
             answer = self.client.read(json.dumps(body).encode())
         except RequestFailed:
-            return  # not a completion, or by another model: the next round sends the request again
+            return  # not a completion, or from another model: the next round resends the request
         self.client.n_requests += 1
         self.budget.settle(0.0, Usage.of(answer))
         self.store.put(subject, self.store.questions_of(number), {**answer, "batch": True})

@@ -23,14 +23,14 @@ _SNAPSHOT = re.compile(r"-\d{4}-?\d{2}-?\d{2}|-\d{4}|-latest")
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """Tokens of some requests, as the endpoint counts them.
+    """Token counts of requests, as reported by the endpoint.
 
     Attributes:
         n_requests (`int`): Requests that were answered.
-        prompt_tokens (`int`): Tokens sent, those read from the endpoint's prefix cache included.
-        cached_tokens (`int`): Of these, tokens read from its cache.
+        prompt_tokens (`int`): Tokens sent, including those read from the endpoint's prefix cache.
+        cached_tokens (`int`): Tokens read from the prefix cache.
         completion_tokens (`int`): Tokens written.
-        n_unreported (`int`): Requests for which the endpoint gave no usage; their tokens are not counted.
+        n_unreported (`int`): Requests without reported usage; their tokens are not counted.
 
     Example:
 
@@ -77,14 +77,14 @@ class Usage:
 
 @dataclass(frozen=True, slots=True)
 class Price:
-    """What a model costs, in US dollars per million tokens; nan where it is not known.
+    """Price of a model, in US dollars per million tokens; nan if unknown.
 
     Attributes:
-        model (`str`): Name in the table, or the name that is not in it.
+        model (`str`): Name in the table, or the requested name if the table lacks it.
         input (`float`): Tokens sent.
-        cached_input (`float`): Tokens sent that the endpoint had in its cache.
+        cached_input (`float`): Tokens sent that the endpoint read from its cache.
         output (`float`): Tokens written.
-        reason (`str`): Why the price is not known; empty where it is.
+        reason (`str`): Why the price is unknown; empty if it is known.
     """
 
     model: str
@@ -95,11 +95,11 @@ class Price:
 
     @classmethod
     def unknown(cls, model: str, reason: str) -> Price:
-        """No price, and why."""
+        """An unknown price and its reason."""
         return cls(model, math.nan, math.nan, math.nan, reason)
 
     def cost(self, usage: Usage) -> float:
-        """US dollars for a usage; nan where the price is not known.
+        """Cost of a usage in US dollars; nan if the price is unknown.
 
         Example:
 
@@ -116,11 +116,11 @@ class Price:
 
 @dataclass(frozen=True, slots=True)
 class PriceTable:
-    """Prices of models on a date.
+    """Prices of models at a date.
 
     Attributes:
         as_of (`str`): The date.
-        source (`str`): Where the prices come from.
+        source (`str`): Source of the prices.
         batch_share (`float`): Price through the Batch API, as a share of the full price.
         models (`dict[str, Price]`): By model.
     """
@@ -131,11 +131,11 @@ class PriceTable:
     models: dict[str, Price]
 
     def price(self, model: str, *, batch: bool = False) -> Price:
-        """Price of a model; a dated snapshot has the price of its model.
+        """Price of a model; a dated snapshot costs the same as its model.
 
         Args:
-            model (`str`): The name that requests give.
-            batch (`bool`, defaults to `False`): Through the Batch API.
+            model (`str`): The model's name in requests.
+            batch (`bool`, defaults to `False`): Whether to return the price through the Batch API.
 
         Example:
 
@@ -163,7 +163,7 @@ def load_prices(path: str | Path | None = None) -> PriceTable:
     """Read a price table.
 
     Args:
-        path (`str` or `Path`, *optional*): YAML in the form of the packaged `prices.yaml`, which is read when omitted.
+        path (`str` or `Path`, *optional*): YAML file in the form of `prices.yaml`; the packaged file when omitted.
 
     Returns:
         `PriceTable`: The prices.
@@ -200,8 +200,8 @@ def _dollars(value: object, what: str, path: Path) -> float:
 def estimate_tokens(request: Mapping[str, Any], *, at_most: bool = False) -> int:
     """Estimate the prompt tokens of a chat request from its length.
 
-    English prose has about four bytes per token, other scripts and code fewer. The estimate is not the bill: after a request
-    the endpoint's own count replaces it.
+    English prose has about four bytes per token, other scripts and code fewer. After a request the
+    count reported by the endpoint replaces the estimate.
 
     Args:
         request (`Mapping[str, Any]`): The request.
@@ -222,32 +222,32 @@ def estimate_tokens(request: Mapping[str, Any], *, at_most: bool = False) -> int
 
 
 class Budget:
-    """A limit on the cost of requests, those under way included.
+    """A limit on the cost of finished and pending requests.
 
-    Before a request its highest likely cost is set aside; after it the endpoint's own count replaces that. So the limit holds
-    as long as no text has more than one token for every two bytes and the endpoint respects `max_tokens`.
+    A request reserves its highest likely cost; afterwards the count reported by the endpoint replaces the reservation. So the
+    limit holds if no text has more than one token per two bytes and the endpoint respects `max_tokens`.
 
     Args:
         dollars (`float`): The limit; infinite for none.
-        price (`Price`): Of the model that is asked.
+        price (`Price`): Price of the model.
 
     Raises:
-        DataError: There is a limit and the price is not known, or the limit is below 0.
+        DataError: The limit is finite and the price unknown, or the limit is below 0.
     """
 
     def __init__(self, dollars: float, price: Price) -> None:
         if not dollars >= 0.0:
             raise DataError(f"a budget must be 0 or more dollars, got {dollars}")
         if math.isfinite(dollars) and price.reason:
-            raise DataError(f"a budget needs the model's price: {price.reason}; give a table that holds it (--prices)")
+            raise DataError(f"a budget needs the model's price: {price.reason}; give a table that has it (--prices)")
         self.dollars = dollars
         self.price = price
         self.usage = Usage()
-        self._set_aside = 0.0
-        self._under_one_limit = [self]
+        self._reserved = 0.0
+        self._sharing_limit = [self]
 
     def beside(self, price: Price) -> Budget:
-        """A budget for another model under the same limit, which both share.
+        """A budget for another model that shares this limit.
 
         Example:
 
@@ -261,28 +261,28 @@ class Budget:
         ```
         """
         other = Budget(self.dollars, price)
-        other._under_one_limit = self._under_one_limit
-        self._under_one_limit.append(other)
+        other._sharing_limit = self._sharing_limit
+        self._sharing_limit.append(other)
         return other
 
     @property
     def spent(self) -> float:
-        """US dollars spent so far; nan where the price is not known."""
+        """US dollars spent so far; nan if the price is unknown."""
         return self.price.cost(self.usage)
 
     def set_aside(self, request: Mapping[str, Any]) -> float | None:
-        """Set aside the highest likely cost of a request; `None` when that would exceed the limit."""
+        """Reserve the highest likely cost of a request; `None` if that would exceed the limit."""
         if not math.isfinite(self.dollars):
             return 0.0
         most = self.price.cost(Usage(1, estimate_tokens(request, at_most=True), 0, int(request.get("max_tokens", 0))))
-        if sum(budget.spent + budget._set_aside for budget in self._under_one_limit) + most > self.dollars:
+        if sum(budget.spent + budget._reserved for budget in self._sharing_limit) + most > self.dollars:
             return None
-        self._set_aside += most
+        self._reserved += most
         return most
 
     def settle(self, set_aside: float, usage: Usage) -> None:
-        """Replace what was set aside for a request by its actual usage."""
-        self._set_aside -= set_aside
+        """Replace the reservation of a request by its actual usage."""
+        self._reserved -= set_aside
         self.usage += usage
 
 

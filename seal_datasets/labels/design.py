@@ -38,7 +38,7 @@ class Design:
 
 
 def feature_design(frame: pd.DataFrame, features: Sequence[Feature]) -> Design:
-    """Features' columns of a table as the estimators take them."""
+    """Make the design matrix of both sides from a table's feature columns."""
     names: list[str] = []
     sides: dict[str, list[Floats]] = {side: [] for side in schema.SIDES}
     for feature in features:
@@ -46,20 +46,20 @@ def feature_design(frame: pd.DataFrame, features: Sequence[Feature]) -> Design:
         names += expanded or [feature.name]
         for side in schema.SIDES:
             values = frame[schema.feature_column(feature.name, side)]
-            sides[side].append(_indicators(values, feature) if expanded else numbers(values)[:, None])
+            sides[side].append(_encode_indicators(values, feature) if expanded else numbers(values)[:, None])
     empty = np.empty((len(frame), 0))
     return Design(tuple(names), *(np.hstack([empty, *sides[side]]) for side in schema.SIDES))
 
 
 def numbers(values: pd.Series[Any]) -> Floats:
     """Values of a column as float64, nan where one is missing."""
-    found: Floats = pd.to_numeric(values.astype(object), errors="raise").to_numpy(dtype=float, na_value=np.nan)
-    return found
+    array: Floats = pd.to_numeric(values.astype(object), errors="raise").to_numpy(dtype=float, na_value=np.nan)
+    return array
 
 
-def _indicators(values: pd.Series[Any], feature: Feature) -> Floats:
+def _encode_indicators(values: pd.Series[Any], feature: Feature) -> Floats:
     rows = [
-        [np.nan] * len(feature.answers) if answers is None else [float(each in answers) for each in feature.answers]
+        [np.nan] * len(feature.answers) if answers is None else [float(answer in answers) for answer in feature.answers]
         for answers in values
     ]
     return np.array(rows, dtype=float).reshape(len(rows), len(feature.answers))

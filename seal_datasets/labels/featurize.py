@@ -1,4 +1,4 @@
-"""Add what a labeler, or plain counting, finds in each response as columns of the pairs table."""
+"""Add labels and surface features of each response as columns of the pairs table."""
 
 from __future__ import annotations
 
@@ -28,9 +28,13 @@ _COLUMN_TYPES = {
 
 
 def feature_columns(features: Iterable[Feature]) -> Features:
-    """Columns and types that hold these features for both sides of a pair."""
+    """Names and types of the columns that hold these features for both sides of a pair."""
     return Features(
-        {schema.feature_column(each.name, side): _COLUMN_TYPES[each.type] for each in features for side in schema.SIDES}
+        {
+            schema.feature_column(feature.name, side): _COLUMN_TYPES[feature.type]
+            for feature in features
+            for side in schema.SIDES
+        }
     )
 
 
@@ -42,7 +46,7 @@ def add_surface_features(pairs: Pairs, *, batch_size: int = 1000) -> Pairs:
         batch_size (`int`, defaults to 1000): Rows per call.
 
     Returns:
-        `Dataset` or `IterableDataset`: The pairs with one column per surface feature and side; null where the text is.
+        `Dataset` or `IterableDataset`: The pairs with one column per surface feature and side; null where the text is null.
 
     Example:
 
@@ -74,44 +78,44 @@ def add_features(
     pair_ids: Collection[str] | None = None,
     batch_size: int = 1000,
 ) -> Pairs:
-    """Add the labels a language model gives to every response, each asked blind to its side.
+    """Label every response with a language model that does not see which side it is on.
 
-    A table whose answers are all in the labeler's store is labelled from it in one pass. Otherwise it is asked about first,
-    with as many requests under way as the endpoint bears; a stream is asked about batch by batch. Responses are in the
-    store as soon as they come in, so an interrupted run asks only for what is missing.
+    If the labeler's store has all answers, one pass reads them. Otherwise the labeler first sends all missing requests,
+    several at once; for a stream it sends them batch by batch. The store keeps a response as soon as it arrives, so a resumed
+    run asks only for the missing ones.
 
     Args:
         pairs (`Dataset` or `IterableDataset`): Canonical pairs from `load_pairs`.
         labeler (`Labeler`): The model to ask.
-        taxonomy (`Taxonomy`): What to ask; `taxonomy.select([...])` asks for less.
-        pair_ids (`Collection[str]`, *optional*): Label these pairs only; the others' labels are missing with the
+        taxonomy (`Taxonomy`): What to ask; `taxonomy.select([...])` limits it to some features.
+        pair_ids (`Collection[str]`, *optional*): Pairs to label; labels of other pairs are missing with the
             reason `not_sampled`. All pairs when omitted.
-        batch_size (`int`, defaults to 1000): Rows per call; a stream asks about so many at a time.
+        batch_size (`int`, defaults to 1000): Rows per call; for a stream, also rows per round of requests.
 
     Returns:
         `Dataset` or `IterableDataset`: The pairs with one column per feature and side, null where a label is missing,
-        and `labeling_failures_<side>`: which are missing and why. A labeler that gives probabilities adds
+        and `labeling_failures_<side>`: which are missing and why. A labeler that returns probabilities adds
         `probability_<name>_<side>` for each yes/no feature.
 
     Raises:
-        DataError: A pair id is not in the table; of a stream that cannot be known.
-        LabelerError: Too many texts got no label, or the endpoint is down or refuses to work; what was answered so far is
-            in the store.
+        DataError: A pair id is not in the table; not checked for a stream.
+        LabelerError: Too many texts got no label, or the endpoint cannot be reached or rejects requests; answers
+            received so far are in the store.
     """
     if pair_ids is not None:
         pair_ids = known_ids(pairs, pair_ids) if isinstance(pairs, Dataset) else frozenset(pair_ids)
     if not isinstance(pairs, Dataset):
-        return _labelled(pairs, labeler, taxonomy, labeler.label, pair_ids, batch_size, "Labels")
+        return _add_labels(pairs, labeler, taxonomy, labeler.label, pair_ids, batch_size, "Labels")
     try:
-        return _labelled(pairs, labeler, taxonomy, labeler.recall, pair_ids, batch_size, "Stored labels")
+        return _add_labels(pairs, labeler, taxonomy, labeler.recall, pair_ids, batch_size, "Stored labels")
     except StoreIncomplete:
         n_rows = len(pairs) if pair_ids is None else len(pair_ids)
         with tqdm(total=2 * n_rows, desc="Asking", unit="text") as bar:
             labeler.ask(_texts(pairs, pair_ids), taxonomy, progress=bar.update)
-    return _labelled(pairs, labeler, taxonomy, labeler.read, pair_ids, batch_size, "Labels")
+    return _add_labels(pairs, labeler, taxonomy, labeler.read, pair_ids, batch_size, "Labels")
 
 
-def _labelled(
+def _add_labels(
     pairs: Pairs,
     labeler: Labeler,
     taxonomy: Taxonomy,
@@ -125,15 +129,17 @@ def _labelled(
     def label_batch(batch: Batch) -> Batch:
         batch = {name: batch[name] for name in _TEXT_COLUMNS}
         rows = range(len(batch[schema.PAIR_ID]))
-        asked = [_text(batch, row, side, pair_ids) for row in rows for side in schema.SIDES]
-        found = iter(answer([text for text in asked if isinstance(text, Text)], taxonomy))
-        labels = [next(found) if isinstance(text, Text) else no_labels(taxonomy, *text) for text in asked]
+        texts = [_text(batch, row, side, pair_ids) for row in rows for side in schema.SIDES]
+        answers = iter(answer([text for text in texts if isinstance(text, Text)], taxonomy))
+        labels = [next(answers) if isinstance(text, Text) else no_labels(taxonomy, *text) for text in texts]
         columns: Batch = {}
         for offset, side in enumerate(schema.SIDES):
-            of_side = labels[offset :: len(schema.SIDES)]
-            columns.update(_label_columns(of_side, taxonomy, side))
+            side_labels = labels[offset :: len(schema.SIDES)]
+            columns.update(_label_columns(side_labels, taxonomy, side))
             for name in soft:
-                columns[schema.probability_column(name, side)] = [each.probabilities.get(name) for each in of_side]
+                columns[schema.probability_column(name, side)] = [
+                    text_labels.probabilities.get(name) for text_labels in side_labels
+                ]
         return columns
 
     return map_batches(
@@ -159,13 +165,13 @@ def _labelled(
 def plan_features(
     pairs: Dataset, labeler: Labeler, taxonomy: Taxonomy, *, pair_ids: Collection[str] | None = None
 ) -> Plan:
-    """Say what `add_features` would ask and what it would cost, asking nothing.
+    """Estimate the requests and cost of `add_features` without sending any.
 
     Args:
         pairs (`Dataset`): As for `add_features`.
-        labeler (`Labeler`): With the store that may hold some answers already.
+        labeler (`Labeler`): The model to ask; answers in its store cost nothing.
         taxonomy (`Taxonomy`): What to ask.
-        pair_ids (`Collection[str]`, *optional*): Label these pairs only.
+        pair_ids (`Collection[str]`, *optional*): Pairs to label; all when omitted.
 
     Returns:
         `Plan`: Texts, requests, tokens and cost.
@@ -177,14 +183,14 @@ def _surface_batch(batch: Batch) -> Batch:
     columns: Batch = {name: [] for name in feature_columns(SURFACE_FEATURES)}
     for side in schema.SIDES:
         for response in batch[side]:
-            found = surface_features(response) if response is not None else {}
+            values = surface_features(response) if response is not None else {}
             for feature in SURFACE_FEATURES:
-                columns[schema.feature_column(feature.name, side)].append(found.get(feature.name))
+                columns[schema.feature_column(feature.name, side)].append(values.get(feature.name))
     return columns
 
 
 def _texts(pairs: Dataset, pair_ids: Collection[str] | None) -> Iterator[Text]:
-    """The texts to label, those of one pair next to each other, read a thousand rows at a time."""
+    """The texts to label, pair by pair; a thousand rows are in memory at a time."""
     for batch in pairs.select_columns(list(_TEXT_COLUMNS)).iter(1000):
         for row in range(len(batch[schema.PAIR_ID])):
             for side in schema.SIDES:
@@ -194,7 +200,7 @@ def _texts(pairs: Dataset, pair_ids: Collection[str] | None) -> Iterator[Text]:
 
 
 def _text(batch: Batch, row: int, side: schema.Side, pair_ids: Collection[str] | None) -> Text | tuple[str, str]:
-    """The text to label, or the reason and detail why there is none."""
+    """The text to label, or the reason and detail of its absence."""
     if pair_ids is not None and batch[schema.PAIR_ID][row] not in pair_ids:
         return _NOT_SAMPLED
     return pair_text(batch, row, side)
@@ -202,10 +208,14 @@ def _text(batch: Batch, row: int, side: schema.Side, pair_ids: Collection[str] |
 
 def _label_columns(labels: list[Labels], taxonomy: Taxonomy, side: schema.Side) -> Batch:
     columns: Batch = {
-        schema.feature_column(name, side): [each.values.get(name) for each in labels] for name in taxonomy.names
+        schema.feature_column(name, side): [text_labels.values.get(name) for text_labels in labels]
+        for name in taxonomy.names
     }
     columns[schema.failures_column(side)] = [
-        [{"feature": failure.feature, "reason": failure.reason, "detail": failure.detail} for failure in each.failures]
-        for each in labels
+        [
+            {"feature": failure.feature, "reason": failure.reason, "detail": failure.detail}
+            for failure in text_labels.failures
+        ]
+        for text_labels in labels
     ]
     return columns

@@ -1,4 +1,4 @@
-"""Human labels from a file of their own, put beside the pairs they belong to."""
+"""Add human (gold) labels from a separate table to the pairs, by pair id."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from seal_datasets.labels.taxonomy import Feature, InvalidLabel, Taxonomy
 
 
 def add_gold(pairs: Dataset, gold: str | Path | Dataset, taxonomy: Taxonomy) -> Dataset:
-    """Add human labels, so that a labeler can be held against them.
+    """Add human labels, against which a labeler is evaluated.
 
     Args:
         pairs (`Dataset`): Canonical pairs from `load_pairs`.
         gold (`str`, `Path` or `Dataset`): A table with `pair_id` and any of the columns `gold_<feature>_chosen` and
-            `gold_<feature>_rejected`; answers as a labeler gives them (true, false or one of the feature's words), null or
-            blank where there is none.
+            `gold_<feature>_rejected`; answers in the form of a labeler (true, false or one of the feature's values); null or
+            blank means no label.
         taxonomy (`Taxonomy`): The features that may be labelled.
 
     Returns:
-        `Dataset`: The pairs with `gold_<feature>_<side>` for every feature the table labels; null for pairs it does not hold.
+        `Dataset`: The pairs with `gold_<feature>_<side>` for every feature in the table; null for pairs that it lacks.
 
     Raises:
         DataError: A column is missing, a pair id is unknown or repeated, or a label is not an answer of its feature.
@@ -42,8 +42,10 @@ def add_gold(pairs: Dataset, gold: str | Path | Dataset, taxonomy: Taxonomy) -> 
 
     ```
     """
-    table = gold if isinstance(gold, Dataset) else _read(Path(gold))
-    features = {schema.gold_column(each.name, side): each for each in taxonomy.features for side in schema.SIDES}
+    table = gold if isinstance(gold, Dataset) else _read_table(Path(gold))
+    features = {
+        schema.gold_column(feature.name, side): feature for feature in taxonomy.features for side in schema.SIDES
+    }
     given = [name for name in table.column_names if name in features]
     if schema.PAIR_ID not in table.column_names or not given:
         raise DataError(
@@ -63,21 +65,22 @@ def add_gold(pairs: Dataset, gold: str | Path | Dataset, taxonomy: Taxonomy) -> 
     for name in given:
         values = table[name][:]
         columns[name] = [
-            parse_label(values[rows[each]], features[name], name, rows[each]) if each in rows else None for each in ids
+            parse_label(values[rows[pair_id]], features[name], name, rows[pair_id]) if pair_id in rows else None
+            for pair_id in ids
         ]
     kinds = feature_columns(taxonomy.features)
     types = Features(
         {
-            schema.gold_column(each.name, side): kinds[schema.feature_column(each.name, side)]
-            for each in taxonomy.features
+            schema.gold_column(feature.name, side): kinds[schema.feature_column(feature.name, side)]
+            for feature in taxonomy.features
             for side in schema.SIDES
-            if schema.gold_column(each.name, side) in columns
+            if schema.gold_column(feature.name, side) in columns
         }
     )
     return add_columns(pairs, columns, types)
 
 
-def _read(path: Path) -> Dataset:
+def _read_table(path: Path) -> Dataset:
     rows = open_source(str(path)).rows
     if not isinstance(rows, Dataset):
         raise DataError(f"{path} is a stream; give gold labels as a file")
@@ -85,14 +88,14 @@ def _read(path: Path) -> Dataset:
 
 
 def parse_label(value: object, feature: Feature, column: str, row: int) -> Any:  # noqa: ANN401 - a label of any type
-    """A label as a table of a user's own may hold it, a file of text included.
+    """Parse a label from a user's table, which may be a text file.
 
     Args:
-        value (`object`): An answer as a labeler gives it. A yes/no feature also takes `"true"`, 1 and the like; an ordinal
-            feature takes its codes. Null or blank means no label.
-        feature (`Feature`): What it answers.
-        column (`str`): Where it was found, for the message.
-        row (`int`): Where it was found.
+        value (`object`): An answer in the form of a labeler. A yes/no feature also takes `"true"`, `"false"`, 1 and 0; an
+            ordinal feature also takes its codes. Null or blank means no label.
+        feature (`Feature`): The feature that it labels.
+        column (`str`): Its column, for the error message.
+        row (`int`): Its row, for the error message.
 
     Returns:
         `bool`, `int`, `list[str]` or `None`: The label.

@@ -1,4 +1,4 @@
-"""Parse a labeler's answer strictly: labels, or the reason why a label is missing."""
+"""Parse a labeler's answer strictly into labels, or the reason why a label is missing."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ _LEAST_ANSWER_MASS = 0.01
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """A label that is missing, and why.
+    """A missing label and the reason.
 
     Attributes:
         feature (`str`): Name of the feature.
-        reason (`str`): Short code. Of an answer: `not_json`, `missing_key`, `extra_key` (feature `*`), `duplicate_key`,
-            `wrong_type`, `unknown_value`, `cut_off`, `whitespace_flood`, `refused`, `no_logprobs`, `no_answer_word`. Of a
+        reason (`str`): Short code. For an answer: `not_json`, `missing_key`, `extra_key` (feature `*`), `duplicate_key`,
+            `wrong_type`, `unknown_value`, `cut_off`, `whitespace_flood`, `refused`, `no_logprobs`, `no_answer_word`. For a
             request: those of `RequestFailed`, or `not_asked`.
-        detail (`str`): What was found.
+        detail (`str`): The offending part of the answer, or the message of the error.
     """
 
     feature: str
@@ -41,11 +41,11 @@ class Failure:
 
 @dataclass(frozen=True, slots=True)
 class Labels:
-    """The labels of one text: every requested feature is in `values` or in `failures`.
+    """Labels of one text; every requested feature is in `values` or in `failures`.
 
     Attributes:
         values (`dict[str, Label]`): Label by feature.
-        failures (`tuple[Failure, ...]`): What is missing, and why.
+        failures (`tuple[Failure, ...]`): Missing labels and their reasons.
         probabilities (`dict[str, float]`): P(true) of features asked for alone, from the model's log-probabilities.
     """
 
@@ -55,7 +55,7 @@ class Labels:
 
 
 def no_labels(taxonomy: Taxonomy, reason: str, detail: str) -> Labels:
-    """Labels that are all missing for one reason."""
+    """Labels that are all missing for the same reason."""
     return Labels({}, tuple(Failure(name, reason, detail) for name in taxonomy.names))
 
 
@@ -125,7 +125,7 @@ def read_probability(top_logprobs: Sequence[Sequence[Any]]) -> float:
         top_logprobs (`Sequence` of `(token, log-probability)`): Natural logarithms, as endpoints return them.
 
     Returns:
-        `float`: Between 0 and 1; nan where less than 1 % of the probability is on either word.
+        `float`: Between 0 and 1; nan where both words together have less than 1 % of the probability.
 
     Example:
 
@@ -167,7 +167,7 @@ class AnswerParser:
         self._parse_answer = functools.lru_cache(maxsize=10_000)(self._parse_answer_once)
 
     def missing(self, stored: Sequence[StoredResponse]) -> tuple[list[str], list[str]]:
-        """Names of the features that no request asked for: those to ask alone, and those to ask together."""
+        """Names of features not asked for yet: those to ask alone, and those to ask together."""
         alone, together = self._alone, self._together
         for answer in stored:
             asked = answer.questions.asked
@@ -180,7 +180,7 @@ class AnswerParser:
         )
 
     def parse(self, stored: StoredResponse) -> Labels:
-        """The labels of this taxonomy that one response gives."""
+        """Labels of this taxonomy in one response."""
         response = stored.response
         refusal = _text(response.get("refusal"))
         if stored.questions.kind != YES_NO:
@@ -202,7 +202,7 @@ class AnswerParser:
         return labels
 
     def merge(self, stored: Sequence[StoredResponse], failure: RequestFailed | None) -> Labels:
-        """Merge the labels of several responses about one text; the first valid answer to a question counts.
+        """Merge the labels of several responses about one text; the first valid answer to each question counts.
 
         Args:
             stored (`Sequence[StoredResponse]`): Oldest first.
@@ -226,8 +226,8 @@ class AnswerParser:
                 reason, detail = (failure.reason, failure.detail) if failure else ("not_asked", "no answer is stored")
                 failures[name] = Failure(name, reason, detail)
         ordered = {name: values[name] for name in self._names if name in values}
-        unread = (failures[name] for name in (*self._names, "*") if name in failures and name not in values)
-        return Labels(ordered, tuple(unread), probabilities)
+        remaining = (failures[name] for name in (*self._names, "*") if name in failures and name not in values)
+        return Labels(ordered, tuple(remaining), probabilities)
 
 
 @functools.lru_cache(maxsize=8)
@@ -257,7 +257,7 @@ def question_digests(taxonomy: Taxonomy) -> tuple[str, ...]:
 
 @functools.cache
 def _digest(feature: Feature, alone: str = "") -> str:
-    """Hash of the parts of a feature that a prompt shows, plus the prompt of a single question; not of role and codes."""
+    """Hash of the parts of a feature that a prompt shows, which exclude role and codes, plus the single-question prompt."""
     shown = json.dumps([feature.name, feature.question, feature.type, feature.answers]) + alone
     return hashlib.blake2b(shown.encode(), digest_size=8).hexdigest()
 

@@ -23,7 +23,7 @@ _DELIMITER = re.compile(r"<(/?)(dialogue|response)>", re.IGNORECASE)
 
 
 def render_text(text: Text) -> str:
-    r"""Write a text between its delimiters; a space breaks look-alikes of delimiters inside it.
+    r"""Put a text between delimiters; a space breaks any delimiter inside the text.
 
     Example:
 
@@ -33,20 +33,20 @@ def render_text(text: Text) -> str:
 
     ```
     """
-    return f"<dialogue>{_defused(text.prompt)}</dialogue>\n{render_response(text.response)}"
+    return f"<dialogue>{_escape_delimiters(text.prompt)}</dialogue>\n{render_response(text.response)}"
 
 
 def render_response(response: str) -> str:
-    """Write a response between its delimiters, as `render_text` does."""
-    return f"<response>{_defused(response)}</response>"
+    """Put a response between delimiters, as in `render_text`."""
+    return f"<response>{_escape_delimiters(response)}</response>"
 
 
-def _defused(text: str) -> str:
+def _escape_delimiters(text: str) -> str:
     return _DELIMITER.sub(r"< \1\2>", text) if "<" in text else text
 
 
 def render_messages(text: Text, taxonomy: Taxonomy) -> list[dict[str, str]]:
-    """Write the messages: static instructions first, which a server can cache as a prefix, then the delimited text.
+    """Make the messages: constant instructions first, which a server can cache as a prefix, then the delimited text.
 
     Args:
         text (`Text`): Prompt and response.
@@ -56,7 +56,7 @@ def render_messages(text: Text, taxonomy: Taxonomy) -> list[dict[str, str]]:
         `list[dict[str, str]]`: A system and a user message.
     """
     questions = "\n".join(
-        f'- "{feature.name}": {feature.question} ({_allowed(feature)})' for feature in taxonomy.features
+        f'- "{feature.name}": {feature.question} ({_list_answers(feature)})' for feature in taxonomy.features
     )
     return [
         {"role": "system", "content": INSTRUCTIONS + questions},
@@ -64,7 +64,7 @@ def render_messages(text: Text, taxonomy: Taxonomy) -> list[dict[str, str]]:
     ]
 
 
-def _allowed(feature: Feature) -> str:
+def _list_answers(feature: Feature) -> str:
     if feature.type == "bool":
         return "true or false"
     answers = ", ".join(json.dumps(answer) for answer in feature.answers)

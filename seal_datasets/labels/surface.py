@@ -1,7 +1,7 @@
-"""Surface features: what can be seen of a response without understanding it, computed the same way every time.
+"""Surface features: length, layout, stock phrases and tone of a response, computed without a language model.
 
-Reward models are known to pick up length, layout and tone. These features cost nothing and are always spoilers,
-so an audit can hold them fixed beside whatever a labeler finds. All of them look at the response alone.
+Reward models are known to pick up length, layout and tone. These features are deterministic, cost nothing and are always
+spoilers, so an audit can control for them besides the labels. All depend on the response alone.
 """
 
 from __future__ import annotations
@@ -49,13 +49,13 @@ def headings(text: str) -> float:
 
 
 def has_code(text: str) -> bool:
-    """Whether the text holds a fenced block or an inline span of code."""
+    """Whether the text has a fenced block or an inline span of code."""
     counts = _markdown_counts(text)
     return "fence" in counts or "code_inline" in counts
 
 
 def has_bold(text: str) -> bool:
-    """Whether any words are set in bold."""
+    """Whether any words are bold."""
     return "strong_open" in _markdown_counts(text)
 
 
@@ -65,17 +65,17 @@ def question_marks(text: str) -> float:
 
 
 def refusal_phrase(text: str) -> bool:
-    """Whether a stock phrase of refusal or apology occurs."""
+    """Whether the text has a stock phrase of refusal or apology."""
     return _REFUSAL.search(_plain(text)) is not None
 
 
 def first_person_claim(text: str) -> bool:
-    """Whether the author speaks of a feeling, possession, past or relation of their own."""
+    """Whether the author claims a feeling, possession, past or relationship."""
     return _FIRST_PERSON_CLAIM.search(_plain(text)) is not None
 
 
 def profanity(text: str) -> bool:
-    """Whether a word of the `better-profanity` list occurs, matched as whole words."""
+    """Whether the text has a whole word or phrase of the `better-profanity` list."""
     words, phrases = _profane_words()
     plain = _plain(text)
     return not words.isdisjoint(_WORD.findall(plain)) or phrases.search(plain) is not None
@@ -130,7 +130,7 @@ def _plain(text: str) -> str:
 
 
 def _markdown_counts(text: str) -> dict[str, int]:
-    """Count block and inline tokens; indented code is left out, since chat texts indent by accident."""
+    """Count block and inline tokens; indented text is often no code in chats, so no feature counts it."""
     counts: dict[str, int] = {}
     for token in _markdown().parse(text.strip()):
         for part in (token, *(token.children or ())):
@@ -150,7 +150,7 @@ def _vader() -> SentimentIntensityAnalyzer:
 
 @cache
 def _profane_words() -> tuple[frozenset[str], re.Pattern[str]]:
-    """Single words for set lookup and a pattern for the rest; the package's own matcher needs 20 ms a text."""
+    """Single words for set lookup, and a pattern for phrases; the package's own matcher takes 20 ms per text."""
     listed = (resources.files("better_profanity") / "profanity_wordlist.txt").read_text("utf-8").lower().split("\n")
     entries = {entry.strip() for entry in listed if entry.strip()}
     words = {entry for entry in entries if _WORD.fullmatch(entry)}

@@ -1,4 +1,4 @@
-"""Features as data: what is asked of a text, which answers are allowed, and what role each feature plays.
+"""Features as data: the question about a text, its allowed answers, and the role of each feature.
 
 A taxonomy is a YAML file. The paper's own ships as `seal`; a user's file has the same keys::
 
@@ -41,7 +41,7 @@ _KEYS = ("name", "role", "level", "type", "question", "priority", "values")
 
 
 class InvalidLabel(ValueError):
-    """An answer that is not one of a feature's allowed values; `reason` is a short code, `detail` what was found."""
+    """An answer that is not one of a feature's allowed values; `reason` is a short code, `detail` quotes the answer."""
 
     def __init__(self, reason: str, detail: str) -> None:
         self.reason = reason
@@ -55,10 +55,11 @@ class Feature:
 
     Attributes:
         name (`str`): Key of the feature, also part of its column names.
-        role (`"target"` or `"spoiler"`): A value the reward model is meant to learn, or one it might pick up besides.
-        level (`"conversation"` or `"response"`): What is judged.
+        role (`"target"` or `"spoiler"`): A value that the reward model should learn, or a property that it might
+            pick up instead.
+        level (`"conversation"` or `"response"`): The part that is judged.
         type (`"bool"`, `"ordinal"`, `"labels"` or `"number"`): Kind of answer; `number` is for surface features only.
-        question (`str`): The question, in words a labeler and a human both understand.
+        question (`str`): The question, for labelers and humans.
         priority (`int`, *optional*): Rank of a target in the labeler's preference, 1 first.
         values (`tuple[tuple[str, int], ...]`): Allowed answers with their codes; empty for `bool` and `number`.
     """
@@ -73,7 +74,7 @@ class Feature:
 
     @property
     def answers(self) -> tuple[str, ...]:
-        """The allowed answers, in their stated order."""
+        """Allowed answers, in the order of `values`."""
         return tuple(answer for answer, _ in self.values)
 
     def json_schema(self) -> dict[str, Any]:
@@ -85,7 +86,7 @@ class Feature:
         return {"type": "array", "items": {"type": "string", "enum": list(self.answers)}}
 
     def parse(self, answer: object) -> Label:
-        """Turn a labeler's answer into a value, strictly: nothing is coerced and nothing becomes False by default.
+        """Turn a labeler's answer into a value, strictly: no coercion, and no default of False.
 
         Args:
             answer (`object`): The decoded JSON value.
@@ -134,7 +135,7 @@ class Taxonomy:
 
     Attributes:
         name (`str`): Name of the taxonomy.
-        version (`str`): Version its author gave it.
+        version (`str`): Version stated by its author.
         features (`tuple[Feature, ...]`): The features, in file order.
     """
 
@@ -149,13 +150,13 @@ class Taxonomy:
 
     @property
     def targets(self) -> tuple[Feature, ...]:
-        """Target features in order of priority: the labeler's preference compares them lexicographically."""
-        found = [feature for feature in self.features if feature.role == "target"]
-        return tuple(sorted(found, key=lambda feature: feature.priority or 0))
+        """Target features by priority, the order of the labeler's lexicographic preference."""
+        targets = [feature for feature in self.features if feature.role == "target"]
+        return tuple(sorted(targets, key=lambda feature: feature.priority or 0))
 
     @property
     def digest(self) -> str:
-        """Hash of the content, so that an edited file is told from the version it claims."""
+        """Hash of the content, which identifies files that were edited without a new version."""
         content = json.dumps([_as_row(feature) for feature in self.features], sort_keys=True)
         return hashlib.blake2b(content.encode(), digest_size=8).hexdigest()
 
@@ -187,7 +188,7 @@ def load_taxonomy(source: str | Path = "seal") -> Taxonomy:
         `Taxonomy`: The validated features.
 
     Raises:
-        DataError: The file is missing, is not YAML, or a feature breaks a rule; the message names feature and key.
+        DataError: The file is missing, is not YAML, or a feature breaks a rule; the message states feature and key.
 
     Example:
 
@@ -227,8 +228,8 @@ def _from_hub(source: str) -> str:
     except (OSError, ValueError, HfHubHTTPError, HFValidationError) as error:
         why = " ".join(str(error).split())[:200]
         raise DataError(
-            f"no taxonomy at {Path(source).absolute()}, and none can be read from the dataset {name!r} on the Hub, which would "
-            f"hold it in {TAXONOMY_FILE} ({why})"
+            f"no taxonomy at {Path(source).absolute()}, and the dataset {name!r} on the Hub has no readable "
+            f"{TAXONOMY_FILE} ({why})"
         ) from error
 
 
@@ -239,7 +240,7 @@ def _taxonomy(content: object, source: str) -> Taxonomy:
     names = [feature.name for feature in features]
     repeated = sorted({name for name in names if names.count(name) > 1})
     if repeated:
-        raise DataError(f"taxonomy {source} names these features more than once: {', '.join(repeated)}")
+        raise DataError(f"taxonomy {source} has repeated feature names: {', '.join(repeated)}")
     priorities = [feature.priority for feature in features if feature.role == "target"]
     if len(set(priorities)) != len(priorities):
         raise DataError(f"taxonomy {source} gives two targets the same priority: {priorities}")

@@ -11,89 +11,89 @@ from seal_datasets.rewards.encoding import Encoded, Encoder
 
 
 class TokenRoute:
-    """vLLM, for models with a chat template: the tokens, as they are."""
+    """vLLM, for models with a chat template: requests hold tokens."""
 
     path = "/classify"
 
     @staticmethod
     def encode(encoder: Encoder, encoded: Encoded, exchange: Exchange) -> Encoded:  # noqa: ARG004 - as of all routes
-        """The text as this route sends it."""
+        """Encode a text for this route."""
         return Encoded({"input_ids": encoded.inputs["input_ids"]}, encoded.status, encoded.n_tokens)
 
     @staticmethod
     def body(model: str, batch: Sequence[Mapping[str, list[int]]], raw: bool) -> dict[str, Any]:
-        """The request of one batch."""
-        return {"model": model, "input": [each["input_ids"] for each in batch], **_activation(raw)}
+        """Body of the request for one batch."""
+        return {"model": model, "input": [inputs["input_ids"] for inputs in batch], **_activation(raw)}
 
     @staticmethod
     def outputs(answer: Any) -> list[list[Any]]:  # noqa: ANN401 - JSON
-        """The outputs of each text, in order."""
-        return [each["probs"] for each in sorted(answer["data"], key=lambda each: int(each["index"]))]
+        """Outputs by text, in the order of the batch."""
+        return [result["probs"] for result in sorted(answer["data"], key=lambda result: int(result["index"]))]
 
 
 class PairRoute(TokenRoute):
-    """vLLM, for models of two segments, whose tokens alone would not say which segment they are of."""
+    """vLLM, for models with two segments: requests hold texts, since tokens do not state their segment."""
 
     path = "/score"
 
     @staticmethod
     def encode(encoder: Encoder, encoded: Encoded, exchange: Exchange) -> Encoded:  # noqa: ARG004 - as of all routes
-        """The text as this route sends it."""
+        """Encode a text for this route."""
         texts = {"prompt": exchange.prompt, "response": exchange.response}
         return _with_texts(encoded, texts)
 
     @staticmethod
     def body(model: str, batch: Sequence[Mapping[str, list[int]]], raw: bool) -> dict[str, Any]:
-        """The request of one batch."""
+        """Body of the request for one batch."""
         texts = {
-            "text_1": [_text(each["prompt"]) for each in batch],
-            "text_2": [_text(each["response"]) for each in batch],
+            "text_1": [_decode(inputs["prompt"]) for inputs in batch],
+            "text_2": [_decode(inputs["response"]) for inputs in batch],
         }
         return {"model": model, **texts, **_activation(raw)}
 
     @staticmethod
     def outputs(answer: Any) -> list[list[Any]]:  # noqa: ANN401 - JSON
-        """The outputs of each text, in order."""
-        return [[each["score"]] for each in sorted(answer["data"], key=lambda each: int(each["index"]))]
+        """Outputs by text, in the order of the batch."""
+        return [[result["score"]] for result in sorted(answer["data"], key=lambda result: int(result["index"]))]
 
 
 class TeiPairRoute(PairRoute):
-    """Text Embeddings Inference, for models of two segments."""
+    """Text Embeddings Inference, for models with two segments."""
 
     path = "/predict"
 
     @staticmethod
     def body(model: str, batch: Sequence[Mapping[str, list[int]]], raw: bool) -> dict[str, Any]:  # noqa: ARG004
-        """The request of one batch."""
-        inputs = [[_text(each["prompt"]), _text(each["response"])] for each in batch]
-        return {"inputs": inputs, "raw_scores": raw, "truncate": False}
+        """Body of the request for one batch."""
+        texts = [[_decode(inputs["prompt"]), _decode(inputs["response"])] for inputs in batch]
+        return {"inputs": texts, "raw_scores": raw, "truncate": False}
 
     @staticmethod
     def outputs(answer: Any) -> list[list[Any]]:  # noqa: ANN401 - JSON
-        """The outputs of each text, in order."""
-        return [[output["score"] for output in each] for each in answer]
+        """Outputs by text, in the order of the batch."""
+        return [[output["score"] for output in outputs] for outputs in answer]
 
 
 class TeiTextRoute(TeiPairRoute):
-    """Text Embeddings Inference, for models with a chat template: rendered here, special tokens added there."""
+    """Text Embeddings Inference, for models with a chat template: the server adds special tokens to rendered texts."""
 
     @staticmethod
     def encode(encoder: Encoder, encoded: Encoded, exchange: Exchange) -> Encoded:
-        """The text as this route sends it."""
+        """Encode a text for this route."""
         turns = [*exchange.conversation, {"role": "assistant", "content": exchange.response}]
         whole = str(encoder.tokenizer.apply_chat_template(turns, tokenize=False))
         for text in (whole, whole.removeprefix(str(encoder.tokenizer.bos_token or ""))):
             if list(encoder.tokenizer(text, verbose=False)["input_ids"]) == encoded.inputs["input_ids"]:
                 return _with_texts(encoded, {"text": text})
         raise ModelError(
-            "Text Embeddings Inference adds special tokens to the texts it is sent, and with this tokenizer that gives other "
-            "tokens than the chat template; serve the model with vLLM, which is sent the tokens"
+            "Text Embeddings Inference adds special tokens to texts, and with this tokenizer the result differs from the chat "
+            "template's tokens; serve the model with vLLM, which receives tokens"
         )
 
     @staticmethod
     def body(model: str, batch: Sequence[Mapping[str, list[int]]], raw: bool) -> dict[str, Any]:  # noqa: ARG004
-        """The request of one batch."""
-        return {"inputs": [[_text(each["text"])] for each in batch], "raw_scores": raw, "truncate": False}
+        """Body of the request for one batch."""
+        return {"inputs": [[_decode(inputs["text"])] for inputs in batch], "raw_scores": raw, "truncate": False}
 
 
 ROUTES: dict[tuple[str, str], type[TokenRoute]] = {
@@ -105,15 +105,15 @@ ROUTES: dict[tuple[str, str], type[TokenRoute]] = {
 
 
 def _activation(raw: bool) -> dict[str, bool]:
-    # The second is the name in vLLM 0.10; a name that a version does not know is passed over by it.
+    # vLLM 0.10 calls the option `activation`; every version ignores the name that it does not know.
     return {"use_activation": not raw, "activation": not raw}
 
 
 def _with_texts(encoded: Encoded, texts: Mapping[str, str]) -> Encoded:
-    """An encoded text that keeps what is sent, as bytes, beside the tokens."""
+    """Replace the tokens of an encoded text by the texts to send, as lists of bytes."""
     inputs = {name: list(text.encode("utf-8", "surrogatepass")) for name, text in texts.items()}
     return Encoded(inputs, encoded.status, encoded.n_tokens)
 
 
-def _text(content: list[int]) -> str:
+def _decode(content: list[int]) -> str:
     return bytes(content).decode("utf-8", "surrogatepass")

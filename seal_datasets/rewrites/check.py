@@ -1,4 +1,4 @@
-"""Whether a rewrite is accepted, and why not."""
+"""Accept or reject a rewrite, with the reason."""
 
 from __future__ import annotations
 
@@ -29,14 +29,15 @@ _SURE_OF_LANGUAGE = 0.95
 
 @dataclass(frozen=True, slots=True)
 class Rewrite:
-    """The rewrite of one text, and its status.
+    """Rewrite of one text, and its status.
 
     Attributes:
-        text (`Text`, *optional*): The rewrite; `None` where there is none. A refused one is kept, with the reason.
-        reason (`str`): `ok`; of an answer: `not_json`, `missing_key`, `wrong_type`, `cut_off`, `refused`, `empty`, `identical`,
-            `commentary`, `roles_broken`, `length_ratio`, `wrong_language`; or a request's reason, see `RequestFailed`.
-        detail (`str`): What was found.
-        similarity (`float`, *optional*): Cosine with the original, where they were compared.
+        text (`Text`, *optional*): The rewrite, kept even if it is rejected; `None` without one.
+        reason (`str`): `ok`. For an answer: `not_json`, `missing_key`, `wrong_type`, `cut_off`, `refused`, `empty`,
+            `identical`, `commentary`, `roles_broken`, `length_ratio`, `wrong_language`, `below_similarity`. For a failed
+            request: see `RequestFailed`.
+        detail (`str`): The offending part of the answer, or the message of the error.
+        similarity (`float`, *optional*): Cosine similarity to the original, if it was measured.
     """
 
     text: Text | None
@@ -46,16 +47,16 @@ class Rewrite:
 
 
 def check_rewrite(original: Text, answer: str, preset: Preset, *, whole_dialogue: bool = False) -> Rewrite:
-    r"""Accept a rewrite, or say why not; blanks around the original are put around it.
+    r"""Accept or reject a rewrite; leading and trailing blanks are taken from the original.
 
     Args:
-        original (`Text`): The text that was to be rewritten.
-        answer (`str`): The rewriter's text: of the response, or of the whole dialogue.
-        preset (`Preset`): How it was to be rewritten.
-        whole_dialogue (`bool`, defaults to `False`): Whether the prompt was to be rewritten too.
+        original (`Text`): The text before rewriting.
+        answer (`str`): The rewriter's answer: the response, or the whole dialogue.
+        preset (`Preset`): The requested kind of rewrite.
+        whole_dialogue (`bool`, defaults to `False`): Whether the answer includes a rewritten prompt.
 
     Returns:
-        `Rewrite`: The rewritten text, and `ok` or the reason why it is refused.
+        `Rewrite`: The rewritten text, and `ok` or the reason for rejection.
 
     Example:
 
@@ -70,18 +71,18 @@ def check_rewrite(original: Text, answer: str, preset: Preset, *, whole_dialogue
     ```
     """
     before = original.prompt + ASSISTANT_MARKER + original.response if whole_dialogue else original.response
-    after = _framed(before, answer)
+    after = _restore_blanks(before, answer)
     try:
         rewritten = Text(*split_dialogue(after)) if whole_dialogue else Text(original.prompt, after)
     except DataError:
         return Rewrite(
             None, "roles_broken", f"no {ASSISTANT_MARKER.strip()!r} at the beginning of a turn: {answer[:80]!r}"
         )
-    reason, detail = _objection(before, after, preset, rewritten)
+    reason, detail = _find_reason(before, after, preset, rewritten)
     return Rewrite(rewritten, reason, detail)
 
 
-def _objection(before: str, after: str, preset: Preset, rewritten: Text) -> tuple[str, str]:
+def _find_reason(before: str, after: str, preset: Preset, rewritten: Text) -> tuple[str, str]:
     """The first reason to reject a rewrite, and its detail; `ok` where none applies."""
     if not rewritten.response.strip():
         return "empty", "the rewrite is blank"
@@ -89,7 +90,7 @@ def _objection(before: str, after: str, preset: Preset, rewritten: Text) -> tupl
         return "refused", after.strip()[:200]
     if _COMMENTARY.match(after) and not _COMMENTARY.match(before):
         return "commentary", f"it begins with words about itself: {after.strip()[:80]!r}"
-    turns, turns_after = (_MARKER.findall(each) for each in (before, after))
+    turns, turns_after = (_MARKER.findall(text) for text in (before, after))
     if turns != turns_after:
         return "roles_broken", f"turns {turns} became {turns_after}"
     if preset.name != "identity" and after.split() == before.split():
@@ -106,8 +107,8 @@ def _objection(before: str, after: str, preset: Preset, rewritten: Text) -> tupl
     return "ok", ""
 
 
-def _framed(before: str, answer: str) -> str:
-    """The answer within the original's own blanks; a dialogue's first mark keeps the empty lines before it."""
+def _restore_blanks(before: str, answer: str) -> str:
+    """The answer between the original's blanks; so a dialogue keeps the blank lines before its first marker."""
     start = before[: len(before) - len(before.lstrip())]
     end = before[len(before.rstrip()) :] if before.strip() else ""
     return f"{start}{answer.strip()}{end}"
@@ -115,14 +116,14 @@ def _framed(before: str, answer: str) -> str:
 
 @functools.lru_cache(maxsize=100_000)
 def _language(text: str) -> str | None:
-    """A text's language, where it is long enough to be sure."""
+    """A text's language; `None` if the text is short or the language uncertain."""
     if sum(letter.isalpha() for letter in text) < _LEAST_LETTERS:
         return None
-    language, probability = _identifier().classify(text)
+    language, probability = _open_identifier().classify(text)
     return str(language) if probability >= _SURE_OF_LANGUAGE else None
 
 
 @functools.cache
-def _identifier() -> Any:  # noqa: ANN401
-    library = import_extra("py3langid.langid", purpose="tell a rewrite's language")
+def _open_identifier() -> Any:  # noqa: ANN401
+    library = import_extra("py3langid.langid", purpose="identify a rewrite's language")
     return library.LanguageIdentifier.from_model_file(library.MODEL_FILE, norm_probs=True)

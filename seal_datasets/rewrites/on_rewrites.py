@@ -24,34 +24,34 @@ def rewritten_pairs(pairs: Dataset, name: str) -> Dataset:
         name (`str`): Which rewrites: a preset, an axis, or an axis with `_back`.
 
     Returns:
-        `Dataset`: Canonical pairs under the originals' ids, of those with such a rewrite on at least one side; a side without
+        `Dataset`: Canonical pairs with the originals' ids, for pairs with such a rewrite on at least one side; a side without
         one has no text.
 
     Raises:
         DataError: The table has no rewrites under this name.
     """
     columns = [schema.rewrite_status_column(name, side) for side in schema.SIDES]
-    if missing := [each for each in columns if each not in pairs.column_names]:
+    if missing := [column for column in columns if column not in pairs.column_names]:
         raise DataError(
             f"the table has no rewrites named {name!r} (no column {missing[0]!r}); add them with add_rewrites"
         )
-    accepted = zip(*(pairs[column][:] for column in columns), strict=True)
-    rows = [row for row, statuses in enumerate(accepted) if _SHOWN.intersection(statuses)]
+    by_row = zip(*(pairs[column][:] for column in columns), strict=True)
+    rows = [row for row, statuses in enumerate(by_row) if _SHOWN.intersection(statuses)]
     kept = [name for name in pairs.column_names if name in schema.CANONICAL_COLUMNS]
 
-    def replaced(batch: Batch) -> Batch:
-        found: Batch = {each: [] for each in schema.CANONICAL_COLUMNS[2:-1]}
+    def replace_texts(batch: Batch) -> Batch:
+        columns: Batch = {column: [] for column in schema.CANONICAL_COLUMNS[2:-1]}
         for row in range(len(batch[schema.PAIR_ID])):
             for column, value in _rewritten_row(batch, row, name).items():
-                found[column].append(value)
-        return found
+                columns[column].append(value)
+        return columns
 
     table = pairs.select(rows)
     types = table.select_columns(kept).features
     return table.map(
-        replaced,
+        replace_texts,
         batched=True,
-        remove_columns=[each for each in table.column_names if each not in kept],
+        remove_columns=[column for column in table.column_names if column not in kept],
         features=types,
         desc=f"Rewrites ({name})",
         load_from_cache_file=False,
@@ -59,7 +59,7 @@ def rewritten_pairs(pairs: Dataset, name: str) -> Dataset:
 
 
 def on_rewrites(pairs: Dataset, name: str, transform: Callable[[Dataset], Dataset]) -> Dataset:
-    """Run a transform on the rewrites and put the columns it adds beside those of the originals.
+    """Run a transform on the rewrites, and add its new columns to the originals.
 
     Args:
         pairs (`Dataset`): Pairs with rewrites.
@@ -67,7 +67,7 @@ def on_rewrites(pairs: Dataset, name: str, transform: Callable[[Dataset], Datase
         transform (`Callable[[Dataset], Dataset]`): E.g. `lambda table: add_rewards(table, model, name="post")`.
 
     Returns:
-        `Dataset`: The pairs with each new column as `rewritten_<name>_<column>`, null where a rewrite is missing.
+        `Dataset`: The pairs with each new column as `rewritten_<name>_<column>`, null if a rewrite is missing.
     """
     rewrites = rewritten_pairs(pairs, name)
     result = transform(rewrites)

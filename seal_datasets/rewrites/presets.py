@@ -1,4 +1,4 @@
-"""What a rewriter is told to do."""
+"""Instructions and length limits of rewrites."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Preset:
-    """A way to rewrite.
+    """A kind of rewrite.
 
     Attributes:
         name (`str`): Name.
-        instruction (`str`): What the rewriter is told.
-        shortest (`float`): Least length of a rewrite, in lengths of its original (characters).
-        longest (`float`): Greatest.
-        examples (`tuple[tuple[str, str], ...]`): Texts and their rewrites, shown where a text is shown alone.
+        instruction (`str`): Instruction to the rewriter.
+        shortest (`float`): Minimum length of a rewrite, as a multiple of the original's length in characters.
+        longest (`float`): Maximum length, likewise.
+        examples (`tuple[tuple[str, str], ...]`): Texts and their rewrites, for prompts without the dialogue.
     """
 
     name: str
@@ -29,8 +29,8 @@ _QUESTION = "No, I don't know how to do that. Why do you want to know?"
 _DOG = "You could buy a big dog, and then nobody will come into your house."
 
 PRESETS = {
-    each.name: each
-    for each in (
+    preset.name: preset
+    for preset in (
         Preset(
             "style",
             "Change its wording and grammar only: say the same in other words.",
@@ -115,4 +115,4 @@ PRESETS = {
         ),
     )
 }
-"""Style is the paper's rewrite, identity the sham that shows what rewriting does by itself; the others are directed."""
+"""`style` is the paper's rewrite; `identity` is the sham control, which changes nothing; the others change one attribute."""

@@ -1,7 +1,7 @@
 """Add rewrites of a share of the pairs as columns.
 
 `rewritten_pairs` makes a table of pairs from these columns. So any transform that labels or scores pairs also labels or scores
-rewrites: `on_rewrites` runs it and adds its columns to the originals.
+rewrites; `on_rewrites` runs it and adds its columns to the originals.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _NOT_REWRITTEN = "first_rewrite_refused"
 
 
 _PresetOf = Callable[[str, schema.Side], Preset | None]
-"""How to rewrite the text of a pair id and side; `None` leaves it as it is."""
+"""Preset for the text of a pair id and side; `None` for no rewrite."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,8 +38,8 @@ class _RewriteColumn:
 
     Attributes:
         name (`str`): A preset, an axis, or an axis with `_back`.
-        preset_of (`Callable`): How to rewrite each text.
-        of (`str`, *optional*): Name of the rewrites to rewrite again; the originals when omitted.
+        preset_of (`Callable`): Preset of each text.
+        of (`str`, *optional*): Name of rewrites to rewrite a second time; the originals when omitted.
     """
 
     name: str
@@ -49,7 +49,7 @@ class _RewriteColumn:
     def wanted(
         self, batch: Mapping[str, Sequence[object]], row: int, side: schema.Side
     ) -> tuple[Text | str, Preset | None]:
-        """The text to rewrite and how, or the status that says why there is none."""
+        """The text to rewrite and its preset, or the status if there is none."""
         preset = self.preset_of(str(batch[schema.PAIR_ID][row]), side)
         if preset is None:
             return NOT_SAMPLED, None
@@ -79,7 +79,7 @@ def add_rewrites(
     Args:
         pairs (`Dataset`): Canonical pairs from `load_pairs`.
         rewriter (`Rewriter`): The model that rewrites.
-        preset (`str`, defaults to `"style"`): How to rewrite, one of `PRESETS`.
+        preset (`str`, defaults to `"style"`): Kind of rewrite, one of `PRESETS`.
         similarity (`SimilarityModel`): Compares each rewrite with its original.
         min_similarity (`float`, defaults to 0.8): Threshold of the cosine; less similar rewrites are rejected.
         pair_ids (`Collection[str]`, *optional*): The pairs to rewrite, e.g. from `sample_pairs(pairs, 0.05)`; 1 % of the
@@ -87,18 +87,18 @@ def add_rewrites(
 
     Returns:
         `Dataset`: The pairs with `rewrite_<preset>_<side>`, `rewrite_prompt_<preset>_<side>`, `rewrite_status_<preset>_<side>`
-        (`ok`, or the reason why a rewrite is missing), `rewrite_detail_...` and `rewrite_similarity_...`.
+        (`ok`, or the reason if a rewrite is missing or rejected), `rewrite_detail_...` and `rewrite_similarity_...`.
 
     Raises:
         DataError: The preset or a pair id is not known.
-        LabelerError: The endpoint is down or refuses to work; what was answered so far is in the store.
+        LabelerError: The endpoint cannot be reached or rejects requests; answers received so far are in the store.
 
     Source: SEAL, section 2.3 (robustness scores) and appendix C.5.
     """
-    known = _preset(preset)
+    chosen_preset = _find_preset(preset)
     sampled = frozenset(known_ids(pairs, pair_ids) if pair_ids is not None else sample_pairs(pairs))
-    column = _RewriteColumn(preset, _of_sampled(known, sampled))
-    return _add(pairs, rewriter, column, similarity, min_similarity)
+    column = _RewriteColumn(preset, _of_sampled(chosen_preset, sampled))
+    return _add_rewrites(pairs, rewriter, column, similarity, min_similarity)
 
 
 def add_round_trips(
@@ -110,16 +110,16 @@ def add_round_trips(
     min_similarity: float = MIN_SIMILARITY,
     pair_ids: Collection[str] | None = None,
 ) -> Dataset:
-    """Add rewrites of an attribute to its other value, and of those rewrites back again.
+    """Add rewrites that flip an attribute, and rewrites of those that flip it back.
 
-    A text with the attribute loses it and regains it; a text without it gains and loses it. Both rewrites share whatever else
-    the rewriter changes, so the two can be compared where original and rewrite cannot.
+    A text with the attribute loses it and regains it; a text without it gains and loses it. Both rewrites share the
+    rewriter's side effects, so comparing the two isolates the attribute; comparing original and rewrite does not.
 
     Args:
         pairs (`Dataset`): Canonical pairs with the column of the axis's feature.
         rewriter (`Rewriter`): The model that rewrites.
         axis (`str`): One of `AXES`.
-        similarity (`SimilarityModel`): Compares each rewrite with the text it was made from.
+        similarity (`SimilarityModel`): Compares each rewrite with the text that was rewritten.
         min_similarity (`float`, defaults to 0.8): Threshold of the cosine, for both rewrites.
         pair_ids (`Collection[str]`, *optional*): The pairs to rewrite, as for `add_rewrites`.
 
@@ -134,58 +134,63 @@ def add_round_trips(
     """
     if axis not in AXES:
         raise DataError(f"there is no axis {axis!r}; choose one of {list(AXES)}")
-    known = AXES[axis]
-    gain, lose = PRESETS[known.gain], PRESETS[known.lose]
+    chosen_axis = AXES[axis]
+    gain, lose = PRESETS[chosen_axis.gain], PRESETS[chosen_axis.lose]
     ids = known_ids(pairs, pair_ids) if pair_ids is not None else sample_pairs(pairs)
-    has = attribute_of(pairs, known, ids)
+    has_attribute = attribute_of(pairs, chosen_axis, ids)
     columns = {
-        schema.attribute_column(axis, side): [has.get((pair_id, side)) for pair_id in pairs[schema.PAIR_ID]]
+        schema.attribute_column(axis, side): [has_attribute.get((pair_id, side)) for pair_id in pairs[schema.PAIR_ID]]
         for side in schema.SIDES
     }
     pairs = add_columns(pairs, columns, Features({name: Value("bool") for name in columns}))
 
-    def there(pair_id: str, side: schema.Side) -> Preset | None:
-        value = has.get((pair_id, side))
+    def flip(pair_id: str, side: schema.Side) -> Preset | None:
+        value = has_attribute.get((pair_id, side))
         return None if value is None else (lose if value else gain)
 
-    def back(pair_id: str, side: schema.Side) -> Preset | None:
-        value = has.get((pair_id, side))
+    def flip_back(pair_id: str, side: schema.Side) -> Preset | None:
+        value = has_attribute.get((pair_id, side))
         return None if value is None else (gain if value else lose)
 
-    pairs = _add(pairs, rewriter, _RewriteColumn(axis, there), similarity, min_similarity)
-    return _add(pairs, rewriter, _RewriteColumn(schema.back(axis), back, of=axis), similarity, min_similarity)
+    pairs = _add_rewrites(pairs, rewriter, _RewriteColumn(axis, flip), similarity, min_similarity)
+    return _add_rewrites(
+        pairs, rewriter, _RewriteColumn(schema.back(axis), flip_back, of=axis), similarity, min_similarity
+    )
 
 
 def plan_rewrites(
     pairs: Dataset, rewriter: Rewriter, presets: Sequence[str], axes: Sequence[str], pair_ids: Collection[str]
 ) -> Plan:
-    """Estimate what `add_rewrites` and `add_round_trips` would ask and cost, without asking anything.
+    """Estimate the requests and cost of `add_rewrites` and `add_round_trips` without sending any.
 
     Args:
         pairs (`Dataset`): Canonical pairs.
-        rewriter (`Rewriter`): With the store that may hold some answers already.
+        rewriter (`Rewriter`): The model that rewrites; answers in its store cost nothing.
         presets (`Sequence[str]`): Rewrites to make.
-        axes (`Sequence[str]`): Attributes to rewrite there and back; the way back is taken to be as long as the original.
+        axes (`Sequence[str]`): Attributes to flip and flip back; the estimate takes the first rewrites to be as long as the
+            originals.
         pair_ids (`Collection[str]`): The sampled pairs.
 
     Returns:
         `Plan`: Texts, requests, tokens and cost.
     """
-    drawn = frozenset(pair_ids)
-    ways = [_preset(name) for name in presets]
-    ways += [PRESETS[name] for axis in axes for name in (AXES[axis].gain, AXES[axis].lose)]
+    sampled = frozenset(pair_ids)
+    used = [_find_preset(name) for name in presets]
+    used += [PRESETS[name] for axis in axes for name in (AXES[axis].gain, AXES[axis].lose)]
     return rewriter.plan(
-        (text, way) for way in ways for text, _ in _all_wanted(pairs, _RewriteColumn(way.name, _of_sampled(way, drawn)))
+        (text, preset)
+        for preset in used
+        for text, _ in _texts_to_rewrite(pairs, _RewriteColumn(preset.name, _of_sampled(preset, sampled)))
     )
 
 
-def _add(
+def _add_rewrites(
     pairs: Dataset, rewriter: Rewriter, column: _RewriteColumn, similarity: SimilarityModel, min_similarity: float
 ) -> Dataset:
-    """Ask for all rewrites, then fill the columns from the store."""
+    """Request all rewrites, then fill the columns from the store."""
     rewrites = rewriter.until_accepted(
-        _all_wanted(pairs, column),
-        check=lambda texts, results: _compared(texts, results, similarity, min_similarity),
+        _texts_to_rewrite(pairs, column),
+        check=lambda texts, results: _reject_dissimilar(texts, results, similarity, min_similarity),
         title=f"Rewriting ({column.name})",
     )
 
@@ -214,33 +219,33 @@ def _add(
     )
 
 
-def _compared(
-    texts: Sequence[tuple[Text, Preset]], rewrites: Sequence[Rewrite], model: SimilarityModel, least: float
+def _reject_dissimilar(
+    texts: Sequence[tuple[Text, Preset]], rewrites: Sequence[Rewrite], model: SimilarityModel, threshold: float
 ) -> list[Rewrite]:
-    """Each rewrite with its likeness to the original; those that are too little alike are refused."""
-    shown = [
+    """Add to each rewrite its similarity to the original, and reject those below the threshold."""
+    compared = [
         (index, text, rewrite.text)
         for index, ((text, _), rewrite) in enumerate(zip(texts, rewrites, strict=True))
         if rewrite.text is not None and rewrite.text.response.strip()
     ]
-    found = list(rewrites)
-    if shown:
-        before = [_compared_text(original, original, rewrite) for _, original, rewrite in shown]
-        after = [_compared_text(rewrite, original, rewrite) for _, original, rewrite in shown]
-        for (index, _, _), alike in zip(shown, model.compare(before, after).tolist(), strict=True):
-            found[index] = replace(found[index], similarity=alike)
-            if found[index].reason == "ok" and alike < least:
-                detail = f"cosine {alike:.3f} with the original is below {least:g}"
-                found[index] = replace(found[index], reason="below_similarity", detail=detail)
-    return found
+    results = list(rewrites)
+    if compared:
+        before = [_compared_text(original, original, rewrite) for _, original, rewrite in compared]
+        after = [_compared_text(rewrite, original, rewrite) for _, original, rewrite in compared]
+        for (index, _, _), cosine in zip(compared, model.compare(before, after).tolist(), strict=True):
+            results[index] = replace(results[index], similarity=cosine)
+            if results[index].reason == "ok" and cosine < threshold:
+                detail = f"cosine {cosine:.3f} with the original is below {threshold:g}"
+                results[index] = replace(results[index], reason="below_similarity", detail=detail)
+    return results
 
 
 def _compared_text(text: Text, original: Text, rewrite: Text) -> str:
-    """What is compared: the response, or the whole dialogue where its prompt was rewritten too."""
+    """The response, or the whole dialogue if the prompt was rewritten too."""
     return text.response if original.prompt == rewrite.prompt else text.prompt + text.response
 
 
-def _all_wanted(pairs: Dataset, column: _RewriteColumn) -> Iterator[tuple[Text, Preset]]:
+def _texts_to_rewrite(pairs: Dataset, column: _RewriteColumn) -> Iterator[tuple[Text, Preset]]:
     for batch in pairs.iter(1000):
         for row in range(len(batch[schema.PAIR_ID])):
             for side in schema.SIDES:
@@ -270,7 +275,7 @@ def _columns(name: str) -> Features:
     )
 
 
-def _preset(name: str) -> Preset:
+def _find_preset(name: str) -> Preset:
     if name not in PRESETS:
         raise DataError(f"there is no preset {name!r}; choose one of {list(PRESETS)}")
     return PRESETS[name]

@@ -1,6 +1,6 @@
-"""Have a language model rewrite texts with the same meaning, and reject answers that are not rewrites.
+"""Rewrite texts with a language model, keeping their meaning, and reject answers that are not rewrites.
 
-A rewrite is accepted, or rejected for a stated reason; nothing is repaired. Texts are material, not instructions: they stand
+A rewrite is accepted, or rejected for a stated reason; nothing is repaired. Texts are data, not instructions: they stand
 between delimiters, and the answer is one string of a JSON object.
 """
 
@@ -54,19 +54,19 @@ _SCHEMA = {
 _CHECKED_AT_ONCE = 256
 
 Check = Callable[[Sequence[tuple[Text, Preset]], list[Rewrite]], list[Rewrite]]
-"""Looks at rewrites beside the texts that they are of, and returns them, some of them refused."""
+"""Takes texts and their rewrites, and returns the rewrites, some of them now rejected."""
 
 
 @dataclass(frozen=True, slots=True)
 class RewriteOptions:
-    """What a rewriter is shown of a text, what it rewrites, and how often it may try.
+    """Which part of a text the rewriter sees and rewrites, and its number of attempts.
 
     Args:
-        whole_dialogue (`bool`, defaults to `False`): Rewrite the prompt too, as in the paper. Then the two texts of a pair no
-            longer answer one prompt.
+        whole_dialogue (`bool`, defaults to `False`): Rewrite the prompt too, as in the paper. The two responses of a pair then
+            have different prompts.
         alone (`bool`, defaults to `False`): Show each response without its dialogue, after examples. Very small models
-            answer a dialogue that they are shown instead of rewriting its last turn.
-        attempts (`int`, defaults to 1): Most requests about one text, each with a seed of its own, until a rewrite is
+            continue a dialogue instead of rewriting its last turn.
+        attempts (`int`, defaults to 1): Maximum requests per text, each with its own seed, until a rewrite is
             accepted.
 
     Raises:
@@ -79,23 +79,23 @@ class RewriteOptions:
 
     def __post_init__(self) -> None:
         if self.alone and self.whole_dialogue:
-            raise DataError("a whole dialogue cannot be rewritten without being shown; choose alone or whole_dialogue")
+            raise DataError("alone hides the dialogue that whole_dialogue rewrites, got both; give one of them")
 
 
 class Rewriter:
-    """A language model that rewrites, behind an OpenAI-compatible endpoint.
+    """A language model behind an OpenAI-compatible endpoint that rewrites texts.
 
     Args:
-        model (`str`): Name the endpoint knows the model by.
+        model (`str`): Name of the model at the endpoint.
         base_url (`str`, *optional*): Endpoint; OpenAI's own when omitted.
         api_key (`str`, *optional*): Key for the endpoint. It is passed to the client and kept nowhere else.
-        store (`ResponseStore`, *optional*): Where raw responses are kept; a labeler's may be the same.
+        store (`ResponseStore`, *optional*): Store of raw responses; a labeler may share it.
         sampling (`Sampling`, *optional*): Temperature, seed and penalty; the paper's temperature, 0.1, when omitted.
-        rewriting (`RewriteOptions`, *optional*): What is shown and rewritten, and the number of attempts.
+        rewriting (`RewriteOptions`, *optional*): Which part is shown and rewritten, and the number of attempts.
         options (`RequestOptions`, *optional*): Concurrency, time-out, budget and failure limits, and the Batch API.
 
     Raises:
-        DataError: Several attempts at temperature 0, which would all give the same rewrite.
+        DataError: Several attempts at temperature 0 would all give the same rewrite.
         LabelerError: No key was given and the default endpoint needs one, or the URL holds more than an address.
 
     Example:
@@ -121,7 +121,7 @@ class Rewriter:
     ) -> None:
         sampling, rewriting = sampling or Sampling(PAPER_TEMPERATURE), rewriting or RewriteOptions()
         if rewriting.attempts > 1 and sampling.temperature <= 0.0:
-            raise DataError("at temperature 0 every attempt to rewrite gives the same; give a temperature above 0")
+            raise DataError("at temperature 0 every attempt gives the same rewrite; give a temperature above 0")
         self.model = model
         self.whole_dialogue = rewriting.whole_dialogue
         self.alone = rewriting.alone
@@ -131,7 +131,7 @@ class Rewriter:
 
     @property
     def url(self) -> str:
-        """The endpoint's address."""
+        """URL of the endpoint."""
         return self._asker.client.url
 
     @property
@@ -141,25 +141,26 @@ class Rewriter:
 
     @property
     def budget(self) -> Budget:
-        """What was spent so far, and the limit."""
+        """Amount spent so far, and the limit."""
         return self._asker.budget
 
     def rewrite(self, texts: Sequence[Text], preset: Preset) -> list[Rewrite]:
-        """Rewrite texts, several at once; the same text is asked about once.
+        """Rewrite texts with concurrent requests; equal texts share one request.
 
         Args:
-            texts (`Sequence[Text]`): What to rewrite.
-            preset (`Preset`): How.
+            texts (`Sequence[Text]`): Texts to rewrite.
+            preset (`Preset`): Kind of rewrite.
 
         Returns:
             `list[Rewrite]`: One per text, in order.
 
         Raises:
-            LabelerError: The endpoint is down or refuses to work, or too many texts have no answer. Responses are kept.
+            LabelerError: The endpoint cannot be reached or rejects requests, or too many texts have no answer. The store keeps
+                the responses received so far.
         """
         wanted = [(text, preset) for text in texts]
-        found = self.until_accepted(wanted)
-        return [found[each] for each in wanted]
+        rewrites = self.until_accepted(wanted)
+        return [rewrites[request] for request in wanted]
 
     def until_accepted(
         self,
@@ -171,50 +172,50 @@ class Rewriter:
         """Rewrite texts, and retry those whose rewrite is rejected, up to `attempts` times.
 
         Args:
-            wanted (`Iterable[tuple[Text, Preset]]`): Texts, each with its preset; equal ones share a request.
-            check (`Check`, *optional*): Refuses more rewrites than the rewriter itself does.
+            wanted (`Iterable[tuple[Text, Preset]]`): Texts with their presets; equal ones share a request.
+            check (`Check`, *optional*): Rejects further rewrites, besides those that the rewriter rejects.
             title (`str`, defaults to `"Rewriting"`): Text beside the progress bar.
 
         Returns:
-            `dict[tuple[Text, Preset], Rewrite]`: Of each the rewrite that was accepted, or the last one.
+            `dict[tuple[Text, Preset], Rewrite]`: For each text and preset, the accepted rewrite or else the last one.
 
         Raises:
             LabelerError: As for `rewrite`.
         """
-        found: dict[tuple[Text, Preset], Rewrite] = {}
-        left = list(dict.fromkeys(wanted))
+        rewrites: dict[tuple[Text, Preset], Rewrite] = {}
+        pending = list(dict.fromkeys(wanted))
         for attempt in range(self.attempts):
-            said = f"{title}, attempt {attempt + 1}" if attempt else title
-            with tqdm(total=len(left), desc=said, unit="text", disable=not left) as bar:
-                self.ask(left, attempt=attempt, progress=bar.update)
-            for start in range(0, len(left), _CHECKED_AT_ONCE):
-                some = left[start : start + _CHECKED_AT_ONCE]
-                found |= zip(some, check(some, self.read(some, attempt=attempt)), strict=True)
-            left = [each for each in left if found[each].reason != "ok"]
-        return found
+            description = f"{title}, attempt {attempt + 1}" if attempt else title
+            with tqdm(total=len(pending), desc=description, unit="text", disable=not pending) as bar:
+                self.ask(pending, attempt=attempt, progress=bar.update)
+            for start in range(0, len(pending), _CHECKED_AT_ONCE):
+                chunk = pending[start : start + _CHECKED_AT_ONCE]
+                rewrites |= zip(chunk, check(chunk, self.read(chunk, attempt=attempt)), strict=True)
+            pending = [request for request in pending if rewrites[request].reason != "ok"]
+        return rewrites
 
     def ask(
         self, wanted: Iterable[tuple[Text, Preset]], *, attempt: int = 0, progress: Callable[[int], object] = int
     ) -> None:
-        """Ask for the rewrites of one attempt that the store does not hold yet."""
-        self._asker.ask((self._job(*each, attempt) for each in wanted), progress=progress)
+        """Request the rewrites of one attempt that are not in the store."""
+        self._asker.ask((self._job(text, preset, attempt) for text, preset in wanted), progress=progress)
 
     def plan(self, wanted: Iterable[tuple[Text, Preset]]) -> Plan:
-        """Estimate what the first attempt would send and cost; `most` covers all attempts."""
-        plan = self._asker.plan(self._job(*each, 0) for each in wanted)
+        """Estimate the requests and cost of the first attempt; `most` covers all attempts."""
+        plan = self._asker.plan(self._job(text, preset, 0) for text, preset in wanted)
         return replace(plan, most=sum([plan.most] * (self.attempts - 1), plan.most))
 
     def read(self, wanted: Sequence[tuple[Text, Preset]], *, attempt: int = 0) -> list[Rewrite]:
-        """Read rewrites from the store, asking nothing, and check them.
+        """Read rewrites from the store without sending requests, and check them.
 
         Args:
-            wanted (`Sequence[tuple[Text, Preset]]`): Texts, each with how it was to be rewritten.
-            attempt (`int`, defaults to 0): Which attempt's.
+            wanted (`Sequence[tuple[Text, Preset]]`): Texts with their presets.
+            attempt (`int`, defaults to 0): Number of the attempt, from 0.
 
         Returns:
             `list[Rewrite]`: One per text, in order.
         """
-        jobs = [self._job(*each, attempt) for each in wanted]
+        jobs = [self._job(text, preset, attempt) for text, preset in wanted]
         stored = self._asker.store.get_many(list({job.subject: None for job in jobs}))
         return [self._read_one(job, stored.get(job.subject, [])) for job in jobs]
 
@@ -231,7 +232,7 @@ class Rewriter:
         if not stored:
             failure = self._asker.failed.get(job.subject, RequestFailed("not_asked", "no answer is stored"))
             return Rewrite(None, failure.reason, failure.detail)
-        answer = _answer(stored[0].response)
+        answer = _parse_answer(stored[0].response)
         if isinstance(answer, Rewrite):
             return answer
         return check_rewrite(job.text, answer, job.preset, whole_dialogue=self.whole_dialogue)
@@ -268,11 +269,11 @@ class _RewritingJob:
         yield Request(form, ("rewrite",), body, 8 + n_bytes // 4)
 
     def has_result(self, stored: Sequence[StoredResponse]) -> bool:
-        return bool(stored) and isinstance(_answer(stored[0].response), str)
+        return bool(stored) and isinstance(_parse_answer(stored[0].response), str)
 
 
-def _answer(response: dict[str, object]) -> str | Rewrite:
-    """The rewritten text in a raw response, or why there is none."""
+def _parse_answer(response: dict[str, object]) -> str | Rewrite:
+    """The rewritten text in a raw response, or a `Rewrite` with the reason of its absence."""
     content, refusal = str(response.get("content") or ""), response.get("refusal")
     if refusal or response.get("finish_reason") == "content_filter":
         return Rewrite(None, "refused", str(refusal or "the endpoint's content filter stopped the answer")[:200])

@@ -1,4 +1,4 @@
-"""Which pairs are rewritten, and along which axes."""
+"""Draw the pairs to rewrite, and define the axes of rewriting."""
 
 from __future__ import annotations
 
@@ -14,13 +14,14 @@ from seal_datasets.errors import DataError
 
 @dataclass(frozen=True, slots=True)
 class Axis:
-    """An attribute that can be rewritten either way.
+    """An attribute that rewrites can add or remove.
 
     Attributes:
         name (`str`): Name.
-        gain (`str`): Preset that gives a text the attribute.
-        lose (`str`): Preset that takes it away.
-        feature (`str`): Feature that says whether a text has it: a yes, an answer above 0, or more than the median.
+        gain (`str`): Preset that adds the attribute.
+        lose (`str`): Preset that removes it.
+        feature (`str`): Feature that decides whether a text has it: a yes, an ordinal code above 0, or a number above
+            the median.
     """
 
     name: str
@@ -30,8 +31,8 @@ class Axis:
 
 
 AXES = {
-    each.name: each
-    for each in (
+    axis.name: axis
+    for axis in (
         Axis("positive", "more_positive", "less_positive", "last_response_sentiment"),
         Axis("eloquent", "more_eloquent", "less_eloquent", "last_response_is_eloquent"),
         Axis("long", "longer", "shorter", "surface_log_tokens"),
@@ -45,10 +46,10 @@ def sample_pairs(
     """Draw the pairs to rewrite.
 
     Args:
-        pairs (`Dataset`): Canonical pairs; those without a problem that makes them unusable are drawn from.
-        share (`float`, defaults to 0.01): Share of the pairs, at least one.
-        seed (`int`, defaults to 0): Of the draw.
-        stratify_by (`str`, *optional*): Column whose values keep their shares, each by at least one pair.
+        pairs (`Dataset`): Canonical pairs; only pairs with both texts are drawn.
+        share (`float`, defaults to 0.01): Share of the pairs to draw; at least one pair is drawn.
+        seed (`int`, defaults to 0): Seed of the draw.
+        stratify_by (`str`, *optional*): Column that defines strata; each value keeps its share and at least one pair.
 
     Returns:
         `tuple[str, ...]`: Their ids, in the table's order.
@@ -69,14 +70,14 @@ def sample_pairs(
         raise DataError(f"the share of pairs to rewrite must be above 0 and at most 1, got {share}")
     if stratify_by is not None and stratify_by not in pairs.column_names:
         raise DataError(f"there is no column {stratify_by!r} to stratify by; the table has {pairs.column_names}")
-    whole = [
-        bool((one or "").strip() and (other or "").strip())
-        for one, other in zip(pairs[schema.CHOSEN], pairs[schema.REJECTED], strict=True)
+    has_both = [
+        bool((chosen or "").strip() and (rejected or "").strip())
+        for chosen, rejected in zip(pairs[schema.CHOSEN], pairs[schema.REJECTED], strict=True)
     ]
     strata: dict[str, list[int]] = {}
     values = pairs[stratify_by][:] if stratify_by else [None] * len(pairs)
     for row, value in enumerate(values):
-        if whole[row]:
+        if has_both[row]:
             strata.setdefault(repr(value), []).append(row)
     if not strata:
         raise DataError(f"none of the {len(pairs):,} pairs has both texts; there is nothing to rewrite")
@@ -90,11 +91,11 @@ def sample_pairs(
 
 
 def attribute_of(pairs: Dataset, axis: Axis, pair_ids: Collection[str]) -> dict[tuple[str, schema.Side], bool]:
-    """Whether each sampled text has an axis's attribute; texts whose label is missing are left out.
+    """Whether each sampled text has the attribute of an axis; texts without a label are omitted.
 
     Args:
         pairs (`Dataset`): Pairs with the feature's columns.
-        axis (`Axis`): The attribute. A count or measure is compared with the median over the sampled texts.
+        axis (`Axis`): The attribute. A number is compared with its median over the sampled texts.
         pair_ids (`Collection[str]`): The sampled pairs.
 
     Returns:
@@ -105,13 +106,15 @@ def attribute_of(pairs: Dataset, axis: Axis, pair_ids: Collection[str]) -> dict[
     """
     columns = [schema.feature_column(axis.feature, side) for side in schema.SIDES]
     if missing := [name for name in columns if name not in pairs.column_names]:
-        raise DataError(f"the axis {axis.name!r} needs the columns {missing}: label or count {axis.feature!r} first")
+        raise DataError(
+            f"the axis {axis.name!r} needs the columns {missing}: label {axis.feature!r}, or add the surface features, first"
+        )
     wanted = set(pair_ids)
     values: dict[tuple[str, schema.Side], float] = {}
     for side, column in zip(schema.SIDES, columns, strict=True):
         for pair_id, value in zip(pairs[schema.PAIR_ID], pairs[column], strict=True):
             if pair_id in wanted and value is not None:
                 values[pair_id, side] = float(value)
-    counted = pairs.features[columns[0]].dtype == "float64"
-    threshold = float(np.median(list(values.values()))) if counted and values else 0.0
+    is_number = pairs.features[columns[0]].dtype == "float64"
+    threshold = float(np.median(list(values.values()))) if is_number and values else 0.0
     return {key: value > threshold for key, value in values.items()}

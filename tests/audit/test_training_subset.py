@@ -58,7 +58,7 @@ def test_reasons_are_told_by_hand(audit):
     assert subset.table["inconsistent"][:] == [True, True, False, False, False]
     assert subset.table["mislabelled"][:] == [False, True, False, None, False]
     assert subset.unusable == {"missing_chosen": 1}
-    assert subset.lines()[:2] == ["6 pairs, 5 of them usable", "  left out: 1 missing_chosen"]
+    assert subset.lines()[:2] == ["6 pairs, 5 of them usable", "  unusable: 1 missing_chosen"]
     assert subset.lines()[2].startswith("  resistant: 2 of 4 judged (50.0%), 1 not judged; flagged (the post-training")
     assert subset.lines()[-1] == "5 pairs written, 0 of 5 dropped"
 
@@ -134,7 +134,7 @@ def test_dialogues_come_back_as_they_were(tmp_path):
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({}, "name what to drop or to flag"),
+        ({}, "no reason is given; give any of .* to drop or to flag"),
         ({"drop": ["ugly"]}, "there is no reason 'ugly'"),
         ({"drop": ["resistant"], "form": "xml"}, "form must be one of"),
         ({"drop": ["resistant"], "tie_band": 9.0}, None),

@@ -62,7 +62,7 @@ def test_user_file_is_read_and_its_content_decides_the_digest(tmp_path):
         (("type: bool", "type: number"), "'polite'.*type must be one of"),
         (("role: spoiler", "role: spoilt"), "'tone'.*role must be one of"),
         (("values: {cold: -1, warm: 1}", "values: [cold, warm]"), "'tone'.*answer: whole-number code"),
-        (("name: tone", "name: polite"), "more than once: polite"),
+        (("name: tone", "name: polite"), "repeated feature names: polite"),
         (("question: 'Polite?'", "query: 'Polite?'"), r"unknown keys \['query'\]"),
         (("name: polite", "name: not polite"), "letters, digits"),
         (("question: 'Polite?'", "question: ''"), "needs a question"),

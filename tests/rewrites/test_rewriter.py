@@ -152,7 +152,7 @@ def test_a_response_shown_alone_stands_behind_examples_that_are_accepted_themsel
     assert len(messages) == 2 + 2 * len(preset.examples)
     assert messages[-1]["content"].count("</response>") == 1
     assert "Human" not in messages[-1]["content"]
-    with pytest.raises(DataError, match="choose alone or whole_dialogue"):
+    with pytest.raises(DataError, match="got both; give one of them"):
         Rewriter("m", base_url="http://x/v1", rewriting=RewriteOptions(alone=True, whole_dialogue=True))
 
 
