@@ -86,7 +86,7 @@ def _declared(name: str, revision: str | None, online: bool) -> list[str]:
 
 def _check_whole(name: str, kind: str, loading: dict[str, Any], declared: Sequence[str], *, generative: bool) -> None:
     missing = sorted(loading["missing_keys"])
-    if generative and any(name.endswith("ForSequenceClassification") for name in declared):
+    if generative and any(architecture.endswith("ForSequenceClassification") for architecture in declared):
         raise ModelError(
             f"{name!r} is a sequence classifier ({declared[0]}) and not a {kind}; its outputs are rewards: "
             "give it as a reward model, without dpo:"
@@ -96,7 +96,7 @@ def _check_whole(name: str, kind: str, loading: dict[str, Any], declared: Sequen
     lack = f"its weights lack {', '.join(missing[:4])}, which would be random"
     if generative:
         raise ModelError(f"{name!r} is not a complete {kind}: {lack}. Give a model saved as one")
-    if any(name.endswith("ForCausalLM") for name in declared):
+    if any(architecture.endswith("ForCausalLM") for architecture in declared):
         raise ModelError(
             f"{name!r} is not a trained reward model but generates text ({declared[0]}): {lack}. If it was trained by DPO, "
             f"score with its implicit reward: dpo:{name}@REFERENCE (ImplicitReward), REFERENCE being the model it was "

@@ -130,7 +130,9 @@ def test_an_accelerator_that_is_gone_is_said_and_what_was_read_before_stays():
 
     found = run_batches([[0], [1], [2], [3]], run, ahead=0)
     assert [next(found), next(found)] == [[(0, 0.5)], [(1, 0.5)]]
-    with pytest.raises(ModelError, match=r"accelerator failed \(CUDA error: unspecified launch failure\); rewards"):
+    with pytest.raises(
+        ModelError, match=r"accelerator failed \(CUDA error: unspecified launch failure\); stored rewards"
+    ):
         next(found)
 
 

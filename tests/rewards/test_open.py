@@ -36,7 +36,7 @@ def test_rewards_of_a_table_and_addresses_need_no_model_library():
     ],
 )
 def test_options_of_another_kind_are_refused_before_anything_is_loaded(text, options, name):
-    with pytest.raises(DataError, match=f"^{name} is not an option of  "):
+    with pytest.raises(DataError, match=f"^{name} is not an option of "):
         open_scorer(text, **options)
 
 

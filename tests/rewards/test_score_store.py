@@ -84,7 +84,7 @@ def test_a_resumed_run_scores_only_what_a_full_disk_kept_it_from_storing(tmp_pat
 
 def test_a_folder_that_cannot_be_written_is_named(tmp_path):
     (tmp_path / "file").write_text("x")
-    with pytest.raises(DataError, match="choose a folder that can be written"):
+    with pytest.raises(DataError, match="choose a writable folder"):
         ScoreStore(tmp_path / "file")
 
 
