@@ -105,7 +105,7 @@ def test_results_of_rewardbench_need_no_model(tmp_path):
 @pytest.mark.parametrize(
     ("rewards", "message"),
     [
-        ({"post": ("a", "b")}, "name columns for 'pre' and 'post', got .'post'."),
+        ({"post": ("a", "b")}, "give columns for 'pre' and 'post', got .'post'."),
         (
             {"pre": ("before_good", "no"), "post": REWARDS["post"]},
             "there is no column 'no' of rewards; the columns are",

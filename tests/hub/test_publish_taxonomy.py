@@ -51,7 +51,7 @@ for each in ("{REPO}", "{REPO}@{sha}", {str(file)!r}):
 
 def test_an_id_without_a_taxonomy_says_where_was_looked(hub, hub_client):
     read = hub_client("from seal_datasets import load_taxonomy\nload_taxonomy('tester/absent')", token=None)
-    assert "none can be read from the dataset 'tester/absent' on the Hub" in read.stderr
+    assert "the dataset 'tester/absent' on the Hub has no readable" in read.stderr
 
 
 def test_what_is_no_taxonomy_or_may_not_be_written_is_refused(hub, seal, file, tmp_path):
