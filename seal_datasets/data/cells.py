@@ -43,6 +43,8 @@ class Turn(NamedTuple):
 
 def field(row: Row, path: str) -> object:
     """The value at a dotted path, null where a part of the path is; for a list on the path, the list of its items' values."""
+    if "." not in path:
+        return row.get(path)
     top, *keys = path.split(".")
     value: Any = row.get(top)
     for key in keys:
@@ -83,11 +85,9 @@ def holds_turns(value: object) -> bool:
 
 def is_text_list(value: object) -> bool:
     """Whether a cell is a list of texts, with at least one text in it."""
-    return (
-        isinstance(value, list)
-        and any(isinstance(item, str) for item in value)
-        and all(item is None or isinstance(item, str) for item in value)
-    )
+    if not isinstance(value, list):
+        return False
+    return all(item is None or isinstance(item, str) for item in value) and any(item is not None for item in value)
 
 
 def read_turns(value: object, name: str) -> list[Turn]:
@@ -142,7 +142,10 @@ def _items(value: object, name: str) -> list[object]:
 
 
 def _keys_of(value: Mapping[str, Any]) -> tuple[str, str] | None:
-    return next((keys for keys in _SPELLINGS if set(keys) <= value.keys() and value[keys[0]] is not None), None)
+    for keys in _SPELLINGS:
+        if keys[1] in value and value.get(keys[0]) is not None:
+            return keys
+    return None
 
 
 def _no_turn(value: object, name: str) -> DataError:
@@ -158,6 +161,8 @@ def _read_turn(value: object, name: str) -> Turn:
         raise _no_turn(value, name)
     assert isinstance(value, Mapping)
     role = value[keys[0]]
+    if len(value) == 2 and isinstance(role, str) and role in ROLES and isinstance(value[keys[1]], str):
+        return Turn(ROLES[role], value[keys[1]])
     if not isinstance(role, str):
         raise DataError(f"column {name!r} holds a message with role {kind_of(role)}; needed is text")
     content, problems = _read_content(value[keys[1]], name)

@@ -19,8 +19,8 @@ ASSISTANT_MARKER = "\n\nAssistant:"
 _MARKER_OF_ROLE = {"user": HUMAN_MARKER, "assistant": ASSISTANT_MARKER}
 _ROLE_OF_SPEAKER = {"Human": "user", "Assistant": "assistant"}
 _START = re.compile(r"\s*Human:")
-_TURN = re.compile(r"(?:\A\s*(?=Human:)|\n\n)(Human|Assistant):")
-_LINE_TURN = re.compile(r"(?:\A\s*(?=Human:)|\n\s*)(Human|Assistant):")
+_TURN = re.compile("\n\n(Human|Assistant):")
+_LINE_TURN = re.compile(r"\n\s*(Human|Assistant):")
 
 
 class Message(TypedDict):
@@ -37,11 +37,11 @@ def has_turns(text: str) -> bool:
 
 def is_dialogue(text: str) -> bool:
     """Whether a text is a dialogue with an assistant turn, so that its prompt and response can be told apart."""
-    return any(match[1] == "Assistant" for match in _turns_of(text).finditer(text))
+    return ASSISTANT_MARKER in text or any(match[1] == "Assistant" for match in _turns_of(text).finditer(text))
 
 
 def _turns_of(text: str) -> re.Pattern[str]:
-    stripped = HUMAN_MARKER not in text and ASSISTANT_MARKER not in text and _START.match(text)
+    stripped = _START.match(text) and HUMAN_MARKER not in text and ASSISTANT_MARKER not in text
     return _LINE_TURN if stripped else _TURN
 
 
@@ -70,6 +70,9 @@ def split_dialogue(text: str) -> tuple[str, str]:
 
     ```
     """
+    prompt, marker, response = text.rpartition(ASSISTANT_MARKER)
+    if marker:
+        return prompt, response
     turns = [match for match in _turns_of(text).finditer(text) if match[1] == "Assistant"]
     if not turns:
         raise DataError(
@@ -97,7 +100,8 @@ def parse_dialogue(prompt: str) -> list[Message]:
 
     ```
     """
-    before, *turns = _turns_of(prompt).split(prompt)
+    marked = f"\n\n{prompt.lstrip()}" if _START.match(prompt) else prompt
+    before, *turns = _turns_of(prompt).split(marked)
     messages: list[Message] = [{"role": "system", "content": before}] if before.strip() else []
     for speaker, content in zip(turns[::2], turns[1::2], strict=True):
         messages.append({"role": _ROLE_OF_SPEAKER[speaker], "content": content.removeprefix(" ")})

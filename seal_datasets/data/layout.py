@@ -72,6 +72,14 @@ class Layout:
         """The first spelling, in which most rows are read."""
         return self.reader.spellings[0]
 
+    @property
+    def has_verdicts(self) -> bool:
+        """Whether a row may have ties, no verdict, or several responses in one column."""
+        columns = {name.split(".")[0] for spelling in self.reader.spellings for name in spelling.responses}
+        may_be_lists = [isinstance(self.features[name], Json | List | LargeList) for name in columns]
+        judged = any(spelling.is_judged for spelling in self.reader.spellings)
+        return judged or any(may_be_lists) or bool(columns & self.json_text)
+
     def read_cells(self, name: str, values: list[Any]) -> list[Any]:
         """The cells of a column with class names in place of numbers, and JSON text decoded."""
         if name in self.labels:

@@ -345,6 +345,7 @@ def _first_unreadable(pairs: Dataset, rows: Dataset, layout: Layout, row_numbers
 def _count_verdicts(known: Diagnosis, rows: Dataset, layout: Layout) -> Diagnosis:
     """Count rows without a pair, ties, and responses without a verdict."""
     without_pair, tied, unjudged = 0, 0, 0
+    rows = rows if layout.has_verdicts else rows.select([])
     for batch in rows.select_columns(list(layout.columns)).iter(1000):
         for row in _rows_of(batch, layout):
             try:

@@ -27,7 +27,7 @@ from seal_datasets.data.prompts import (
     turns_prompt,
     with_system,
 )
-from seal_datasets.data.verdicts import compare, has_responses, is_judged, responses_of
+from seal_datasets.data.verdicts import Responses, compare, has_responses, is_judged, responses_of
 from seal_datasets.errors import DataError
 
 
@@ -49,6 +49,8 @@ class Reader:
 
     def spelling_of(self, row: Row) -> Spelling:
         """The spelling in which a row has a response and a verdict, or else a response, or else the first."""
+        if len(self.spellings) == 1:
+            return self.spellings[0]
         filled = [spelling for spelling in self.spellings if has_responses(row, spelling)]
         return next((spelling for spelling in filled if is_judged(row, spelling)), (*filled, self.spellings[0])[0])
 
@@ -70,10 +72,14 @@ def prompt_digest(conversation: Sequence[Message]) -> str:
 def row_format(row: Row, reader: Reader) -> PairFormat | None:
     """The form in which a row's responses are read; `None` if it has none, or no form fits."""
     spelling = reader.spelling_of(row)
-    cells = [cell for cell in responses_of(row, spelling).cells if cell is not None]
+    responses = responses_of(row, spelling)
+    return _format(responses, spelling, _is_whole(row, responses, spelling, reader))
+
+
+def _format(responses: Responses, spelling: Spelling, whole: bool) -> PairFormat | None:
+    cells = [cell for cell in responses.cells if cell is not None]
     if not cells:
         return None
-    whole = _is_whole(row, cells[0], spelling, reader)
     if isinstance(cells[0], str):
         if whole and not any(isinstance(cell, str) and is_dialogue(cell) for cell in cells):
             return None
@@ -96,13 +102,13 @@ def row_pairs(row: Row, reader: Reader) -> list[dict[str, Any]]:
         DataError: A cell has the wrong type.
     """
     spelling = reader.spelling_of(row)
-    pairs = compare(row, spelling).pairs
+    responses = responses_of(row, spelling)
+    pairs = compare(row, spelling, responses).pairs
     if not pairs:
         return []
-    responses = responses_of(row, spelling)
-    sides = _read_sides(row, spelling, reader)
-    format = row_format(row, reader)
-    whole = format == "dialogue"
+    whole = _is_whole(row, responses, spelling, reader)
+    sides = _read_sides(row, responses, spelling, reader, whole)
+    format = _format(responses, spelling, whole)
     made = []
     for better, worse in pairs:
         pair = _pair(sides[better], sides[worse])
@@ -110,7 +116,7 @@ def row_pairs(row: Row, reader: Reader) -> list[dict[str, Any]]:
         pair[schema.SOURCE_FORMAT] = "conversational" if rendered else format
         for side, index in zip(schema.SIDES, (better, worse), strict=True):
             pair[schema.author_column(side)] = responses.authors[index]
-            pair[f"unsplit_{side}"] = None if _restores(sides[index], whole) else responses.cells[index]
+            pair[f"unsplit_{side}"] = None if _restores(sides[index], format == "dialogue") else responses.cells[index]
         made.append(pair)
     return made
 
@@ -132,12 +138,9 @@ def unreadable_pair() -> dict[str, Any]:
     return dict.fromkeys((*schema.CANONICAL_COLUMNS, *names)) | {schema.PROBLEMS: ["unreadable_row"]}
 
 
-def _read_sides(row: Row, spelling: Spelling, reader: Reader) -> list[_Side]:
-    responses = responses_of(row, spelling)
-    first = next((cell for cell in responses.cells if cell is not None), None)
-    whole = _is_whole(row, first, spelling, reader)
+def _read_sides(row: Row, responses: Responses, spelling: Spelling, reader: Reader, whole: bool) -> list[_Side]:
     prompt = None if whole or not spelling.prompt else read_prompt(row, spelling, reader.parts)
-    cells = [_judged_part(row, cell, spelling) for cell in responses.cells]
+    cells = [_judged_part(row, cell, spelling) for cell in responses.cells] if spelling.turn else responses.cells
     texts = field(row, spelling.prompt[0]) if spelling.prompt else None
     sides = []
     for cell, name in zip(cells, responses.names, strict=True):
@@ -147,13 +150,12 @@ def _read_sides(row: Row, spelling: Spelling, reader: Reader) -> list[_Side]:
             sides.append(_read_after_prompt(cell, prompt, name, reader.as_messages))
         else:
             sides.append(_read_side(cell, prompt, name, reader.as_messages))
-    known = next((side.prompt for side, cell in zip(sides, cells, strict=True) if whole and holds_turns(cell)), None)
-    if known is not None:  # a text beside a whole conversation answers the same prompt
-        sides = [
-            _Side(known, cell, has_turn=True) if isinstance(cell, str) and not is_dialogue(cell) else side
-            for side, cell in zip(sides, cells, strict=True)
-        ]
-    system = system_turns(row, reader.parts)
+    if whole:  # a text beside a whole conversation answers the same prompt
+        known = next((side.prompt for side, cell in zip(sides, cells, strict=True) if holds_turns(cell)), None)
+        for index, cell in enumerate(cells):
+            if known is not None and isinstance(cell, str) and not is_dialogue(cell):
+                sides[index] = _Side(known, cell, has_turn=True)
+    system = system_turns(row, reader.parts) if reader.parts.system else []
     return [side._replace(prompt=with_system(side.prompt, system)) for side in sides] if system else sides
 
 
@@ -167,8 +169,9 @@ def _judged_part(row: Row, cell: object, spelling: Spelling) -> object:
     return cell[: ends[turn - 1]] if 0 < turn <= len(ends) else cell
 
 
-def _is_whole(row: Row, cell: object, spelling: Spelling, reader: Reader) -> bool:
-    """Whether a response begins with its prompt, so that the prompt column only repeats it."""
+def _is_whole(row: Row, responses: Responses, spelling: Spelling, reader: Reader) -> bool:
+    """Whether the first response begins with its prompt, so that the prompt column only repeats it."""
+    cell = next((cell for cell in responses.cells if cell is not None), None)
     if reader.whole is not None:
         return reader.whole
     if not spelling.prompt or spelling.repeats_prompt or cell is None:

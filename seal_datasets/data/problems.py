@@ -51,6 +51,7 @@ _TEMPLATE = re.compile(
     r"|<(?:start|end)_of_turn>|\[/?INST\]|<</?SYS>>|</s>\s*\Z|^### (?:Instruction|Response|Human|Assistant):",
     re.MULTILINE,
 )
+_TEMPLATE_HINTS = ("<|", "_of_turn>", "INST]", "SYS>>", "</s>", "### ")  # one of them stands in every match
 _THINKING = re.compile(r"<think>.*?(?:</think>\s*|\Z)", re.DOTALL)
 
 
@@ -81,9 +82,13 @@ def suspicions(prompt: str | None, last_turn: str | None, texts: Iterable[str | 
     checks = {
         "identical_without_thinking": both and thinking and known[0] != known[1] and len(dropped) == 1,
         "human_turn_in_response": any(HUMAN_MARKER in text for text in known),
-        "template_in_response": any(_TEMPLATE.search(text) for text in known),
+        "template_in_response": any(_has_template(text) for text in known),
         "prompt_in_response": both and any(all(text.lstrip().startswith(start) for text in known) for start in starts),
         "thinking_in_response": thinking,
         "lone_surrogate": any(REPLACEMENT in text for text in (*known, prompt or "")),
     }
     return [name for name, is_present in checks.items() if is_present]
+
+
+def _has_template(text: str) -> bool:
+    return any(hint in text for hint in _TEMPLATE_HINTS) and _TEMPLATE.search(text) is not None

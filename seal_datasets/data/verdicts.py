@@ -69,7 +69,9 @@ def responses_of(row: Row, spelling: Spelling) -> Responses:
 
 
 def _authors(row: Row, spelling: Spelling, n_responses: int) -> list[str | None]:
-    columns = spelling.authors[0] if spelling.authors else ()
+    if not spelling.authors:
+        return [None] * n_responses
+    columns = spelling.authors[0]
     cells = [field(row, column) for column in columns]
     named = cells[0] if len(cells) == 1 and isinstance(cells[0], list) else cells
     if len(named) != n_responses:
@@ -77,7 +79,7 @@ def _authors(row: Row, spelling: Spelling, n_responses: int) -> list[str | None]
     return [None if name is None else str(name) for name in named]
 
 
-def compare(row: Row, spelling: Spelling) -> Comparisons:
+def compare(row: Row, spelling: Spelling, responses: Responses | None = None) -> Comparisons:
     """Compare the responses of a row.
 
     A winner beats all other responses; scores give a pair for every two that differ. Equal scores, a preference in the
@@ -87,6 +89,7 @@ def compare(row: Row, spelling: Spelling) -> Comparisons:
     Args:
         row (`Mapping[str, Any]`): A row with the columns of `spelling`.
         spelling (`Spelling`): Where the responses and the verdict are.
+        responses (`Responses`, *optional*): The responses, if they were read before.
 
     Returns:
         `Comparisons`: Index pairs and counts.
@@ -103,7 +106,7 @@ def compare(row: Row, spelling: Spelling) -> Comparisons:
 
     ```
     """
-    responses = responses_of(row, spelling)
+    responses = responses_of(row, spelling) if responses is None else responses
     n_responses = len(responses.cells)
     if not spelling.is_judged:
         chosen, rejected = range(responses.n_chosen), range(responses.n_chosen, n_responses)

@@ -231,7 +231,7 @@ class _PlainLoader(yaml.SafeLoader):
 
     def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
         if self.check_event(yaml.events.AliasEvent):  # aliases of aliases grow without end
-            event = self.peek_event()
+            event = self.peek_event()  # type: ignore[no-untyped-call]
             raise yaml.YAMLError(f"an alias (*{event.anchor}) stands {event.start_mark}; write its content out")
         return super().compose_node(parent, index)
 
