@@ -154,13 +154,12 @@ _NUMBERED: tuple[tuple[str, int | None], ...] = (("1", 0), ("2", 1), ("response_
 
 def _lists(responses: str, author: str) -> Iterator[Spelling]:
     """Spellings of a list of responses with an index of the winner, ranks or scores."""
-    yield Spelling(f"{responses} with a winner", (responses,), PROMPTS, winner="winner", authors=((author,),))
+    named = Spelling("list of responses with a winner", (responses,), PROMPTS, winner="winner", authors=((author,),))
+    yield named
     for rank in _RANKS:
-        yield Spelling(
-            f"{responses} with {rank}", (responses,), PROMPTS, scores=(rank,), low_wins=True, authors=((author,),)
-        )
+        yield replace(named, name="list of responses with ranks", winner=None, scores=(rank,), low_wins=True)
     for score in _SCORES:
-        yield Spelling(f"{responses} with {score}", (responses,), PROMPTS, scores=(score,), authors=((author,),))
+        yield replace(named, name="list of responses with scores", winner=None, scores=(score,))
 
 
 # Tried from the top. A dataset is read in the first spelling that fits its columns; a row without a response there is read in
