@@ -194,7 +194,9 @@ def _gather_responses(rows: Dataset | IterableDataset, prompt: str) -> Dataset:
             f"each row holds one response, and pairs need all rows of one {prompt!r}; load the dataset without streaming"
         )
     table = rows.with_format("arrow")[:]
-    codes = pd.factorize(table[prompt].to_pandas(), use_na_sentinel=False)[0]
+    column = table[prompt]
+    keys = column if pa.types.is_string(column.type) else pa.array(as_json_text(column.to_pylist()), pa.string())
+    codes = pd.factorize(keys.to_pandas(), use_na_sentinel=False)[0]
     order = np.argsort(codes, kind="stable")
     bounds = pa.array(np.searchsorted(codes[order], np.arange(codes.max() + 2)), pa.int32())
     columns = {
