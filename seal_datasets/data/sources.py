@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import glob
 import os
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from typing import Any
 import httpx2
 from datasets import (
     Dataset,
+    DatasetBuilder,
     DatasetDict,
     IterableDataset,
     config,
@@ -20,7 +22,7 @@ from datasets import (
 from datasets.data_files import EmptyDatasetError, get_data_patterns, resolve_pattern
 from datasets.exceptions import DatasetGenerationError
 from datasets.naming import camelcase_to_snakecase
-from huggingface_hub import HfApi
+from huggingface_hub import HfApi, hf_hub_download
 from huggingface_hub.errors import (
     HfHubHTTPError,
     HFValidationError,
@@ -34,6 +36,7 @@ from seal_datasets.data.files import file_kind, load_files
 from seal_datasets.errors import DataError
 
 _HUB_TIMEOUT_SECONDS = 10.0
+_HUB_FILE = re.compile(r"hf://datasets/(?P<id>[^@]+)@(?P<revision>[^/]+)/(?P<path>.+)")
 _FILE_SUFFIXES = (".gz", ".txt", ".zip", ".pkl", ".pickle", ".arrow", ".xlsx", ".zst", ".yaml", ".xml")
 
 
@@ -131,6 +134,9 @@ def open_hub_dataset(dataset: HubDataset, *, split: str | None = None, streaming
         if split is None and len(splits) != 1:
             raise DataError(f"no split was named; {dataset.id!r} has the splits {splits}: choose one with split=...")
         wanted = split or splits[0]
+        if files := _files_to_read(builder, wanted):
+            table, _, as_json = load_files(files, streaming=streaming)
+            return Source(table, dataset.id, f"hub:{builder.hash}" if builder.hash else None, as_json)
         if streaming:
             rows = builder.as_streaming_dataset(split=wanted)
         else:
@@ -143,6 +149,20 @@ def open_hub_dataset(dataset: HubDataset, *, split: str | None = None, streaming
     except (OSError, ValueError, httpx2.HTTPError) as error:
         raise DataError(f"cannot load {dataset.id!r} from the Hub or its cache: {error}") from error
     return Source(rows, dataset.id, f"hub:{builder.hash}" if builder.hash else None)
+
+
+def _files_to_read(builder: DatasetBuilder, split: str) -> list[Path]:
+    """The JSON or CSV files of a split, fetched from the Hub, to be read value by value; none if it has other files."""
+    urls = [str(url) for url in (builder.config.data_files or {}).get(split, ())]
+    places = [_HUB_FILE.fullmatch(url) for url in urls]
+    kinds = {file_kind(Path(url)) for url in urls}
+    if builder.name not in ("json", "csv") or not urls or not all(places) or None in kinds:
+        return []
+    return [
+        Path(hf_hub_download(place["id"], place["path"], repo_type="dataset", revision=place["revision"]))
+        for place in places
+        if place is not None
+    ]
 
 
 def _is_path(source: str) -> bool:
