@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import json
 import re
 from collections.abc import Iterator, Mapping
@@ -9,7 +10,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from seal_datasets.data.problems import REPLACEMENT
-from seal_datasets.data.raw_files import decode, encoding_of, open_bytes, reading
+from seal_datasets.data.raw_files import encoding_of, not_text, open_bytes, reading
 from seal_datasets.errors import DataError
 
 Row = dict[str, Any]
@@ -18,11 +19,13 @@ _SURROGATE = re.compile("[\ud800-\udfff]")
 _ESCAPED_SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 _ROW_LISTS = ("data", "rows", "examples")
 _DECODER = json.JSONDecoder()
-_BLANK = re.compile(r"[\s,]*")
+_BETWEEN = re.compile(r"[\s,]*")
+_CHUNK_BYTES = 1 << 20
+_MAX_VALUE_CHARACTERS = 1 << 28
 
 
 def json_rows(path: Path) -> Iterator[Row]:
-    """Read the rows of a JSON file.
+    """Read the rows of a JSON file, a few at a time in memory.
 
     Args:
         path (`Path`): A file of JSON Lines, of one array, of objects one after another (also over several lines), or of one
@@ -35,102 +38,118 @@ def json_rows(path: Path) -> Iterator[Row]:
         DataError: The file is not JSON, or a row is not an object; the message names the place.
     """
     with reading(path), open_bytes(path) as file:
-        encoding = encoding_of(file.read(4))
-        file.seek(0)
-        lines = _lines(path, file, encoding)
-        number, line = next(((number, line) for number, line in lines if line.strip()), (0, ""))
-        if not number:
-            return
-        try:
-            first = None if line.lstrip().startswith("[") else _parse(line)
-        except (ValueError, RecursionError):
-            first = None
+        values = _Values(path, file)
+        rows = (_row(path, value, values) for value in values)
+        first = next(rows, None)
         if first is None:
-            text = line + "".join(rest for _, rest in lines)
-            yield from _whole_rows(path, text, number)
             return
-        more = next(((at, rest) for at, rest in lines if rest.strip()), None)
-        if more is None:
-            yield from _document_rows(path, first, f"line {number}")
+        second = None if values.is_array else next(rows, None)
+        if second is None and not values.is_array:
+            yield from _document_rows(path, first)
             return
-        yield _row(path, first, f"line {number}")
-        yield from _line_rows(path, *more, lines)
+        yield first
+        if second is not None:
+            yield second
+        yield from rows
 
 
-def _lines(path: Path, file: BinaryIO, encoding: str) -> Iterator[tuple[int, str]]:
-    if encoding.startswith("utf-8"):
-        for number, raw in enumerate(file, start=1):
-            yield number, decode(path, raw, encoding if number == 1 else "utf-8", number)
-    else:
-        yield from enumerate(decode(path, file.read(), encoding).splitlines(keepends=True), start=1)
+class _Values:
+    """The JSON values of a file one after another, out of an array if the file begins with one.
 
+    Attributes:
+        is_array (`bool`): Whether the values are items of an array.
+    """
 
-def _line_rows(path: Path, number: int, line: str, lines: Iterator[tuple[int, str]]) -> Iterator[Row]:
-    """Rows of lines; from a line that is no JSON on, the rest of the file is read as objects one after another."""
-    while True:
-        if line.strip():
+    def __init__(self, path: Path, file: BinaryIO) -> None:
+        self.is_array = False
+        self._path, self._file = path, file
+        self._buffer, self._position, self._line = "", 0, 1
+        self._start, self._count = 0, 0
+        self._decoder: codecs.IncrementalDecoder | None = None
+        self._has_more = True
+
+    def __iter__(self) -> Iterator[object]:
+        self._skip()
+        if self._buffer.startswith("[", self._position):
+            self.is_array = True
+            self._position += 1
+        while self._skip():
+            if self.is_array and self._buffer[self._position] == "]":
+                self._position += 1
+                continue
+            value, end = self._decode()
+            self._start = self._position
+            has_surrogate = _ESCAPED_SURROGATE.search(self._buffer, self._position, end)
+            self._position, self._count = end, self._count + 1
+            yield _replaced(value) if has_surrogate else value
+
+    @property
+    def place(self) -> str:
+        """Where the latest value is, for messages."""
+        return f"item {self._count - 1} of the array" if self.is_array else f"line {self._line_of(self._start)}"
+
+    def _skip(self) -> bool:
+        """Go to the next value; whether there is one."""
+        while True:
+            match = _BETWEEN.match(self._buffer, self._position)
+            self._position = match.end() if match else self._position
+            if self._position < len(self._buffer):
+                return True
+            if not self._read(_CHUNK_BYTES):
+                return False
+
+    def _decode(self) -> tuple[object, int]:
+        while True:
             try:
-                parsed = _parse(line)
+                return _DECODER.raw_decode(self._buffer, self._position)
+            except json.JSONDecodeError as error:
+                may_go_on = "Unterminated" in error.msg or error.pos >= len(self._buffer.rstrip())
+                if may_go_on and len(self._buffer) > _MAX_VALUE_CHARACTERS:
+                    line = self._line_of(self._position)
+                    raise DataError(
+                        f"{self._path}, line {line}: one value has more than {_MAX_VALUE_CHARACTERS:,} characters; "
+                        "write one row a line (JSON Lines)"
+                    ) from error
+                # As much again as there is, so that a long value is not parsed over and over.
+                if not (may_go_on and self._read(max(_CHUNK_BYTES, len(self._buffer)))):
+                    raise self._not_json(error) from error
             except (ValueError, RecursionError) as error:
-                yield from _rest_rows(path, line, number, lines, error)
-                return
-            yield _row(path, parsed, f"line {number}")
+                line = self._line_of(self._position)
+                raise DataError(
+                    f"{self._path}, line {line}: JSON nested too deeply, or with too long a number ({error})"
+                ) from error
+
+    def _read(self, n_bytes: int) -> bool:
+        """Read on behind the position; whether there was more."""
+        raw = self._file.read(n_bytes) if self._has_more else b""
+        if self._decoder is None:
+            self._decoder = codecs.getincrementaldecoder(encoding_of(raw[:4]))()
+        self._line = self._line_of(self._position)
+        self._buffer, self._position = self._buffer[self._position :], 0
+        if not self._has_more:
+            return False
+        self._has_more = bool(raw)
         try:
-            number, line = next(lines)
-        except StopIteration:
-            return
+            self._buffer += self._decoder.decode(raw, final=not raw)
+        except UnicodeDecodeError as error:
+            line = self._line + self._buffer.count("\n") + error.object.count(b"\n", 0, error.start)
+            raise not_text(self._path, line, error) from error
+        return True
 
+    def _line_of(self, position: int) -> int:
+        return self._line + self._buffer.count("\n", 0, position)
 
-def _rest_rows(
-    path: Path, line: str, number: int, lines: Iterator[tuple[int, str]], error: ValueError | RecursionError
-) -> Iterator[Row]:
-    rest = line + "".join(text for _, text in lines)
-    try:
-        parsed = list(_objects(rest))
-    except (ValueError, RecursionError):
-        raise _not_json(path, number, error) from error
-    for position, value in parsed:
-        place = f"line {number + rest.count(chr(10), 0, position)}"
-        yield _row(path, value, place)
-
-
-def _whole_rows(path: Path, text: str, first_line: int) -> Iterator[Row]:
-    """Rows of a text that is one array, one document, or objects one after another."""
-    try:
-        parsed = list(_objects(text))
-    except (ValueError, RecursionError) as error:
-        raise _not_json(path, first_line, error) from error
-    if len(parsed) == 1 and isinstance(parsed[0][1], list):
-        for position, value in enumerate(parsed[0][1]):
-            yield _row(path, value, f"item {position} of the array")
-    elif len(parsed) == 1:
-        yield from _document_rows(path, parsed[0][1], f"line {first_line}")
-    else:
-        for position, value in parsed:
-            yield _row(path, value, f"line {first_line + text.count(chr(10), 0, position)}")
-
-
-def _objects(text: str) -> Iterator[tuple[int, object]]:
-    """The JSON values of a text, one after another, each with its place."""
-    match = _BLANK.match(text)
-    position = match.end() if match else 0
-    while position < len(text):
-        value, end = _DECODER.raw_decode(text, position)
-        yield position, _clean(value, text)
-        match = _BLANK.match(text, end)
-        position = match.end() if match else end
-
-
-def _parse(text: str) -> object:
-    return _clean(json.loads(text), text)
-
-
-def _clean(value: object, text: str) -> object:
-    """A parsed value with U+FFFD for each lone surrogate, which no table can hold."""
-    return _replaced(value) if _ESCAPED_SURROGATE.search(text) else value
+    def _not_json(self, error: json.JSONDecodeError) -> DataError:
+        is_truncated = error.pos >= len(self._buffer.rstrip()) or "Unterminated" in error.msg
+        return DataError(
+            f"{self._path}, line {self._line_of(error.pos)}: not valid JSON ({error.msg}, column {error.colno}); needed "
+            "is one JSON object per line, or one array of objects."
+            + (" The text ends too early: is the file truncated?" if is_truncated else "")
+        )
 
 
 def _replaced(value: object) -> object:
+    """A value with U+FFFD for each lone surrogate, which no table can hold."""
     if isinstance(value, str):
         return _SURROGATE.sub(REPLACEMENT, value)
     if isinstance(value, list):
@@ -140,34 +159,25 @@ def _replaced(value: object) -> object:
     return value
 
 
-def _not_json(path: Path, first_line: int, error: ValueError | RecursionError) -> DataError:
-    if not isinstance(error, json.JSONDecodeError):
-        return DataError(f"{path}, line {first_line}: JSON nested too deeply, or with too long a number ({error})")
-    is_truncated = error.pos >= len(error.doc.rstrip()) or "Unterminated" in error.msg
-    return DataError(
-        f"{path}, line {first_line + error.lineno - 1}: not valid JSON ({error.msg}, column {error.colno}); needed "
-        "is one JSON object per line, or one array of objects."
-        + (" The text ends too early: is the file truncated?" if is_truncated else "")
-    )
-
-
-def _row(path: Path, value: object, place: str) -> Row:
+def _row(path: Path, value: object, values: _Values) -> Row:
     if not isinstance(value, dict):
-        raise DataError(f"{path}, {place}: found {type(value).__name__}, needed is an object like {{'chosen': ...}}")
+        raise DataError(
+            f"{path}, {values.place}: found {type(value).__name__}, needed is an object like {{'chosen': ...}}"
+        )
     return value
 
 
-def _document_rows(path: Path, value: object, place: str) -> Iterator[Row]:
+def _document_rows(path: Path, document: Row) -> Iterator[Row]:
     """Rows of the only object of a file: a table in one of its layouts, or one row."""
-    document = _row(path, value, place)
     if {"annotators", "comparisons"} <= document.keys():
         yield from _comparison_rows(path, document)
     elif _is_split_table(document):
         for values in document["data"]:
             yield dict(zip(document["columns"], values, strict=True))
     elif (name := next((name for name in _ROW_LISTS if _is_row_list(document.get(name))), None)) is not None:
-        for position, row in enumerate(document[name]):
-            yield _row(path, row.get("row", row) if "row_idx" in row else row, f"item {position} of {name!r}")
+        yield from (
+            row["row"] if "row_idx" in row and isinstance(row.get("row"), dict) else row for row in document[name]
+        )
     elif _is_indexed(document):
         yield from document.values()
     elif all(isinstance(column, dict) for column in document.values()) and all(map(_has_row_names, document.values())):

@@ -64,14 +64,17 @@ def encoding_of(start: bytes) -> str:
     return "utf-16-be" if len(start) >= 2 and not start[0] and start[1] else "utf-8"
 
 
-def decode(path: Path, raw: bytes, encoding: str, first_line: int = 1) -> str:
-    """Text of bytes; an error names the line where they are no such text."""
+def decode(path: Path, raw: bytes, encoding: str) -> str:
+    """Text of a file's bytes; an error names the line where they are no such text."""
     try:
         return raw.decode(encoding)
     except UnicodeDecodeError as error:
-        line = first_line + raw.count(b"\n", 0, error.start)
-        name = encoding.removesuffix("-sig").upper()
-        raise DataError(
-            f"{path}, line {line}: not {name} text ({error.reason}); save the file in UTF-8 encoding, e.g. with "
-            "iconv -f WINDOWS-1252 -t UTF-8"
-        ) from error
+        raise not_text(path, 1 + raw.count(b"\n", 0, error.start), error) from error
+
+
+def not_text(path: Path, line: int, error: UnicodeDecodeError) -> DataError:
+    """The error about bytes that are no text of their encoding."""
+    return DataError(
+        f"{path}, line {line}: not {error.encoding.upper()} text ({error.reason}); save the file in UTF-8 encoding, e.g. with "
+        "iconv -f WINDOWS-1252 -t UTF-8"
+    )
