@@ -18,7 +18,7 @@ import pyarrow.parquet  # type: ignore[import-untyped]
 from datasets import Dataset, Features, IterableDataset, Json, Value, load_dataset
 from datasets.exceptions import DatasetGenerationError
 
-from seal_datasets.data.csv_rows import csv_rows
+from seal_datasets.data.csv_rows import cell_type, csv_rows, read_cell
 from seal_datasets.data.formats import KNOWN_COLUMNS, TEXT_COLUMNS
 from seal_datasets.data.json_rows import json_rows
 from seal_datasets.data.raw_files import sha256
@@ -75,6 +75,7 @@ def load_files(paths: Sequence[Path], *, streaming: bool) -> tuple[Dataset | Ite
         "kind": kind,
         "columns": tuple(features),
         "as_json": as_json,
+        "cell_types": tuple(_dtype(stored[name]) for name in features) if kind == "csv" else (),
     }
     as_text = tuple(name for name in as_json if name not in KNOWN_COLUMNS)
     if streaming:
@@ -87,6 +88,10 @@ def load_files(paths: Sequence[Path], *, streaming: bool) -> tuple[Dataset | Ite
         digest,
         as_text,
     )
+
+
+def _dtype(kind: object) -> str:
+    return str(kind.dtype) if isinstance(kind, Value) else ""
 
 
 def _only_kept(name: str, kind: object) -> bool:
@@ -105,10 +110,12 @@ def _checked_kind(path: Path) -> str:
 
 
 def _generate_rows(
-    paths: tuple[str, ...], kind: str, columns: tuple[str, ...], as_json: tuple[str, ...]
+    paths: tuple[str, ...], kind: str, columns: tuple[str, ...], as_json: tuple[str, ...], cell_types: tuple[str, ...]
 ) -> Iterator[Row]:
     for row in _located_rows(map(Path, paths), kind):
         values = {name: row.get(name) for name in columns}
+        for name, dtype in zip(columns, cell_types, strict=bool(cell_types)):
+            values[name] = read_cell(values[name], dtype)
         for name in as_json:
             # Encoded here: `Json` would keep a text that is JSON itself, such as "3", as the number.
             values[name] = None if values[name] is None else json.dumps(values[name], ensure_ascii=False)
@@ -117,7 +124,7 @@ def _generate_rows(
 
 def _located_rows(paths: Iterable[Path], kind: str) -> Iterator[Row]:
     for path in paths:
-        yield from csv_rows(path, TEXT_COLUMNS) if kind == "csv" else json_rows(path)
+        yield from csv_rows(path) if kind == "csv" else json_rows(path)
 
 
 def _load_parquet(paths: Sequence[Path], streaming: bool) -> Dataset | IterableDataset:
@@ -150,7 +157,11 @@ def _infer_features(paths: Sequence[Path], kind: str) -> Features:
         n_rows += len(batch)
         for name in dict.fromkeys(name for row in batch for name in row):
             known = types.get(name, pa.null())
-            types[name] = None if known is None else _widen(known, [row.get(name) for row in batch])
+            values = [row.get(name) for row in batch]
+            if kind == "csv":
+                types[name] = pa.string() if name in TEXT_COLUMNS else cell_type(known, values)
+            else:
+                types[name] = None if known is None else _widen(known, values)
     if n_rows == 0:
         raise DataError(f"{paths[0]} is empty; needed is at least one row")
     fields = {name: type for name, type in types.items() if type is not None}

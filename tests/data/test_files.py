@@ -2,6 +2,7 @@ import gzip
 import hashlib
 import json
 import os
+import tracemalloc
 from pathlib import Path
 
 import datasets
@@ -11,7 +12,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from seal_datasets.data.csv_rows import csv_rows
 from seal_datasets.data.files import file_kind, load_files
+from seal_datasets.data.json_rows import json_rows
 from seal_datasets.errors import DataError
 
 
@@ -213,7 +216,8 @@ def test_half_a_character_is_replaced_and_the_rest_stays(tmp_path):
 
 def test_broken_csv_says_which_row(tmp_path):
     message = error_of(written(tmp_path, "a.csv", "chosen,rejected\na,b\nc\n"))
-    assert "Row #3: Expected 2 columns, got 1" in message
+    assert "line 3 has 1 cells, and the header has 2" in message
+    assert "is not a valid CSV file" in error_of(written(tmp_path, "a.csv", 'a,b\n"x"y,z\n'))
     assert "more than one column named ['a']" in error_of(written(tmp_path, "a.csv", "a,b,a\n1,2,3\n"))
 
 
@@ -262,6 +266,27 @@ def test_several_files_are_one_table_with_the_types_of_all(tmp_path):
     assert list(load_files(paths, streaming=False)[0]) == [{"n": 1.0, "m": None}, {"n": 1.5, "m": "x"}]
     with pytest.raises(DataError, match="mixes files of the kinds"):
         load_files([*paths, written(tmp_path, "c.csv", "n\n1\n")], streaming=False)
+
+
+def test_numbers_of_a_csv_file_are_read_and_names_that_look_like_them_are_not(tmp_path):
+    content = "prompt,n,code,share,yes,mixed,none\n3,1,007,1,true,1,\n4,,008,2.5,False,x,\n"
+    first, second = rows_of(written(tmp_path, "a.csv", content))
+    assert first == {"prompt": "3", "n": 1, "code": "007", "share": 1.0, "yes": True, "mixed": "1", "none": None}
+    assert second == {"prompt": "4", "n": None, "code": "008", "share": 2.5, "yes": False, "mixed": "x", "none": None}
+
+
+@pytest.mark.parametrize("name", ["a.json.gz", "a.jsonl.gz", "a.csv.gz"])
+def test_an_archive_is_never_unpacked_as_a_whole(tmp_path, name):
+    rows = [{"prompt": "a" * 1000, "chosen": "b"}] * 20_000  # 20 MB, from an archive of 100 KB
+    text = {"a.json.gz": json.dumps(rows), "a.jsonl.gz": lines(*rows)}.get(name) or (
+        "prompt,chosen\n" + f"{'a' * 1000},b\n" * len(rows)
+    )
+    path = written(tmp_path, name, text)
+    tracemalloc.start()
+    assert sum(1 for _ in (csv_rows(path) if "csv" in name else json_rows(path))) == len(rows)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 6e6
 
 
 def test_a_pointer_in_place_of_a_file_is_named(tmp_path):
