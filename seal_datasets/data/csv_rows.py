@@ -18,7 +18,7 @@ INDEX_COLUMN = "Unnamed: 0"  # as pandas names a column without a name
 _MAX_CELL_CHARACTERS = 1 << 28
 
 _INTEGER = re.compile(r"-?(?:0|[1-9]\d{0,17})")  # 007 is a name, and more digits than these fit no column
-_FLOAT = re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?|nan|inf|-inf", re.IGNORECASE)
+_FLOAT = re.compile(r"-?(?:(?:0|[1-9]\d{0,14})(?:\.\d*)?|\.\d+)(?:e[-+]?\d+)?|nan|-?inf", re.IGNORECASE)
 _BOOLEAN = re.compile("true|false", re.IGNORECASE)
 # From the narrowest on; a column has the first type that all its cells have.
 _TYPES = ((pa.bool_(), _BOOLEAN), (pa.int64(), _INTEGER), (pa.float64(), _FLOAT))
