@@ -11,7 +11,7 @@ import glob
 import json
 import os
 import shutil
-import stat
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -63,11 +63,16 @@ def replacing(path: str | Path) -> Iterator[Path]:
             yield unfinished
             if target.exists():
                 shutil.copymode(target, unfinished)
-            _sync(unfinished)
-            os.replace(unfinished, target)
-            _sync(target.parent)
+            move(unfinished, target)
         finally:
             unfinished.unlink(missing_ok=True)
+
+
+def move(unfinished: Path, target: Path) -> None:
+    """Move a whole file to its place, such that a power cut leaves either the old or the new one."""
+    _sync(unfinished)
+    os.replace(unfinished, target)
+    _sync(target.parent)
 
 
 @contextlib.contextmanager
@@ -99,6 +104,8 @@ def filling(folder: str | Path) -> Iterator[Path]:
                 os.replace(path, place)
             for parent in {(target / path.relative_to(unfinished)).parent for path in written}:
                 _sync(parent)
+        except DataError as error:
+            raise DataError(str(error).replace(str(unfinished), str(folder))) from error
         finally:
             shutil.rmtree(unfinished, ignore_errors=True)
 
@@ -160,7 +167,7 @@ def write_parquet(table: Dataset, path: str | Path) -> None:
 
 
 def check_writable(path: str | Path, *, folder: bool = False) -> None:
-    """Find out before any work whether an output can be written; nothing is made or changed.
+    """Find out before any work whether an output can be written; nothing stays behind.
 
     Args:
         path (`str` or `Path`): The file, or the folder, that will be written.
@@ -174,17 +181,22 @@ def check_writable(path: str | Path, *, folder: bool = False) -> None:
         if place.exists() and place.is_dir() != folder:
             found, needed = ("a folder", "a file") if place.is_dir() else ("a file", "a folder")
             raise DataError(f"cannot write {path}: it is {found}, and {needed} is needed; choose another name")
-        if place.exists() and not stat.S_ISREG(place.stat().st_mode) and not folder:
+        if place.exists() and not place.is_file() and not folder:  # a device or a pipe
             return
         parent = place if folder else place.parent
         while not parent.exists():
             parent = parent.parent
         if not parent.is_dir():
             raise DataError(f"cannot write {path}: {parent} is a file, and a folder is needed; choose another place")
-        if not os.access(parent, os.W_OK | os.X_OK) or os.statvfs(parent).f_flag & os.ST_RDONLY:
-            raise DataError(f"cannot write {path}: the folder {parent} is read-only; choose another place")
+        with contextlib.suppress(FileNotFoundError):
+            os.lstat(place)  # fails for a name that is too long
+        with tempfile.TemporaryFile(dir=parent):  # only trying tells whether a folder can be written to
+            pass
     except (OSError, ValueError) as error:
-        raise DataError(f"cannot write {path}: {error}; choose another place") from error
+        if isinstance(error, DataError):
+            raise
+        reason = (isinstance(error, OSError) and error.strerror) or str(error)
+        raise DataError(f"cannot write {path}: {reason}; choose another place") from error
 
 
 @contextlib.contextmanager
@@ -205,14 +217,15 @@ def occupying(folder: str | Path, purpose: str) -> Iterator[None]:
         note.parent.mkdir(parents=True, exist_ok=True)
     lock = FileLock(note.with_name(".seal-lock"), blocking=False)
     try:
-        with _said_of_the_disk(folder):
-            lock.acquire()
+        lock.acquire()
     except Timeout:
         owner, _, doing = _read(note).partition("\n")
         who = describe(owner) if owner else "another process"
         raise DataError(
             f"{folder} is in use: {who} runs {doing or 'there'}; wait until it has ended, or choose another folder"
         ) from None
+    except OSError as error:
+        raise DataError(f"cannot write {folder}: {error.strerror}; choose another folder") from error
     try:
         with _said_of_the_disk(folder):
             note.write_text(f"{this_process()}\n{purpose}", "utf-8")

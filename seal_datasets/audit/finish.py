@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.metadata
-import json
 import platform
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -14,6 +13,7 @@ from typing import Any
 from datasets import Dataset, Features, Value
 
 from seal_datasets import schema
+from seal_datasets.atomic import filling, write_json, write_parquet
 from seal_datasets.data.diagnosis import Diagnosis
 from seal_datasets.data.transform import add_columns
 from seal_datasets.labels.taxonomy import Feature, Taxonomy
@@ -40,7 +40,7 @@ def finish_audit(
         diagnosis (`Diagnosis`): From `load_pairs`.
         taxonomy (`Taxonomy`): Taxonomy of the labeled features.
         features (`Sequence[Feature]`): The features to relate to the rewards.
-        out (`Path`): Existing folder.
+        out (`Path`): Folder, made if missing.
         about (`Mapping[str, Any]`): Provenance of the columns: `models`, `training`, `labeler`, `rewrites` and `settings`;
             optionally `doctor` and `tie_band`.
 
@@ -48,7 +48,6 @@ def finish_audit(
         `dict[str, Any]`: The content of `report.json`.
     """
     pairs = with_columns(pairs, derived_columns(pairs, features, tie_band=about.get("tie_band", 0.0)))
-    pairs.to_parquet(str(out / PAIRS_FILE))
     run = {
         "seal_datasets": __version__,
         "source": diagnosis.source,
@@ -59,8 +58,10 @@ def finish_audit(
         "scoring": {name: _count_statuses(pairs, name) for name in about["models"]},
         "versions": _read_versions(),
     }
-    (out / RUN_FILE).write_text(json.dumps(run, indent=1, ensure_ascii=False) + "\n", "utf-8")
-    return write_report(out)
+    with filling(out) as written:  # numbers, pages and pairs change together or not at all
+        write_parquet(pairs, written / PAIRS_FILE)
+        write_json(written / RUN_FILE, run)
+        return write_report(written)
 
 
 def with_columns(pairs: Dataset, columns: Mapping[str, Sequence[object]]) -> Dataset:

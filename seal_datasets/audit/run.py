@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any
 from datasets import Dataset
 
 from seal_datasets import schema
+from seal_datasets.atomic import write_json
 from seal_datasets.audit.endpoint import print_progress
 from seal_datasets.audit.finish import finish_audit, with_columns
 from seal_datasets.audit.label_step import asked_features, label_pairs
@@ -127,7 +127,7 @@ def _examine_models(pairs: Dataset, paths: Mapping[str, str | Path], out: Path, 
             print_progress(f"    failed: {', '.join(examination.failed)}; see {out / _DOCTOR_FILE}")
         results[name] = examination.to_dict()
         del results[name]["model"]  # recorded with the audit's models, relative to the folder
-    (out / _DOCTOR_FILE).write_text(json.dumps(results, indent=1, allow_nan=False) + "\n", "utf-8")
+    write_json(out / _DOCTOR_FILE, results)
     return results
 
 

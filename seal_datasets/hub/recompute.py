@@ -20,6 +20,7 @@ from huggingface_hub.errors import (
     RepositoryNotFoundError,
 )
 
+from seal_datasets.atomic import filling
 from seal_datasets.errors import DataError
 from seal_datasets.hub.viewer_tables import CONFIGS, restore_table
 from seal_datasets.report.files import PAIRS_FILE, REPORT_FILE, RUN_FILE, differences, features_of, read_json
@@ -87,11 +88,11 @@ def recompute(published: Path, out: str | Path) -> Recomputed:
         DataError: The published tables do not match each other, or cannot be read.
     """
     out = Path(out)
-    out.mkdir(parents=True, exist_ok=True)
-    restore_pairs(published, out / PAIRS_FILE)
-    shutil.copyfile(published / RUN_FILE, out / RUN_FILE)
     before = read_json(published / REPORT_FILE) if (published / REPORT_FILE).is_file() else None
-    report = write_report(out)
+    with filling(out) as written:
+        restore_pairs(published, written / PAIRS_FILE)
+        shutil.copyfile(published / RUN_FILE, written / RUN_FILE)
+        report = write_report(written)
     return Recomputed(report, None if before is None else sorted(differences(before, read_json(out / REPORT_FILE))))
 
 
