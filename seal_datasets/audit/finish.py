@@ -18,7 +18,7 @@ from seal_datasets.data.diagnosis import Diagnosis
 from seal_datasets.data.transform import add_columns
 from seal_datasets.labels.taxonomy import Feature, Taxonomy
 from seal_datasets.report.analyze import derived_columns
-from seal_datasets.report.files import PAIRS_FILE, RUN_FILE
+from seal_datasets.report.files import PAIRS_FILE, RUN_FILE, shareable
 from seal_datasets.report.write import write_report
 from seal_datasets.version import __version__
 
@@ -52,7 +52,7 @@ def finish_audit(
         "seal_datasets": __version__,
         "source": diagnosis.source,
         "diagnosis": diagnosis.to_dict(),
-        **about,
+        **{name: shareable(value) for name, value in about.items()},
         "taxonomy": {"name": taxonomy.name, "version": taxonomy.version, "digest": taxonomy.digest},
         "features": [asdict(feature) for feature in features],
         "scoring": {name: _count_statuses(pairs, name) for name in about["models"]},

@@ -23,6 +23,7 @@ from seal_datasets.cli import (
     train_pair,
 )
 from seal_datasets.cli.outcome import run_to_end
+from seal_datasets.cli.outputs import check_outputs
 from seal_datasets.version import __version__
 
 _VERBS = (
@@ -67,7 +68,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
             stream.reconfigure(errors="backslashreplace")  # a terminal without Unicode, or a file name that is none
     options = _parser().parse_args(arguments)
     run: Callable[[argparse.Namespace], int] = options.run
-    return run_to_end(options.verb, lambda: run(options))
+
+    def work() -> int:
+        check_outputs(options)
+        return run(options)
+
+    return run_to_end(options.verb, work)
 
 
 def _parser() -> argparse.ArgumentParser:
