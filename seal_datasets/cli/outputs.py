@@ -35,8 +35,9 @@ def check_outputs(options: argparse.Namespace) -> None:
         if options.verb == "labelers":
             check_writable(out.with_suffix(".json"))
     store: Path | None = getattr(options, "store", None)
-    if store is not None and not store.is_file():  # a store without write permission can still be read
-        check_writable(store, folder=options.verb == "score")
+    to_folder = options.verb == "score"
+    if store is not None and (to_folder or not store.is_file()):  # a file without write permission can still be read
+        check_writable(store, folder=to_folder)
     if options.verb == "report":
         check_writable(options.folder, folder=True)
     if options.verb == "store" and options.action in _CHANGED_STORES:
