@@ -60,8 +60,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         arguments (`Sequence[str]`, *optional*): Words after `seal`; those of the process when omitted.
 
     Returns:
-        `int`: 0 on success, 1 if a check failed, 2 if an input is missing or wrong, 70 for a bug, 128 and its number after
-        a signal.
+        `int`: 0 on success, 1 if a check failed, 2 if an input is missing or wrong; others are those of `run_to_end`.
     """
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):

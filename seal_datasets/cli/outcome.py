@@ -36,8 +36,8 @@ def run_to_end(verb: str, work: Callable[[], int]) -> int:
         work (`Callable[[], int]`): The command.
 
     Returns:
-        `int`: What the command returned; 2 for an error that the user can mend, 128 and the number of a signal, 141 where
-        nobody reads the output, 70 for a bug.
+        `int`: What the command returned, or 2 for an error that the user can mend. A bug gives 70, a signal 128 and its
+        number, and an output that nobody reads 141.
     """
     with _stopping(verb) as received:
         try:
@@ -46,7 +46,8 @@ def run_to_end(verb: str, work: Callable[[], int]) -> int:
             return code
         except KeyboardInterrupt:
             number = received[0] if received else signal.SIGINT
-            _say(f"seal {verb}: stopped; finished work is kept. Run the same command again to resume")
+            # A bar of progress may stand on the line.
+            _say(f"\nseal {verb}: stopped; finished work is kept. Run the same command again to resume")
             return 128 + number
         except BrokenPipeError:
             # Python flushes once more at exit, which must not fail again.

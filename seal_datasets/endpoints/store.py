@@ -225,6 +225,8 @@ class ResponseStore:
                     self._connection.execute("ROLLBACK")
                 self._ids.clear()
                 self._questions.clear()
+                if isinstance(error, sqlite3.DatabaseError) and not isinstance(error, sqlite3.OperationalError):
+                    raise store_file.damaged(self.path, error) from error
                 if isinstance(error, sqlite3.Error):
                     raise DataError(
                         f"cannot write to the store {self.path}: {error}; earlier responses are kept. "

@@ -47,12 +47,12 @@ def read_audit(folder: Path) -> tuple[Dataset, Json]:
     return Dataset.from_parquet(str(path)), read_json(folder / RUN_FILE)
 
 
-def refuse_other_audit(folder: Path, source: str) -> None:
+def refuse_other_audit(folder: Path, source: str | None) -> None:
     """Raise unless a folder is free for an audit of a source.
 
     Args:
         folder (`Path`): Where the audit will be written.
-        source (`str`): What will be audited.
+        source (`str`, *optional*): What will be audited.
 
     Raises:
         DataError: The folder holds an audit of another source.

@@ -94,6 +94,8 @@ class ScoreStore:
                     [(model, key, reward) for key, reward in rewards.items() if reward - reward == 0.0],
                 )
         except sqlite3.Error as error:
+            if not isinstance(error, sqlite3.OperationalError):
+                raise damaged(self.folder, error) from error
             raise DataError(
                 f"cannot store more rewards in {self.folder}: {error}; free disk space and re-run"
             ) from error

@@ -45,7 +45,7 @@ def test_a_signal_ends_with_how_to_resume(number):
         process.send_signal(number)
         out, err = process.communicate(timeout=30)
     assert out == "cleaning\n"
-    assert err == "seal score: stopped; finished work is kept. Run the same command again to resume\n"
+    assert err == "\nseal score: stopped; finished work is kept. Run the same command again to resume\n"
     assert process.returncode == 128 + number
 
 

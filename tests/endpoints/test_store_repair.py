@@ -90,6 +90,13 @@ def test_any_flipped_page_is_an_error_or_nothing_and_repair_saves_most(store, se
     assert repaired.n_saved >= N - 120
 
 
+def test_writing_to_a_damaged_store_says_what_can_be_done(store):
+    flip(store, (os.path.getsize(store) // 4096 - 1) * 4096, 4096)
+    entries = [(key(n), StoredResponse(ASKED, '{"content": "x"}', 0.0)) for n in range(N, N + 500)]
+    with ResponseStore(store) as damaged, pytest.raises(DataError, match="seal store repair"):
+        damaged.add(entries)
+
+
 def test_a_response_whose_text_is_damaged_is_named_and_left_out_by_repair(store):
     flip(store, offset_of(store, b'"content": "answer 42"'), 3)
     with ResponseStore(store) as damaged, pytest.raises(DataError, match="seal store repair"):
