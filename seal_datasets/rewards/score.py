@@ -7,6 +7,7 @@ exchange their rewards. The next window is encoded in the meantime. Only rewards
 from __future__ import annotations
 
 import contextlib
+import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -18,7 +19,6 @@ from datasets import Dataset, Features, IterableDataset, Value
 from datasets.utils import tqdm
 
 from seal_datasets import schema
-from seal_datasets.atomic import move
 from seal_datasets.data.texts import Exchange, exchange
 from seal_datasets.data.transform import Batch, Pairs, add_columns, map_batches
 from seal_datasets.errors import DataError
@@ -176,7 +176,7 @@ class _PartFiles:
             with self._said_of_the_disk():
                 self._writer.close()
                 part = self.folder / f"part-{len(self.done):05d}.parquet"
-                move(self._unfinished(), part)
+                os.replace(self._unfinished(), part)
             self.done.append(part)
             self._writer, self._n_rows = None, 0
         return self.done
