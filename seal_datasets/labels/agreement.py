@@ -99,6 +99,8 @@ def compare_labelers(
         labels = np.column_stack(
             [np.concatenate([design.chosen[:, column], design.rejected[:, column]]) for design in designs.values()]
         )
+        if np.isnan(labels).all():  # nobody gave a label
+            continue
         ordered = feature in taxonomy.names and taxonomy[feature].type == "ordinal"
         stability[feature] = estimate.labeler_stability(
             labels, list(designs), groups=prompts, level="ordinal" if ordered else "nominal"
