@@ -191,6 +191,7 @@ class BatchAsker(Asker):
     def _halve(self, n_lines: int, reason: str) -> None:
         """Make later files half as long; raises an error where that is impossible."""
         self._n_refused += 1
+        self._attempts.clear()  # lines that were never run
         if n_lines <= 1 and not self._open and self._n_refused > _MOST_REFUSED:
             raise LabelerError(
                 f"the Batch API at {self.client.url} does not take one request: {reason}; try again later"
@@ -251,7 +252,6 @@ class BatchAsker(Asker):
         if _QUEUE_FULL.search(reasons):
             total = batch.request_counts.total if batch.request_counts else 0
             self._halve(total or self.most_requests, reasons)
-            self._attempts.clear()
             return
         raise LabelerError(f"the Batch API at {self.client.url} did not take a file: {self.client.redact(reasons)}")
 
