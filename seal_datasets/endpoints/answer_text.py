@@ -48,8 +48,10 @@ def without_thoughts(content: str) -> str:
 
 
 def has_thoughts(response: Mapping[str, object]) -> bool:
-    """Whether a model was thinking when it wrote an answer, as far as the answer shows."""
+    """Whether a model was thinking when it wrote an answer; one without any text was cut off in its thoughts."""
     content = response.get("content")
+    if response.get("finish_reason") == "length" and content in (None, ""):
+        return True
     if response.get("thought") or not isinstance(content, str):
         return bool(response.get("thought"))
     return bool(_OPEN.search(content) or _CLOSE.search(content) or "<|channel|>" in content)

@@ -7,6 +7,7 @@ the dialect respells that field for every later request, and notes it.
 
 from __future__ import annotations
 
+import copy
 import re
 from collections.abc import Mapping
 from typing import Any
@@ -35,6 +36,7 @@ _ABSENT = re.compile(
 )
 _REFUSING = (400, 404, 405, 415, 422, 500, 501)
 _LEAST_TEMPERATURE = 0.01
+_MOST_GUESSES = 2
 
 
 class Dialect:
@@ -69,7 +71,8 @@ class Dialect:
         self._given: dict[str, float | None] = {}
         self._proven: set[str] = set()
         self._tried: set[str] = {"max_tokens", "json_schema"}
-        self._form_before_failures: str | None = None
+        self._before_guesses: dict[str, Any] | None = None
+        self._n_guesses_left = _MOST_GUESSES
 
     def spell(self, request: Mapping[str, Any]) -> dict[str, Any]:
         """Spell a request as the endpoint takes it.
@@ -99,7 +102,7 @@ class Dialect:
     def accepted(self, sent: Mapping[str, Any]) -> None:
         """Note that the endpoint answered a request that was spelled like this."""
         self._proven.update(field for field in _FIELDS if self._has(field, sent))
-        self._form_before_failures = None
+        self._before_guesses = None
 
     def learn(self, sent: Mapping[str, Any], status: int, body: str, *, again: bool = False) -> bool:
         """Learn from a refusal.
@@ -210,28 +213,21 @@ class Dialect:
         return self._note(f"top_logprobs {asked} is refused, {self._most['logprobs']} are asked for")
 
     def _guess(self, sent: Mapping[str, Any], status: int, words: str, *, again: bool) -> bool:
-        """Respell a field that no request has proven, where an error names none."""
-        if is_over_length(words):
+        """Respell fields that no request has proven, where an error names none; undo it if nothing helps."""
+        if is_over_length(words) or not self._n_guesses_left:
             return False
-        if status in (500, 501):
-            return self._guess_form(sent, again=again)
-        if not _UNNAMED.search(words):
+        failed = status in (500, 501)
+        if not (again if failed else _UNNAMED.search(words)):
             return False
-        for field in ("form", "frequency_penalty", "seed", "temperature", "limit"):
+        fields = ("form",) if failed else ("form", "frequency_penalty", "seed", "temperature", "limit")
+        if self._before_guesses is None:
+            self._before_guesses = copy.deepcopy(vars(self))
+        for field in fields:
             if self._has(field, sent) and field not in self._proven and self._respell(field, sent, ""):
                 return True
-        return False
-
-    def _guess_form(self, sent: Mapping[str, Any], *, again: bool) -> bool:
-        """Try plainer forms where a server fails twice on the first; if all fail, the form is not the reason."""
-        if not again or not self._has("form", sent) or "form" in self._proven:
-            return False
-        if self._is_outdated("form", sent):
-            return True
-        self._form_before_failures = self._form_before_failures or self._form
-        if self._next_form(""):
-            return True
-        self._form, self._form_before_failures = self._form_before_failures, None
+        vars(self).update(self._before_guesses)
+        self._before_guesses = None
+        self._n_guesses_left -= 1
         return False
 
     def _note(self, note: str) -> bool:

@@ -16,6 +16,7 @@ from typing import Any, Protocol
 from seal_datasets.endpoints.answer_text import has_thoughts
 from seal_datasets.endpoints.client import EndpointClient, RequestFailed
 from seal_datasets.endpoints.cost import Budget, Price, Usage, estimate_tokens
+from seal_datasets.endpoints.server_errors import is_over_length
 from seal_datasets.endpoints.store import Questions, ResponseStore, StoredResponse, response_text
 from seal_datasets.errors import LabelerError
 
@@ -26,6 +27,7 @@ THINKING_TOKENS = 8192
 """Tokens for the answer of a model that thinks first."""
 
 _FEWEST_TO_JUDGE = 50
+_LEAST_ROOM = 1024
 _PLAN_CHUNK = 1000
 _MOST_PUT_OFF = 1000
 
@@ -249,12 +251,23 @@ class Asker:
             raise self._over_budget()
         usage = Usage()
         try:
-            response = await self.client.ask(body)
+            response = await self._ask_within_context(body)
             usage = Usage.of(response)
         finally:
             # The price of an answer without a count is what was set aside for it.
             self.budget.settle(0.0 if usage.n_unreported else set_aside, usage)
         return self.note_room(body, response)
+
+    async def _ask_within_context(self, body: dict[str, Any]) -> dict[str, object]:
+        """Ask with less room for an answer where text and room together pass the model's context."""
+        while True:
+            try:
+                return await self.client.ask(body)
+            except RequestFailed as failure:
+                tokens = body["max_tokens"] // 2
+                if failure.reason != "request_rejected" or tokens < _LEAST_ROOM or not is_over_length(failure.detail):
+                    raise
+                body = {**body, "max_tokens": tokens}
 
     def with_room(self, request: Request) -> dict[str, Any]:
         """The body of a request, with room for thoughts once the model was seen to think beyond its limit."""

@@ -29,6 +29,9 @@ _BAD_KEY = re.compile(
     r"api[ _-]?key\b.{0,20}\b(not valid|invalid)|(invalid|incorrect)\b.{0,20}\bapi[ _-]?key|API_KEY_INVALID",
     re.IGNORECASE,
 )
+_NO_MODEL = re.compile(
+    r"\b(invalid|unknown|not a valid) model\b|\bmodel\b.{0,120}(not found|does not exist|doesn't exist)", re.IGNORECASE
+)
 _OVER_LENGTH = re.compile(
     r"context[ _-]?(length|window|size)|maximum context|reduce the length|too many tokens|input tokens|prompt is too long|"
     r"max_input_length|`inputs` tokens|exceeds? .{0,40}\bcontext",
@@ -106,7 +109,7 @@ def concerns_account(status: int, body: str) -> bool:
     words = error_words(body)
     if status == 403:
         return _ACCOUNT.search(words) is not None
-    return status == 400 and _BAD_KEY.search(words) is not None
+    return status in (400, 422) and (_BAD_KEY.search(words) or _NO_MODEL.search(words)) is not None
 
 
 def is_over_length(words: str) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from typing import Any
 
 import httpx2
@@ -45,4 +46,20 @@ class BoundedClient(openai.DefaultAioHttpClient):  # type: ignore[misc, valid-ty
                 raise
             raise httpx2.RemoteProtocolError(f"not an HTTP answer: {error}", request=request) from error
         headers = [(name, value) for name, value in answer.headers.multi_items() if name.lower() not in _FRAMING]
-        return httpx2.Response(answer.status_code, headers=headers, content=bytes(body), request=request)
+        return httpx2.Response(
+            _status(answer.status_code, bytes(body)), headers=headers, content=bytes(body), request=request
+        )
+
+
+def _status(status: int, body: bytes) -> int:
+    """The status of an answer; routers put errors of their providers into answers with status 200."""
+    if status != 200 or b'"error"' not in body[:1000] or b'"choices"' in body:
+        return status
+    try:
+        error = json.loads(body)["error"]
+        code = error.get("code") if isinstance(error, dict) else None
+    except (ValueError, LookupError, TypeError, RecursionError):
+        return status
+    if not error:
+        return status
+    return code if isinstance(code, int) and 400 <= code < 600 else 502

@@ -114,6 +114,21 @@ def test_a_model_that_never_ends_is_cut_off_and_a_user_may_give_more_room(data):
         assert (code, labels_of(out), len(server.requests)) == (0, [True] * 12, 36)
 
 
+def test_room_for_thoughts_that_passes_the_context_is_halved(data):
+    def answer(request):
+        room = request["max_tokens"]
+        if room > 3000:
+            words = f"This model's maximum context length is 3200 tokens. However, you requested {room + 200} tokens."
+            return 400, openai_error(words)
+        whole = room > 1000
+        return 200, completion(GOOD if whole else None, finish="stop" if whole else "length")
+
+    with ChatServer(answer) as server:
+        code, out = label(data, server.url)
+        assert (code, labels_of(out)) == (0, [True] * 12)
+        assert {request["max_tokens"] for request in server.requests} == {80, 8192, 4096, 2048}
+
+
 AZURE = openai_error(
     "The response was filtered due to the prompt triggering Azure OpenAI's content management policy.",
     code="content_filter",

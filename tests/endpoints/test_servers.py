@@ -3,7 +3,7 @@
 import pytest
 
 from seal_datasets.endpoints.store import ResponseStore
-from tests.endpoints.server_double import GOOD, ChatServer, completion, label, labels_of, openai_error
+from tests.endpoints.server_double import GOOD, ChatServer, completion, label, labels_of, openai_error, reasons_of
 
 pytestmark = pytest.mark.usefixtures("short_waits")
 
@@ -142,3 +142,55 @@ def test_what_a_server_refuses_is_learned_once_shown_and_recorded(answer, last, 
     with ResponseStore(tmp_path / "out.labels.sqlite") as store:
         notes = store.select("SELECT DISTINCT json_extract(response, '$.adapted') FROM responses")
     assert said in str(notes)
+
+
+def test_a_text_that_is_refused_for_an_unnamed_reason_changes_nothing_for_the_others(data, capsys):
+    def answer(request):
+        first = "yes 0" in request["messages"][-1]["content"]
+        return (400, openai_error("Invalid argument: unsupported characters")) if first else (200, completion(GOOD))
+
+    with ChatServer(answer) as server:
+        code, out = label(data, server.url)
+        assert (code, reasons_of(out)) == (0, ["request_rejected"])
+        assert server.requests[-1]["response_format"]["type"] == "json_schema"
+        assert (server.requests[-1]["temperature"], server.requests[-1]["seed"]) == (0, 0)
+    assert "the labeler's endpoint" not in capsys.readouterr().err
+
+
+def test_a_server_that_is_only_down_for_a_moment_is_asked_as_before(data):
+    failing = iter([True] * 4)  # longer than there are forms
+
+    def answer(request):
+        return (500, b"Internal Server Error") if next(failing, False) else (200, completion(GOOD))
+
+    with ChatServer(answer) as server:
+        assert label(data, server.url)[0] == 0
+        assert server.requests[-1]["response_format"]["type"] == "json_schema"
+
+
+@pytest.mark.parametrize(
+    ("status", "words"),
+    [(404, "The model 'm' does not exist"), (400, "Invalid model: m"), (400, "m is not a valid model ID")],
+)
+def test_a_model_that_does_not_exist_stops_the_run(status, words, data, capsys):
+    with ChatServer(lambda request: (status, openai_error(words))) as server:
+        assert label(data, server.url)[0] == 2
+        assert len(server.requests) == 1
+    assert "refused to work" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("body", "reason"),
+    [
+        ({"error": {"code": 403, "message": "Your input was flagged."}}, "refused"),
+        ({"error": {"code": 400, "message": "too many tokens"}}, "request_rejected"),
+        ({"error": {"message": "Provider returned error", "code": "x"}}, "server_error"),
+    ],
+)
+def test_an_error_inside_an_answer_is_an_error(body, reason, data):
+    def answer(request):
+        return (200, body) if "no 3" in request["messages"][-1]["content"] else (200, completion(GOOD))
+
+    with ChatServer(answer) as server:
+        code, out = label(data, server.url)
+    assert (code, reasons_of(out)) == (0, [reason])
