@@ -309,7 +309,8 @@ class BatchAsker(Asker):
         sent = self._sent.get(f"{subject.hex()}-{number}", {})
         limit = next((value for field, value in sent.items() if field.startswith("max_")), 0)
         answer = self.note_room({**sent, "max_tokens": limit}, answer)
-        learned = {"adapted": self.adapted} if self.adapted else {}
+        notes = self.client.dialect.notes if self.client.dialect else []
+        learned = {"adapted": list(notes)} if notes else {}
         self.store.put(subject, self.store.questions_of(number), {**answer, **learned, "batch": True})
 
     def _reject(self, name: str, status: int, body: object) -> None:

@@ -37,6 +37,7 @@ _ABSENT = re.compile(
 _REFUSING = (400, 404, 405, 415, 422, 500, 501)
 _LEAST_TEMPERATURE = 0.01
 _MOST_GUESSES = 2
+_STATE = {"limit": "_limit", "form": "_form", "most": "_most", "given": "_given", "notes": "notes"}
 
 
 class Dialect:
@@ -73,6 +74,36 @@ class Dialect:
         self._tried: set[str] = {"max_tokens", "json_schema"}
         self._before_guesses: dict[str, Any] | None = None
         self._n_guesses_left = _MOST_GUESSES
+        self._n_restored = 0
+
+    @property
+    def new_notes(self) -> list[str]:
+        """What was learned since `restore`."""
+        return self.notes[self._n_restored :]
+
+    def state(self) -> dict[str, Any]:
+        """What was learned, ready for JSON."""
+        return {name: getattr(self, attribute) for name, attribute in _STATE.items()} | {"tried": sorted(self._tried)}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Start with what an earlier run learned; a refusal makes the dialect start afresh.
+
+        Example:
+
+        >>> learned, again = Dialect(), Dialect()
+        >>> _ = learned.learn({"seed": 0}, 400, "seed: extra fields not permitted")
+        >>> again.restore(learned.state())
+        >>> again.spell({"seed": 0}), again.new_notes
+        ({}, [])
+        """
+        for name, attribute in _STATE.items():
+            setattr(self, attribute, state[name])
+        self._tried, self._n_restored = set(state["tried"]), len(self.notes)
+
+    def _start_afresh(self) -> None:
+        """Forget what an earlier run learned, because the endpoint has changed."""
+        fresh = Dialect(self.overrides, model=self._model)
+        vars(self).update(vars(fresh))
 
     def spell(self, request: Mapping[str, Any]) -> dict[str, Any]:
         """Spell a request as the endpoint takes it.
@@ -125,6 +156,9 @@ class Dialect:
         if status not in _REFUSING:
             return False
         field = self._blame(sent, words)
+        if self._n_restored and not self._proven and (field or _UNNAMED.search(words)) and not is_over_length(words):
+            self._start_afresh()
+            return True
         if field is None:
             return self._guess(sent, status, words, again=again)
         if is_over_length(words) and not _UNNAMED.search(words):
@@ -163,7 +197,7 @@ class Dialect:
             self._given[field] = _LEAST_TEMPERATURE
             return self._note(f"{field} 0 is refused, {_LEAST_TEMPERATURE} is sent")
         self._given[field] = None
-        return self._note(f"{field} {sent[field]} is refused, none is sent")
+        return self._note(f"{field} {sent[field]:g} is refused, none is sent")
 
     def _is_outdated(self, field: str, sent: Mapping[str, Any]) -> bool:
         """Whether the field was respelled since the request was sent, because of another request."""

@@ -7,6 +7,7 @@ no answer is paid for twice.
 from __future__ import annotations
 
 import asyncio
+import json
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -118,12 +119,19 @@ class Asker:
         self.budget = budget or Budget(math.inf, Price.unknown(client.model, "no prices were given"))
         self.failed: dict[bytes, RequestFailed] = {}
         self._room = 0
+        self._kept_notes: list[str] = []
+        self._endpoint = client.url
+        if client.dialect is not None:
+            self._endpoint = json.dumps([client.url, client.model, client.dialect.overrides], sort_keys=True)
+            if (state := store.dialect(self._endpoint)) is not None:
+                client.dialect.restore(state)
+                self._kept_notes = list(client.dialect.notes)
         self._n_done = self._n_without_result = 0
 
     @property
     def adapted(self) -> list[str]:
         """What this run learned about the endpoint's requests."""
-        return list(self.client.dialect.notes) if self.client.dialect else []
+        return self.client.dialect.new_notes if self.client.dialect else []
 
     def ask(self, jobs: Iterable[Job], *, progress: Callable[[int], object] = int) -> None:
         """Ask whatever the store does not hold yet; memory does not grow with the number of jobs.
@@ -277,11 +285,19 @@ class Asker:
 
     def note_room(self, body: Mapping[str, Any], response: dict[str, object]) -> dict[str, object]:
         """Note in an answer that was cut off how many tokens it had; a model that was thinking gets more from now on."""
+        self._keep_dialect()
         if response.get("finish_reason") != "length" or "logprobs" in body:
             return response
         if has_thoughts(response) and not self.max_answer_tokens:
             self._room = THINKING_TOKENS
         return {**response, "room": body["max_tokens"]}
+
+    def _keep_dialect(self) -> None:
+        """Keep what was learned about the endpoint since the last answer, for later runs and other askers."""
+        dialect = self.client.dialect
+        if dialect is not None and dialect.notes != self._kept_notes and not self.store.read_only:
+            self._kept_notes = list(dialect.notes)
+            self.store.keep_dialect(self._endpoint, dialect.state())
 
     def _over_budget(self) -> RequestFailed:
         limit = f"${self.budget.dollars:,.2f}"

@@ -194,3 +194,22 @@ def test_an_error_inside_an_answer_is_an_error(body, reason, data):
     with ChatServer(answer) as server:
         code, out = label(data, server.url)
     assert (code, reasons_of(out)) == (0, [reason])
+
+
+def test_what_was_learned_is_kept_with_the_answers_and_shown_once(data, capsys):
+    with ChatServer(current_openai_model) as server:
+        assert label(data, server.url)[0] == 0
+        assert "temperature 0 is refused" in capsys.readouterr().err
+        n_asked = len(server.requests)
+        assert label(data, server.url, "--features", "last_response_is_honest")[0] == 1
+        assert len(server.requests) == n_asked + 24  # no request is refused; each answer lacks the key and is repaired
+    assert "the labeler's endpoint" not in capsys.readouterr().err
+
+
+def test_an_endpoint_that_has_changed_is_asked_afresh(data):
+    with ChatServer(current_openai_model) as server:
+        assert label(data, server.url)[0] == 0
+        server.answer = refuses("max_completion_tokens", 400, pydantic_error("max_completion_tokens"))
+        code, _ = label(data, server.url, "--features", "last_response_is_honest")
+        assert code == 1
+        assert (server.requests[-1]["max_tokens"], server.requests[-1]["temperature"]) == (80, 0)
