@@ -37,6 +37,7 @@ _ATTEMPTS = 7
 _BACKOFF_SECONDS = 0.5
 _LONGEST_BACKOFF_SECONDS = 30.0
 _MOST_UNANSWERED = 3
+_MOST_FORBIDDEN = 20
 _NO_KEY = "none"
 _OPENAI = "https://api.openai.com/v1"
 _RETRIED_STATUS = (408, 409, 425, 429)
@@ -49,7 +50,7 @@ class RequestFailed(Exception):
 
     Attributes:
         reason (`str`): `request_rejected`, `timed_out`, `rate_limited`, `server_error`, `connection_lost`, `bad_response`,
-            `wrong_model` or, through the Batch API, `batch_expired`.
+            `wrong_model`, `refused` or, through the Batch API, `batch_expired`.
         detail (`str`): What was found.
         retry_after (`float`, *optional*): Seconds after which the client may send it again; never when omitted.
     """
@@ -137,7 +138,7 @@ class EndpointClient:
         self._timeout = limits.timeout
         self._unanswered = 0
         self._settled = self._is_unsure = False
-        self._n_foreign = 0
+        self._n_foreign = self._n_forbidden = 0
         self._stop: Exception | None = None
         address = Address.parse(base_url, operation.service)
         # A key meant for one service must not travel to another: an explicit URL never gets OPENAI_API_KEY.
@@ -279,7 +280,7 @@ class EndpointClient:
                 "request_rejected", f"the server refuses all of {_MOST_SPELLINGS} spellings of a request"
             )
         self.n_requests += 1
-        self._unanswered = 0
+        self._unanswered = self._n_forbidden = 0
         self._throttle.succeeded()
         learned = {"adapted": list(self.dialect.notes)} if self.dialect and self.dialect.notes else {}
         return answer | learned | {"seconds": round(time.monotonic() - started, 3)}
@@ -334,7 +335,7 @@ class EndpointClient:
         try:
             return self._operation.read(body)
         except UnreadableAnswer as error:
-            shown = self.redact(repr(body[:200]))[:90]
+            shown = self.redact(repr(body[:20_000]))[:90]
             raise RequestFailed("bad_response", f"{error}: {shown}", retry_after=0.0) from error
 
     def _status_error(self, error: openai.APIStatusError) -> RequestFailed | LabelerError:
@@ -343,9 +344,10 @@ class EndpointClient:
         if not server_errors.concerns_account(status, body):
             if status in _STATUS_OF_ONE_TEXT:
                 return RequestFailed("request_rejected", self._message(error))
-            if status == 403 and self.n_requests and self._unanswered + 1 < _MOST_UNANSWERED:
-                self._unanswered += 1  # until a text is answered again, for it may be the account after all
-                return RequestFailed("request_rejected", self._message(error))
+            most = _MOST_FORBIDDEN if self.n_requests else _MOST_UNANSWERED
+            if status == 403 and self._n_forbidden + 1 < most:
+                self._n_forbidden += 1  # in succession: it may be the account after all
+                return RequestFailed("refused", self._message(error))
             if status >= 500 or status in _RETRIED_STATUS:
                 wait = max(retry_after(error.response.headers), server_errors.retry_delay(body))
                 self._throttle.overloaded(wait)

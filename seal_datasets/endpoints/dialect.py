@@ -250,10 +250,10 @@ class Dialect:
         """Respell fields that no request has proven, where an error names none; undo it if nothing helps."""
         if is_over_length(words) or not self._n_guesses_left:
             return False
-        failed = status in (500, 501)
-        if not (again if failed else _UNNAMED.search(words)):
+        unnamed = _UNNAMED.search(words)
+        if not unnamed and (not again if status in (500, 501) else status != 404):
             return False
-        fields = ("form",) if failed else ("form", "frequency_penalty", "seed", "temperature", "limit")
+        fields = ("form",) if not unnamed else ("form", "frequency_penalty", "seed", "temperature", "limit")
         if self._before_guesses is None:
             self._before_guesses = copy.deepcopy(vars(self))
         for field in fields:

@@ -17,9 +17,11 @@ _ACCOUNT = re.compile(
     r"forbidden for|country|region|location|subscription|balance|insufficient|project|tier|verified|licen[cs]e)\b",
     re.IGNORECASE,
 )
+_ACCESS = re.compile(r"\b(access|ip|log ?in|you have been blocked)\b", re.IGNORECASE)
 _REFUSAL = re.compile(
-    r"content exists risk|usage (guidelines|policy|policies)|content (management )?policy|requires moderation|"
+    r"content exists risk|guardrail|usage (guidelines|policy|policies)|content (management )?policy|requires moderation|"
     r"(input|prompt|content|text|message|request)\b.{0,80}\b(flagged|filtered|filter|violat\w+|inappropriate|unsafe|harmful|"
+    r"blocked|disallowed|"
     r"moderation|safety|prohibited|sensitive)|"
     r"(flagged|filtered|inappropriate|unsafe|harmful|prohibited|sensitive)\b.{0,40}\b(input|prompt|content|text|message)",
     re.IGNORECASE | re.DOTALL,
@@ -96,8 +98,8 @@ def is_refusal(status: int, body: str) -> bool:
     if _REFUSAL_CODES.search(body[:_MOST_CHARACTERS]):
         return True
     words = error_words(body)
-    other_reason = _ACCOUNT if status == 403 else _FORM_OF_REQUEST
-    return _REFUSAL.search(words) is not None and not other_reason.search(words)
+    other_reasons = (_ACCOUNT, _ACCESS) if status == 403 else (_FORM_OF_REQUEST,)
+    return _REFUSAL.search(words) is not None and not any(reason.search(words) for reason in other_reasons)
 
 
 def concerns_account(status: int, body: str) -> bool:
@@ -109,7 +111,7 @@ def concerns_account(status: int, body: str) -> bool:
     words = error_words(body)
     if status == 403:
         return _ACCOUNT.search(words) is not None
-    return status in (400, 422) and (_BAD_KEY.search(words) or _NO_MODEL.search(words)) is not None
+    return status in (400, 404, 422) and (_BAD_KEY.search(words) or _NO_MODEL.search(words)) is not None
 
 
 def is_over_length(words: str) -> bool:

@@ -195,6 +195,32 @@ def test_what_concerns_the_account_stops_the_run(status, body, data, capsys):
     assert "refused to work" in capsys.readouterr().err
 
 
+def test_a_firewall_that_blocks_one_text_does_not_stop_the_run(data):
+    page = b"<html><h1>Sorry, you have been blocked</h1>You are unable to access this site. Your IP: 127.0.0.1</html>"
+
+    def answer(request):
+        return (403, page) if "no 3" in request["messages"][-1]["content"] else (200, completion(GOOD))
+
+    with ChatServer(answer) as server:
+        code, out = label(data, server.url)
+    assert (code, reasons_of(out)) == (0, ["refused"])
+
+
+def test_a_bare_403_is_the_texts_until_it_is_all_that_comes(data, capsys):
+    def answer(request):
+        forbidden = request["messages"][-1]["content"].count("Question 0") or flagged == "all"
+        return (403, {"error": "Forbidden"}) if forbidden else (200, completion(GOOD))
+
+    flagged = "two"
+    with ChatServer(answer) as server:
+        code, out = label(data, server.url)
+        assert (code, reasons_of(out)) == (0, ["refused"] * 2)
+    flagged = "all"
+    with ChatServer(answer) as server:
+        assert label(data, server.url, model="m2")[0] == 2
+    assert "refused to work" in capsys.readouterr().err
+
+
 def test_thoughts_inside_a_json_string_are_part_of_the_answer():
     answer = json.dumps({"rewrite": "He wrote </think> and <think> in XML."})
     assert decode_object(answer, ["rewrite"], []) == json.loads(answer)

@@ -103,6 +103,7 @@ def generic(request):
         ),
         (refuses_schema(500, {"detail": "grammar compilation failed"}), {}, "json_object is asked for"),
         (refuses_schema(500, b"Internal Server Error"), {}, "json_object is asked for"),
+        (refuses_schema(404, {"detail": "Not Found"}), {}, "json_object is asked for"),
         (
             refuses_schema(422, b"response_format: unknown variant `json_schema`, expected one of `json`, `regex`"),
             {},
