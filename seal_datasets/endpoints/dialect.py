@@ -37,7 +37,7 @@ _ABSENT = re.compile(
 _REFUSING = (400, 404, 405, 415, 422, 500, 501)
 _LEAST_TEMPERATURE = 0.01
 _MOST_GUESSES = 2
-_STATE = {"limit": "_limit", "form": "_form", "most": "_most", "given": "_given", "notes": "notes"}
+_STATE = {"limit": "_limit", "form": "_form", "most": "_most", "given": "_given", "notes": "notes", "room": "room"}
 
 
 class Dialect:
@@ -48,6 +48,7 @@ class Dialect:
 
     Attributes:
         notes (`list[str]`): What was learned, one sentence each.
+        room (`int`): Tokens for an answer of a model that was seen to think; 0 before that.
 
     Example:
 
@@ -65,6 +66,7 @@ class Dialect:
     def __init__(self, overrides: Mapping[str, Any] | None = None, *, model: str = "") -> None:
         self.overrides = dict(overrides or {})
         self.notes: list[str] = []
+        self.room = 0
         self._model = model
         self._limit: str | None = "max_tokens"
         self._form = "json_schema"
@@ -129,6 +131,12 @@ class Dialect:
                 body.pop(name, None)
         body |= self.overrides
         return {name: value for name, value in body.items() if name not in self.overrides or value is not None}
+
+    def give_room(self, tokens: int) -> None:
+        """Note that the model thinks beyond its limit, and how many tokens its answers get from now on."""
+        if tokens > self.room:
+            self.room = tokens
+            self._note(f"the model was cut off while it was thinking, {tokens:,} tokens are allowed")
 
     def accepted(self, sent: Mapping[str, Any]) -> None:
         """Note that the endpoint answered a request that was spelled like this."""

@@ -118,7 +118,6 @@ class Asker:
         self.max_failure_rate = max_failure_rate
         self.budget = budget or Budget(math.inf, Price.unknown(client.model, "no prices were given"))
         self.failed: dict[bytes, RequestFailed] = {}
-        self._room = 0
         self._kept_notes: list[str] = []
         self._endpoint = client.url
         if client.dialect is not None:
@@ -279,17 +278,19 @@ class Asker:
 
     def with_room(self, request: Request) -> dict[str, Any]:
         """The body of a request, with room for thoughts once the model was seen to think beyond its limit."""
-        if request.kind == JSON and self._room > request.body["max_tokens"]:
-            return {**request.body, "max_tokens": self._room}
+        room = self.client.dialect.room if self.client.dialect else 0
+        if "logprobs" not in request.body and room > request.body["max_tokens"] and not self.max_answer_tokens:
+            return {**request.body, "max_tokens": room}
         return request.body
 
     def note_room(self, body: Mapping[str, Any], response: dict[str, object]) -> dict[str, object]:
         """Note in an answer that was cut off how many tokens it had; a model that was thinking gets more from now on."""
+        cut_off = response.get("finish_reason") == "length" and "logprobs" not in body
+        if cut_off and self.client.dialect and not self.max_answer_tokens and has_thoughts(response):
+            self.client.dialect.give_room(THINKING_TOKENS)
         self._keep_dialect()
-        if response.get("finish_reason") != "length" or "logprobs" in body:
+        if not cut_off:
             return response
-        if has_thoughts(response) and not self.max_answer_tokens:
-            self._room = THINKING_TOKENS
         return {**response, "room": body["max_tokens"]}
 
     def _keep_dialect(self) -> None:

@@ -95,9 +95,12 @@ def test_a_model_that_was_thinking_is_asked_once_more_with_more_room(data, capsy
         assert rooms[:1] == [80]
         assert rooms.count(80) <= 12  # those on their way when the first was cut off
         assert set(rooms) == {80, 8192}
+        assert "8,192 tokens are allowed" in capsys.readouterr().err
         n_asked = len(rooms)
         assert label(data, server.url)[0] == 0
         assert len(server.requests) == n_asked
+        assert label(data, server.url, "--features", "last_response_is_honest")[0] == 1
+        assert {request["max_tokens"] for request in server.requests[n_asked:]} == {8192}  # known from the first run
 
 
 def test_a_model_that_never_ends_is_cut_off_and_a_user_may_give_more_room(data):
