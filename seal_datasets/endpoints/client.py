@@ -1,8 +1,9 @@
 """A client of model servers: it sends requests, as many at once as the server bears, and retries them.
 
 A request ends in one of three ways. It ends with an answer, which may be a refusal of the text; with `RequestFailed`, when
-only this request cannot be answered; or with `LabelerError`, when no request can. The latter means a refused key, an empty account,
-an unknown model or a server that is down. Under overload the client lowers its concurrency, and waits as long as the server asks.
+only this request cannot be answered; or with `LabelerError`, when no request can. The latter means a refused key, an empty
+account, an unknown model or a server that is down. Under overload the client lowers its concurrency, and waits as long as the
+server asks.
 """
 
 from __future__ import annotations
