@@ -13,6 +13,7 @@ from datasets import Dataset
 from seal_datasets import schema
 from seal_datasets.audit.endpoint import (
     Endpoint,
+    describe_answers,
     draw_sample,
     format_dollars,
     open_budget,
@@ -80,6 +81,8 @@ def run_labelers(pairs: Dataset, task: LabelingTask, *, api_key: str | None = No
 
         labelers = _make_labelers(task, store, open_member, api_key)
         comparison = compare_labelers(pairs, labelers, task.taxonomy, pair_ids=task.draw_pairs(pairs))
+        told = {name: describe_answers(store, labeler.model) for name, labeler in labelers.items()}
+        comparison = replace(comparison, endpoints={name: about for name, about in told.items() if about})
     for name, labeler in labelers.items():
         for note in labeler.adapted:
             print_progress(f"    the endpoint of {name}: {note}")

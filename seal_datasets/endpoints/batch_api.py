@@ -86,6 +86,7 @@ class BatchAsker(Asker):
                 far, and the next run reattaches to open batches.
         """
         self.failed.clear()
+        self.restore_dialect()
         self._attempts.clear()
         unique_jobs = list({job.subject: job for job in jobs}.values())
         n_finished = 0

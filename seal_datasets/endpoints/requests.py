@@ -122,9 +122,6 @@ class Asker:
         self._endpoint = client.url
         if client.dialect is not None:
             self._endpoint = json.dumps([client.url, client.model, client.dialect.overrides], sort_keys=True)
-            if (state := store.dialect(self._endpoint)) is not None:
-                client.dialect.restore(state)
-                self._kept_notes = list(client.dialect.notes)
         self._n_done = self._n_without_result = 0
 
     @property
@@ -144,6 +141,7 @@ class Asker:
                 Responses so far are kept.
         """
         self.failed.clear()
+        self.restore_dialect()
         self._n_done = self._n_without_result = 0
         under_way: set[bytes] = set()
 
@@ -292,6 +290,13 @@ class Asker:
         if not cut_off:
             return response
         return {**response, "room": body["max_tokens"]}
+
+    def restore_dialect(self) -> None:
+        """Start with what other askers learned about the endpoint, if this one knows nothing."""
+        dialect = self.client.dialect
+        if dialect is not None and not dialect.notes and (state := self.store.dialect(self._endpoint)) is not None:
+            dialect.restore(state)
+            self._kept_notes = list(dialect.notes)
 
     def _keep_dialect(self) -> None:
         """Keep what was learned about the endpoint since the last answer, for later runs and other askers."""

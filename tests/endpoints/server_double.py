@@ -5,6 +5,7 @@ It stands for services that cannot run here. What it sends is taken from their p
 
 from __future__ import annotations
 
+import contextlib
 import json
 import threading
 from collections.abc import Callable
@@ -59,6 +60,10 @@ class _Handler(BaseHTTPRequestHandler):
             self.close_connection = True
             return
         payload = body if isinstance(body, bytes) else json.dumps(body).encode()
+        with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # the client has left
+            self._send(status, payload, headers)
+
+    def _send(self, status: int, payload: bytes, headers: list[dict[str, str]]) -> None:
         self.send_response(status)
         for name, value in {"Content-Type": "application/json", **(headers[0] if headers else {})}.items():
             self.send_header(name, value)

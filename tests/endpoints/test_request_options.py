@@ -184,11 +184,22 @@ def write_pairs(path, n):
 
 def test_labelers_without_labels_say_so(tmp_path, capsys):
     pairs = write_pairs(tmp_path / "pairs.jsonl", 40)
-    with ChatServer(lambda request: (200, completion("nonsense"))) as server:
+
+    def answer(request):
+        return (
+            (422, {"detail": "seed: extra"})
+            if "seed" in request
+            else (200, completion("nonsense", model="m-2024-01-01"))
+        )
+
+    with ChatServer(answer) as server:
         arguments = ["labelers", pairs, "--labelers", f"m@{server.url}", "--repeat", "2", "--temperature", "1"]
         arguments += ["--features", FEATURE, "--out", str(tmp_path / "o.parquet"), "--max-failure-rate", "1"]
         assert main(arguments) == 1
     assert capsys.readouterr().err.count("No labels: the labeler gave 0 of 80 (not_json 80).") == 2
+    told = json.loads((tmp_path / "o.json").read_text())["endpoints"]
+    assert told["m #0"] == told["m #1"]
+    assert told["m #0"] == {"served_as": ["m-2024-01-01"], "adapted": ["seed 0 is refused, none is sent"]}
 
 
 def test_rewrites_that_are_all_missing_end_with_1(tmp_path, capsys):
