@@ -46,9 +46,10 @@ class BoundedClient(openai.DefaultAioHttpClient):  # type: ignore[misc, valid-ty
                 raise
             raise httpx2.RemoteProtocolError(f"not an HTTP answer: {error}", request=request) from error
         headers = [(name, value) for name, value in answer.headers.multi_items() if name.lower() not in _FRAMING]
-        return httpx2.Response(
-            _status(answer.status_code, bytes(body)), headers=headers, content=bytes(body), request=request
-        )
+        status = answer.status_code
+        if request.url.path.endswith("/chat/completions"):
+            status = _status(status, bytes(body))
+        return httpx2.Response(status, headers=headers, content=bytes(body), request=request)
 
 
 def _status(status: int, body: bytes) -> int:
