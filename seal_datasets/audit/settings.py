@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
+from typing import Any
 
 from seal_datasets.endpoints.embedded import MODEL_NAME
 from seal_datasets.errors import DataError
@@ -75,6 +77,10 @@ class AuditSettings:
         budget (`float`, *optional*): Limit in US dollars on the cost of all responses in the store; texts beyond it get no
             labels.
         prices (`str`, *optional*): YAML file of model prices; the packaged file when omitted.
+        timeout (`float`): Seconds one request may take.
+        served_models (`tuple[str, ...]`): Names that endpoints give in their answers, where they differ from those asked.
+        request (`dict[str, Any]`): Own fields of every request; `None` drops a field.
+        max_answer_tokens (`int`, *optional*): Tokens for an answer, thoughts included; by the questions when omitted.
         gold (`str`, *optional*): File of human labels, see `add_gold`.
         features (`tuple[str, ...]`): Features to ask the labeler for. When empty, the whole taxonomy, or for the
             embedded labeler `EMBEDDED_FEATURES`.
@@ -101,6 +107,10 @@ class AuditSettings:
     batch: bool = False
     budget: float | None = None
     prices: str | None = None
+    timeout: float = 300.0
+    served_models: tuple[str, ...] = ()
+    request: dict[str, Any] = field(default_factory=dict)
+    max_answer_tokens: int | None = None
     gold: str | None = None
     features: tuple[str, ...] = ()
     taxonomy: str = "seal"
@@ -122,9 +132,11 @@ class AuditSettings:
             raise DataError(f"a budget must be 0 or more dollars, got {self.budget}")
         if self.tie_band is not None and not self.tie_band >= 0.0:
             raise DataError(f"a tie band must be 0 or more points of reward, got {self.tie_band}")
+        if not 0.0 < self.timeout < math.inf:
+            raise DataError(f"timeout must be a number of seconds above 0, got {self.timeout}")
         if not 0.0 <= self.max_failure_rate <= 1.0:
             raise DataError(f"max_failure_rate must lie between 0 and 1, got {self.max_failure_rate}")
-        for name in ("limit", "label_limit", "concurrency"):
+        for name in ("limit", "label_limit", "concurrency", "max_answer_tokens"):
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise DataError(f"{name} must be at least 1, got {value}")

@@ -15,17 +15,18 @@ from seal_datasets.cli.options import (
     Verbs,
     add_labeler_options,
     add_plan_option,
-    add_request_options,
     add_rewrite_options,
     add_seed_option,
     add_training_options,
     add_verb,
+    check_labels,
     labeler_settings,
     print_plan,
     rewrite_settings,
     split_names,
     training_settings,
 )
+from seal_datasets.cli.request_options import add_request_options
 from seal_datasets.errors import DataError
 
 
@@ -185,7 +186,9 @@ def _audit(options: argparse.Namespace) -> int:
     report = run_audit(
         source, options.out, settings, **{name: os.environ.get(variable) for name, variable in keys.items()}
     )
-    return _print_headline(report, options.out)
+    _print_headline(report, options.out)
+    labels = (report["run"]["labeler"] or {}).get("labels")
+    return check_labels([labels] if labels else [])
 
 
 def _refuse_idle_options(options: argparse.Namespace) -> None:
