@@ -21,7 +21,7 @@ import numpy as np
 import torch
 import transformers
 from datasets import Dataset
-from transformers import AutoModelForSequenceClassification, AutoTokenizer, PreTrainedTokenizerBase
+from transformers import PreTrainedTokenizerBase
 from transformers.trainer_utils import get_last_checkpoint
 
 from seal_datasets import schema
@@ -32,6 +32,7 @@ from seal_datasets.errors import DataError, import_extra
 from seal_datasets.estimate import AlignmentResistance, alignment_resistance
 from seal_datasets.rewards.classifier import RewardModel
 from seal_datasets.rewards.encoding import Encoder
+from seal_datasets.rewards.loading import load_backbone
 from seal_datasets.rewards.score import add_rewards
 from seal_datasets.rewards.score_store import ScoreStore
 from seal_datasets.rewards.training_settings import TrainingSettings
@@ -192,8 +193,7 @@ def _train(
         raise DataError(f"{out} holds a model of other data or settings; remove the folder or choose another")
     trl = import_extra("trl", purpose="train reward models")
     transformers.set_seed(settings.seed)
-    tokenizer = AutoTokenizer.from_pretrained(start)
-    model = AutoModelForSequenceClassification.from_pretrained(start, num_labels=1)
+    tokenizer, model = load_backbone(start)
     trainer = trl.RewardTrainer(
         model=model,
         args=trl.RewardConfig(

@@ -18,7 +18,7 @@ from seal_datasets.rewards.doctor.probe import (
     score_padded,
     use_attention,
 )
-from seal_datasets.rewards.scorer import Scored
+from seal_datasets.rewards.scorer import Scored, Scorer
 
 BATCH = 8
 """Texts per batch in the checks that pad."""
@@ -33,6 +33,7 @@ LENGTHS = (256, 512, 1024, 2048, 4096)
 """Lengths, in tokens, for which the share of longer texts is reported, besides the model's limit."""
 
 _INVERTED = 0.1
+_UNPADDED = "nothing is padded: texts are scored packed, or each by itself"
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +91,8 @@ def check_determinism(first: Floats, second: Floats, tolerance: float) -> Check:
 
 def check_batch(model: RewardModel, sample: Sample) -> Check:
     """Check that a text's score does not depend on the other texts of its batch."""
+    if not model.pads:
+        return Check("batch", "not_applicable", None, _UNPADDED)
     order = _mixed(len(sample.texts))
     rewards = score_padded(model, [sample.texts[index] for index in order], side="right", n=BATCH)
     return _compared(
@@ -127,6 +130,8 @@ def check_packing(model: RewardModel, packed: Floats | None, sample: Sample) -> 
 
 def check_padding(model: RewardModel, sample: Sample) -> Check:
     """Check whether padding at the left changes scores; we pad at the right."""
+    if not model.pads:
+        return Check("padding", "not_applicable", None, _UNPADDED)
     order = _mixed(len(sample.texts))
     rewards = score_padded(model, [sample.texts[index] for index in order], side="left", n=BATCH)
     difference = largest(rewards, sample.rewards[order])
@@ -272,6 +277,20 @@ def check_precision(
     return Check(
         "precision", "ok" if safe else "failed", difference, f"in use: {own}; " + "; ".join(lines), advice
     ), findings
+
+
+def check_template(model: Scorer) -> Check:
+    """Check that a causal model has the chat template that it was trained with."""
+    if model.lacks_template:
+        return Check(
+            "template",
+            "failed",
+            None,
+            "a causal model without a chat template: it is shown prompt and response in a row",
+            "add the template that it was trained with to its tokenizer (chat_template.jinja); without one its rewards mean "
+            "nothing, unless it was trained on plain text",
+        )
+    return Check("template", "ok", None, f"texts are shown as {model.encoder.style}")
 
 
 def check_truncation(lengths: Sequence[int], limit: int) -> tuple[Check, dict[str, float]]:

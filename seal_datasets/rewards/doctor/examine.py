@@ -136,6 +136,7 @@ def _examine_classifier(
         checks.check_bos(model, sample),
         checks.check_end(model, sample),
         checks.check_attention(model, sample),
+        checks.check_template(model),
         truncation,
         checks.check_sanity([(better, worse) for better, worse in obvious]),
     ]
@@ -178,6 +179,7 @@ def _examine_scores(model: Scorer, name: str, pairs: Dataset, limit: int) -> Exa
         checks.check_finite(first),
         checks.check_determinism(first, second, allowed),
         checks.check_alone(single, first, allowed),
+        checks.check_template(model),
         truncation,
         checks.check_sanity([(better, worse) for better, worse in (model.score(pair) for pair in sanity_pairs())]),
     ]

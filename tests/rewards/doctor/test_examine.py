@@ -148,10 +148,23 @@ def test_absolute_positions_padded_at_the_left_fail(tmp_path, minilm, side, fail
     assert found.tie_band <= found.tolerance
 
 
-def test_weights_that_are_not_numbers_fail(tmp_path, reward_models, capsys):
+def test_weights_that_are_not_numbers_are_refused_and_named(tmp_path, reward_models):
     model = AutoModelForSequenceClassification.from_pretrained(reward_models["post"])
     with torch.no_grad():
         model.classifier.weight[0, 0] = float("nan")
+    model.save_pretrained(tmp_path)
+    AutoTokenizer.from_pretrained(reward_models["post"]).save_pretrained(tmp_path)
+    with pytest.raises(ModelError, match=r"infinite or no numbers: classifier\.weight\..*take an earlier checkpoint"):
+        short(tmp_path)
+
+
+def test_scores_that_are_not_numbers_fail(tmp_path, reward_models, capsys):
+    """Weights at the end of float32's range, whose sums are beyond it."""
+    model = AutoModelForSequenceClassification.from_pretrained(reward_models["post"])
+    with torch.no_grad():
+        model.classifier.weight[:] = 3e38
+        model.bert.pooler.dense.weight[:] = 0.0
+        model.bert.pooler.dense.bias[:] = 20.0
     model.save_pretrained(tmp_path)
     AutoTokenizer.from_pretrained(reward_models["post"]).save_pretrained(tmp_path)
     found = short(tmp_path)
@@ -276,7 +289,7 @@ def dpo(tmp_path_factory, minilm):
 def test_implicit_rewards_are_asked_for_scores(dpo, tmp_path, capsys):
     found = examine(dpo, extent=Extent(limit=4))
     statuses = {each.name: each.status for each in found.checks}
-    assert list(statuses) == ["finite", "determinism", "batch", "truncation", "sanity"]
+    assert list(statuses) == ["finite", "determinism", "batch", "template", "truncation", "sanity"]
     assert {statuses[name] for name in ("finite", "determinism", "batch")} == {"ok"}
     assert 0.0 <= found.tie_band < 1e-3 < found.tolerance
     assert found.example.startswith("[CLS]")
