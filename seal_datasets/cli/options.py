@@ -276,25 +276,6 @@ def training_settings(options: argparse.Namespace, defaults: TrainingSettings) -
     return replace(defaults, **given)
 
 
-def add_checkpoint_options(parser: argparse.ArgumentParser, *, precision: str | None) -> None:
-    """Add the options that say how to load a reward model; `precision` is the default."""
-    group = parser.add_argument_group("loading the model")
-    group.add_argument(
-        "--max-length", type=int, metavar="TOKENS", help="tokens per text (default: the most that the model takes)"
-    )
-    group.add_argument(
-        "--head", type=int, metavar="N", help="output that is the reward; needed if the model has several"
-    )
-    group.add_argument(
-        "--precision",
-        choices=["auto", "float32", "bfloat16", "float16"],
-        default=precision,
-        help="type of the weights (default: the checkpoint's own)",
-    )
-    group.add_argument("--allow-pickle", action="store_true", help="read weights from pickle files, which can run code")
-    group.add_argument("--allow-remote-code", action="store_true", help="run Python code that comes with the model")
-
-
 def rewrite_settings(options: argparse.Namespace, share: float) -> RewriteSettings:
     """What to rewrite, from `add_rewrite_options`."""
     from seal_datasets.audit.settings import RewriteSettings

@@ -10,7 +10,7 @@ import json
 import sys
 from typing import Any
 
-MEMORY = 4 << 30
+MEMORY = 3 << 29
 """Bytes of address space that the process may take."""
 
 MOST_TEXT = 1 << 24

@@ -20,9 +20,15 @@ from tests.rewards.models import save_llama
 POINTER = "version https://git-lfs.github.com/spec/v1\noid sha256:0123\nsize 12345\n"
 WAYS = {
     "reward": RewardModel,
-    "policy": lambda path: ImplicitReward(path),
+    "policy": lambda path: ImplicitReward(as_policy(path)),
     "backbone": lambda path: load_backbone(str(path)),
 }
+
+
+def as_policy(path):
+    config = json.loads((path / "config.json").read_text())
+    (path / "config.json").write_text(json.dumps({**config, "architectures": ["BertLMHeadModel"]}))
+    return path
 
 
 class Bomb:

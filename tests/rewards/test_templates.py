@@ -150,7 +150,7 @@ def test_seal_score_counts_texts_without_a_reward_and_says_why(make, tmp_path, c
     assert "System role not supported" in said and "--merge-system" in said
     assert score(path, rows, tmp_path, "--merge-system") == 0
     said = capsys.readouterr().err
-    assert "post: 4 of 4 texts have a reward (2 ok, 2 merged)" in said
+    assert "post: 4 of 4 texts have a reward (2 merged, 2 ok)" in said
 
 
 def test_seal_score_fails_where_no_text_has_a_reward(make, tmp_path, capsys):

@@ -293,12 +293,15 @@ def check_template(model: Scorer) -> Check:
     return Check("template", "ok", None, f"texts are shown as {model.encoder.style}")
 
 
-def check_truncation(lengths: Sequence[int], limit: int) -> tuple[Check, dict[str, float]]:
+def check_truncation(
+    lengths: Sequence[int], limit: int, unscored: Mapping[str, int] | None = None
+) -> tuple[Check, dict[str, float]]:
     """Check which share of the texts exceeds the model's length limit.
 
     Args:
         lengths (`Sequence[int]`): Tokens of each text.
         limit (`int`): Length limit of the model in tokens.
+        unscored (`Mapping[str, int]`, *optional*): Texts without a reward, by status.
 
     Returns:
         `tuple[Check, dict[str, float]]`: The check, and the share of longer texts by number of tokens.
@@ -315,14 +318,16 @@ def check_truncation(lengths: Sequence[int], limit: int) -> tuple[Check, dict[st
     shares = {str(length): float((measured > length).mean()) for length in sorted({*LENGTHS, limit})}
     over = shares[str(limit)]
     detail = ", ".join(f"{100 * share:.1f} % over {length}" for length, share in shares.items())
-    status: CheckStatus = "warning" if over else "ok"
+    status: CheckStatus = "warning" if over or unscored else "ok"
+    counted = ", ".join(f"{n:,} {status}" for status, n in sorted((unscored or {}).items()))
+    without = f"; {sum((unscored or {}).values()):,} have no reward ({counted})" if unscored else ""
     advice = (
         f"{100 * over:.1f} % of texts do not fit into the model's {limit} tokens; choose with --over-length"
         if over
         else ""
     )
     return Check(
-        "truncation", status, None, f"of {len(lengths):,} texts {detail}; the model takes {limit}", advice
+        "truncation", status, None, f"of {len(lengths):,} texts {detail}; the model takes {limit}{without}", advice
     ), shares
 
 
