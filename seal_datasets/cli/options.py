@@ -257,7 +257,8 @@ def add_training_options(parser: argparse.ArgumentParser) -> None:
         "--max-length",
         type=int,
         metavar="TOKENS",
-        help="tokens per text in training; the start of a longer prompt is dropped (default: 512)",
+        help="tokens per text, of which the start of a longer prompt is dropped in training (default: 512); "
+        "with models given to seal audit, their limit (default: the most they take)",
     )
     group.add_argument(
         "--heldout-share",

@@ -24,7 +24,9 @@ from seal_datasets.errors import ModelError
 CONFIG = "config.json"
 ADAPTER_CONFIG = "adapter_config.json"
 
-_PICKLES = (".bin", ".pt", ".pth", ".pkl", ".pickle", ".ckpt")
+PICKLES = (".bin", ".pt", ".pth", ".pkl", ".pickle", ".ckpt")
+"""Endings of files that are read by unpickling."""
+
 _LFS = b"version https://git-lfs"
 
 
@@ -106,7 +108,7 @@ def find_checkpoint(name: str, revision: str | None = None) -> Checkpoint:
         files = tuple(sorted(path.relative_to(folder).as_posix() for path in folder.glob("*") if path.is_file()))
         if not {CONFIG, ADAPTER_CONFIG}.intersection(files):
             raise ModelError(f"the folder {folder.absolute()} holds no model: there is no {CONFIG} in it")
-        _refuse_pointers(name, [folder / file for file in files])
+        refuse_pointers(name, [folder / file for file in files])
         return Checkpoint(name, revision, False, files)
     if name.startswith((".", "/", "~")) or name.count("/") > 1:
         raise ModelError(f"there is no folder {folder.absolute()}; give a folder with a saved model, or a Hub id")
@@ -158,18 +160,18 @@ def check_weights(checkpoint: Checkpoint, *, allow_pickle: bool, stem: str = "mo
         )
     for file in [named] if named else [single, index]:
         if file in checkpoint.files or checkpoint.path(file) is not None:
-            shards = _shards(checkpoint, file) if file.endswith(".index.json") else [file]
+            shards = check_shards(checkpoint, file) if file.endswith(".index.json") else [file]
             break
     else:
         shards = _pickled(checkpoint, allow_pickle)
     if Path(checkpoint.name).is_dir():
         for shard in shards:
-            _check_file(checkpoint, shard)
+            check_file(checkpoint, shard)
 
 
 def _pickled(checkpoint: Checkpoint, allow_pickle: bool) -> list[str]:
     """There is no safetensors file: refuse the model, or check its pickled files."""
-    pickled = [file for file in checkpoint.files if file.endswith(_PICKLES) and file != "training_args.bin"]
+    pickled = [file for file in checkpoint.files if file.endswith(PICKLES) and file != "training_args.bin"]
     if not pickled:
         raise ModelError(
             f"{checkpoint.name!r} holds no weights that can be read, only {', '.join(checkpoint.files[:6])}; "
@@ -182,17 +184,17 @@ def _pickled(checkpoint: Checkpoint, allow_pickle: bool) -> list[str]:
         )
     for index in ("pytorch_model.bin.index.json",):
         if index in checkpoint.files:
-            return _shards(checkpoint, index)
+            return check_shards(checkpoint, index)
     return []
 
 
-def _shards(checkpoint: Checkpoint, index: str) -> list[str]:
+def check_shards(checkpoint: Checkpoint, index: str) -> list[str]:
     """The files that an index names, all of them of its own kind and inside the model."""
     places = checkpoint.json(index).get("weight_map")
     if not isinstance(places, dict) or not places or not all(isinstance(file, str) for file in places.values()):
         raise ModelError(f"{index} of {checkpoint.name!r} has no weight_map of tensors and files; download it again")
     for tensor, file in places.items():
-        inside = _is_inside(file)
+        inside = is_inside(file)
         if not inside or not (_is_safe(file) or index.startswith("pytorch_model.bin")):
             raise ModelError(
                 f"{index} of {checkpoint.name!r} places {tensor} in {file!r}, which is "
@@ -202,20 +204,22 @@ def _shards(checkpoint: Checkpoint, index: str) -> list[str]:
     return sorted(set(places.values()))
 
 
-def _is_inside(file: str) -> bool:
+def is_inside(file: str) -> bool:
+    """Whether a path that a model names lies inside the model."""
     path = PurePosixPath(file)
     return not (path.is_absolute() or ".." in path.parts or "\\" in file or ":" in file or not path.parts)
 
 
 def _is_safe(file: str) -> bool:
-    return _is_inside(file) and file.endswith(".safetensors")
+    return is_inside(file) and file.endswith(".safetensors")
 
 
-def _check_file(checkpoint: Checkpoint, file: str) -> None:
+def check_file(checkpoint: Checkpoint, file: str) -> None:
+    """Check that a file of weights in a folder is there, is no pointer and is whole."""
     path = Path(checkpoint.name) / file
     if not path.is_file():
         raise ModelError(f"{checkpoint.name!r} lacks {file}, which its index names; download it again")
-    _refuse_pointers(checkpoint.name, [path])
+    refuse_pointers(checkpoint.name, [path])
     if not file.endswith(".safetensors"):
         return
     try:
@@ -234,7 +238,8 @@ def tensor_shapes(path: Path) -> dict[str, list[int]]:
         return {name: opened.get_slice(name).get_shape() for name in opened.keys()}  # noqa: SIM118 - no mapping
 
 
-def _refuse_pointers(name: str, paths: Iterable[Path]) -> None:
+def refuse_pointers(name: str, paths: Iterable[Path]) -> None:
+    """Refuse files that Git LFS has not fetched."""
     for path in paths:
         if _head(path).startswith(_LFS):
             raise ModelError(f"{path.name} of {name!r} is a Git LFS pointer, not the file. {_cure(_LFS)}")

@@ -31,6 +31,7 @@ from seal_datasets.data.texts import Exchange, exchange
 from seal_datasets.errors import DataError, import_extra
 from seal_datasets.estimate import AlignmentResistance, alignment_resistance
 from seal_datasets.rewards.classifier import RewardModel
+from seal_datasets.rewards.counts import count_statuses, describe_counts
 from seal_datasets.rewards.encoding import Encoder
 from seal_datasets.rewards.loading import load_backbone
 from seal_datasets.rewards.score import add_rewards
@@ -38,6 +39,7 @@ from seal_datasets.rewards.score_store import ScoreStore
 from seal_datasets.rewards.training_settings import TrainingSettings
 
 _MIN_PROMPTS = 10
+_BEGUN = "training-begun.json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +74,8 @@ def train_pair(pairs: Dataset, out: str | Path, settings: TrainingSettings | Non
         `TrainedPair`: The two folders and the held-out prompts.
 
     Raises:
-        DataError: Too few usable pairs, or `out` holds models of other data or settings.
+        DataError: Too few usable pairs, or `out` holds models or an interrupted training of other data or settings.
+        ModelError: The backbone cannot be loaded, or its weights are pickled or damaged.
         MissingExtraError: TRL or the embedded backbone is not installed.
     """
     settings = settings or TrainingSettings()
@@ -108,8 +111,10 @@ def measure_pair(pairs: Dataset, trained: TrainedPair) -> dict[str, dict[str, Al
     folders = {"pre": trained.pre, "post": trained.post}
     models = {name: RewardModel(folder, over_length="truncate") for name, folder in folders.items()}
     with ScoreStore(trained.post.parent / "rewards") as store:
-        table = add_rewards(usable, models, store=store).with_format("pandas")
-    rewards = table[:]
+        scored = add_rewards(usable, models, store=store)
+    for name in models:
+        sys.stderr.write(f"    {describe_counts(name, count_statuses(scored, name), models)}\n")
+    rewards = scored.with_format("pandas")[:]
     unseen = rewards[schema.PROMPT_ID].isin(trained.heldout_prompts)
     accuracy: dict[str, dict[str, AlignmentResistance]] = {}
     for part, rows in (("train", rewards[~unseen]), ("heldout", rewards[unseen])):
@@ -191,6 +196,7 @@ def _train(
         if {name: kept.get(name) for name in record} == record:
             return
         raise DataError(f"{out} holds a model of other data or settings; remove the folder or choose another")
+    checkpoint = _begun_training(out, record)
     trl = import_extra("trl", purpose="train reward models")
     transformers.set_seed(settings.seed)
     tokenizer, model = load_backbone(start)
@@ -220,7 +226,7 @@ def _train(
         data_collator=_Collator(tokenizer),
     )
     sys.stderr.write(f"    training {out.name}: {len(examples):,} comparisons, {epochs} epoch(s)\n")
-    trainer.train(resume_from_checkpoint=get_last_checkpoint(str(out)) if out.is_dir() else None)
+    trainer.train(resume_from_checkpoint=checkpoint)
     trainer.save_model(str(out))
     record = {**record, "n_pairs": len(examples)}
     _write_card(out, record, {})
@@ -229,6 +235,25 @@ def _train(
     for checkpoint in out.glob("checkpoint-*"):
         shutil.rmtree(checkpoint)
     (out / "training_args.bin").unlink(missing_ok=True)
+    (out / _BEGUN).unlink(missing_ok=True)
+
+
+def _begun_training(out: Path, record: dict[str, Any]) -> str | None:
+    """The newest checkpoint of an interrupted training; it is resumed only with the data and settings that it began with."""
+    begun = out / _BEGUN
+    newest = get_last_checkpoint(str(out)) if out.is_dir() else None
+    try:
+        same = json.loads(begun.read_text("utf-8")) == json.loads(json.dumps(record))
+    except (OSError, ValueError):
+        same = False
+    if newest is not None and not same:
+        raise DataError(
+            f"{out} holds an interrupted training of other data or settings ({Path(newest).name}); remove the folder or "
+            "choose another"
+        )
+    out.mkdir(parents=True, exist_ok=True)
+    begun.write_text(json.dumps(record), "utf-8")
+    return newest
 
 
 def _encode_pairs(

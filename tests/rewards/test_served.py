@@ -64,6 +64,32 @@ def test_a_chat_model_is_sent_its_tokens(chat):
             ServedReward(server.url, chat, kind="tei")
 
 
+def test_sglang_is_sent_tokens_and_gives_raw_rewards(chat, reward_models):
+    with ScoreServer(chat) as server:
+        served = open_scorer(f"sglang:{server.url}#{chat}", over_length="truncate")
+        scored, here = served.score(EXCHANGES), RewardModel(chat, over_length="truncate").score(EXCHANGES)
+        assert rewards(scored) == pytest.approx(rewards(here), abs=PADDING_JITTER)
+        assert all("input_ids" in body for route, body in server.requests)
+        assert served.provenance()["architecture"] == "SGLang /classify"
+        server.obeys = False
+        with pytest.raises(ModelError, match="returns probabilities.*--is-embedding"):
+            open_scorer(f"sglang:{server.url}#{chat}")
+    with ScoreServer(reward_models["post"]) as server:
+        with pytest.raises(ModelError, match=r"has no chat template.*MODEL@TOKENIZER"):
+            open_scorer(f"sglang:{server.url}#{reward_models['post']}")
+
+
+def test_a_served_model_gives_refused_conversations_a_status(tmp_path, minilm):
+    refuses = "{% if messages[0].role == 'system' %}{{ raise_exception('No system') }}{% endif %}" + TEMPLATE
+    path = save_llama(tmp_path, minilm, 0, classifier=True, template=refuses)
+    exchange = Exchange("", [{"role": "system", "content": "Be brief."}, *turn("Hi")], "Hello")
+    with ScoreServer(path) as server:
+        (refused,) = ServedReward(server.url, path).score([exchange])
+        assert (refused.reward, refused.status) == (None, "template_refused")
+        (merged,) = ServedReward(server.url, path, encoding=EncodingOptions(merge_system=True)).score([exchange])
+        assert merged.status == "merged" and merged.reward is not None
+
+
 def test_overload_failures_and_silence_are_waited_out(reward_models):
     path = reward_models["post"]
     with ScoreServer(path) as server:
