@@ -144,7 +144,9 @@ class AuditSettings:
             raise DataError("give both models (pre and post), or neither to have a pair trained")
         given = (self.models.pre_revision, self.models.post_revision, self.models.head, self.models.options.max_length)
         if self.pre is None and any(value is not None for value in given):
-            raise DataError("a revision, head or max_length is one of a model that is given; give pre and post, or leave it out")
+            raise DataError(
+                "a revision, head or max_length is one of a model that is given; give pre and post, or leave it out"
+            )
         if self.labeler not in ("local", "none") and not self.labeler.startswith(("http://", "https://")):
             raise DataError(f"the labeler must be 'local', 'none' or a URL, got {self.labeler!r}")
         if self.labeler.startswith("http") and not self.labeler_model:

@@ -21,7 +21,12 @@ from seal_datasets.rewards.checkpoint import (
     tensor_shapes,
 )
 
-_HEADS = (".score.weight", ".classifier.weight", ".classifier.out_proj.weight", ".classifier.out_proj.original_module.weight")
+_HEADS = (
+    ".score.weight",
+    ".classifier.weight",
+    ".classifier.out_proj.weight",
+    ".classifier.out_proj.original_module.weight",
+)
 _EMBEDDINGS = (".embed_tokens.weight", ".word_embeddings.weight", ".wte.weight")
 _WHOLE = ("model.safetensors", "model.safetensors.index.json", "pytorch_model.bin", "pytorch_model.bin.index.json")
 _NOT_MERGED = ("XLORA", "PROMPT_TUNING", "MULTITASK_PROMPT_TUNING", "P_TUNING", "PREFIX_TUNING", "ADAPTION_PROMPT")

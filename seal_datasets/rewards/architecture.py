@@ -154,15 +154,19 @@ def check_finite(model: PreTrainedModel, name: str) -> None:
     ]
     if bad:
         raise ModelError(
-            f"{name!r} has weights that are infinite or no numbers: {_some(bad)}. Its training diverged or its file is damaged; "
-            "take an earlier checkpoint, or download it again"
+            f"{name!r} has weights that are infinite or no numbers: {_some(bad)}. Its training diverged or its file is "
+            "damaged; take an earlier checkpoint, or download it again"
         )
 
 
 def _has_another_head(model: PreTrainedModel, declared: Declared) -> bool:
     """Whether a model of own code was opened as a class of transformers."""
     architectures = declared.architectures
-    if not architectures or type(model).__name__ in architectures or type(model).__module__.startswith("transformers_modules"):
+    if (
+        not architectures
+        or type(model).__name__ in architectures
+        or type(model).__module__.startswith("transformers_modules")
+    ):
         return False
     return not hasattr(transformers, architectures[0])
 

@@ -78,9 +78,7 @@ class Checkpoint:
         try:
             content = json.loads(path.read_text("utf-8"))
         except (OSError, ValueError, RecursionError) as error:
-            raise ModelError(
-                f"{file} of {self.name!r} is not JSON: {_begin(path)!r}. {_cure(_head(path))}"
-            ) from error
+            raise ModelError(f"{file} of {self.name!r} is not JSON: {_begin(path)!r}. {_cure(_head(path))}") from error
         if not isinstance(content, dict):
             raise ModelError(f"{file} of {self.name!r} is no JSON object: {_begin(path)!r}. Download the model again")
         return content

@@ -140,11 +140,15 @@ class RewardModel(Scorer):
         """Outputs of a head of own code; where its batches give other scores, each text is scored by itself."""
         long, short = sorted(self._sample(), key=lambda text: -text.n_tokens)
         together = self._pad([long, short] if self.pads else [short])
-        inputs = [{name: each.to(self.device) for name, each in text.items()} for text in (together, self._pad([short]))]
+        inputs = [
+            {name: each.to(self.device) for name, each in text.items()} for text in (together, self._pad([short]))
+        ]
         n_outputs, same = probe(self.model, self.name, *inputs)
         if not same:
             self.pads = False
-            self.notes += (f"the code of {self.name!r} scores a text otherwise in a batch, so each is scored by itself",)
+            self.notes += (
+                f"the code of {self.name!r} scores a text otherwise in a batch, so each is scored by itself",
+            )
         return n_outputs
 
     def _sample(self) -> list[Encoded]:

@@ -64,17 +64,25 @@ def describe_counts(name: str, counts: Mapping[str, int], models: Mapping[str, S
         `str`: The line.
     """
     n_texts, n_scored = sum(counts.values()), n_rewarded(counts)
-    of_status = {status: n for status, n in sorted(counts.items()) if n and (status in REWARDED) == (n_scored == n_texts)}
+    of_status = {
+        status: n for status, n in sorted(counts.items()) if n and (status in REWARDED) == (n_scored == n_texts)
+    }
     detail = f" ({', '.join(f'{n:,} {status}' for status, n in of_status.items())})" if of_status else ""
     if n_scored == n_texts:
         return f"{name}: {n_texts:,} of {n_texts:,} texts have a reward{detail}"
-    which = f"{n_texts - n_scored:,} of {n_texts:,} texts have no reward" if n_scored else f"none of {n_texts:,} texts has a reward"
+    which = (
+        f"{n_texts - n_scored:,} of {n_texts:,} texts have no reward"
+        if n_scored
+        else f"none of {n_texts:,} texts has a reward"
+    )
     return f"{name}: {which}{detail}{_advice(counts, models[name], models)}"
 
 
 def _advice(counts: Mapping[str, int], model: Scorer, models: Mapping[str, Scorer]) -> str:
     said = ""
-    refusals = sum((each.encoder.refusals for each in models.values() if each.encoding == model.encoding), Counter[str]())
+    refusals = sum(
+        (each.encoder.refusals for each in models.values() if each.encoding == model.encoding), Counter[str]()
+    )
     if refusals:
         reasons = "; ".join(_printable(reason) for reason, _ in refusals.most_common(_MOST_REASONS))
         said += f". The chat template says: {reasons}"

@@ -121,7 +121,9 @@ class Encoder:
             tokenized = self._tokenize(exchanges)
             merged = self._merged(exchanges, tokenized) if self.merge_system else {}
             return [
-                self._fit(merged[index][1], merged[index][0], "merged") if index in merged else self._fit(inputs, exchange)
+                self._fit(merged[index][1], merged[index][0], "merged")
+                if index in merged
+                else self._fit(inputs, exchange)
                 for index, (inputs, exchange) in enumerate(zip(tokenized, exchanges, strict=True))
             ]
 
@@ -223,7 +225,7 @@ def each_rendered(
 
 
 def merge_turns(turns: Sequence[Turn]) -> list[Turn]:
-    """Merge system turns into the next user turn, and neighbouring turns of one role into one.
+    r"""Merge system turns into the next user turn, and neighbouring turns of one role into one.
 
     Args:
         turns (`Sequence[dict[str, str]]`): A conversation.
@@ -235,7 +237,7 @@ def merge_turns(turns: Sequence[Turn]) -> list[Turn]:
 
     ```python
     >>> merge_turns([{"role": "system", "content": "Be brief."}, {"role": "user", "content": "Hi"}])
-    [{'role': 'user', 'content': 'Be brief.\\n\\nHi'}]
+    [{'role': 'user', 'content': 'Be brief.\n\nHi'}]
 
     ```
     """

@@ -40,7 +40,9 @@ def read_outputs(output: Any) -> torch.Tensor | None:  # noqa: ANN401 - whatever
     return found[:, None] if found.dim() == 1 else found
 
 
-def probe(model: PreTrainedModel, name: str, together: Mapping[str, torch.Tensor], alone: Mapping[str, torch.Tensor]) -> tuple[int, bool]:
+def probe(
+    model: PreTrainedModel, name: str, together: Mapping[str, torch.Tensor], alone: Mapping[str, torch.Tensor]
+) -> tuple[int, bool]:
     """Run a model of own code on two texts, and on the shorter one by itself.
 
     Args:
@@ -68,11 +70,10 @@ def probe(model: PreTrainedModel, name: str, together: Mapping[str, torch.Tensor
                 "its page"
             ) from error
         found = read_outputs(output)
-        shape = None if found is None else tuple(found.shape)
+        gives = f"none of {', '.join(OUTPUTS)}" if found is None else f"outputs of the shape {tuple(found.shape)}"
         if found is None or found.dim() != 2 or found.shape[0] != n_texts:
             raise ModelError(
-                f"the code of {name!r} gives {'none of ' + ', '.join(OUTPUTS) if shape is None else f'outputs of the shape {shape}'} "
-                f"for {n_texts} texts; a reward model gives one number, or one row of them, for each text"
+                f"the code of {name!r} gives {gives} for {n_texts} texts; a reward model gives one number, or one row of them, for each text"
             )
         rows.append(found[-1].float())
     both, single = rows

@@ -68,9 +68,7 @@ class ContinuationEncoder(Encoder):
             return []
         parts = self._rendered(exchanges) if self.tokenizer.chat_template else self._joined(exchanges)
         # The first token of a text has no prediction.
-        return [
-            part if isinstance(part, Refused) else {_IDS: part[0], _START: [max(part[1], 1)]} for part in parts
-        ]
+        return [part if isinstance(part, Refused) else {_IDS: part[0], _START: [max(part[1], 1)]} for part in parts]
 
     def _rendered(self, exchanges: Sequence[Exchange]) -> list[tuple[list[int], int] | Refused]:
         prompts = [exchange.conversation for exchange in exchanges]
@@ -84,7 +82,7 @@ class ContinuationEncoder(Encoder):
         parts: list[tuple[list[int], int] | Refused] = []
         for before, after in zip(*tokens, strict=True):
             if isinstance(before, Refused) or isinstance(after, Refused):
-                parts.append(after if isinstance(after, Refused) else before)  # type: ignore[arg-type]
+                parts.append(after if isinstance(after, Refused) else before)
                 continue
             prompt, whole = before[_IDS], after[_IDS]
             start = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(prompt, whole, strict=False)))
@@ -182,7 +180,8 @@ class ImplicitReward(Scorer):
         self.notes = (NO_TEMPLATE,) if self.lacks_template else ()
         self._identities = {role: _model_identity(names[role], each) for role, each in loaded.items()}
         self.models = {role: each.model for role, each in loaded.items()}
-        self.device = [place(model, names[role], options.device_map) for role, model in self.models.items()][0]
+        devices = [place(model, names[role], options.device_map) for role, model in self.models.items()]
+        self.device = devices[0]
         allowed = options.pack is not False and options.attention is None and options.device_map is None
         self.packs = allowed and all(can_pack(model, max_length) for model in self.models.values())
         if options.pack and not self.packs:
@@ -291,11 +290,11 @@ def packed_log_likelihoods(
     states, places = packed_states(model, [text[_IDS] for text in texts], trees)
     order = texts_of(trees)
     before, chosen, owner = [], [], []
-    for row, (text, place) in enumerate(zip(order, places, strict=True)):
+    for row, (text, positions) in enumerate(zip(order, places, strict=True)):
         start = texts[text][_START][0]
-        before += place[start - 1 : -1]
+        before += positions[start - 1 : -1]
         chosen += texts[text][_IDS][start:]
-        owner += [row] * (len(place) - start)
+        owner += [row] * (len(positions) - start)
     head = model.get_output_embeddings()
     scores = []
     # Each token has one logit per word of the vocabulary, so a few tokens are computed at a time.

@@ -84,7 +84,9 @@ def load_model(
     _check_config(body, config, options.allow_remote_code)
     if options.allow_remote_code and declared.own_class == "AutoModel" and not generative:
         auto_class = transformers.AutoModel
-    tokenizer = _load_tokenizer(checkpoint if not adapter or _has_tokenizer(checkpoint) else body, options.allow_remote_code)
+    tokenizer = _load_tokenizer(
+        checkpoint if not adapter or _has_tokenizer(checkpoint) else body, options.allow_remote_code
+    )
     more = {"num_labels": adapter.n_outputs} if adapter and adapter.n_outputs and not generative else {}
     model, loading = _from_pretrained(body, auto_class, kind, options, declared, more)
     check_whole(model, loading, declared, kind)
@@ -191,7 +193,9 @@ def _check_config(checkpoint: Checkpoint, config: dict[str, Any], allow_remote_c
 
 
 def _has_tokenizer(checkpoint: Checkpoint) -> bool:
-    return bool({"tokenizer.json", "tokenizer_config.json", "vocab.txt", "tokenizer.model"}.intersection(checkpoint.files))
+    return bool(
+        {"tokenizer.json", "tokenizer_config.json", "vocab.txt", "tokenizer.model"}.intersection(checkpoint.files)
+    )
 
 
 def load_tokenizer(name: str, *, allow_remote_code: bool = False) -> PreTrainedTokenizerBase:
@@ -217,7 +221,11 @@ def _load_tokenizer(checkpoint: Checkpoint, allow_remote_code: bool) -> PreTrain
     except Exception as error:
         text = str(error)
         own = "trust_remote_code" in text or "custom code" in text
-        hint = ". Its own code runs with --allow-remote-code; read that code first" if own and not allow_remote_code else ""
+        hint = (
+            ". Its own code runs with --allow-remote-code; read that code first"
+            if own and not allow_remote_code
+            else ""
+        )
         raise ModelError(f"cannot load a tokenizer from {checkpoint.name!r}: {first_line(error)}{hint}") from error
     if not isinstance(tokenizer, PreTrainedTokenizerBase):
         raise ModelError(f"cannot load a tokenizer from {checkpoint.name!r}: it is a {type(tokenizer).__name__}")
@@ -307,8 +315,8 @@ def place(model: PreTrainedModel, name: str, device_map: str | None) -> torch.de
     if device_map is not None:
         if processes().num_processes > 1:
             raise ModelError("device_map spreads one model over all devices, so it takes one process; start one only")
-        return model.device
-    device = processes().device
+        return torch.device(model.device)
+    device: torch.device = processes().device
     try:
         model.to(device)
     except torch.OutOfMemoryError as error:

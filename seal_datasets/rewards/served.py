@@ -161,8 +161,8 @@ class ServedReward(Scorer):
         check_template(self.encoder, model)
         if (kind, self.encoder.style) not in ROUTES:
             raise ModelError(
-                f"the tokenizer of {model!r} has no chat template, and {_SERVERS[kind]} is sent tokens of one conversation; give "
-                "the tokenizer that has it (MODEL@TOKENIZER)"
+                f"the tokenizer of {model!r} has no chat template, and {_SERVERS[kind]} is sent tokens of one conversation; "
+                "give the tokenizer that has it (MODEL@TOKENIZER)"
             )
         self._route = ROUTES[kind, self.encoder.style]
         if encoding.over_length == "truncate" and not self._route.sends_tokens:

@@ -112,7 +112,8 @@ class EmbeddingRoute(TokenRoute):
     @staticmethod
     def outputs(answer: Any) -> list[list[Any]]:  # noqa: ANN401 - JSON
         """Outputs by text, in the order of the batch."""
-        return [list(result["embedding"]) for result in (answer if isinstance(answer, list) else [answer])]
+        rewards = [result["embedding"] for result in (answer if isinstance(answer, list) else [answer])]
+        return [reward if isinstance(reward, list) else [reward] for reward in rewards]
 
 
 ROUTES: dict[tuple[str, str], type[TokenRoute]] = {

@@ -49,7 +49,7 @@ def _render(render: Any, request: dict[str, Any], conversation: list[dict[str, s
     except TemplateError as error:
         refused = type(error) is TemplateError and not isinstance(error, TemplateSyntaxError)
         return {"refused" if refused else "failed": _message(error)}
-    except Exception as error:  # noqa: BLE001 - a template may raise anything
+    except Exception as error:
         return {"limit" if isinstance(error, OverflowError) else "failed": _message(error)}
     if len(rendered[0]) > MOST_TEXT + 10 * sum(len(str(turn.get("content"))) for turn in conversation):
         return {"limit": f"makes {len(rendered[0]):,} characters of one conversation"}

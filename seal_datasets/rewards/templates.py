@@ -25,7 +25,10 @@ SECONDS = 20.0
 """Time that one conversation may take; a template needs a millisecond."""
 
 _SECONDS_TO_START = 120.0
-_WORKER = "import json, sys; sys.path[:] = json.loads(sys.argv[1]); from seal_datasets.rewards.template_worker import main; main()"
+_WORKER = (
+    "import json, sys; sys.path[:] = json.loads(sys.argv[1]); "
+    "from seal_datasets.rewards.template_worker import main; main()"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +66,9 @@ def template_of(tokenizer: PreTrainedTokenizerBase, name: str) -> str | None:
             )
         template = template["default"]
     if template is not None and not isinstance(template, str):
-        raise ModelError(f"the chat template of {name!r} is no text but {type(template).__name__}; mend tokenizer_config.json")
+        raise ModelError(
+            f"the chat template of {name!r} is no text but {type(template).__name__}; mend tokenizer_config.json"
+        )
     return template or None
 
 
@@ -90,7 +95,9 @@ def render(
     request = {
         "template": template_of(tokenizer, tokenizer.name_or_path),
         "add_generation_prompt": add_generation_prompt,
-        "special_tokens": {name: str(token) for name, token in tokenizer.special_tokens_map.items() if isinstance(token, str)},
+        "special_tokens": {
+            name: str(token) for name, token in tokenizer.special_tokens_map.items() if isinstance(token, str)
+        },
     }
     name = tokenizer.name_or_path
     turns = [[{key: part for key, part in turn.items() if part is not None} for turn in each] for each in conversations]
@@ -98,13 +105,15 @@ def render(
     return [_read(answer, name) for answer in answers]
 
 
-def _render_here(tokenizer: PreTrainedTokenizerBase, conversation: list[Turn], add_generation_prompt: bool) -> str | Refused:
+def _render_here(
+    tokenizer: PreTrainedTokenizerBase, conversation: list[Turn], add_generation_prompt: bool
+) -> str | Refused:
     """Tokenizers that render without a template of their own, such as Mistral's."""
     try:
         return str(
             tokenizer.apply_chat_template(conversation, tokenize=False, add_generation_prompt=add_generation_prompt)
         )
-    except Exception as error:  # noqa: BLE001 - every library has its own
+    except Exception as error:
         return Refused("template_refused", (str(error).strip().splitlines() or [""])[0][:200])
 
 
@@ -136,7 +145,8 @@ class _Worker:
             if self._process is None or self._process.poll() is not None:
                 self._start()
             process, lines = self._process, self._lines
-            assert process is not None and process.stdin is not None
+            assert process is not None
+            assert process.stdin is not None
             sent = threading.Thread(target=_send, args=(process, f"{json.dumps(request)}\n"), daemon=True)
             sent.start()
             answers = []
@@ -147,7 +157,9 @@ class _Worker:
                         raise ModelError(_of_limit(name, "ended the process that renders it, as when memory runs out"))
                     answers.append(json.loads(line))
             except queue.Empty:
-                raise ModelError(_of_limit(name, f"takes more than {SECONDS:.0f} seconds for one conversation")) from None
+                raise ModelError(
+                    _of_limit(name, f"takes more than {SECONDS:.0f} seconds for one conversation")
+                ) from None
             finally:
                 if len(answers) < n_answers:
                     self.stop()

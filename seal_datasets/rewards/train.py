@@ -196,7 +196,7 @@ def _train(
         if {name: kept.get(name) for name in record} == record:
             return
         raise DataError(f"{out} holds a model of other data or settings; remove the folder or choose another")
-    checkpoint = _begun_training(out, record)
+    resumed = _begun_training(out, record)
     trl = import_extra("trl", purpose="train reward models")
     transformers.set_seed(settings.seed)
     tokenizer, model = load_backbone(start)
@@ -226,7 +226,7 @@ def _train(
         data_collator=_Collator(tokenizer),
     )
     sys.stderr.write(f"    training {out.name}: {len(examples):,} comparisons, {epochs} epoch(s)\n")
-    trainer.train(resume_from_checkpoint=checkpoint)
+    trainer.train(resume_from_checkpoint=resumed)
     trainer.save_model(str(out))
     record = {**record, "n_pairs": len(examples)}
     _write_card(out, record, {})

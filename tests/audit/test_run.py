@@ -184,7 +184,17 @@ def test_seal_audit_takes_the_options_of_seal_score_for_its_models(tmp_path, min
     command += ["--pre", paths[0], "--post", paths[1]]
     assert main(command) == 2
     assert "has 2 outputs" in capsys.readouterr().err
-    options = ["--head", "1", "--precision", "bfloat16", "--max-length", "400", "--tokens-per-batch", "64", "--merge-system"]
+    options = [
+        "--head",
+        "1",
+        "--precision",
+        "bfloat16",
+        "--max-length",
+        "400",
+        "--tokens-per-batch",
+        "64",
+        "--merge-system",
+    ]
     assert main([*command, *options, "--allow-pickle"]) == 0
     assert "pre: 24 of 24 texts have a reward" in capsys.readouterr().err
     models = json.loads((tmp_path / "out" / "run.json").read_text())["models"]

@@ -68,7 +68,8 @@ def test_an_adapter_gives_the_rewards_of_peft_itself(base, tmp_path):
     about = model.provenance()
     assert about["revision"].startswith("sha256:")
     assert about["base"]["model"] == base
-    assert about["base"]["revision"].startswith("sha256:") and about["base"]["revision"] != about["revision"]
+    assert about["base"]["revision"].startswith("sha256:")
+    assert about["base"]["revision"] != about["revision"]
 
 
 def test_two_adapters_of_one_base_have_different_keys(base, tmp_path):
@@ -120,7 +121,7 @@ def test_an_adapter_of_another_base_does_not_fit(base, tmp_path, minilm):
 def test_a_folder_with_a_whole_model_and_an_adapter_is_refused(base, tmp_path):
     save_adapter(base, tmp_path, "SEQ_CLS")
     LlamaForCausalLM.from_pretrained(base).save_pretrained(tmp_path)
-    with pytest.raises(ModelError, match="holds a whole model .* and an adapter"):
+    with pytest.raises(ModelError, match=r"holds a whole model .* and an adapter"):
         RewardModel(tmp_path)
 
 
@@ -147,7 +148,8 @@ def test_an_adapter_with_added_tokens_brings_its_embeddings_and_tokenizer(base, 
     scorer = RewardModel(tmp_path)
     assert scorer.model.get_input_embeddings().weight.shape[0] == len(tokenizer)
     extra, plain = scorer.score([Exchange("", turn(text), "<extra>") for text in ("<extra>", "other")])
-    assert extra.status == "ok" and extra.reward != plain.reward
+    assert extra.status == "ok"
+    assert extra.reward != plain.reward
 
 
 def test_seal_score_takes_an_adapter(base, tmp_path, capsys):

@@ -50,7 +50,12 @@ def test_token_classification_is_refused(tmp_path, minilm):
     """The class that TRL's process-reward models have; its head has the name of a sequence classifier's."""
     tokenizer = save_tokenizer(tmp_path, minilm, template=TEMPLATE)
     config = LlamaConfig(
-        vocab_size=len(tokenizer), hidden_size=16, intermediate_size=16, num_hidden_layers=1, num_attention_heads=2, num_labels=1
+        vocab_size=len(tokenizer),
+        hidden_size=16,
+        intermediate_size=16,
+        num_hidden_layers=1,
+        num_attention_heads=2,
+        num_labels=1,
     )
     LlamaForTokenClassification(config).save_pretrained(tmp_path)
     assert "is a LlamaForTokenClassification: it gives outputs per token" in refused(tmp_path)
@@ -65,7 +70,8 @@ def test_a_process_reward_head_is_refused(model):
 
     edit_weights(model, change)
     message = refused(model)
-    assert "lack score.weight" in message and "it holds score.0.weight, score.2.weight" in message
+    assert "lack score.weight" in message
+    assert "it holds score.0.weight, score.2.weight" in message
     edit_config(model, architectures=["Qwen2ForProcessRewardModel"])
     assert "a process reward" in refused(model)
 
@@ -101,7 +107,8 @@ def test_a_class_of_nobody_over_known_weights_is_refused(model):
     assert "was saved from LlamaForRewardModel, whose head is its own" in refused(model)
     edit_config(model, auto_map={"AutoModelForSequenceClassification": "modeling_reward.LlamaForRewardModel"})
     message = refused(model)
-    assert "--allow-remote-code" in message and "modeling_reward.LlamaForRewardModel" in message
+    assert "--allow-remote-code" in message
+    assert "modeling_reward.LlamaForRewardModel" in message
     assert "train-pair" not in message
 
 
@@ -134,7 +141,9 @@ LAST_OF_MASK = "attention_mask.sum(dim=1) - 1"
 LAST_OF_ROW = "torch.full((len(input_ids),), input_ids.shape[1] - 1)"
 
 
-def with_own_code(model, *, field="score", last=LAST_OF_MASK, value="picked[:, 0]", auto="AutoModelForSequenceClassification"):
+def with_own_code(
+    model, *, field="score", last=LAST_OF_MASK, value="picked[:, 0]", auto="AutoModelForSequenceClassification"
+):
     (model / "modeling_reward.py").write_text(textwrap.dedent(OWN_CODE.format(field=field, last=last, value=value)))
     edit_config(model, architectures=["LlamaForRewardModel"], auto_map={auto: "modeling_reward.LlamaForRewardModel"})
     edit_weights(model, lambda weights: weights.update({"own.weight": weights.pop("score.weight")}))
@@ -158,11 +167,13 @@ def rewards_of(path, exchanges=EXCHANGES[:3], **options):
 def test_heads_of_own_code_run_where_it_is_allowed(good, model, field, value, auto):
     with_own_code(model, field=field, value=value, auto=auto)
     message = refused(model)
-    assert "--allow-remote-code" in message and "train-pair" not in message
+    assert "--allow-remote-code" in message
+    assert "train-pair" not in message
     _, expected = rewards_of(good, pack=False)
     own, rewards = rewards_of(model, allow_remote_code=True)
     assert rewards == pytest.approx(expected, abs=1e-4)
-    assert own.notes == () and own.pads
+    assert own.notes == ()
+    assert own.pads
 
 
 def test_a_head_that_reads_padding_is_scored_text_by_text(good, model):
@@ -182,4 +193,6 @@ def test_the_doctor_examines_a_head_of_own_code(model, tmp_path, capsys):
     with_own_code(model)
     code = main(["doctor", str(model), "--allow-remote-code", "--limit", "4", "--max-length", "64"])
     out = capsys.readouterr().out
-    assert code in (0, 1) and "batch" in out and "LlamaForRewardModel" in out
+    assert code in (0, 1)
+    assert "batch" in out
+    assert "LlamaForRewardModel" in out

@@ -54,14 +54,18 @@ def index(path, file):
 
 
 @pytest.mark.parametrize("way", WAYS)
-@pytest.mark.parametrize("place", ["weights.bin", "../outside.safetensors", "/tmp/weights.safetensors", "a\\..\\b.safetensors"])
+@pytest.mark.parametrize(
+    "place", ["weights.bin", "../outside.safetensors", "/tmp/weights.safetensors", "a\\..\\b.safetensors"]
+)
 def test_an_index_may_only_name_safetensors_inside_the_model(model, tmp_path, way, place):
     mark = tmp_path / "mark"
     (model / "weights.bin").write_bytes(pickle.dumps(Bomb(mark)))
     shutil.copy(model / "model.safetensors", tmp_path / "outside.safetensors")
     (model / "model.safetensors").unlink()
     index(model, place)
-    with pytest.raises(ModelError, match=r"places classifier\.weight in .*must be \.safetensors files inside the model"):
+    with pytest.raises(
+        ModelError, match=r"places classifier\.weight in .*must be \.safetensors files inside the model"
+    ):
         WAYS[way](model)
     assert not mark.exists()
 
@@ -80,7 +84,7 @@ def test_weights_that_the_configuration_names_are_held_to_the_same(model):
     config = json.loads((model / "config.json").read_text())
     for named in ("weights.bin", "../outside.safetensors", 7):
         (model / "config.json").write_text(json.dumps({**config, "transformers_weights": named}))
-        with pytest.raises(ModelError, match="names the weights .*inside the model"):
+        with pytest.raises(ModelError, match=r"names the weights .*inside the model"):
             RewardModel(model)
 
 

@@ -154,7 +154,8 @@ def test_truncation_under_a_chat_template_shortens_one_long_turn_from_its_start(
     shown = model.encoder.tokenizer.decode(encoded.inputs["input_ids"]).replace(" ", "")
     assert encoded.status == "truncated"
     assert 60 <= len(encoded.inputs["input_ids"]) <= 64
-    assert "old79[assistant]reply" in shown and "old0old1" not in shown
+    assert "old79[assistant]reply" in shown
+    assert "old0old1" not in shown
     (unfit,) = model.score([Exchange("", turn("old"), "reply " * 80)])
     assert (unfit.reward, unfit.status) == (None, "too_long")
 
@@ -231,13 +232,17 @@ def test_without_a_padding_token_texts_are_scored_packed_or_by_themselves_and_it
     remove_padding(tmp_path / "m", minilm)
     packed = RewardModel(tmp_path / "m", over_length="truncate")
     alone = RewardModel(tmp_path / "m", over_length="truncate", options=ModelOptions(pack=False))
-    assert packed.packs and "no padding token; texts are scored packed" in packed.notes[0]
-    assert not alone.packs and "no padding token, so each text is scored by itself" in alone.notes[0]
+    assert packed.packs
+    assert "no padding token; texts are scored packed" in packed.notes[0]
+    assert not alone.packs
+    assert "no padding token, so each text is scored by itself" in alone.notes[0]
     reference = RewardModel(chat_model, over_length="truncate").score(EXCHANGES)
     for model in (packed, alone):
         scored = model.score(EXCHANGES)
         assert [each.status for each in scored] == [each.status for each in reference]
-        assert [each.reward for each in scored] == pytest.approx([each.reward for each in reference], abs=PADDING_JITTER)
+        assert [each.reward for each in scored] == pytest.approx(
+            [each.reward for each in reference], abs=PADDING_JITTER
+        )
     assert packed.provenance()["notes"] == list(packed.notes)
 
 
@@ -246,3 +251,14 @@ def test_wrong_options_are_named(reward_models):
         RewardModel(reward_models["pre"], options=ModelOptions(max_length=1024))
     with pytest.raises(DataError, match="over_length must be one of"):
         RewardModel(reward_models["pre"], over_length="chop")
+
+
+def test_a_model_that_is_spread_over_devices_has_the_same_rewards(chat_model):
+    """One CPU is the device here; it is loaded and run by accelerate's dispatch all the same."""
+    spread = RewardModel(chat_model, over_length="truncate", options=ModelOptions(device_map="auto"))
+    assert spread.model.hf_device_map
+    assert not spread.packs
+    plain = RewardModel(chat_model, over_length="truncate")
+    assert spread.identity_key() == plain.identity_key()
+    rewards = [[each.reward for each in model.score(EXCHANGES)] for model in (spread, plain)]
+    assert rewards[0] == pytest.approx(rewards[1], abs=PADDING_JITTER)

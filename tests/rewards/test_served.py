@@ -72,11 +72,11 @@ def test_sglang_is_sent_tokens_and_gives_raw_rewards(chat, reward_models):
         assert all("input_ids" in body for route, body in server.requests)
         assert served.provenance()["architecture"] == "SGLang /classify"
         server.obeys = False
-        with pytest.raises(ModelError, match="returns probabilities.*--is-embedding"):
+        with pytest.raises(ModelError, match=r"returns probabilities.*--is-embedding"):
             open_scorer(f"sglang:{server.url}#{chat}")
-    with ScoreServer(reward_models["post"]) as server:
-        with pytest.raises(ModelError, match=r"has no chat template.*MODEL@TOKENIZER"):
-            open_scorer(f"sglang:{server.url}#{reward_models['post']}")
+    bare = reward_models["post"]
+    with ScoreServer(bare) as server, pytest.raises(ModelError, match=r"has no chat template.*MODEL@TOKENIZER"):
+        open_scorer(f"sglang:{server.url}#{bare}")
 
 
 def test_a_served_model_gives_refused_conversations_a_status(tmp_path, minilm):
@@ -87,7 +87,8 @@ def test_a_served_model_gives_refused_conversations_a_status(tmp_path, minilm):
         (refused,) = ServedReward(server.url, path).score([exchange])
         assert (refused.reward, refused.status) == (None, "template_refused")
         (merged,) = ServedReward(server.url, path, encoding=EncodingOptions(merge_system=True)).score([exchange])
-        assert merged.status == "merged" and merged.reward is not None
+        assert merged.status == "merged"
+        assert merged.reward is not None
 
 
 def test_overload_failures_and_silence_are_waited_out(reward_models):

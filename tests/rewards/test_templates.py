@@ -92,8 +92,14 @@ def test_the_default_of_several_templates_is_used(make):
     [
         ("{{ 'a' * 10**10 }}", "memory"),
         ("{{ 'a' * 10**8 }}", "makes 100,000,000 characters"),
-        ("{% for a in range(99999) %}{% for b in range(99999) %}{% endfor %}{% endfor %}x", "takes more than 1 seconds"),
-        ("{% set n = namespace(s='aaaaaaaaaa') %}{% for a in range(60) %}{% set n.s = n.s ~ n.s %}{% endfor %}x", "memory"),
+        (
+            "{% for a in range(99999) %}{% for b in range(99999) %}{% endfor %}{% endfor %}x",
+            "takes more than 1 seconds",
+        ),
+        (
+            "{% set n = namespace(s='aaaaaaaaaa') %}{% for a in range(60) %}{% set n.s = n.s ~ n.s %}{% endfor %}x",
+            "memory",
+        ),
         ("{{ 'a'.ljust(10**10) }}", "memory"),
         ("{{ '%09999999999d' % 1 }}", "memory|does not render"),
     ],
@@ -132,13 +138,24 @@ def test_merging_keeps_every_word():
 
 def score(path, rows, tmp_path, *options):
     (tmp_path / "pairs.jsonl").write_text("".join(f"{json.dumps(row)}\n" for row in rows))
-    command = ["score", str(tmp_path / "pairs.jsonl"), "--model", f"post={path}", "--out", str(tmp_path / "out.parquet")]
+    command = [
+        "score",
+        str(tmp_path / "pairs.jsonl"),
+        "--model",
+        f"post={path}",
+        "--out",
+        str(tmp_path / "out.parquet"),
+    ]
     return main([*command, *options])
 
 
 def pair(*roles):
     turns = [{"role": role, "content": f"{role} says"} for role in roles]
-    return {"prompt": turns, "chosen": turn("yes")[:0] + [{"role": "assistant", "content": "yes"}], "rejected": [{"role": "assistant", "content": "no"}]}
+    return {
+        "prompt": turns,
+        "chosen": [{"role": "assistant", "content": "yes"}],
+        "rejected": [{"role": "assistant", "content": "no"}],
+    }
 
 
 def test_seal_score_counts_texts_without_a_reward_and_says_why(make, tmp_path, capsys):
@@ -147,7 +164,8 @@ def test_seal_score_counts_texts_without_a_reward_and_says_why(make, tmp_path, c
     assert score(path, rows, tmp_path) == 0
     said = capsys.readouterr().err
     assert "post: 2 of 4 texts have no reward (2 template_refused)" in said
-    assert "System role not supported" in said and "--merge-system" in said
+    assert "System role not supported" in said
+    assert "--merge-system" in said
     assert score(path, rows, tmp_path, "--merge-system") == 0
     said = capsys.readouterr().err
     assert "post: 4 of 4 texts have a reward (2 merged, 2 ok)" in said

@@ -226,7 +226,7 @@ def _encoded_texts(
     fitting.sort(key=lambda pair: max(text.n_tokens for text in pair[1:]))
     positions = sorted({round(position) for position in np.linspace(0, len(fitting) - 1, min(limit, len(fitting)))})
     sampled = [fitting[position] for position in positions]
-    unscored = Counter(text.status for text in encoded if not text.inputs)
+    unscored = Counter[str](text.status for text in encoded if not text.inputs)
     return [row for row, *_ in sampled], [text for _, *pair in sampled for text in pair], lengths, unscored
 
 

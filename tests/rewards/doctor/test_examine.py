@@ -313,3 +313,31 @@ def test_a_served_model_that_answers_at_random_fails(reward_models):
 
         server.model.forward = noisy
         assert {"determinism", "batch"} <= set(examine(named, extent=Extent(limit=4)).failed)
+
+
+@pytest.mark.parametrize("kind", ["classifier", "dpo"])
+def test_a_causal_model_without_a_chat_template_fails(tmp_path, minilm, kind):
+    paths = [save_causal(tmp_path / str(seed), minilm, seed, classifier=kind == "classifier") for seed in (0, 1)]
+    found = examine(
+        paths[0] if kind == "classifier" else f"dpo:{paths[0]}@{paths[1]}", extent=Extent(limit=4, short=True)
+    )
+    assert "template" in found.failed
+    assert "chat_template.jinja" in found["template"].advice
+    assert "causal model without a chat template" in found.model["notes"][0]
+
+
+def test_a_model_without_a_padding_token_is_examined(tmp_path, minilm):
+    from tests.rewards.test_classifier import remove_padding
+
+    save_causal(tmp_path, minilm, 0, classifier=True, template=CHAT_TEMPLATE, positions=512)
+    remove_padding(tmp_path, minilm)
+    found = short(tmp_path)
+    assert (found["batch"].status, found["padding"].status) == ("not_applicable", "not_applicable")
+    assert found["packing"].status == "ok"
+
+
+def test_texts_that_the_template_refuses_are_counted(tmp_path, minilm):
+    refuses = "{% if messages | length > 2 %}{{ raise_exception('One turn only') }}{% endif %}" + CHAT_TEMPLATE
+    found = short(save_causal(tmp_path, minilm, 0, classifier=True, template=refuses, positions=512))
+    assert found["truncation"].status == "warning"
+    assert "template_refused)" in found["truncation"].detail
