@@ -94,7 +94,7 @@ class RewardModel(Scorer):
         n_outputs = self._probe_own_code() if self._own_code else self.model.config.num_labels
         self._weights = _head_weights(self.name, n_outputs, head)
         if not self.packs and tokenizer.pad_token is None:
-            self.notes += (f"the tokenizer of {self.name!r} has no padding token, so each text is scored by itself",)
+            self.notes += ("its tokenizer has no padding token, so each text is scored by itself",)
         self.backend: Backend = backend
         self._openvino = None
         if backend == "openvino":
@@ -116,7 +116,7 @@ class RewardModel(Scorer):
             # Encoders do not attend to padding. A causal model reads its score at the last token that is no padding.
             tokenizer.pad_token = tokenizer.eos_token or tokenizer.sep_token or tokenizer.unk_token
             if tokenizer.pad_token is not None:
-                self.notes += (f"the tokenizer of {self.name!r} has no padding token; {tokenizer.pad_token} pads",)
+                self.notes += (f"its tokenizer has no padding token; {tokenizer.pad_token} pads",)
         if getattr(config, "pad_token_id", None) is None and tokenizer.pad_token is not None:
             config.pad_token_id = tokenizer.pad_token_id
 
@@ -131,9 +131,7 @@ class RewardModel(Scorer):
         if packs:
             self.model.set_attn_implementation(ATTENTION)
             if self.encoder.tokenizer.pad_token is None:
-                self.notes += (
-                    f"the tokenizer of {self.name!r} has no padding token; texts are scored packed, at their last token",
-                )
+                self.notes += ("its tokenizer has no padding token; texts are scored packed, at their last token",)
         return packs
 
     def _probe_own_code(self) -> int:
@@ -146,9 +144,7 @@ class RewardModel(Scorer):
         n_outputs, same = probe(self.model, self.name, *inputs)
         if not same:
             self.pads = False
-            self.notes += (
-                f"the code of {self.name!r} scores a text otherwise in a batch, so each is scored by itself",
-            )
+            self.notes += ("its code scores a text otherwise in a batch, so each is scored by itself",)
         return n_outputs
 
     def _sample(self) -> list[Encoded]:

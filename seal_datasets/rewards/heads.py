@@ -73,7 +73,8 @@ def probe(
         gives = f"none of {', '.join(OUTPUTS)}" if found is None else f"outputs of the shape {tuple(found.shape)}"
         if found is None or found.dim() != 2 or found.shape[0] != n_texts:
             raise ModelError(
-                f"the code of {name!r} gives {gives} for {n_texts} texts; a reward model gives one number, or one row of them, for each text"
+                f"the code of {name!r} gives {gives} for {n_texts} texts; a reward model gives one number, or one row of "
+                "them, for each text"
             )
         rows.append(found[-1].float())
     both, single = rows

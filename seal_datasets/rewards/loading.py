@@ -17,7 +17,7 @@ from accelerate.utils import parse_flag_from_env
 from transformers import AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 
 from seal_datasets.errors import ModelError
-from seal_datasets.rewards.adapter import Adapter, find_adapter, merge
+from seal_datasets.rewards.adapter import find_adapter, merge
 from seal_datasets.rewards.architecture import (
     Declared,
     check_finite,
@@ -27,7 +27,14 @@ from seal_datasets.rewards.architecture import (
     declared_generative,
     read_declared,
 )
-from seal_datasets.rewards.checkpoint import Checkpoint, check_weights, find_checkpoint, first_line
+from seal_datasets.rewards.checkpoint import (
+    ADAPTER_CONFIG,
+    CONFIG,
+    Checkpoint,
+    check_weights,
+    find_checkpoint,
+    first_line,
+)
 from seal_datasets.rewards.options import ModelOptions
 
 
@@ -90,10 +97,9 @@ def load_model(
     more = {"num_labels": adapter.n_outputs} if adapter and adapter.n_outputs and not generative else {}
     model, loading = _from_pretrained(body, auto_class, kind, options, declared, more)
     check_whole(model, loading, declared, kind)
-    identity: dict[str, object] = {"revision": resolved_revision(name, model)}
+    identity: dict[str, object] = {"revision": resolved_revision(checkpoint)}
     if adapter is not None:
-        base = {"model": body.name, "revision": resolved_revision(body.name, model)}
-        identity = {"revision": _adapter_revision(checkpoint, adapter), "base": base}
+        identity["base"] = {"model": body.name, "revision": resolved_revision(body)}
         model = merge(adapter, model)
     check_finite(model, name)
     return Loaded(tokenizer, model.eval(), identity, type(model).__module__.startswith("transformers_modules"))
@@ -266,12 +272,12 @@ def length_limit(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, max
     return max_length or limit
 
 
-def resolved_revision(name: str, model: PreTrainedModel) -> str:
-    """The Hub commit, or for a local folder a hash of its weights."""
-    commit = getattr(model.config, "_commit_hash", None)
-    if commit:
-        return str(commit)
-    return _hash_of_weights(Path(name))
+def resolved_revision(checkpoint: Checkpoint) -> str:
+    """The Hub commit, which names the folder of a model's files in the cache; for a local folder a hash of its weights."""
+    if Path(checkpoint.name).is_dir():
+        return _hash_of_weights(Path(checkpoint.name))
+    path = checkpoint.path(ADAPTER_CONFIG if checkpoint.is_adapter else CONFIG)
+    return path.parent.name if path is not None else str(checkpoint.revision)
 
 
 def _hash_of_weights(folder: Path) -> str:
@@ -283,13 +289,6 @@ def _hash_of_weights(folder: Path) -> str:
                 file_digest.update(block)
         digest.update(file_digest.digest())
     return f"sha256:{digest.hexdigest()[:16]}"
-
-
-def _adapter_revision(checkpoint: Checkpoint, adapter: Adapter) -> str:
-    """The Hub commit of an adapter, whose files lie in a folder of that name, or a hash of its weights."""
-    if Path(checkpoint.name).is_dir():
-        return _hash_of_weights(Path(checkpoint.name))
-    return adapter.folder.name
 
 
 def processes() -> PartialState:

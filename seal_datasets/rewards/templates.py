@@ -126,7 +126,9 @@ def _read(answer: dict[str, str], name: str) -> str | Refused:
 
 
 def _of_limit(name: str, what: str) -> str:
-    return f"the chat template of {name!r} {what}; it is broken or meant to do harm. Mend chat_template in its tokenizer's files"
+    return (
+        f"the chat template of {name!r} {what}; it is broken or does harm. Mend chat_template in its tokenizer's files"
+    )
 
 
 class _Worker:

@@ -158,3 +158,19 @@ def test_seal_score_takes_an_adapter(base, tmp_path, capsys):
     (tmp_path / "pairs.jsonl").write_text("".join(f"{json.dumps(row)}\n" for row in rows))
     command = ["score", str(tmp_path / "pairs.jsonl"), "--model", f"post={tmp_path / 'adapter'}"]
     assert main([*command, "--out", str(tmp_path / "scored.parquet")]) == 0
+
+
+def test_an_adapter_of_the_hub_is_merged_at_its_revision(base, tmp_path, monkeypatch):
+    """In the cache of the Hub's client, as a download leaves it, at a commit that is not the newest."""
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    folder = tmp_path / "models--me--adapter"
+    for seed, commit in ((1, "1" * 40), (2, "2" * 40)):
+        save_adapter(base, folder / "snapshots" / commit, "SEQ_CLS", seed=seed)
+    (folder / "refs").mkdir()
+    (folder / "refs" / "main").write_text("2" * 40)
+    newest, older = (RewardModel("me/adapter", options=ModelOptions(revision=each)) for each in (None, "1" * 40))
+    local = RewardModel(folder / "snapshots" / ("1" * 40))
+    assert (newest.revision, older.revision) == ("2" * 40, "1" * 40)
+    rewards = [model.score(EXCHANGES[:1])[0].reward for model in (newest, older, local)]
+    assert rewards[1] == pytest.approx(rewards[2], abs=1e-6)
+    assert rewards[0] != pytest.approx(rewards[1], abs=1e-3)

@@ -169,3 +169,57 @@ def test_kernels_from_the_hub_are_code_too(tmp_path, minilm):
     (tmp_path / "config.json").write_text(json.dumps({**config, "attn_implementation": "somebody/kernel"}))
     with pytest.raises(ModelError, match="asks for code from the Hub"):
         RewardModel(path, options=ModelOptions())
+
+
+COMMIT = "0123456789abcdef0123456789abcdef01234567"
+
+
+@pytest.fixture
+def cached(tmp_path, monkeypatch, reward_models):
+    """A model in the cache of the Hub's client, as a download leaves it; the Hub itself cannot be reached."""
+    folder = tmp_path / "hub" / "models--me--rm"
+    shutil.copytree(reward_models["post"], folder / "snapshots" / COMMIT)
+    (folder / "refs").mkdir()
+    (folder / "refs" / "main").write_text(COMMIT)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hub"))
+    return folder / "snapshots" / COMMIT
+
+
+def test_a_model_of_the_hub_is_read_from_the_cache_and_its_commit_recorded(cached, reward_models):
+    model = RewardModel("me/rm")
+    assert model.revision == COMMIT
+    assert torch.equal(model.model.classifier.weight, RewardModel(reward_models["post"]).model.classifier.weight)
+
+
+def test_a_model_of_the_hub_is_held_to_the_same(cached, tmp_path):
+    (cached / "model.safetensors").unlink()
+    (cached / "weights.bin").write_bytes(pickle.dumps(Bomb(tmp_path / "mark")))
+    index(cached, "weights.bin")
+    with pytest.raises(
+        ModelError, match=r"places classifier\.weight in 'weights\.bin', which is no \.safetensors file"
+    ):
+        RewardModel("me/rm")
+    assert not (tmp_path / "mark").exists()
+
+
+@pytest.mark.parametrize("error", [KeyError("id"), ValueError("Expecting value: line 1 column 1"), TypeError("str")])
+def test_a_login_page_before_the_hub_is_said(monkeypatch, error):
+    """What the Hub's client raises where it is answered `{}` or HTML."""
+
+    def answer(*_, **__):
+        raise error
+
+    monkeypatch.setattr("huggingface_hub.HfApi.model_info", answer)
+    with pytest.raises(ModelError, match=r"is not one of the Hub.*login page.*Give a folder"):
+        RewardModel("me/rm")
+
+
+def test_two_commits_of_the_hub_have_two_keys(cached):
+    """Rewards of one commit must not be taken from the store for another."""
+    first = RewardModel("me/rm")
+    other = cached.with_name("f" * 40)
+    cached.rename(other)
+    (other.parents[1] / "refs" / "main").write_text(other.name)
+    second = RewardModel("me/rm")
+    assert (first.revision, second.revision) == (COMMIT, "f" * 40)
+    assert first.identity_key() != second.identity_key()
