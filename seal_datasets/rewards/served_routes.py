@@ -7,7 +7,7 @@ from typing import Any
 
 from seal_datasets.data.texts import Exchange
 from seal_datasets.errors import ModelError
-from seal_datasets.rewards.encoding import Encoded, Encoder
+from seal_datasets.rewards.encoding import Encoded, Encoder, merge_turns
 from seal_datasets.rewards.templates import Refused, render
 
 
@@ -83,8 +83,9 @@ class TeiTextRoute(TeiPairRoute):
     @staticmethod
     def encode(encoder: Encoder, encoded: Encoded, exchange: Exchange) -> Encoded:
         """Encode a text for this route."""
-        turns = [*exchange.conversation, {"role": "assistant", "content": exchange.response}]
-        (whole,) = render(encoder.tokenizer, [turns])
+        answer = {"role": "assistant", "content": exchange.response}
+        merged = merge_turns(exchange.conversation) if encoded.status == "merged" else exchange.conversation
+        (whole,) = render(encoder.tokenizer, [[*merged, answer]])
         if isinstance(whole, Refused):
             return Encoded({}, whole.status, 0)
         for text in (whole, whole.removeprefix(str(encoder.tokenizer.bos_token or ""))):
