@@ -5,7 +5,8 @@ A table of preference pairs only gains columns on its way through the pipeline:
 | room        | columns it adds |
 |-------------|-----------------|
 | `load`      | `pair_id`, `prompt_id`, `prompt`, `chosen`, `rejected`, `conversation`, `problems`,            |
-|             | `rejected_prompt` and `rejected_conversation` (null unless the two prompts differ)             |
+|             | `rejected_prompt` and `rejected_conversation` (null unless the two prompts differ);            |
+|             | `author_<side>` and `source_format` where the source tells                                     |
 | `featurize` | `feature_<name>_<side>`, `labeling_failures_<side>`, `probability_<name>_<side>` |
 | `score`     | `reward_<model>_<side>`, `reward_status_<model>_<side>`, `reward_tokens_<model>_<side>` |
 | `rewrite`   | `rewrite_<name>_<side>`, `rewrite_prompt_...`, `rewrite_status_...`, `rewrite_detail_...`,      |
@@ -39,6 +40,7 @@ CONVERSATION = "conversation"
 REJECTED_PROMPT = "rejected_prompt"
 REJECTED_CONVERSATION = "rejected_conversation"
 PROBLEMS = "problems"
+SOURCE_FORMAT = "source_format"
 
 PARTITION = "partition"
 REGIME = "regime"
@@ -65,6 +67,11 @@ CANONICAL_COLUMNS = (
 def source_column(name: str) -> str:
     """Column for an original column whose name is taken by a canonical one."""
     return f"source_{name}"
+
+
+def author_column(side: Side) -> str:
+    """Column of who wrote one side."""
+    return f"author_{side}"
 
 
 def feature_column(feature: str, side: Side) -> str:

@@ -15,7 +15,7 @@ from datasets import Dataset, Features, List, Value
 from numpy.typing import NDArray
 
 from seal_datasets import estimate, schema
-from seal_datasets.data.dialogue import ASSISTANT_MARKER, HUMAN_MARKER
+from seal_datasets.data.dialogue import ASSISTANT_MARKER, has_turns
 from seal_datasets.data.load import UNUSABLE
 from seal_datasets.errors import DataError
 from seal_datasets.labels.design import numbers
@@ -35,6 +35,14 @@ _COLUMNS: dict[Reason, str] = {
     "resistant": schema.RESISTANT,
     "inconsistent": schema.INCONSISTENT,
     "mislabelled": schema.MISLABELLED,
+}
+# By the form of a row's source: what follows the prompt's text, and what stands before the response's. A dialogue's response
+# begins with the space after "Assistant:"; the content of a message does not.
+_AS_TEXT: dict[str, tuple[str, str]] = {
+    "standard": ("", ""),
+    "dialogue": (ASSISTANT_MARKER, ""),
+    "conversational": (ASSISTANT_MARKER, " "),
+    "conversational_implicit": (ASSISTANT_MARKER, " "),
 }
 _MESSAGES = List({"role": Value("string"), "content": Value("string")})
 
@@ -191,18 +199,19 @@ def _fill_unknown(known: NDArray[np.bool_], values: NDArray[np.bool_]) -> list[b
 
 def _make_table(pairs: Dataset, flags: dict[Reason, list[bool | None]], form: Form) -> Dataset:
     columns: dict[str, list[Any]] = {name: [] for name in (schema.PAIR_ID, schema.PROMPT, *schema.SIDES)}
-    needed = [schema.PAIR_ID, schema.PROMPT, schema.CONVERSATION, *schema.SIDES]
-    for row in pairs.select_columns(needed):
+    needed = [schema.PAIR_ID, schema.PROMPT, schema.CONVERSATION, *schema.SIDES, schema.SOURCE_FORMAT]
+    for row in pairs.select_columns([name for name in needed if name in pairs.column_names]):
+        source = row.get(schema.SOURCE_FORMAT) or ("dialogue" if has_turns(row[schema.PROMPT]) else "standard")
+        before, content_of = _AS_TEXT[source] if form == "standard" else ("", None)
         columns[schema.PAIR_ID].append(row[schema.PAIR_ID])
-        is_dialogue = HUMAN_MARKER in row[schema.PROMPT]
-        if form == "standard":
-            columns[schema.PROMPT].append(row[schema.PROMPT] + (ASSISTANT_MARKER if is_dialogue else ""))
-        else:
-            columns[schema.PROMPT].append(row[schema.CONVERSATION])
+        columns[schema.PROMPT].append(row[schema.PROMPT] + before if form == "standard" else row[schema.CONVERSATION])
+        after_marker = source == "dialogue" or (source == "standard" and row[schema.PROMPT].endswith(ASSISTANT_MARKER))
         for side in schema.SIDES:
-            text = row[side]
-            content = text.removeprefix(" ") if is_dialogue else text  # the space after "Assistant:"
-            columns[side].append(text if form == "standard" else [{"role": "assistant", "content": content}])
+            if content_of is not None:
+                columns[side].append(content_of + row[side])
+            else:
+                content = row[side].removeprefix(" ") if after_marker else row[side]
+                columns[side].append([{"role": "assistant", "content": content}])
     kind = Value("string") if form == "standard" else _MESSAGES
     types = {schema.PAIR_ID: Value("string"), schema.PROMPT: kind, schema.CHOSEN: kind, schema.REJECTED: kind}
     for reason, values in flags.items():

@@ -9,7 +9,7 @@ from typing import Any
 from datasets import Dataset, IterableDataset
 
 from seal_datasets import schema
-from seal_datasets.data.pairs import PROBLEMS, UNUSABLE
+from seal_datasets.data.problems import PROBLEMS, UNUSABLE
 from seal_datasets.errors import DataError
 
 
@@ -26,7 +26,8 @@ class Diagnosis:
     """Counts of what was read; `None` means unknown, as for a stream before it is read.
 
     Attributes:
-        format (`str`, *optional*): Format of the source.
+        format (`str`, *optional*): Format of the source, or of most of its rows.
+        form (`str`, *optional*): Name of its form in `docs/forms.md`.
         source (`str`, *optional*): Name of the source.
         fingerprint (`str`, *optional*): `sha256:` of a local file, `hub:` and the commit, or `datasets:` and the fingerprint
             of a dataset object.
@@ -37,10 +38,15 @@ class Diagnosis:
         n_pairs (`int`, *optional*): Rows of the pairs table.
         n_usable_pairs (`int`, *optional*): Pairs without a problem that excludes them from within-prompt estimates.
         n_prompts (`int`, *optional*): Distinct prompts.
+        prompt_columns (`tuple[str, ...]`): Columns that the prompt is made of, in their order in it.
+        columns_not_read (`tuple[str, ...]`): Columns of the source that no part of a pair is read from; they are kept.
+        columns_as_json (`tuple[str, ...]`): Columns stored as JSON text, because no one type holds their values.
+        first_unreadable (`str`, *optional*): What is wrong with the first row that cannot be read.
         problems (`dict[str, ProblemCount]`, *optional*): Only problems that occur, in the order of `PROBLEMS`.
     """
 
     format: str | None = None
+    form: str | None = None
     source: str | None = None
     fingerprint: str | None = None
     n_rows: int | None = None
@@ -50,17 +56,31 @@ class Diagnosis:
     n_pairs: int | None = None
     n_usable_pairs: int | None = None
     n_prompts: int | None = None
+    prompt_columns: tuple[str, ...] = ()
+    columns_not_read: tuple[str, ...] = ()
+    columns_as_json: tuple[str, ...] = ()
+    first_unreadable: str | None = None
     problems: dict[str, ProblemCount] | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """All fields as plain, JSON-serializable values."""
-        return asdict(self)
+        return {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(self).items()}
 
     def __str__(self) -> str:
         return "\n".join(self._lines())
 
     def _lines(self) -> Iterator[str]:
-        yield f"{self.source or 'pairs'}: format {self.format or 'unknown'}"
+        form = f" ({self.form})" if self.form else ""
+        yield f"{self.source or 'pairs'}: format {self.format or 'unknown'}{form}"
+        if len(self.prompt_columns) > 1:
+            yield f"  the prompt is made of the columns {', '.join(self.prompt_columns)}"
+        for columns, state in (
+            (self.columns_not_read, "not read, but kept"),
+            (self.columns_as_json, "stored as JSON text, because no one type holds the values"),
+        ):
+            if columns:
+                several = len(columns) > 1
+                yield f"  column{'s' * several} {', '.join(columns)} {'are' if several else 'is'} {state}"
         if self.n_pairs is None:
             yield "  a stream: counts are unknown until it is read; count with diagnose(pairs)"
             return
@@ -75,7 +95,8 @@ class Diagnosis:
                 yield f"  {count:,} {meaning}"
         for name, problem in (self.problems or {}).items():
             kept = "kept, not usable" if name in UNUSABLE else "kept"
-            yield f"  {name:<24}{problem.count:>8,}  first: {problem.first_pair_id}  ({PROBLEMS[name]}; {kept})"
+            why = self.first_unreadable if name == "unreadable_row" and self.first_unreadable else PROBLEMS[name]
+            yield f"  {name:<28}{problem.count:>8,}  first: {problem.first_pair_id}  ({why}; {kept})"
         if not self.problems:
             yield "  no problems found"
 

@@ -1,7 +1,8 @@
 r"""Dialogues written as one text, in the form of Anthropic's hh-rlhf: `"\n\nHuman: ...\n\nAssistant: ..."`.
 
 Plain strings in, plain strings out. A dialogue is split at its last assistant marker only. The word "Assistant:" inside a
-line is text. A text without a marker is rejected, because any other split would be a guess.
+line is text. A text without a marker is rejected, because any other split would be a guess. A dialogue that lost its blank
+lines begins with "Human:"; a line that begins with a speaker is then a turn.
 """
 
 from __future__ import annotations
@@ -17,7 +18,9 @@ ASSISTANT_MARKER = "\n\nAssistant:"
 
 _MARKER_OF_ROLE = {"user": HUMAN_MARKER, "assistant": ASSISTANT_MARKER}
 _ROLE_OF_SPEAKER = {"Human": "user", "Assistant": "assistant"}
+_START = re.compile(r"\s*Human:")
 _TURN = re.compile("\n\n(Human|Assistant):")
+_LINE_TURN = re.compile(r"\n\s*(Human|Assistant):")
 
 
 class Message(TypedDict):
@@ -25,6 +28,21 @@ class Message(TypedDict):
 
     role: str
     content: str
+
+
+def has_turns(text: str) -> bool:
+    """Whether a text is written as a dialogue: it begins with "Human:", or has a turn after a blank line."""
+    return HUMAN_MARKER in text or ASSISTANT_MARKER in text or _START.match(text) is not None
+
+
+def is_dialogue(text: str) -> bool:
+    """Whether a text is a dialogue with an assistant turn, so that its prompt and response can be told apart."""
+    return ASSISTANT_MARKER in text or any(match[1] == "Assistant" for match in _turns_of(text).finditer(text))
+
+
+def _turns_of(text: str) -> re.Pattern[str]:
+    stripped = _START.match(text) and HUMAN_MARKER not in text and ASSISTANT_MARKER not in text
+    return _LINE_TURN if stripped else _TURN
 
 
 def split_dialogue(text: str) -> tuple[str, str]:
@@ -35,7 +53,8 @@ def split_dialogue(text: str) -> tuple[str, str]:
 
     Returns:
         `tuple[str, str]`: The text before the last `"\n\nAssistant:"` and the text after it, both verbatim (a
-        response usually begins with a space). `prompt + "\n\nAssistant:" + response` restores the text.
+        response usually begins with a space). `prompt + "\n\nAssistant:" + response` restores the text, unless it lost
+        its blank lines.
 
     Raises:
         DataError: The text has no assistant turn.
@@ -52,12 +71,15 @@ def split_dialogue(text: str) -> tuple[str, str]:
     ```
     """
     prompt, marker, response = text.rpartition(ASSISTANT_MARKER)
-    if not marker:
+    if marker:
+        return prompt, response
+    turns = [match for match in _turns_of(text).finditer(text) if match[1] == "Assistant"]
+    if not turns:
         raise DataError(
             f"a dialogue needs a line {ASSISTANT_MARKER!r} before its response, and this one has none: it begins "
             f"{text[:60]!r}; give the prompt in its own column, or remove this row"
         )
-    return prompt, response
+    return text[: turns[-1].start()], text[turns[-1].end() :]
 
 
 def parse_dialogue(prompt: str) -> list[Message]:
@@ -78,7 +100,8 @@ def parse_dialogue(prompt: str) -> list[Message]:
 
     ```
     """
-    before, *turns = _TURN.split(prompt)
+    marked = f"\n\n{prompt.lstrip()}" if _START.match(prompt) else prompt
+    before, *turns = _turns_of(prompt).split(marked)
     messages: list[Message] = [{"role": "system", "content": before}] if before.strip() else []
     for speaker, content in zip(turns[::2], turns[1::2], strict=True):
         messages.append({"role": _ROLE_OF_SPEAKER[speaker], "content": content.removeprefix(" ")})
@@ -86,16 +109,14 @@ def parse_dialogue(prompt: str) -> list[Message]:
 
 
 def render_dialogue(messages: Sequence[Message]) -> str:
-    r"""Write turns as one text; `parse_dialogue` restores them if no content contains a marker.
+    r"""Write turns as one text; `parse_dialogue` restores turns of `user` and `assistant` if no content contains a marker.
 
     Args:
-        messages (`Sequence[Message]`): Turns of `user` and `assistant`, with at most one `system` turn before them.
+        messages (`Sequence[Message]`): Turns; a `system` turn may stand first.
 
     Returns:
-        `str`: `"\n\nHuman: "` or `"\n\nAssistant: "` before each turn; the system message stands first, as plain text.
-
-    Raises:
-        DataError: A role is not one of these, or a system message is not the first.
+        `str`: `"\n\nHuman: "` or `"\n\nAssistant: "` before each turn; a system message at the start stands as plain text,
+        and a turn of any other role has the role's name, as in `"\n\nTool: "`.
 
     Example:
 
@@ -109,11 +130,7 @@ def render_dialogue(messages: Sequence[Message]) -> str:
     for position, message in enumerate(messages):
         if message["role"] == "system" and position == 0:
             parts.append(message["content"])
-        elif message["role"] in _MARKER_OF_ROLE:
-            parts.append(f"{_MARKER_OF_ROLE[message['role']]} {message['content']}")
         else:
-            raise DataError(
-                f"message {position} has role {message['role']!r}; a dialogue has turns of 'user' and 'assistant', "
-                "after at most one 'system' message at its start. Remove or merge the other turns"
-            )
+            marker = _MARKER_OF_ROLE.get(message["role"], f"\n\n{message['role'].capitalize()}:")
+            parts.append(f"{marker} {message['content']}")
     return "".join(parts)

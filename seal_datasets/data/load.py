@@ -9,35 +9,40 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from dataclasses import dataclass, replace
+from collections.abc import Iterator
+from dataclasses import replace
 from functools import partial
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa  # type: ignore[import-untyped]
-from datasets import Dataset, DatasetDict, Features, IterableDataset, IterableDatasetDict, List, Value
+from datasets import (
+    Dataset,
+    DatasetDict,
+    Features,
+    IterableDataset,
+    IterableDatasetDict,
+    List,
+    Value,
+    concatenate_datasets,
+)
 
 from seal_datasets import schema
 from seal_datasets.data.diagnosis import Diagnosis, ProblemCount, diagnose
-from seal_datasets.data.formats import (
-    FORMAT_NEEDS,
-    SPELLINGS,
-    PairFormat,
-    Row,
-    Spelling,
-    compare,
-    detect,
-    prompt_of,
-    responses_of,
-)
-from seal_datasets.data.pairs import PROBLEMS, UNUSABLE, row_pairs
+from seal_datasets.data.formats import PairFormat
+from seal_datasets.data.layout import Layout, find_layout, find_spellings
+from seal_datasets.data.pairs import row_pairs, unreadable_pair
+from seal_datasets.data.problems import PROBLEMS, UNUSABLE
 from seal_datasets.data.sources import HubDataset, open_source
+from seal_datasets.data.storage import as_json_text, unstorable, with_media_undecoded
+from seal_datasets.data.verdicts import compare
 from seal_datasets.errors import DataError
 
 __all__ = ["PROBLEMS", "UNUSABLE", "Diagnosis", "HubDataset", "PairFormat", "ProblemCount", "diagnose", "load_pairs"]
 
-LOAD_VERSION = "2"
+LOAD_VERSION = "3"
+_ROW = "row of the source"
 
 _TURNS = List({"role": Value("string"), "content": Value("string")})
 PAIR_FEATURES = Features(
@@ -53,37 +58,6 @@ PAIR_FEATURES = Features(
         schema.PROBLEMS: List(Value("string")),
     }
 )
-_AS_MESSAGES: dict[PairFormat, bool] = {
-    "dialogue": False,
-    "standard": False,
-    "conversational": True,
-    "conversational_implicit": True,
-}
-_PROMPT_IN_RESPONSE: frozenset[PairFormat] = frozenset({"dialogue", "conversational_implicit"})
-
-
-@dataclass(frozen=True, slots=True)
-class _Layout:
-    """How to read one source.
-
-    Attributes:
-        format (`str`): The format.
-        spelling (`Spelling`): Where prompt, responses and verdict are.
-        features (`Features`): Columns and types of the source.
-        kept_columns (`dict[str, str]`): New name of each source column that is kept.
-    """
-
-    format: PairFormat
-    spelling: Spelling
-    features: Features
-    kept_columns: dict[str, str]
-
-    @property
-    def output(self) -> Features:
-        kept = {column: self.features[name] for name, column in self.kept_columns.items()}
-        if self.format == "dialogue":
-            kept |= {schema.source_column(side): Value("string") for side in schema.SIDES}
-        return Features({**PAIR_FEATURES, **kept})
 
 
 def load_pairs(
@@ -141,7 +115,7 @@ def load_pairs(
     if limit is not None and limit < 1:
         raise DataError(f"limit must be at least 1, got {limit}")
     opened = open_source(source, split=split, streaming=streaming)
-    rows = opened.rows.with_format(None)
+    rows = with_media_undecoded(opened.rows.with_format(None))
     if isinstance(rows, Dataset) and len(rows) == 0:
         raise DataError(f"the source has no rows; its columns are {rows.column_names}")
     features = _read_features(rows)
@@ -152,22 +126,23 @@ def load_pairs(
         return (
             (pairs, known) if isinstance(pairs, IterableDataset) else (pairs, _complete_diagnosis(pairs, known, strict))
         )
-    spelling = _find_spelling(features, format)
-    rows = _gather_responses(rows, str(spelling.prompt)) if spelling.gathered else rows
+    spellings = find_spellings(features, format)
+    rows = _gather_responses(rows, spellings[0].prompt[0]) if spellings[0].gathered else rows
     rows, row_numbers = _take_rows(rows, limit, seed)
-    layout = _find_layout(rows, _read_features(rows), format, spelling)
-    pairs = _map_rows(rows, layout, row_numbers, strict)
-    known = replace(known, format=layout.format)
-    if isinstance(pairs, IterableDataset):
-        return pairs, known
-    n_rows = sum(map(len, rows[spelling.responses[0]])) if spelling.gathered else len(rows)
-    known = _count_verdicts(replace(known, n_rows=n_rows), rows, layout.spelling)
+    layout = find_layout(rows, _read_features(rows), format, spellings)
+    if isinstance(rows, IterableDataset):
+        return _stream_pairs(rows, layout, strict), _describe(known, layout, opened.as_json)
+    pairs = _table_pairs(rows, layout, row_numbers)
+    n_rows = sum(map(len, rows[layout.spelling.responses[0]])) if layout.spelling.gathered else len(rows)
+    known = replace(_describe(known, layout, opened.as_json), n_rows=n_rows)
+    known = _count_verdicts(known, rows, layout)
     if len(pairs) == 0:
         raise DataError(
             f"none of the {n_rows} rows makes a pair ({known.n_tied_responses} pairs of responses are tied, "
             f"{known.n_unjudged_responses} responses have no verdict); needed is a row with a preferred response"
         )
-    return pairs, _complete_diagnosis(pairs, known, strict)
+    known = replace(known, first_unreadable=_first_unreadable(pairs, rows, layout, row_numbers))
+    return pairs.remove_columns(_ROW), _complete_diagnosis(pairs, known, strict)
 
 
 def _take_rows(
@@ -219,7 +194,9 @@ def _gather_responses(rows: Dataset | IterableDataset, prompt: str) -> Dataset:
             f"each row holds one response, and pairs need all rows of one {prompt!r}; load the dataset without streaming"
         )
     table = rows.with_format("arrow")[:]
-    codes = pd.factorize(table[prompt].to_pandas(), use_na_sentinel=False)[0]
+    column = table[prompt]
+    keys = column if pa.types.is_string(column.type) else pa.array(as_json_text(column.to_pylist()), pa.string())
+    codes = pd.factorize(keys.to_pandas(), use_na_sentinel=False)[0]
     order = np.argsort(codes, kind="stable")
     bounds = pa.array(np.searchsorted(codes[order], np.arange(codes.max() + 2)), pa.int32())
     columns = {
@@ -233,143 +210,150 @@ def _gather_responses(rows: Dataset | IterableDataset, prompt: str) -> Dataset:
     return Dataset(gathered, fingerprint=hashlib.blake2b(key.encode(), digest_size=16).hexdigest())
 
 
-def _find_spelling(features: Features, format: PairFormat | Literal["auto"]) -> Spelling:
-    if format not in (*get_args(PairFormat), "auto"):
-        raise DataError(f"format must be 'auto' or one of {list(get_args(PairFormat))}, got {format!r}")
-    for spelling in SPELLINGS:
-        if set(spelling.columns) <= set(features) and _fits_format(spelling, format):
-            return spelling
-    raise DataError(_describe_needed_columns(list(features), format))
-
-
-def _find_layout(
-    rows: Dataset | IterableDataset, features: Features, format: PairFormat | Literal["auto"], spelling: Spelling
-) -> _Layout:
-    if format == "auto" or format == "responses":
-        detected, spelling = detect(_find_typical_row(rows, spelling), spelling)
-    else:
-        detected = format
-        spelling = replace(spelling, prompt=None, system=None) if detected in _PROMPT_IN_RESPONSE else spelling
-    return _Layout(detected, spelling, features, _name_kept_columns(features, detected, spelling))
-
-
-def _fits_format(spelling: Spelling, format: PairFormat | Literal["auto"]) -> bool:
-    if format == "auto":
-        return True
-    if format in ("standard", "conversational") and spelling.prompt is None:
-        return False
-    return spelling.is_judged == (format == "responses")
-
-
-def _describe_needed_columns(columns: list[str], format: PairFormat | Literal["auto"]) -> str:
-    needs = FORMAT_NEEDS.items() if format == "auto" else [(format, FORMAT_NEEDS[format])]
-    listed = "\n".join(f"  {name}: {needed}" for name, needed in needs)
-    return (
-        f"the source has the columns {columns}, which make no preference pairs. Needed are the columns of one format "
-        f"(rename yours with rename_column if they have other names):\n{listed}"
+def _describe(known: Diagnosis, layout: Layout, as_json: tuple[str, ...]) -> Diagnosis:
+    return replace(
+        known,
+        format=layout.format,
+        form=layout.spelling.name,
+        prompt_columns=layout.prompt_columns,
+        columns_not_read=layout.not_read,
+        columns_as_json=tuple(dict.fromkeys((*as_json, *_unstorable_columns(layout)))),
     )
 
 
-def _find_typical_row(rows: Dataset | IterableDataset, spelling: Spelling) -> Row:
-    """The first row without nulls in prompt and responses; if there is none, without nulls in the responses."""
-    without_prompt = None
-    for row in rows.select_columns(list(spelling.columns)):
-        responses = responses_of(row, spelling)
-        if not responses or any(response is None for response in responses):
-            continue
-        if spelling.prompt is None or prompt_of(row, spelling) is not None:
-            return dict(row)
-        without_prompt = without_prompt or dict(row)
-    if without_prompt is None:
-        raise DataError(f"no row has a value in all of {list(spelling.responses)}; needed is at least one whole pair")
-    return without_prompt
+def _stream_pairs(rows: IterableDataset, layout: Layout, strict: bool) -> IterableDataset:
+    features = _read_features(rows)
+    kept = {new: features[name] for name, new in layout.kept_columns.items()}
+    as_json = _unstorable_columns(layout)
+
+    def make(batch: dict[str, list[Any]], indices: list[int]) -> dict[str, list[Any]]:
+        columns = _make_pairs_batch(batch, indices, layout=layout, row_numbers=None, strict=strict)
+        numbers = columns.pop(_ROW)
+        for name, new in layout.kept_columns.items():
+            values = as_json_text(batch[name]) if name in as_json else batch[name]
+            columns[new] = [values[number - indices[0]] for number in numbers]
+        return columns
+
+    stored = {new: Value("string") if new.removeprefix("source_") in as_json else kind for new, kind in kept.items()}
+    return rows.map(
+        make,
+        batched=True,
+        with_indices=True,
+        batch_size=500,
+        remove_columns=list(features),
+        features=Features({**PAIR_FEATURES, **layout.added, **stored}),
+    )
 
 
-def _name_kept_columns(features: Features, format: PairFormat, spelling: Spelling) -> dict[str, str]:
-    """New name of each source column: its own, unless a canonical column of that name has other values."""
-    same = {schema.CHOSEN, schema.REJECTED} if format in ("standard", "dialogue") else set()
-    if spelling.prompt == schema.PROMPT and spelling.system is None and isinstance(features[schema.PROMPT], Value):
-        same.add(schema.PROMPT)
-    if not spelling.is_judged:
-        same.add(schema.PAIR_ID)
-    kept_columns = {
-        column: schema.source_column(column) if column in schema.CANONICAL_COLUMNS else column
-        for column in features
-        if column not in same
-    }
-    taken = sorted(column for name, column in kept_columns.items() if column != name and column in features)
-    if taken:
-        raise DataError(f"the source has columns {taken}, whose names are needed for original values; rename them")
-    return kept_columns
-
-
-def _map_rows(
-    rows: Dataset | IterableDataset, layout: _Layout, row_numbers: list[int] | None, strict: bool
-) -> Dataset | IterableDataset:
-    is_stream = isinstance(rows, IterableDataset)
-    function = partial(_make_pairs_batch, layout=layout, row_numbers=row_numbers, strict=strict and is_stream)
-    settings: dict[str, Any] = {
-        "batched": True,
-        "with_indices": True,
-        "batch_size": 500,
-        "remove_columns": list(layout.features),
-        "features": layout.output,
-    }
-    if is_stream:
-        return rows.map(function, **settings)
+def _table_pairs(rows: Dataset, layout: Layout, row_numbers: list[int] | None) -> Dataset:
+    """Canonical columns made of the columns that are read, beside the other columns, which are never decoded."""
     # The fingerprint of `datasets` includes imported functions by name only, so the version stands for the code.
-    key = json.dumps([LOAD_VERSION, rows._fingerprint, layout.format, repr(layout.spelling), repr(layout.kept_columns)])
-    fingerprint = hashlib.blake2b(key.encode(), digest_size=16).hexdigest()
-    return rows.map(function, **settings, new_fingerprint=fingerprint, desc="Pairs")
+    key = json.dumps([LOAD_VERSION, rows._fingerprint, layout.format, repr(layout)])
+    read = rows.select_columns(list(layout.columns))
+    pairs = read.map(
+        partial(_make_pairs_batch, layout=layout, row_numbers=row_numbers, strict=False),
+        batched=True,
+        with_indices=True,
+        batch_size=500,
+        remove_columns=list(layout.columns),
+        features=Features({**PAIR_FEATURES, **layout.added, _ROW: Value("int64")}),
+        new_fingerprint=hashlib.blake2b(key.encode(), digest_size=16).hexdigest(),
+        desc="Pairs",
+    )
+    kept = rows.select_columns(list(layout.kept_columns)).rename_columns(
+        {name: new for name, new in layout.kept_columns.items() if name != new}
+    )
+    for name in _unstorable_columns(layout):
+        new = layout.kept_columns[name]
+        texts = Dataset.from_dict({new: as_json_text(kept[new][:])}, features=Features({new: Value("string")}))
+        kept = concatenate_datasets([kept.remove_columns(new), texts], axis=1) if len(kept.column_names) > 1 else texts
+    if not layout.kept_columns:
+        return pairs
+    numbers = np.asarray(pairs[_ROW][:], dtype=np.int64)
+    if len(pairs) == 0:
+        return pairs
+    if not np.array_equal(numbers, np.arange(len(kept))):
+        kept = kept.select(numbers)
+    return concatenate_datasets([pairs, kept.select_columns(list(layout.kept_columns.values()))], axis=1)
+
+
+def _unstorable_columns(layout: Layout) -> tuple[str, ...]:
+    return tuple(name for name in layout.kept_columns if unstorable(layout.features[name]))
 
 
 def _make_pairs_batch(
-    batch: dict[str, list[Any]], indices: list[int], *, layout: _Layout, row_numbers: list[int] | None, strict: bool
+    batch: dict[str, list[Any]], indices: list[int], *, layout: Layout, row_numbers: list[int] | None, strict: bool
 ) -> dict[str, list[Any]]:
-    cells = {name: batch[name] for name in layout.features}
-    columns: dict[str, list[Any]] = {column: [] for column in layout.output}
-    for position, index in enumerate(indices):
-        row = {name: values[position] for name, values in cells.items()}
+    columns: dict[str, list[Any]] = {column: [] for column in (*PAIR_FEATURES, *layout.added, _ROW)}
+    for index, row in zip(indices, _rows_of(batch, layout), strict=True):
         number = index if row_numbers is None else row_numbers[index]
         for pair in _make_pairs(row, number, layout):
             if strict and pair[schema.PROBLEMS]:
                 named = [f"{name} ({PROBLEMS[name]})" for name in pair[schema.PROBLEMS]]
                 raise DataError(f"strict: pair {pair[schema.PAIR_ID]!r} has {', '.join(named)}")
+            pair[_ROW] = index
             for column in columns:
                 columns[column].append(pair[column])
     return columns
 
 
-def _make_pairs(row: Row, number: int, layout: _Layout) -> list[dict[str, Any]]:
-    """Pairs of one row with their ids and the kept source columns; errors name the row."""
+def _rows_of(batch: dict[str, list[Any]], layout: Layout) -> Iterator[dict[str, Any]]:
+    cells = {name: layout.read_cells(name, batch[name]) for name in layout.columns}
+    for values in zip(*cells.values(), strict=True):
+        yield dict(zip(cells, values, strict=True))
+
+
+def _make_pairs(row: dict[str, Any], number: int, layout: Layout) -> list[dict[str, Any]]:
+    """Pairs of one row with their ids; a row that cannot be read is a pair with that problem."""
+    row_id = _read_row_id(row, number)
     try:
-        pairs = row_pairs(row, layout.spelling, as_messages=_AS_MESSAGES.get(layout.format))
-        row_id = _read_row_id(row, number)
-    except DataError as error:
-        raise DataError(f"row {number}: {error}") from error
+        pairs = row_pairs(row, layout.reader)
+    except DataError:
+        pairs = [unreadable_pair()]
     for index, pair in enumerate(pairs):
         pair[schema.PAIR_ID] = row_id if len(pairs) == 1 else f"{row_id}.{index}"
-        if layout.format == "dialogue":
-            pair |= {schema.source_column(side): pair[f"unsplit_{side}"] for side in schema.SIDES}
-        pair |= {column: row[name] for name, column in layout.kept_columns.items()}
+        pair |= {schema.source_column(side): pair[f"unsplit_{side}"] for side in schema.SIDES}
     return pairs
 
 
-def _read_row_id(row: Row, number: int) -> str:
+def _read_row_id(row: dict[str, Any], number: int) -> str:
     if schema.PAIR_ID not in row:
         return str(number)
     given = row[schema.PAIR_ID]
     if isinstance(given, bool) or not isinstance(given, str | int):
-        raise DataError(f"column 'pair_id' holds {given!r}; needed is text or a whole number in every row")
+        raise DataError(
+            f"row {number}: column 'pair_id' holds {given!r}; needed is text or a whole number in every row"
+        )
     return str(given)
 
 
-def _count_verdicts(known: Diagnosis, rows: Dataset, spelling: Spelling) -> Diagnosis:
+def _first_unreadable(pairs: Dataset, rows: Dataset, layout: Layout, row_numbers: list[int] | None) -> str | None:
+    """The error of the first row that cannot be read; raised if no row can."""
+    bad = [index for index, problems in enumerate(pairs[schema.PROBLEMS]) if "unreadable_row" in problems]
+    if not bad:
+        return None
+    index = pairs[_ROW][bad[0]]
+    batch = rows.select_columns(list(layout.columns)).select([index])[:]
+    try:
+        row_pairs(next(_rows_of(batch, layout)), layout.reader)
+    except DataError as error:
+        message = f"row {index if row_numbers is None else row_numbers[index]}: {error}"
+        if len(bad) == len(pairs):
+            raise DataError(message) from error
+        return message
+    return None
+
+
+def _count_verdicts(known: Diagnosis, rows: Dataset, layout: Layout) -> Diagnosis:
     """Count rows without a pair, ties, and responses without a verdict."""
     without_pair, tied, unjudged = 0, 0, 0
-    if spelling.is_judged:
-        for row in rows.select_columns(list(spelling.columns)):
-            pairs, n_tied, n_unjudged = compare(row, spelling)
+    rows = rows if layout.has_verdicts else rows.select([])
+    for batch in rows.select_columns(list(layout.columns)).iter(1000):
+        for row in _rows_of(batch, layout):
+            try:
+                pairs, n_tied, n_unjudged = compare(row, layout.reader.spelling_of(row))
+            except DataError:
+                continue
             without_pair, tied, unjudged = without_pair + (not pairs), tied + n_tied, unjudged + n_unjudged
     return replace(known, n_rows_without_pair=without_pair, n_tied_responses=tied, n_unjudged_responses=unjudged)
 

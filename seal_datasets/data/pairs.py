@@ -1,6 +1,7 @@
 """Turn one row into canonical pairs: find its prompt and its responses, and name its problems.
 
-A faulty row is kept and its fault named; a cell of the wrong type is an error.
+A faulty row is kept and its fault named. A cell that holds neither text nor turns is an error, which the loader turns into the
+problem of its row.
 """
 
 from __future__ import annotations
@@ -8,56 +9,58 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from seal_datasets import schema
-from seal_datasets.data.dialogue import (
-    ASSISTANT_MARKER,
-    HUMAN_MARKER,
-    Message,
-    parse_dialogue,
-    render_dialogue,
-    split_dialogue,
+from seal_datasets.data.cells import Row, Turn, field, holds_turns, is_text_list, kind_of, read_turns
+from seal_datasets.data.dialogue import ASSISTANT_MARKER, HUMAN_MARKER, Message, is_dialogue, split_dialogue
+from seal_datasets.data.formats import NO_PARTS, PairFormat, PromptColumns, Spelling
+from seal_datasets.data.problems import PROBLEMS, suspicions
+from seal_datasets.data.prompts import (
+    NO_PROMPT,
+    Prompt,
+    as_turns,
+    read_prompt,
+    system_turns,
+    text_prompt,
+    turns_prompt,
+    with_system,
 )
-from seal_datasets.data.formats import (
-    Row,
-    Spelling,
-    Turn,
-    compare,
-    field,
-    kind_of,
-    prompt_of,
-    read_messages,
-    responses_of,
-)
+from seal_datasets.data.verdicts import Responses, compare, has_responses, is_judged, responses_of
 from seal_datasets.errors import DataError
 
-PROBLEMS: dict[str, str] = {
-    "missing_prompt": "the prompt is null, blank, or not separable from the response",
-    "missing_chosen": "the chosen response is null",
-    "missing_rejected": "the rejected response is null",
-    "no_assistant_turn": "a dialogue has no assistant turn at its end, and so no response",
-    "prompts_differ": "the two responses answer different prompts",
-    "empty_chosen": "the chosen response is blank",
-    "empty_rejected": "the rejected response is blank",
-    "identical_responses": "both responses are the same text",
-    "human_turn_in_response": "a response continues into a human turn",
-}
-UNUSABLE = frozenset({"missing_prompt", "missing_chosen", "missing_rejected", "no_assistant_turn", "prompts_differ"})
 
+@dataclass(frozen=True, slots=True)
+class Reader:
+    """How the rows of a source are read.
 
-class _Prompt(NamedTuple):
-    text: str | None
-    conversation: list[Message] | None
+    Attributes:
+        spellings (`tuple[Spelling, ...]`): Those that fit the source's columns; a row uses the first in which it has responses.
+        parts (`PromptColumns`): Columns beside the prompt that belong to it.
+        as_messages (`bool`, *optional*): Whether responses must be messages (`True`) or text (`False`); either if `None`.
+        whole (`bool`, *optional*): Whether every response begins with its prompt; each row is decided by itself if `None`.
+    """
+
+    spellings: tuple[Spelling, ...]
+    parts: PromptColumns = NO_PARTS
+    as_messages: bool | None = None
+    whole: bool | None = None
+
+    def spelling_of(self, row: Row) -> Spelling:
+        """The spelling in which a row has a response and a verdict, or else a response, or else the first."""
+        if len(self.spellings) == 1:
+            return self.spellings[0]
+        filled = [spelling for spelling in self.spellings if has_responses(row, spelling)]
+        return next((spelling for spelling in filled if is_judged(row, spelling)), (*filled, self.spellings[0])[0])
 
 
 class _Side(NamedTuple):
-    prompt: _Prompt
+    prompt: Prompt
     response: str | None
     has_turn: bool
-
-
-_NO_PROMPT = _Prompt(None, None)
+    problems: tuple[str, ...] = ()
+    raw: str | None = None
 
 
 def prompt_digest(conversation: Sequence[Message]) -> str:
@@ -66,124 +69,181 @@ def prompt_digest(conversation: Sequence[Message]) -> str:
     return hashlib.blake2b(json.dumps(turns).encode(), digest_size=8).hexdigest()
 
 
-def row_pairs(row: Row, spelling: Spelling, *, as_messages: bool | None = None) -> list[dict[str, Any]]:
+def row_format(row: Row, reader: Reader) -> PairFormat | None:
+    """The form in which a row's responses are read; `None` if it has none, or no form fits."""
+    spelling = reader.spelling_of(row)
+    responses = responses_of(row, spelling)
+    return _format(responses, spelling, _is_whole(row, responses, spelling, reader))
+
+
+def _format(responses: Responses, spelling: Spelling, whole: bool) -> PairFormat | None:
+    cells = [cell for cell in responses.cells if cell is not None]
+    if not cells:
+        return None
+    if isinstance(cells[0], str):
+        if whole and not any(isinstance(cell, str) and is_dialogue(cell) for cell in cells):
+            return None
+        return "dialogue" if whole else "standard" if spelling.prompt else None
+    return "conversational_implicit" if whole else "conversational"
+
+
+def row_pairs(row: Row, reader: Reader) -> list[dict[str, Any]]:
     """Make the canonical pairs of one row, without `pair_id`.
 
     Args:
-        row (`Mapping[str, Any]`): A row with the columns of `spelling`.
-        spelling (`Spelling`): Where prompt, responses and verdict are.
-        as_messages (`bool`, *optional*): Whether responses must be lists of messages (`True`) or text (`False`).
+        row (`Mapping[str, Any]`): A row of the source.
+        reader (`Reader`): How to read it.
 
     Returns:
-        `list[dict[str, Any]]`: Canonical columns of each pair; `unsplit_chosen` and `unsplit_rejected` hold the raw text of a
-        dialogue without an assistant turn.
+        `list[dict[str, Any]]`: Canonical columns of each pair, the authors and the format of the row; `unsplit_chosen` and
+        `unsplit_rejected` hold the raw text of a dialogue that prompt and response do not give back.
 
     Raises:
         DataError: A cell has the wrong type.
     """
-    pairs = compare(row, spelling).pairs
+    spelling = reader.spelling_of(row)
+    responses = responses_of(row, spelling)
+    pairs = compare(row, spelling, responses).pairs
     if not pairs:
         return []
-    responses = responses_of(row, spelling)
-    prompt = None if spelling.prompt is None else _read_prompt(row, spelling)
-    used = sorted({index for pair in pairs for index in pair})
-    names = [spelling.responses[index if len(spelling.responses) > 1 else 0] for index in range(len(responses))]
-    read = _read_after_prompt if spelling.repeats_prompt and prompt is not None else _read_side
-    sides = {index: read(responses[index], prompt, names[index], as_messages) for index in used}
-    return [
-        _pair(sides[better], sides[worse])
-        | {
-            "unsplit_chosen": None if sides[better].has_turn else responses[better],
-            "unsplit_rejected": None if sides[worse].has_turn else responses[worse],
-        }
-        for better, worse in pairs
-    ]
+    whole = _is_whole(row, responses, spelling, reader)
+    sides = _read_sides(row, responses, spelling, reader, whole)
+    format = _format(responses, spelling, whole)
+    made = []
+    for better, worse in pairs:
+        pair = _pair(sides[better], sides[worse])
+        rendered = format == "standard" and sides[better].prompt.rendered
+        pair[schema.SOURCE_FORMAT] = "conversational" if rendered else format
+        for side, index in zip(schema.SIDES, (better, worse), strict=True):
+            pair[schema.author_column(side)] = responses.authors[index]
+            pair[f"unsplit_{side}"] = None if _restores(sides[index], format == "dialogue") else responses.cells[index]
+        made.append(pair)
+    return made
 
 
-def _read_prompt(row: Row, spelling: Spelling) -> _Prompt:
-    name = str(spelling.prompt)
-    value = prompt_of(row, spelling)
-    system = _system_turns(row, spelling)
-    if isinstance(value, list):
-        turns = read_messages(value, name)
-        return _conversation_prompt(turns if turns and turns[0].role == "system" else [*system, *turns])
-    if value is None:
-        return _NO_PROMPT
-    if not isinstance(value, str):
-        raise DataError(f"column {name!r} holds {kind_of(value)}; needed is text or a list of messages")
-    prompt = _text_prompt(value)
-    if not system or prompt.conversation is None:
-        return prompt
-    return _conversation_prompt([*system, *_turns(prompt.conversation)])
+def _restores(side: _Side, whole: bool) -> bool:
+    r"""Whether prompt and response give the source's text back, with `"\n\nAssistant:"` between them."""
+    if not side.has_turn:
+        return False
+    return (
+        not whole
+        or side.prompt.text is None
+        or side.raw in (None, f"{side.prompt.text}{ASSISTANT_MARKER}{side.response}")
+    )
 
 
-def _system_turns(row: Row, spelling: Spelling) -> list[Turn]:
-    system = field(row, spelling.system) if spelling.system else None
-    if system is not None and not isinstance(system, str):
-        raise DataError(f"column {spelling.system!r} holds {kind_of(system)}; needed is text")
-    return [Turn("system", system)] if system and system.strip() else []
+def unreadable_pair() -> dict[str, Any]:
+    """A pair that stands for a row that cannot be read."""
+    names = (schema.SOURCE_FORMAT, *map(schema.author_column, schema.SIDES), "unsplit_chosen", "unsplit_rejected")
+    return dict.fromkeys((*schema.CANONICAL_COLUMNS, *names)) | {schema.PROBLEMS: ["unreadable_row"]}
 
 
-def _text_prompt(text: str) -> _Prompt:
-    """A text as a prompt: the turns at its markers, without a trailing empty assistant turn; else one user turn."""
-    if not text.strip():
-        return _Prompt(text, None)
-    if HUMAN_MARKER not in text and ASSISTANT_MARKER not in text:
-        return _Prompt(text, [{"role": "user", "content": text}])
-    turns = parse_dialogue(text)
-    if turns[-1]["role"] == "assistant" and not turns[-1]["content"].strip():
-        turns = turns[:-1]
-    return _Prompt(text, turns)
+def _read_sides(row: Row, responses: Responses, spelling: Spelling, reader: Reader, whole: bool) -> list[_Side]:
+    prompt = None if whole or not spelling.prompt else read_prompt(row, spelling, reader.parts)
+    cells = [_judged_part(row, cell, spelling) for cell in responses.cells] if spelling.turn else responses.cells
+    texts = field(row, spelling.prompt[0]) if spelling.prompt else None
+    sides = []
+    for cell, name in zip(cells, responses.names, strict=True):
+        if is_text_list(cell) and is_text_list(texts):
+            sides.append(_exchange_side(texts, cell, name))
+        elif spelling.repeats_prompt and prompt is not None:
+            sides.append(_read_after_prompt(cell, prompt, name, reader.as_messages))
+        else:
+            sides.append(_read_side(cell, prompt, name, reader.as_messages))
+    if whole:  # a text beside a whole conversation answers the same prompt
+        known = next((side.prompt for side, cell in zip(sides, cells, strict=True) if holds_turns(cell)), None)
+        for index, cell in enumerate(cells):
+            if known is not None and isinstance(cell, str) and not is_dialogue(cell):
+                sides[index] = _Side(known, cell, has_turn=True)
+    system = system_turns(row, reader.parts) if reader.parts.system else []
+    return [side._replace(prompt=with_system(side.prompt, system)) for side in sides] if system else sides
 
 
-def _conversation_prompt(turns: Sequence[Turn]) -> _Prompt:
-    messages: list[Message] = [
-        {"role": turn.role, "content": turn.content} for turn in turns if turn.content is not None
-    ]
-    return _Prompt(render_dialogue(messages), messages) if turns and len(messages) == len(turns) else _NO_PROMPT
+def _judged_part(row: Row, cell: object, spelling: Spelling) -> object:
+    """The turns up to the judged exchange, where the source names it."""
+    turn = None if spelling.turn is None else row.get(spelling.turn)
+    if isinstance(turn, bool) or not isinstance(turn, int) or not isinstance(cell, list):
+        return cell
+    turns = read_turns(cell, spelling.responses[0])
+    ends = [position for position, each in enumerate(turns, 1) if each.role == "assistant"]
+    return cell[: ends[turn - 1]] if 0 < turn <= len(ends) else cell
 
 
-def _read_side(value: object, prompt: _Prompt | None, name: str, as_messages: bool | None) -> _Side:
+def _is_whole(row: Row, responses: Responses, spelling: Spelling, reader: Reader) -> bool:
+    """Whether the first response begins with its prompt, so that the prompt column only repeats it."""
+    cell = next((cell for cell in responses.cells if cell is not None), None)
+    if reader.whole is not None:
+        return reader.whole
+    if not spelling.prompt or spelling.repeats_prompt or cell is None:
+        return not spelling.prompt
+    if is_text_list(cell):
+        return False
+    prompt = next((value for name in spelling.prompt if (value := field(row, name)) is not None), None)
+    if isinstance(cell, str):
+        if not is_dialogue(cell):
+            return False
+        return prompt is None or cell.startswith(HUMAN_MARKER) or (isinstance(prompt, str) and cell.startswith(prompt))
+    turns = read_turns(cell, spelling.responses[0])
+    if prompt is None:
+        return len(turns) > 1
+    if isinstance(prompt, str):
+        return any(turn.content == prompt for turn in turns[:-1])
+    if is_text_list(prompt):
+        return False
+    before = read_turns(prompt, spelling.prompt[0])
+    return bool(before) and turns[: len(before)] == before
+
+
+def _read_side(value: object, prompt: Prompt | None, name: str, as_messages: bool | None) -> _Side:
     """One side of a pair; `prompt` is `None` if the value begins with the prompt."""
     if value is None:
-        return _Side(prompt or _NO_PROMPT, None, has_turn=True)
+        return _Side(prompt or NO_PROMPT, None, has_turn=True)
     if isinstance(value, str) and not as_messages:
         if prompt is not None:
             return _Side(prompt, value, has_turn=True)
-        if ASSISTANT_MARKER not in value:
-            return _Side(_NO_PROMPT, None, has_turn=False)
+        if not is_dialogue(value):
+            return _Side(NO_PROMPT, None, has_turn=False)
         before, response = split_dialogue(value)
-        return _Side(_text_prompt(before), response, has_turn=True)
-    if isinstance(value, list) and as_messages is not False:
-        return _message_side(read_messages(value, name), prompt)
+        return _Side(text_prompt(before), response, has_turn=True, raw=value)
+    if holds_turns(value) and as_messages is not False:
+        return _message_side(read_turns(value, name), prompt)
     needed = {True: "a list of messages", False: "text", None: "text or a list of messages"}[as_messages]
     raise DataError(f"column {name!r} holds {kind_of(value)}; needed is {needed}")
 
 
-def _read_after_prompt(value: object, prompt: _Prompt | None, name: str, as_messages: bool | None) -> _Side:
+def _read_after_prompt(value: object, prompt: Prompt, name: str, as_messages: bool | None) -> _Side:
     """One side of a pair whose value repeats the prompt; the prompt is unknown if the value does not."""
     side = _read_side(value, prompt, name, as_messages)
-    start = None if prompt is None else prompt.text
-    if side.response is None or start is None:
+    if side.response is None or prompt.text is None:
         return side
-    if not side.response.startswith(start):
-        return side._replace(prompt=_NO_PROMPT)
-    return side._replace(response=side.response.removeprefix(start))
+    if not side.response.startswith(prompt.text):
+        return side._replace(prompt=NO_PROMPT)
+    return side._replace(response=side.response.removeprefix(prompt.text))
 
 
-def _message_side(turns: list[Turn], prompt: _Prompt | None) -> _Side:
+def _message_side(turns: list[Turn], prompt: Prompt | None) -> _Side:
+    problems = tuple(dict.fromkeys(problem for turn in turns for problem in turn.problems))
     if not turns or turns[-1].role != "assistant":
-        return _Side(prompt or _NO_PROMPT, None, has_turn=False)
+        return _Side(prompt or NO_PROMPT, None, has_turn=False, problems=problems)
     *before, last = turns
     if prompt is None:
-        prompt = _conversation_prompt(before)
+        prompt = turns_prompt(before)
     elif before and prompt.conversation is not None:
-        prompt = _conversation_prompt([*_turns(prompt.conversation), *before])
-    return _Side(prompt, last.content, has_turn=True)
+        prompt = turns_prompt([*as_turns(prompt), *before])
+    return _Side(prompt, last.content, has_turn=True, problems=problems)
 
 
-def _turns(messages: Sequence[Message]) -> list[Turn]:
-    return [Turn(message["role"], message["content"]) for message in messages]
+def _exchange_side(prompts: object, answers: object, name: str) -> _Side:
+    """One side of a conversation whose user turns and assistant turns are two lists of texts."""
+    assert isinstance(prompts, list)
+    assert isinstance(answers, list)
+    if len(prompts) != len(answers):
+        raise DataError(
+            f"column {name!r} holds {len(answers)} answers to {len(prompts)} prompts; needed is one for each"
+        )
+    texts = [text for exchange in zip(prompts, answers, strict=True) for text in exchange]
+    turns = [Turn(("user", "assistant")[index % 2], text) for index, text in enumerate(texts)]
+    return _message_side(turns, None)
 
 
 def _pair(chosen: _Side, rejected: _Side) -> dict[str, Any]:
@@ -201,7 +261,7 @@ def _pair(chosen: _Side, rejected: _Side) -> dict[str, Any]:
     }
 
 
-def _problems(chosen: _Side, rejected: _Side, *, known: _Prompt, differ: bool) -> list[str]:
+def _problems(chosen: _Side, rejected: _Side, *, known: Prompt, differ: bool) -> list[str]:
     texts = (chosen.response, rejected.response)
     prompts = [known, *(side.prompt for side in (chosen, rejected) if side.response is not None)]
     checks = {
@@ -213,6 +273,8 @@ def _problems(chosen: _Side, rejected: _Side, *, known: _Prompt, differ: bool) -
         "empty_chosen": chosen.response is not None and not chosen.response.strip(),
         "empty_rejected": rejected.response is not None and not rejected.response.strip(),
         "identical_responses": chosen.response is not None and chosen.response == rejected.response,
-        "human_turn_in_response": any(text is not None and HUMAN_MARKER in text for text in texts),
     }
-    return [name for name, is_present in checks.items() if is_present]
+    named = {name for name, is_present in checks.items() if is_present}
+    named.update(*(side.problems for side in (chosen, rejected)), *(prompt.problems for prompt in prompts))
+    named.update(suspicions(known.text, known.conversation[-1]["content"] if known.conversation else None, texts))
+    return [name for name in PROBLEMS if name in named]

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import glob
 import os
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,15 +12,17 @@ from typing import Any
 import httpx2
 from datasets import (
     Dataset,
+    DatasetBuilder,
     DatasetDict,
     IterableDataset,
     config,
     load_dataset_builder,
     load_from_disk,
 )
+from datasets.data_files import EmptyDatasetError, get_data_patterns, resolve_pattern
 from datasets.exceptions import DatasetGenerationError
 from datasets.naming import camelcase_to_snakecase
-from huggingface_hub import HfApi
+from huggingface_hub import HfApi, hf_hub_download
 from huggingface_hub.errors import (
     HfHubHTTPError,
     HFValidationError,
@@ -28,12 +32,12 @@ from huggingface_hub.errors import (
 )
 from pyarrow import ArrowException  # type: ignore[import-untyped]
 
-from seal_datasets.data.files import file_kind, load_file
-from seal_datasets.data.formats import TEXT_COLUMNS
+from seal_datasets.data.files import file_kind, load_files
 from seal_datasets.errors import DataError
 
 _HUB_TIMEOUT_SECONDS = 10.0
-_FILE_SUFFIXES = (".gz", ".tsv", ".txt", ".zip", ".pkl", ".pickle", ".arrow", ".xlsx", ".zst", ".yaml", ".xml")
+_HUB_FILE = re.compile(r"hf://datasets/(?P<id>[^@]+)@(?P<revision>[^/]+)/(?P<path>.+)")
+_FILE_SUFFIXES = (".gz", ".txt", ".zip", ".pkl", ".pickle", ".arrow", ".xlsx", ".zst", ".yaml", ".xml")
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,11 +71,13 @@ class Source:
         rows (`Dataset` or `IterableDataset`): The rows, unchanged.
         label (`str`): Name of the source in messages and reports.
         fingerprint (`str`, *optional*): `sha256:`, `hub:` or `datasets:`, followed by a hash.
+        as_json (`tuple[str, ...]`): Columns of a file that are stored as JSON text, because no one type holds their values.
     """
 
     rows: Dataset | IterableDataset
     label: str
     fingerprint: str | None
+    as_json: tuple[str, ...] = ()
 
 
 class _DatasetNotFound(DataError):
@@ -128,6 +134,9 @@ def open_hub_dataset(dataset: HubDataset, *, split: str | None = None, streaming
         if split is None and len(splits) != 1:
             raise DataError(f"no split was named; {dataset.id!r} has the splits {splits}: choose one with split=...")
         wanted = split or splits[0]
+        if files := _files_to_read(builder, wanted):
+            table, _, as_json = load_files(files, streaming=streaming)
+            return Source(table, dataset.id, f"hub:{builder.hash}" if builder.hash else None, as_json)
         if streaming:
             rows = builder.as_streaming_dataset(split=wanted)
         else:
@@ -142,9 +151,29 @@ def open_hub_dataset(dataset: HubDataset, *, split: str | None = None, streaming
     return Source(rows, dataset.id, f"hub:{builder.hash}" if builder.hash else None)
 
 
+def _files_to_read(builder: DatasetBuilder, split: str) -> list[Path]:
+    """The JSON or CSV files of a split, fetched from the Hub, to be read value by value; none if it has other files."""
+    urls = [str(url) for url in (builder.config.data_files or {}).get(split, ())]
+    places = [_HUB_FILE.fullmatch(url) for url in urls]
+    kinds = {file_kind(Path(url)) for url in urls}
+    if builder.name not in ("json", "csv") or not urls or not all(places) or None in kinds:
+        return []
+    return [
+        Path(hf_hub_download(place["id"], place["path"], repo_type="dataset", revision=place["revision"]))
+        for place in places
+        if place is not None
+    ]
+
+
 def _is_path(source: str) -> bool:
     path = Path(source).expanduser()
-    if path.exists() or source.startswith((".", "/", "~")) or source.count("/") > 1 or "\\" in source:
+    if (
+        path.exists()
+        or glob.has_magic(source)
+        or source.startswith((".", "/", "~"))
+        or source.count("/") > 1
+        or "\\" in source
+    ):
         return True
     return file_kind(path) is not None or path.suffix.lower() in _FILE_SUFFIXES
 
@@ -174,20 +203,48 @@ def _object_fingerprint(rows: Dataset | IterableDataset) -> str | None:
 
 
 def _open_path(path: Path, *, split: str | None, streaming: bool) -> Source:
-    if path.is_dir():
+    if path.is_dir() and any((path / name).is_file() for name in ("state.json", "dataset_dict.json")):
         rows = _stream_if(streaming, _choose_split(_load_saved(path), split))
         return Source(rows, str(path), _object_fingerprint(rows))
-    if split not in (None, "train"):
+    if path.is_dir():
+        files = _choose_files(path, split)
+    elif not path.exists() and glob.has_magic(str(path)):
+        files = sorted(Path(name) for name in glob.glob(str(path), recursive=True))
+        if not files:
+            raise DataError(f"no file matches {path}; check the pattern (relative to the current folder)")
+    else:
+        files = [path]
+    if not path.is_dir() and split not in (None, "train"):
         raise DataError(f"split={split!r} does not apply: {path} is one file without splits; leave split out")
-    rows, digest = load_file(path, text_columns=TEXT_COLUMNS, streaming=streaming)
-    return Source(rows, str(path), f"sha256:{digest}")
+    rows, digest, as_json = load_files(files, streaming=streaming)
+    return Source(rows, str(path), f"sha256:{digest}", as_json)
+
+
+def _choose_files(folder: Path, split: str | None) -> list[Path]:
+    """The data files of a split of a folder that is laid out as on the Hub."""
+    found = sorted(path for path in folder.rglob("*") if path.is_file() and file_kind(path))
+    if not found:
+        raise DataError(f"the folder {folder.absolute()} was not made by save_to_disk; it has no data files either")
+    try:
+        patterns = get_data_patterns(str(folder))
+    except (EmptyDatasetError, FileNotFoundError):
+        patterns = {"train": ["**"]}
+    splits = {
+        str(name): sorted(
+            {Path(file) for pattern in of_split for file in resolve_pattern(pattern, str(folder))} & set(found)
+        )
+        for name, of_split in patterns.items()
+    }
+    splits = {name: files for name, files in splits.items() if files}
+    if split is None and len(splits) == 1:
+        return next(iter(splits.values()))
+    if split is None or split not in splits:
+        reason = "no split was named" if split is None else f"there is no split {split!r}"
+        raise DataError(f"{reason}; {folder} has the splits {list(splits)}: choose one with split=... (--split)")
+    return splits[split]
 
 
 def _load_saved(folder: Path) -> Dataset | DatasetDict:
-    if not any((folder / name).is_file() for name in ("state.json", "dataset_dict.json")):
-        files = sorted(path.name for path in folder.iterdir() if file_kind(path))
-        advice = f"it has the data files {files[:5]}: give one of them" if files else "it has no data files either"
-        raise DataError(f"the folder {folder.absolute()} was not made by save_to_disk; {advice}")
     try:
         return load_from_disk(str(folder))
     except (OSError, ArrowException, KeyError, ValueError) as error:

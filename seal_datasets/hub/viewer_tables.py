@@ -16,7 +16,7 @@ import pyarrow.parquet as pq  # type: ignore[import-untyped]
 from datasets import ClassLabel, Features, load_dataset
 
 from seal_datasets import schema
-from seal_datasets.data.pairs import PROBLEMS
+from seal_datasets.data.problems import PROBLEMS
 from seal_datasets.errors import DataError
 from seal_datasets.estimate import REGIMES
 from seal_datasets.hub.column_forms import ClassColumn, ColumnForm, FailureColumns, MemberColumns, PlainColumn

@@ -18,6 +18,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib import resources
@@ -37,6 +38,7 @@ TAXONOMY_FILE = "taxonomy.yaml"
 """Name of the file in a repository that holds a taxonomy."""
 
 _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+(@[\w./-]+)?")
+_MAX_CHARACTERS = 1_000_000
 _KEYS = ("name", "role", "level", "type", "question", "priority", "values")
 
 
@@ -205,16 +207,57 @@ def load_taxonomy(source: str | Path = "seal") -> Taxonomy:
     if str(source) == "seal":
         text = (resources.files("seal_datasets.labels.taxonomies") / "seal.yaml").read_text("utf-8")
     elif path.is_file():
-        text = path.read_text("utf-8")
+        text = _read_file(path)
     elif _HUB_ID.fullmatch(str(source)) and not str(source).endswith((".yaml", ".yml")):
         text = _from_hub(str(source))
     else:
         raise DataError(f"no taxonomy at {path.absolute()}; give 'seal', the path of a YAML file or an id on the Hub")
+    return _taxonomy(_parse(text, str(source)), str(source))
+
+
+def _read_file(path: Path) -> str:
     try:
-        content = yaml.safe_load(text)
-    except yaml.YAMLError as error:
+        return path.read_text("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise DataError(
+            f"taxonomy {path} is not UTF-8 text ({error.reason} at byte {error.start}); save it in UTF-8 encoding"
+        ) from error
+    except OSError as error:
+        raise DataError(f"taxonomy {path} cannot be read: {error.strerror or error}") from error
+
+
+class _PlainLoader(yaml.SafeLoader):
+    """YAML whose words and decimals stay text: `yes` is an answer, `1.10` a version. It has no aliases and no repeated keys."""
+
+    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
+        if self.check_event(yaml.events.AliasEvent):  # aliases of aliases grow without end
+            event = self.peek_event()  # type: ignore[no-untyped-call]
+            raise yaml.YAMLError(f"an alias (*{event.anchor}) stands {event.start_mark}; write its content out")
+        return super().compose_node(parent, index)
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        keys = Counter(key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode))
+        if repeated := [key for key, count in keys.items() if count > 1]:
+            raise yaml.YAMLError(f"the key {repeated[0]!r} is given twice{node.start_mark}")
+        return super().construct_mapping(node, deep)
+
+
+# Only whole numbers, true, false and null are no text. YAML 1.1 would also take yes and no, decimals and dates.
+_RESOLVED = ("int", "null", "merge")
+_PlainLoader.yaml_implicit_resolvers = {
+    first: [(tag, pattern) for tag, pattern in resolvers if tag.rpartition(":")[2] in _RESOLVED]
+    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
+_PlainLoader.add_implicit_resolver("tag:yaml.org,2002:bool", re.compile(r"^(?:true|false)$"), list("tf"))
+
+
+def _parse(text: str, source: str) -> object:
+    if len(text) > _MAX_CHARACTERS:
+        raise DataError(f"taxonomy {source} has {len(text):,} characters; at most {_MAX_CHARACTERS:,} are read")
+    try:
+        return yaml.load(text, _PlainLoader)
+    except (yaml.YAMLError, RecursionError, ValueError) as error:
         raise DataError(f"taxonomy {source} is not valid YAML: {error}") from error
-    return _taxonomy(content, str(source))
 
 
 def _from_hub(source: str) -> str:
@@ -224,7 +267,7 @@ def _from_hub(source: str) -> str:
     name, _, revision = source.partition("@")
     try:
         path = hf_hub_download(name, TAXONOMY_FILE, repo_type="dataset", revision=revision or None)
-        return Path(path).read_text("utf-8")
+        return _read_file(Path(path))
     except (OSError, ValueError, HfHubHTTPError, HFValidationError) as error:
         why = " ".join(str(error).split())[:200]
         raise DataError(
@@ -237,8 +280,8 @@ def _taxonomy(content: object, source: str) -> Taxonomy:
     if not isinstance(content, Mapping) or not isinstance(content.get("features"), list) or not content["features"]:
         raise DataError(f"taxonomy {source} needs the keys name, version and features (a list that is not empty)")
     features = tuple(_feature(row, source) for row in content["features"])
-    names = [feature.name for feature in features]
-    repeated = sorted({name for name in names if names.count(name) > 1})
+    counts = Counter(feature.name for feature in features)
+    repeated = sorted(name for name, count in counts.items() if count > 1)
     if repeated:
         raise DataError(f"taxonomy {source} has repeated feature names: {', '.join(repeated)}")
     priorities = [feature.priority for feature in features if feature.role == "target"]
@@ -259,7 +302,7 @@ def _feature(row: object, source: str) -> Feature:
             raise DataError(f"{where}: {key} must be one of {list(allowed)}, got {_short(row.get(key))}")
     if not isinstance(row.get("question"), str) or not row["question"].strip():
         raise DataError(f"{where}: needs a question")
-    if (row["role"] == "target") != isinstance(row.get("priority"), int):
+    if (row["role"] == "target") != _is_whole(row.get("priority")) or isinstance(row.get("priority"), bool):
         raise DataError(f"{where}: a target needs a whole-number priority (1 is first), and only a target has one")
     values = _values(row.get("values"), row["type"], where)
     return Feature(
@@ -273,12 +316,24 @@ def _values(values: object, kind: FeatureType, where: str) -> tuple[tuple[str, i
             raise DataError(f"{where}: a bool feature takes no values")
         return ()
     if kind == "ordinal":
-        if not isinstance(values, Mapping) or not all(isinstance(code, int) for code in values.values()):
+        if not isinstance(values, Mapping) or not values or not all(map(_is_whole, values.values())):
             raise DataError(f"{where}: an ordinal feature needs values as answer: whole-number code")
+        if odd := [answer for answer in values if not isinstance(answer, str)]:
+            raise DataError(f"{where}: the answer {odd[0]!r} is no text; put it in quotes")
+        if len(set(values.values())) < len(values):
+            raise DataError(f"{where}: two answers have the same code: {_short(dict(values))}")
         return tuple((str(answer), code) for answer, code in values.items())
     if not isinstance(values, list) or not values or not all(isinstance(value, str) for value in values):
-        raise DataError(f"{where}: a labels feature needs values as a list of strings")
+        raise DataError(
+            f"{where}: a labels feature needs values as a list of texts (put numbers, true and false in quotes)"
+        )
+    if repeated := [value for value, count in Counter(values).items() if count > 1]:
+        raise DataError(f"{where}: the value {repeated[0]!r} is given twice")
     return tuple((value, index) for index, value in enumerate(values))
+
+
+def _is_whole(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
 
 
 def _as_row(feature: Feature) -> dict[str, Any]:

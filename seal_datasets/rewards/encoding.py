@@ -201,7 +201,7 @@ class Encoder:
 
     def _end_of_turn(self, exchange: Exchange, turns: list[Turn]) -> Inputs | None:
         """Keep as much of the end of the first turn as fits; it is found by halving, as tokens depend on their neighbours."""
-        first, content = turns[0], turns[0]["content"]
+        first, content = turns[0], turns[0].get("content") or ""
         fits, cut, keep = None, 0, len(content)
         while keep - cut > 1:
             middle = (cut + keep) // 2
@@ -245,7 +245,7 @@ def merge_turns(turns: Sequence[Turn]) -> list[Turn]:
     for turn in turns:
         role = "user" if turn["role"] in ("system", "developer") else turn["role"]
         if merged and merged[-1]["role"] == role:
-            merged[-1] = {**merged[-1], "content": f"{merged[-1]['content']}\n\n{turn['content']}"}
+            merged[-1] = {**merged[-1], "content": f"{merged[-1].get('content') or ''}\n\n{turn.get('content') or ''}"}
         else:
             merged.append({**turn, "role": role})
     return merged

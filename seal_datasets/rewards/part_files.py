@@ -14,8 +14,8 @@ from datasets import Dataset, Features
 from seal_datasets.data.transform import Batch
 from seal_datasets.errors import DataError
 
-MANIFEST = ".seal-parts.json"
-"""Names the files that were written here, and no others are ever replaced."""
+MANIFEST = ".seal-parts"
+"""Names the files that were written here, and no others are ever replaced; its name is not one of a data file."""
 
 _ASIDE = ".seal-unfinished"
 
@@ -45,7 +45,7 @@ class PartFiles:
             # Beside earlier files new ones have no name yet.
             self._place = folder / _ASIDE if self._earlier else folder
             self._place.mkdir(exist_ok=True)
-            for left in (folder / _ASIDE).glob("part-*.parquet"):
+            for left in (folder / _ASIDE).glob("part-*.whole"):
                 left.unlink()
 
     def _ours(self) -> list[str]:
@@ -87,11 +87,10 @@ class PartFiles:
                 self._name_ours([*self._earlier, *names])
                 for name in self._earlier:
                     (self.folder / name).unlink(missing_ok=True)
-                for path in self.done:
-                    os.replace(path, self.folder / path.name)
+                for name in names:
+                    os.replace(self._whole(name), self.folder / name)
                 self._name_ours(names)
                 self._place.rmdir()
-            self.done = [self.folder / name for name in names]
             self._earlier = []
         return self.done
 
@@ -100,11 +99,11 @@ class PartFiles:
             return
         with self._said_of_the_disk():
             self._writer.close()
-            part = self._place / f"part-{len(self.done):05d}.parquet"
+            name = f"part-{len(self.done):05d}.parquet"
             if not self._earlier:
-                self._name_ours([*(path.name for path in self.done), part.name])
-            os.replace(self._unfinished(), part)
-        self.done.append(part)
+                self._name_ours([*(path.name for path in self.done), name])
+            os.replace(self._unfinished(), self._whole(name))
+        self.done.append(self.folder / name)
         self._writer, self._n_rows = None, 0
 
     def _name_ours(self, names: list[str]) -> None:
@@ -121,6 +120,10 @@ class PartFiles:
                 f"cannot write rows to {self.folder}: {error}; {len(self.done)} files are complete. Free disk space and "
                 "re-run with a store, which keeps the rewards of scored texts"
             ) from error
+
+    def _whole(self, name: str) -> Path:
+        """Where a complete file lies; beside earlier files it is not called one of the folder's data."""
+        return self._place / f"{name}.whole" if self._earlier else self.folder / name
 
     def _unfinished(self) -> Path:
         return self._place / "unfinished"

@@ -131,6 +131,46 @@ def test_dialogues_come_back_as_they_were(tmp_path):
         training_subset(tmp_path, drop=["mislabelled"], tie_band=0.0)
 
 
+def user(content):
+    return {"role": "user", "content": content}
+
+
+def assistant(content):
+    return {"role": "assistant", "content": content}
+
+
+DIALOGUE = "\n\nHuman: Hi\n\nAssistant:"
+PARTS = {"system": ["S"], "prompt": ["Hi"], "chosen": [" a"], "rejected": ["b"]}
+
+
+@pytest.mark.parametrize(
+    ("rows", "standard", "content"),
+    [
+        ({"prompt": ["Hi"], "chosen": [" a"], "rejected": ["b"]}, ("Hi", " a"), " a"),
+        ({"prompt": [DIALOGUE], "chosen": [" a"], "rejected": ["b"]}, (DIALOGUE, " a"), "a"),
+        ({"chosen": [DIALOGUE + " a"], "rejected": [DIALOGUE + " b"]}, (DIALOGUE, " a"), "a"),
+        (
+            {"prompt": [[user("Hi")]], "chosen": [[assistant(" a")]], "rejected": [[assistant("b")]]},
+            (DIALOGUE, "  a"),
+            " a",
+        ),
+        ({"chosen": [[user("Hi"), assistant("a")]], "rejected": [[user("Hi"), assistant("b")]]}, (DIALOGUE, " a"), "a"),
+        (PARTS, ("S" + DIALOGUE, "  a"), " a"),
+    ],
+)
+def test_what_goes_out_is_what_came_in(tmp_path, rows, standard, content):
+    pairs, _ = load_pairs(Dataset.from_dict(rows))
+    for side, reward in (("chosen", 1.0), ("rejected", 0.0)):
+        pairs = pairs.add_column(f"reward_post_{side}", [reward])
+    pairs.to_parquet(tmp_path / "pairs.parquet")
+    (tmp_path / "run.json").write_text(json.dumps({"features": []}))
+    row = training_subset(tmp_path, flag=["resistant"], form="standard", tie_band=0.0).table[0]
+    assert (row["prompt"], row["chosen"]) == standard
+    row = training_subset(tmp_path, flag=["resistant"], tie_band=0.0).table[0]
+    assert row["chosen"] == [assistant(content)]
+    assert row["prompt"][-1] == user("Hi")
+
+
 @pytest.mark.parametrize(
     ("settings", "message"),
     [

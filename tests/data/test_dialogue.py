@@ -5,7 +5,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from seal_datasets.data import dialogue
-from seal_datasets.data.dialogue import ASSISTANT_MARKER, HUMAN_MARKER, parse_dialogue, render_dialogue, split_dialogue
+from seal_datasets.data.dialogue import (
+    ASSISTANT_MARKER,
+    HUMAN_MARKER,
+    is_dialogue,
+    parse_dialogue,
+    render_dialogue,
+    split_dialogue,
+)
 from seal_datasets.errors import DataError
 
 # Newlines, colons and the speakers' names are frequent, so that near-markers such as "\nAssistant:" come up.
@@ -58,7 +65,7 @@ def test_text_before_the_first_marker_is_a_system_message_unless_blank():
 
 
 @given(
-    contents.filter(str.strip) | st.none(),
+    contents.filter(lambda text: text.strip() and not text.lstrip().startswith("Human:")) | st.none(),
     st.lists(st.tuples(st.sampled_from(["user", "assistant"]), contents), min_size=1),
 )
 def test_rendered_turns_are_read_back(system, turns):
@@ -67,7 +74,21 @@ def test_rendered_turns_are_read_back(system, turns):
     assert parse_dialogue(render_dialogue(messages)) == messages
 
 
-@pytest.mark.parametrize("turns", [["tool"], ["user", "system"]])
-def test_a_turn_that_cannot_be_shown_is_refused(turns):
-    with pytest.raises(DataError, match=f"message {len(turns) - 1} has role '{turns[-1]}'"):
-        render_dialogue([{"role": role, "content": "x"} for role in turns])
+def test_turns_of_other_roles_are_rendered_with_their_names():
+    turns = [{"role": "user", "content": "Hi"}, {"role": "tool", "content": "3 C"}, {"role": "system", "content": "x"}]
+    assert render_dialogue(turns) == "\n\nHuman: Hi\n\nTool: 3 C\n\nSystem: x"
+
+
+@pytest.mark.parametrize("between", ["\n\n", "\n", "\n \n"])
+@pytest.mark.parametrize("before", ["", "\n", " "])
+def test_a_dialogue_that_lost_its_blank_lines_has_the_same_turns(before, between):
+    text = f"{before}Human: Hi{between}Assistant: Hello!{between}Human: Why, Assistant: why?{between}Assistant: So."
+    prompt, response = split_dialogue(text)
+    assert response == " So."
+    assert [turn["content"] for turn in parse_dialogue(prompt)] == ["Hi", "Hello!", "Why, Assistant: why?"]
+
+
+def test_a_text_that_only_quotes_a_dialogue_is_none():
+    assert not is_dialogue("He said:\nHuman: Hi\nAssistant: Hello!")
+    assert not is_dialogue("Human: Hi")
+    assert is_dialogue("Human: Hi\nAssistant:")

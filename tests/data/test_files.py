@@ -2,6 +2,7 @@ import gzip
 import hashlib
 import json
 import os
+import tracemalloc
 from pathlib import Path
 
 import datasets
@@ -11,10 +12,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from seal_datasets.data.files import file_kind, load_file
+from seal_datasets.data.csv_rows import csv_rows
+from seal_datasets.data.files import file_kind, load_files
+from seal_datasets.data.json_rows import json_rows
 from seal_datasets.errors import DataError
-
-TEXT = frozenset({"chosen", "rejected", "prompt"})
 
 
 @pytest.fixture(autouse=True)
@@ -30,7 +31,7 @@ def written(tmp_path, name, content):
 
 
 def rows_of(path, *, streaming=False):
-    return list(load_file(path, text_columns=TEXT, streaming=streaming)[0])
+    return list(load_files([path], streaming=streaming)[0])
 
 
 def lines(*rows):
@@ -92,7 +93,7 @@ def test_types_are_found_over_all_rows(tmp_path):
     # 1,200 rows are two batches of the reader: the gold column is null in the first and has numbers in the second.
     rows = [{"chosen": "x", "turns": []}] * 1100
     rows += [{"chosen": "x", "turns": [{"role": "user", "content": "é"}], "gold": 0.5}] * 100
-    found, _ = load_file(written(tmp_path, "a.jsonl", lines(*rows)), text_columns=TEXT, streaming=False)
+    found, *_ = load_files([written(tmp_path, "a.jsonl", lines(*rows))], streaming=False)
     assert found["gold"][:] == [None] * 1100 + [0.5] * 100
     assert found[1199]["turns"] == [{"role": "user", "content": "é"}]
     assert found[0]["turns"] == []
@@ -101,7 +102,7 @@ def test_types_are_found_over_all_rows(tmp_path):
 def test_the_hash_is_that_of_the_files_bytes(tmp_path):
     path = written(tmp_path, "a.csv", "chosen\n")
     path.write_bytes(b"abc\nx\n")
-    assert load_file(path, text_columns=TEXT, streaming=True)[1] == hashlib.sha256(b"abc\nx\n").hexdigest()
+    assert load_files([path], streaming=True)[1] == hashlib.sha256(b"abc\nx\n").hexdigest()
 
 
 def test_a_file_that_changes_under_the_same_name_and_time_is_read_again(tmp_path):
@@ -115,7 +116,7 @@ def test_a_file_that_changes_under_the_same_name_and_time_is_read_again(tmp_path
 
 def error_of(path):
     with pytest.raises(DataError) as caught:
-        load_file(path, text_columns=TEXT, streaming=False)
+        load_files([path], streaming=False)
     return str(caught.value)
 
 
@@ -126,7 +127,9 @@ def test_a_missing_file_is_named_with_its_absolute_path(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("name", ["a.pkl", "a.txt", "a.parquet.gz"])
 def test_other_kinds_of_files_are_not_opened(tmp_path, name):
-    assert "give .jsonl, .json, .csv (each also as .gz) or .parquet" in error_of(written(tmp_path, name, "x"))
+    assert "give .jsonl, .ndjson, .json, .csv, .tsv (each also as .gz) or .parquet" in error_of(
+        written(tmp_path, name, "x")
+    )
 
 
 @pytest.mark.parametrize("name", ["a.jsonl", "a.json", "a.csv", "a.jsonl.gz"])
@@ -176,29 +179,45 @@ def test_a_line_that_is_no_object_is_refused(tmp_path):
 def test_text_that_is_not_utf8_is_placed_by_its_line(tmp_path):
     content = lines({"chosen": "a"}).encode() + '{"chosen": "é"}\n'.encode("latin-1")
     assert "line 2: not UTF-8 text" in error_of(written(tmp_path, "a.jsonl", content))
-    assert "not a valid CSV file" in error_of(written(tmp_path, "a.csv", "chosen\né\n".encode("latin-1")))
+    message = error_of(written(tmp_path, "a.csv", "chosen\né\n".encode("latin-1")))
+    assert "a.csv, line 2: not UTF-8 text" in message
+    assert "iconv -f WINDOWS-1252 -t UTF-8" in message
 
 
 @pytest.mark.parametrize(
-    ("values", "place", "found"),
+    "values",
     [
-        (["a", "b", 3], "line 3", "found int ('3'), but the rows before have string"),
-        ([1, None, "b"], "line 3", "found str ('b'), but the rows before have int64"),
-        (["a"] * 1500 + [{}], "line 1501", "found dict"),  # in the second batch of the reader
-        ([["a"], [1]], "line 2", "found list"),
-        (["a", "\ud800"], "line 2", "cannot be stored"),
-        ([2**70], "line 1", "cannot be stored"),
+        ["a", "b", 3],
+        [1, None, "b"],
+        ["a"] * 1500 + [{}],  # in the second batch of the reader
+        [["a"], [1]],
+        [2**70, 1],
+        [{}, {}],
+        [{"a": {}}],
+        ["3", 3],
     ],
 )
-def test_a_column_of_mixed_types_is_placed_by_its_first_bad_row(tmp_path, values, place, found):
-    message = error_of(written(tmp_path, "a.jsonl", lines(*[{"chosen": value} for value in values])))
-    assert f"a.jsonl, {place}, column 'chosen'" in message
-    assert found in message
+def test_values_that_no_one_type_holds_are_kept_as_json(tmp_path, values):
+    path = written(tmp_path, "a.jsonl", lines(*[{"chosen": value, "meta": value} for value in values]))
+    table, _, as_text = load_files([path], streaming=False)
+    assert as_text == ("meta",)
+    assert [None if text is None else json.loads(text) for text in table["meta"]] == values
+    # A column that pairs may be read from gives the values themselves.
+    assert [value if isinstance(value, int) and value > 2**63 else None for value in values] or table["chosen"][
+        :
+    ] == values
+    assert rows_of(path, streaming=True) == list(table)
+
+
+def test_half_a_character_is_replaced_and_the_rest_stays(tmp_path):
+    path = written(tmp_path, "a.jsonl", lines({"chosen": "a\ud83db", "n": [{"k\ud83d": "\ud83d\ude00"}]}))
+    assert rows_of(path) == [{"chosen": "a\ufffdb", "n": [{"k\ufffd": "\U0001f600"}]}]
 
 
 def test_broken_csv_says_which_row(tmp_path):
     message = error_of(written(tmp_path, "a.csv", "chosen,rejected\na,b\nc\n"))
-    assert "Row #3: Expected 2 columns, got 1" in message
+    assert "line 3 has 1 cells, and the header has 2" in message
+    assert "is not a valid CSV file" in error_of(written(tmp_path, "a.csv", 'a,b\n"x"y,z\n'))
     assert "more than one column named ['a']" in error_of(written(tmp_path, "a.csv", "a,b,a\n1,2,3\n"))
 
 
@@ -212,3 +231,76 @@ def test_a_damaged_parquet_file_is_called_so(tmp_path):
     assert "not an intact Parquet file" in error_of(path)
     path.write_bytes(intact[:4] + bytes(40) + intact[44:])
     assert "not an intact Parquet file" in error_of(path)
+
+
+ROW = {"prompt": "Hi", "chosen": "Hellö", "rejected": "No"}
+TWO = [ROW, ROW | {"chosen": "b"}]
+LAYOUTS = {
+    "pretty.json": "\n".join(json.dumps(row, indent=1) for row in TWO),
+    "joined.json": "".join(json.dumps(row) for row in TWO),
+    "mixed.jsonl": json.dumps(TWO[0]) + "\n" + json.dumps(TWO[1], indent=2),
+    "data.json": json.dumps({"version": 1, "data": TWO}, indent=1),
+    "rows.json": json.dumps({"rows": [{"row_idx": index, "row": row} for index, row in enumerate(TWO)]}),
+    "columns.json": json.dumps({name: {"0": TWO[0][name], "1": TWO[1][name]} for name in ROW}),
+    "index.json": json.dumps({"0": TWO[0], "1": TWO[1]}),
+    "split.json": json.dumps({"columns": list(ROW), "index": [0, 1], "data": [list(row.values()) for row in TWO]}),
+    "lines.ndjson": "\ufeff" + lines(*TWO),
+    "utf16.jsonl": lines(*TWO).encode("utf-16"),
+    "utf16le.jsonl": json.dumps(TWO, ensure_ascii=False).encode("utf-16-le"),
+    "a.tsv": "prompt\tchosen\trejected\nHi\tHellö\tNo\nHi\tb\tNo\n",
+    "semicolon.csv": "\ufeffprompt;chosen;rejected\r\nHi;Hellö;No\r\nHi;b;No\r\n",
+    "utf16.csv": "prompt,chosen,rejected\nHi,Hellö,No\nHi,b,No\n".encode("utf-16"),
+}
+
+
+@pytest.mark.parametrize("name", LAYOUTS)
+def test_every_layout_of_a_file_gives_the_same_rows(tmp_path, name):
+    assert rows_of(written(tmp_path, name, LAYOUTS[name])) == TWO
+
+
+def test_several_files_are_one_table_with_the_types_of_all(tmp_path):
+    paths = [
+        written(tmp_path, "a.jsonl", lines({"n": 1})),
+        written(tmp_path, "b.jsonl.gz", lines({"n": 1.5, "m": "x"})),
+    ]
+    assert list(load_files(paths, streaming=False)[0]) == [{"n": 1.0, "m": None}, {"n": 1.5, "m": "x"}]
+    with pytest.raises(DataError, match="mixes files of the kinds"):
+        load_files([*paths, written(tmp_path, "c.csv", "n\n1\n")], streaming=False)
+
+
+def test_numbers_of_a_csv_file_are_read_and_names_that_look_like_them_are_not(tmp_path):
+    content = "prompt,n,code,share,yes,mixed,none\n3,1,007,1,true,1,\n4,,008,2.5,False,x,\n"
+    first, second = rows_of(written(tmp_path, "a.csv", content))
+    assert first == {"prompt": "3", "n": 1, "code": "007", "share": 1.0, "yes": True, "mixed": "1", "none": None}
+    assert second == {"prompt": "4", "n": None, "code": "008", "share": 2.5, "yes": False, "mixed": "x", "none": None}
+
+
+@pytest.mark.parametrize("name", ["a.json.gz", "a.jsonl.gz", "a.csv.gz"])
+def test_an_archive_is_never_unpacked_as_a_whole(tmp_path, name):
+    rows = [{"prompt": "a" * 1000, "chosen": "b"}] * 20_000  # 20 MB, from an archive of 100 KB
+    text = {"a.json.gz": json.dumps(rows), "a.jsonl.gz": lines(*rows)}.get(name) or (
+        "prompt,chosen\n" + f"{'a' * 1000},b\n" * len(rows)
+    )
+    path = written(tmp_path, name, text)
+    tracemalloc.start()
+    assert sum(1 for _ in (csv_rows(path) if "csv" in name else json_rows(path))) == len(rows)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 6e6
+
+
+def test_a_pointer_in_place_of_a_file_is_named(tmp_path):
+    pointer = "version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n"
+    for name in ("a.jsonl", "a.parquet", "a.csv", "a.jsonl.gz"):
+        path = tmp_path / name
+        path.write_text(pointer)
+        assert "`git lfs pull`" in error_of(path)
+
+
+def test_a_column_without_a_name_has_the_one_that_pandas_gives(tmp_path):
+    assert rows_of(written(tmp_path, "a.csv", ",prompt\n0,Hi\n")) == [{"Unnamed: 0": 0, "prompt": "Hi"}]
+
+
+def test_json_that_is_nested_too_deeply_or_has_endless_numbers_is_refused(tmp_path):
+    assert "nested too deeply" in error_of(written(tmp_path, "a.jsonl", '{"a": ' + "[" * 100_000 + "]" * 100_000 + "}"))
+    assert "too long a number" in error_of(written(tmp_path, "a.jsonl", '{"a": ' + "9" * 5000 + "}"))

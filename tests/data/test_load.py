@@ -13,6 +13,7 @@ from seal_datasets import schema
 from seal_datasets.data import diagnosis as diagnosis_room
 from seal_datasets.data import load, sources
 from seal_datasets.data.diagnosis import Diagnosis, ProblemCount
+from seal_datasets.data.formats import FORMAT_NEEDS
 from seal_datasets.data.load import PAIR_FEATURES, HubDataset, diagnose, load_pairs
 from seal_datasets.errors import DataError
 
@@ -93,6 +94,9 @@ def test_a_table_has_the_canonical_columns_and_its_own():
     }
     assert diagnosis == Diagnosis(
         format="standard",
+        form="chosen and rejected",
+        prompt_columns=("prompt",),
+        columns_not_read=("gold",),
         source="a Dataset",
         fingerprint=diagnosis.fingerprint,
         n_rows=3,
@@ -121,7 +125,7 @@ def test_a_diagnosis_reads_as_a_table_and_as_plain_values():
     assert "400 rows made no pair" in text
     assert "no problems found" in text
     _, diagnosis = load_pairs(Dataset.from_list(STANDARD))
-    assert "missing_chosen                 1  first: 2  (the chosen response is null; kept, not usable)" in str(
+    assert "missing_chosen                     1  first: 2  (the chosen response is null; kept, not usable)" in str(
         diagnosis
     )
     assert diagnosis.to_dict()["problems"]["missing_chosen"] == {"count": 1, "first_pair_id": "2"}
@@ -296,7 +300,7 @@ def test_limit_takes_the_first_rows_or_a_seeded_sample():
 def test_missing_columns_are_answered_with_what_each_format_needs():
     message = error_of(Dataset.from_list([{"text": "a", "label": 1}]))
     assert "the source has the columns ['text', 'label']" in message
-    for name, needs in load.FORMAT_NEEDS.items():
+    for name, needs in FORMAT_NEEDS.items():
         assert f"  {name}: {needs}" in message
     forced = error_of(Dataset.from_list([{"chosen": "a", "rejected": "b"}]), format="standard")
     assert "standard: prompt, chosen, rejected: text" in forced
@@ -305,8 +309,9 @@ def test_missing_columns_are_answered_with_what_each_format_needs():
 
 
 def test_texts_without_prompt_are_refused_unless_the_format_is_forced():
+    assert "format='dialogue'" in error_of(Dataset.from_list([{"chosen": "something", "rejected": "nothing"}]))
     table = Dataset.from_list([DIALOGUES[2] | {"rejected": "nothing"}, DIALOGUES[0]])
-    assert "format='dialogue'" in error_of(table)
+    assert pairs_of(table)[:] == pairs_of(table, format="dialogue")[:]  # decided by all rows, not by the first
     pairs, diagnosis = load_pairs(table, format="dialogue")
     assert pairs["problems"][:] == [["missing_prompt", "no_assistant_turn"], []]
     assert pairs["source_rejected"][:] == ["nothing", None]
@@ -320,14 +325,27 @@ def test_a_wrong_type_is_named_with_its_row_and_column():
     assert "no row has a value in all of ['chosen', 'rejected']" in error_of(table)
     numbers = Dataset.from_list([{"prompt": "Hi", "chosen": 1, "rejected": 2}])
     assert "column 'chosen' holds int ('1')" in error_of(numbers)
-    odd = [{**SCORED[0], "scores": [1.0]}]
-    assert "row 1: column 'scores' holds 1 scores for 3 responses" in error_of(Dataset.from_list([SCORED[0], *odd]))
+
+
+def test_one_unreadable_row_is_kept_and_named_and_only_unreadable_rows_are_refused():
+    odd = {**SCORED[0], "scores": [1.0]}
+    pairs, diagnosis = load_pairs(Dataset.from_list([SCORED[0], odd]))
+    assert pairs["problems"][:][-1] == ["unreadable_row"]
+    assert (pairs["pair_id"][-1], pairs["chosen"][-1]) == ("1", None)
+    assert diagnosis.first_unreadable == "row 1: column 'scores' holds 1 scores for 3 responses"
+    assert diagnosis.first_unreadable in str(diagnosis)
+    assert diagnosis.n_usable_pairs == len(pairs) - 1
+    assert "row 0: column 'scores' holds 1 scores for 3 responses" in error_of(Dataset.from_list([odd, odd]))
+    assert "unreadable_row: 1, first in pair '1'" in error_of(Dataset.from_list([SCORED[0], odd]), strict=True)
+
+
+def test_a_turn_of_a_tool_is_kept_and_named():
     turns = {"prompt": [user("Hi")], "chosen": [assistant("a")], "rejected": [assistant("b")]}
     tools = turns | {"prompt": [user("Hi"), {"role": "tool", "content": "x"}]}
-    message = error_of(Dataset.from_list([turns, turns, tools]))
-    assert message.startswith("row 2: message 1 has role 'tool'")
-    with pytest.raises(DataError, match="row 2: message 1 has role 'tool'"):
-        list(pairs_of(Dataset.from_list([turns, turns, tools]), streaming=True))
+    table = Dataset.from_list([turns, turns, tools])
+    assert pairs_of(table)["problems"][:] == [[], [], ["tool_turn"]]
+    assert list(pairs_of(table, streaming=True)) == list(pairs_of(table))
+    assert "strict: the data has problems\n  tool_turn: 1, first in pair '2'" in error_of(table, strict=True)
 
 
 def test_strict_refuses_problems_with_counts_or_in_a_stream_at_the_pair():
@@ -352,7 +370,7 @@ def test_folders_and_odd_sources_are_answered(tmp_path):
     (tmp_path / "folder").mkdir()
     assert "not made by save_to_disk; it has no data files" in error_of(tmp_path / "folder")
     write(tmp_path / "folder" / "a.jsonl", STANDARD)
-    assert "['a.jsonl']: give one of them" in error_of(tmp_path / "folder")
+    assert len(pairs_of(tmp_path / "folder")) == len(STANDARD)
     (tmp_path / "folder" / "state.json").write_text("{}")
     assert "not an intact save_to_disk folder" in error_of(tmp_path / "folder")
     assert "source must be a path, a Hub id or a datasets object, got list" in error_of(STANDARD)

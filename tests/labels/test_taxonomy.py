@@ -67,6 +67,12 @@ def test_user_file_is_read_and_its_content_decides_the_digest(tmp_path):
         (("name: polite", "name: not polite"), "letters, digits"),
         (("question: 'Polite?'", "question: ''"), "needs a question"),
         (("features:", "feature:"), "needs the keys name, version and features"),
+        (("priority: 1", "priority: true"), "'polite'.*whole-number priority"),
+        (("warm: 1", "warm: -1"), "'tone': two answers have the same code"),
+        (("warm: 1", "cold: 1"), "the key 'cold' is given twice"),
+        (("warm: 1", "1: 1"), "'tone': the answer 1 is no text; put it in quotes"),
+        (("{cold: -1, warm: 1}", "{}"), "'tone'.*answer: whole-number code"),
+        (("type: ordinal", "type: labels, values: [a, b, a]"), "given twice"),
     ],
 )
 def test_broken_file_is_refused_by_feature_and_key(tmp_path, change, message):
@@ -74,6 +80,38 @@ def test_broken_file_is_refused_by_feature_and_key(tmp_path, change, message):
     path.write_text(MINIMAL.replace(*change))
     with pytest.raises(DataError, match=message):
         load_taxonomy(path)
+
+
+def test_words_and_decimals_of_a_file_stay_text(tmp_path):
+    path = tmp_path / "words.yaml"
+    path.write_text(
+        MINIMAL.replace("{cold: -1, warm: 1}", "{no: 0, Yes: 1, on: 2, 2024-01-01: 3}").replace('"2"', "1.10")
+    )
+    taxonomy = load_taxonomy(path)
+    assert taxonomy["tone"].values == (("no", 0), ("Yes", 1), ("on", 2), ("2024-01-01", 3))
+    assert taxonomy.version == "1.10"
+    labels = "type: labels, question: 'Tone?', values: [yes, no]}"
+    path.write_text(MINIMAL.replace("type: ordinal, question: 'Tone?', values: {cold: -1, warm: 1}}", labels))
+    assert load_taxonomy(path)["tone"].values == (("yes", 0), ("no", 1))
+
+
+def test_a_hostile_file_ends_at_once(tmp_path):
+    path = tmp_path / "hostile.yaml"
+    bomb = "a0: &a0 [x, x]\n" + "".join(f"a{i}: &a{i} [{', '.join([f'*a{i - 1}'] * 9)}]\n" for i in range(1, 30))
+    path.write_text(bomb + MINIMAL)
+    with pytest.raises(DataError, match=r"not valid YAML: an alias \(\*a0\)"):
+        load_taxonomy(path)
+    path.write_text("[" * 100_000)
+    with pytest.raises(DataError, match="not valid YAML"):
+        load_taxonomy(path)
+    path.write_text(MINIMAL + "#" * 1_000_000)
+    with pytest.raises(DataError, match="at most 1,000,000 are read"):
+        load_taxonomy(path)
+    path.write_bytes(MINIMAL.replace("Polite?", "H\u00f6flich?").encode("latin-1"))
+    with pytest.raises(DataError, match=r"is not UTF-8 text .*; save it in UTF-8 encoding"):
+        load_taxonomy(path)
+    with pytest.raises(DataError, match="no taxonomy at"):
+        load_taxonomy(tmp_path)
 
 
 def test_missing_or_malformed_file_is_named(tmp_path):

@@ -94,7 +94,7 @@ def test_parts_hold_every_row_in_order_and_are_whole(tiny_pairs, reward_models, 
         out = tmp_path / str(number)
         files = write_rewards(pairs, models, out, window=2, rows_per_file=2)
         assert [path.name for path in files] == ["part-00000.parquet", "part-00001.parquet"]
-        assert sorted(os.listdir(out)) == [".seal-parts.json", *(path.name for path in files)]
+        assert sorted(os.listdir(out)) == [".seal-parts", *(path.name for path in files)]
         found = Dataset.from_parquet([str(path) for path in files], cache_dir=str(tmp_path / "cache"))
         assert found.features == expected.features
         assert found[schema.PAIR_ID][:] == expected[schema.PAIR_ID][:]
@@ -128,7 +128,7 @@ def test_files_of_an_earlier_run_stay_until_the_new_ones_are_whole(tiny_pairs, r
         write_rewards(tiny_pairs, {"post": broken}, tmp_path)
     assert {path.name: path.read_bytes() for path in tmp_path.glob("*.parquet")} == before
     files = write_rewards(tiny_pairs, {"post": model}, tmp_path)
-    assert sorted(os.listdir(tmp_path)) == [".seal-parts.json", "part-00000.parquet"]
+    assert sorted(os.listdir(tmp_path)) == [".seal-parts", "part-00000.parquet"]
     assert len(files) == 1
 
 
