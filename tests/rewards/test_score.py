@@ -129,7 +129,8 @@ def test_files_of_an_earlier_run_stay_until_the_new_ones_are_whole(tiny_pairs, r
     assert {path.name: path.read_bytes() for path in tmp_path.glob("*.parquet")} == before
     files = write_rewards(tiny_pairs, {"post": model}, tmp_path)
     assert sorted(os.listdir(tmp_path)) == [".seal-parts", "part-00000.parquet"]
-    assert len(files) == 1
+    assert [path.name for path in files] == ["part-00000.parquet"]
+    assert len(load_pairs(str(tmp_path))[0]) == len(tiny_pairs)
 
 
 def test_a_full_disk_is_said_and_rewards_that_were_kept_are_not_computed_again(tiny_pairs, reward_models, tmp_path):
