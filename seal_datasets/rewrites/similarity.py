@@ -11,7 +11,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from seal_datasets.errors import ModelError, import_extra
-from seal_datasets.rewards.sentence_encoder import check_encoder
 
 DEFAULT_MODEL = "BAAI/bge-m3"
 """The paper's model, from the Hub."""
@@ -55,6 +54,8 @@ class SimilarityModel:
         library = import_extra("sentence_transformers", purpose="compare rewrites with originals")
         self.name = name_or_path
         self._batch_size = batch_size
+        from seal_datasets.rewards.sentence_encoder import check_encoder
+
         if int(library.__version__.partition(".")[0]) < _LEAST_VERSION:
             raise ModelError(
                 f"sentence-transformers {library.__version__} runs code of local models unasked, and {_LEAST_VERSION}.0 is "
