@@ -24,6 +24,7 @@ from huggingface_hub.errors import HfHubHTTPError, HFValidationError
 from numpy.typing import NDArray
 
 from seal_datasets import estimate, schema
+from seal_datasets.atomic import filling, write_json, write_text
 from seal_datasets.audit.compare_markdown import render_comparison
 from seal_datasets.errors import DataError
 from seal_datasets.estimate.comparison import (
@@ -99,12 +100,11 @@ def compare_audits(sources: Sequence[str | Path], out: str | Path | None = None)
         "notes": notes,
     }
     if out is not None:
-        folder = Path(out)
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / "compare.json").write_text(json.dumps(result, indent=1, allow_nan=False) + "\n", "utf-8")
-        draw_comparison(result, folder / "compare.png")
-        text = render_comparison(result) + "\n![Estimates with 95 % intervals](compare.png)\n"
-        (folder / "compare.md").write_text(text, "utf-8")
+        with filling(out) as folder:
+            write_json(folder / "compare.json", result)
+            draw_comparison(result, folder / "compare.png")
+            text = render_comparison(result) + "\n![Estimates with 95 % intervals](compare.png)\n"
+            write_text(folder / "compare.md", text)
     return result
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.metadata
-import json
 import platform
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -14,11 +13,12 @@ from typing import Any
 from datasets import Dataset, Features, Value
 
 from seal_datasets import schema
+from seal_datasets.atomic import filling, write_json, write_parquet
 from seal_datasets.data.diagnosis import Diagnosis
 from seal_datasets.data.transform import add_columns
 from seal_datasets.labels.taxonomy import Feature, Taxonomy
 from seal_datasets.report.analyze import derived_columns
-from seal_datasets.report.files import PAIRS_FILE, RUN_FILE
+from seal_datasets.report.files import PAIRS_FILE, RUN_FILE, shareable
 from seal_datasets.report.write import write_report
 from seal_datasets.version import __version__
 
@@ -40,7 +40,7 @@ def finish_audit(
         diagnosis (`Diagnosis`): From `load_pairs`.
         taxonomy (`Taxonomy`): Taxonomy of the labeled features.
         features (`Sequence[Feature]`): The features to relate to the rewards.
-        out (`Path`): Existing folder.
+        out (`Path`): Folder, made if missing.
         about (`Mapping[str, Any]`): Provenance of the columns: `models`, `training`, `labeler`, `rewrites` and `settings`;
             optionally `doctor` and `tie_band`.
 
@@ -48,19 +48,20 @@ def finish_audit(
         `dict[str, Any]`: The content of `report.json`.
     """
     pairs = with_columns(pairs, derived_columns(pairs, features, tie_band=about.get("tie_band", 0.0)))
-    pairs.to_parquet(str(out / PAIRS_FILE))
     run = {
         "seal_datasets": __version__,
         "source": diagnosis.source,
         "diagnosis": diagnosis.to_dict(),
-        **about,
+        **{name: shareable(value) for name, value in about.items()},
         "taxonomy": {"name": taxonomy.name, "version": taxonomy.version, "digest": taxonomy.digest},
         "features": [asdict(feature) for feature in features],
         "scoring": {name: _count_statuses(pairs, name) for name in about["models"]},
         "versions": _read_versions(),
     }
-    (out / RUN_FILE).write_text(json.dumps(run, indent=1, ensure_ascii=False) + "\n", "utf-8")
-    return write_report(out)
+    with filling(out) as written:  # numbers, pages and pairs change together or not at all
+        write_parquet(pairs, written / PAIRS_FILE)
+        write_json(written / RUN_FILE, run)
+        return write_report(written)
 
 
 def with_columns(pairs: Dataset, columns: Mapping[str, Sequence[object]]) -> Dataset:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from datasets import Dataset
 
 from seal_datasets import schema
+from seal_datasets.atomic import occupying
 from seal_datasets.audit.finish import finish_audit
 from seal_datasets.data.load import load_pairs
 from seal_datasets.data.transform import add_columns
@@ -17,6 +18,7 @@ from seal_datasets.labels.featurize import add_surface_features, feature_columns
 from seal_datasets.labels.gold import add_gold, parse_label
 from seal_datasets.labels.surface import SURFACE_FEATURES
 from seal_datasets.labels.taxonomy import Feature, Taxonomy, load_taxonomy
+from seal_datasets.report.files import refuse_other_audit, shareable
 from seal_datasets.rewards.precomputed import RewardColumns, add_own_rewards
 
 
@@ -60,11 +62,19 @@ def audit_own_rewards(
     Raises:
         DataError: A column is missing, or holds something other than rewards or labels.
     """
-    settings = settings or OwnRewardsSettings()
+    with occupying(out, "an audit"):
+        return _audit_own_rewards(source, Path(out), rewards, settings or OwnRewardsSettings())
+
+
+def _audit_own_rewards(
+    source: str | Dataset, out: Path, rewards: RewardColumns, settings: OwnRewardsSettings
+) -> dict[str, Any]:
     if set(rewards) != {"pre", "post"}:
         raise DataError(f"an audit compares two models; give columns for 'pre' and 'post', got {sorted(rewards)}")
     taxonomy = load_taxonomy(settings.taxonomy)
     pairs, diagnosis = load_pairs(source, split=settings.split, limit=settings.limit, seed=settings.seed)
+    diagnosis = replace(diagnosis, source=shareable(diagnosis.source))
+    refuse_other_audit(out, diagnosis.source)
     if not isinstance(pairs, Dataset):
         raise DataError("the source is a stream; an audit needs a whole table")
     if settings.gold is not None:
@@ -81,8 +91,6 @@ def audit_own_rewards(
         "rewrites": None,
         "settings": asdict(settings),
     }
-    out = Path(out)
-    out.mkdir(parents=True, exist_ok=True)
     return finish_audit(pairs, diagnosis, taxonomy, [*labelled, *SURFACE_FEATURES], out, about)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any
 from datasets import Dataset
 
 from seal_datasets import schema
+from seal_datasets.atomic import occupying, write_json
 from seal_datasets.audit.endpoint import print_progress
 from seal_datasets.audit.finish import finish_audit, with_columns
 from seal_datasets.audit.label_step import asked_features, label_pairs
@@ -21,6 +21,8 @@ from seal_datasets.data.load import load_pairs
 from seal_datasets.endpoints.keys import check_keys
 from seal_datasets.labels.featurize import add_surface_features
 from seal_datasets.labels.surface import SURFACE_FEATURES
+from seal_datasets.labels.taxonomy import Taxonomy
+from seal_datasets.report.files import refuse_other_audit, shareable
 from seal_datasets.rewards.counts import count_statuses, describe_counts
 from seal_datasets.rewards.doctor.examine import Extent, examine
 from seal_datasets.rewards.open import addresses_of, find_scorer, open_scorer
@@ -73,13 +75,27 @@ def run_audit(
     check_keys(addresses_of(given_models.values()), scorer_api_key)
     for name, model in given_models.items():
         find_scorer(model, over_length=settings.over_length, api_key=scorer_api_key, **settings.models.of(name))
-    out.mkdir(parents=True, exist_ok=True)
+    with occupying(out, "an audit"):
+        return _audit(source, out, settings, taxonomy, keys=(api_key, scorer_api_key))
 
+
+def _audit(
+    source: str | Dataset,
+    out: Path,
+    settings: AuditSettings,
+    taxonomy: Taxonomy,
+    *,
+    keys: tuple[str | None, str | None],
+) -> dict[str, Any]:
+    """Do the steps of an audit in a folder that belongs to this process."""
+    api_key, scorer_api_key = keys
     print_progress("1/5 Loading pairs")
     data = str(demo_path()) if source == "demo" else source
     pairs, diagnosis = load_pairs(data, split=settings.split, limit=settings.limit, seed=settings.seed)
     if source == "demo":
         diagnosis = replace(diagnosis, source=DEMO_NAME)
+    diagnosis = replace(diagnosis, source=shareable(diagnosis.source))
+    refuse_other_audit(out, diagnosis.source)
     print_progress(str(diagnosis))
     print_progress("2/5 Features")
     pairs = add_surface_features(pairs)
@@ -148,7 +164,7 @@ def _examine_models(
             print_progress(f"    failed: {', '.join(examination.failed)}; see {out / _DOCTOR_FILE}")
         results[name] = examination.to_dict()
         del results[name]["model"]  # recorded with the audit's models, relative to the folder
-    (out / _DOCTOR_FILE).write_text(json.dumps(results, indent=1, allow_nan=False) + "\n", "utf-8")
+    write_json(out / _DOCTOR_FILE, shareable(results))
     return results
 
 

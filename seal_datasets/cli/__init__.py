@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import io
 import sys
 from collections.abc import Callable, Sequence
 
@@ -21,7 +22,8 @@ from seal_datasets.cli import (
     subset,
     train_pair,
 )
-from seal_datasets.errors import SealError, missing_extra
+from seal_datasets.cli.outcome import run_to_end
+from seal_datasets.cli.outputs import check_outputs
 from seal_datasets.version import __version__
 
 _VERBS = (
@@ -58,23 +60,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
         arguments (`Sequence[str]`, *optional*): Words after `seal`; those of the process when omitted.
 
     Returns:
-        `int`: 0 on success, 1 if a check failed, 2 if an input is missing or wrong, 130 if interrupted.
+        `int`: 0 on success, 1 if a check failed, 2 if an input is missing or wrong; others are those of `run_to_end`.
     """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # a terminal without Unicode, or a file name that is none
     options = _parser().parse_args(arguments)
     run: Callable[[argparse.Namespace], int] = options.run
-    try:
+
+    def work() -> int:
+        check_outputs(options)
         return run(options)
-    except SealError as error:
-        sys.stderr.write(f"seal {options.verb}: {error}\n")
-        return 2
-    except ModuleNotFoundError as error:
-        if (missing := missing_extra(error)) is None:
-            raise
-        sys.stderr.write(f"seal {options.verb}: {missing}\n")
-        return 2
-    except KeyboardInterrupt:
-        sys.stderr.write("\ninterrupted; finished work is kept, re-run the same command to resume\n")
-        return 130
+
+    return run_to_end(options.verb, work)
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -85,6 +85,7 @@ def add(verbs: Verbs) -> None:
     add_training_options(audit)
     add_checkpoint_options(audit, precision=None, max_length=False)
     add_compute_options(audit)
+    audit.set_defaults(default_of=audit.get_default)
 
 
 def _add_model_options(audit: argparse.ArgumentParser) -> None:
@@ -175,6 +176,7 @@ def _audit(options: argparse.Namespace) -> int:
     if options.demo == (options.data is not None):
         raise DataError("give a dataset to audit, or --demo (not both)")
     if options.data is not None and options.pre is None and (published := find_published(options.data)):
+        _refuse_idle_options(options)
         return _recompute(published, options.out)
     settings = AuditSettings(
         limit=options.limit,
@@ -214,6 +216,18 @@ def _given_models(options: argparse.Namespace) -> GivenModels:
         head=options.head,
         backend=options.backend,
     )
+
+
+def _refuse_idle_options(options: argparse.Namespace) -> None:
+    """Refuse options that recomputing a published audit would not obey."""
+    obeyed = ("data", "out", "verb", "run", "default_of")
+    idle = [name for name, value in vars(options).items() if name not in obeyed and value != options.default_of(name)]
+    if idle:
+        flags = ", ".join(f"--{name.replace('_', '-')}" for name in idle)
+        raise DataError(
+            f"{options.data} is a published audit, whose numbers are recomputed as they were published, without {flags}; "
+            "leave that out, or give the source of the audit to audit it anew"
+        )
 
 
 def _recompute(published: Path, out: Path) -> int:

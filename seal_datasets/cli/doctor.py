@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from seal_datasets.atomic import write_json
 from seal_datasets.cli.model_options import add_checkpoint_options, model_options
 from seal_datasets.cli.options import SPLIT_HELP, Verbs, add_verb
 
@@ -74,8 +74,7 @@ def _run(options: argparse.Namespace) -> int:
         api_key=os.environ.get("SEAL_SCORER_API_KEY"),
     )
     if options.out is not None:
-        options.out.parent.mkdir(parents=True, exist_ok=True)
-        options.out.write_text(json.dumps(examination.to_dict(), indent=1, allow_nan=False) + "\n", "utf-8")
+        write_json(options.out, examination.to_dict())
     sys.stdout.write("".join(f"{_escape_control(line)}\n" for line in _render_lines(examination)))
     return 1 if examination.failed else 0
 

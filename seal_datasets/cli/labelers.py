@@ -7,6 +7,7 @@ import os
 import sys
 from pathlib import Path
 
+from seal_datasets.atomic import write_json
 from seal_datasets.cli.options import (
     KEYS_NOTE,
     Verbs,
@@ -71,7 +72,6 @@ def add(verbs: Verbs) -> None:
 
 
 def _run(options: argparse.Namespace) -> int:
-    import json
 
     from seal_datasets.audit.label_step import asked_features
     from seal_datasets.audit.labelers_step import LabelingTask, describe_labelers_plan, run_labelers
@@ -97,9 +97,7 @@ def _run(options: argparse.Namespace) -> int:
     comparison = run_labelers(pairs, task, api_key=key)
     for line in comparison.lines():
         sys.stdout.write(f"{line}\n")
-    numbers = options.out.with_suffix(".json")
-    numbers.parent.mkdir(parents=True, exist_ok=True)
-    numbers.write_text(json.dumps(comparison.to_dict(), indent=1, allow_nan=False) + "\n", "utf-8")
+    write_json(options.out.with_suffix(".json"), comparison.to_dict())
     return write_table(comparison.table, options.out)
 
 

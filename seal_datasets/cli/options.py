@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from seal_datasets.errors import DataError
+from seal_datasets.atomic import write_parquet
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -337,13 +337,6 @@ def parquet_path(text: str) -> Path:
 
 def write_table(pairs: Dataset, out: Path) -> int:
     """Write a table and print its path; an existing file is replaced only when the new one is complete."""
-    unfinished = out.with_name(f"{out.name}.unfinished")
-    try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        pairs.to_parquet(str(unfinished))
-        os.replace(unfinished, out)
-    except OSError as error:
-        unfinished.unlink(missing_ok=True)
-        raise DataError(f"cannot write {out}: {error}; free space, or choose another --out, and re-run") from error
+    write_parquet(pairs, out)
     sys.stdout.write(f"{out}\n")
     return 0

@@ -10,6 +10,7 @@ from pathlib import Path
 from seal_datasets.cli.options import Verbs, add_verb, parquet_path
 from seal_datasets.endpoints.store import ResponseStore
 from seal_datasets.endpoints.store_maintenance import export_store, merge_store, prune_store, summarize_store
+from seal_datasets.endpoints.store_repair import Repaired, repair_store
 from seal_datasets.errors import DataError
 
 
@@ -19,14 +20,21 @@ def add(verbs: Verbs) -> None:
         verbs,
         "store",
         _run,
-        "inspect, export, merge or prune a store of LM responses",
+        "inspect, export, merge, prune or repair a store of LM responses",
         "seal store inspect labels.sqlite",
         "seal store export labels.sqlite --out labels.parquet",
         "seal store merge labels.sqlite colleague.sqlite",
         "seal store prune labels.sqlite --finish-reason length    # to ask again",
+        "seal store repair labels.sqlite     # or a folder of rewards",
     )
-    store.add_argument("action", choices=["inspect", "export", "merge", "prune"], help="what to do with the store")
-    store.add_argument("file", type=Path, help="the store, an SQLite file; merge creates it if it does not exist")
+    store.add_argument(
+        "action", choices=["inspect", "export", "merge", "prune", "repair"], help="what to do with the store"
+    )
+    store.add_argument(
+        "file",
+        type=Path,
+        help="the store, an SQLite file; merge creates it if it does not exist; repair also takes a folder of rewards",
+    )
     store.add_argument(
         "others",
         nargs="*",
@@ -48,6 +56,8 @@ def add(verbs: Verbs) -> None:
 
 
 def _run(options: argparse.Namespace) -> int:
+    if options.action == "repair":
+        return _repair(options)
     # The target of a merge may be a new store.
     for path in options.others if options.action == "merge" else (options.file, *options.others):
         if not path.is_file():
@@ -68,6 +78,27 @@ def _run(options: argparse.Namespace) -> int:
             deleted = prune_store(store, model=options.model, before=before, finish_reason=options.finish_reason)
             sys.stdout.write(f"{deleted:,} responses deleted, {len(store):,} are left\n")
     return 0
+
+
+def _repair(options: argparse.Namespace) -> int:
+    from seal_datasets.rewards.score_store import repair_scores
+
+    if not options.file.exists():
+        raise DataError(f"there is no store at {options.file}")
+    if options.others or options.out:
+        raise DataError("repair takes one store, and neither others nor --out")
+    for repaired in repair_scores(options.file) if options.file.is_dir() else [repair_store(options.file)]:
+        sys.stdout.write(f"{_describe(repaired)}\n")
+    return 0
+
+
+def _describe(repaired: Repaired) -> str:
+    if repaired.kept is None:
+        return f"{repaired.path}: {repaired.n_saved:,} entries, none damaged; nothing was changed"
+    lost = "an unknown number" if repaired.n_lost is None else f"{repaired.n_lost:,}"
+    return (
+        f"{repaired.path}: {repaired.n_saved:,} entries saved, {lost} lost; the damaged file is kept as {repaired.kept}"
+    )
 
 
 def _print_summary(store: ResponseStore) -> None:

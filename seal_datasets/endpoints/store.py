@@ -10,10 +10,10 @@ finished response readable. A process *claims* a subject before its request, so 
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
-import platform
 import sqlite3
 import threading
 import time
@@ -25,8 +25,11 @@ from typing import Any, NamedTuple
 
 import jiter
 
+from seal_datasets.endpoints import store_file
+from seal_datasets.endpoints.claims import Renewal, is_active
 from seal_datasets.endpoints.cost import Usage
 from seal_datasets.errors import DataError
+from seal_datasets.owners import this_process
 
 _VERSION = 2
 _SCHEMA = """
@@ -38,7 +41,12 @@ CREATE TABLE IF NOT EXISTS responses (
 CREATE TABLE IF NOT EXISTS claims (subject BLOB PRIMARY KEY, owner TEXT NOT NULL, since REAL NOT NULL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS batches (token TEXT PRIMARY KEY, model TEXT NOT NULL, id TEXT) WITHOUT ROWID;
 """
-_LEASE_SECONDS = 900.0
+TABLES: store_file.Tables = {
+    "questions": {"id", "model", "kind", "asked"},
+    "responses": {"subject", "questions", "response", "created"},
+    "claims": {"subject", "owner", "since"},
+    "batches": {"token", "model", "id"},
+}
 _CHUNK = 500
 
 
@@ -71,8 +79,18 @@ class StoredResponse(NamedTuple):
 
     @property
     def response(self) -> dict[str, object]:
-        """The decoded response: content, usage, finish reason."""
-        decoded: dict[str, object] = jiter.from_json(self.text.encode())
+        """The decoded response: content, usage, finish reason.
+
+        Raises:
+            DataError: It is damaged.
+        """
+        try:
+            decoded: dict[str, object] = jiter.from_json(self.text.encode())
+        except (AttributeError, ValueError) as error:
+            raise DataError(
+                f"a stored response of {self.questions.model} is damaged: {error}; run `seal store repair` on the store, "
+                "and the same command again"
+            ) from error
         return decoded
 
 
@@ -154,14 +172,17 @@ class ResponseStore:
         self._lock = threading.RLock()
         self._ids: dict[Questions, int] = {}
         self._questions: dict[int, Questions] = {}
-        self._owner = f"{platform.node()}:{os.getpid()}"
+        self._owner = this_process()
+        self._renewal = Renewal(self._renew)
         try:
             self._connection = self._connect()
-        except (sqlite3.Error, OSError) as error:
+        except (store_file.ForeignFileError, sqlite3.OperationalError, OSError) as error:
             raise DataError(
                 f"cannot use {self.path} as a store of responses: {error}; "
                 "give a writable path to a new or existing store"
             ) from error
+        except sqlite3.Error as error:
+            raise store_file.damaged(self.path, error) from error
 
     def _connect(self) -> sqlite3.Connection:
         exists = self.path != ":memory:" and Path(self.path).exists()
@@ -169,20 +190,22 @@ class ResponseStore:
         if self.path != ":memory:" and not self.read_only:
             Path(self.path).parent.mkdir(parents=True, exist_ok=True)
         # SQLite opens a read-only file in write-ahead mode only if it is declared immutable.
-        address = f"{Path(self.path).absolute().as_uri()}?immutable=1" if self.read_only else self.path
+        address = store_file.address(self.path, "immutable=1") if self.read_only else self.path
+        holds_tables = self.path != ":memory:" and store_file.check_owner(self.path, TABLES)
         connection = sqlite3.connect(
             address, check_same_thread=False, timeout=60.0, isolation_level=None, uri=self.read_only
         )
-        tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
-        if "responses" in tables and connection.execute("PRAGMA user_version").fetchone()[0] != _VERSION:
-            raise sqlite3.DatabaseError("it was made by another version of seal_datasets with different keys")
+        version = connection.execute("PRAGMA user_version").fetchone()[0]
+        if version not in ({_VERSION} if holds_tables else {0, _VERSION}):
+            connection.close()
+            raise store_file.ForeignFileError("it was made by another version of seal_datasets, or another program")
         if not self.read_only:
             connection.execute("PRAGMA journal_mode=WAL")
             # In write-ahead mode NORMAL survives a killed process; only a power cut can lose the latest responses.
             connection.execute("PRAGMA synchronous=NORMAL")
             connection.executescript(f"BEGIN IMMEDIATE;{_SCHEMA}PRAGMA user_version={_VERSION};COMMIT;")
-        elif "responses" not in tables:
-            raise sqlite3.DatabaseError("it holds no responses")
+        elif not holds_tables:
+            raise store_file.ForeignFileError("it holds no responses")
         return connection
 
     @contextmanager
@@ -202,12 +225,23 @@ class ResponseStore:
                     self._connection.execute("ROLLBACK")
                 self._ids.clear()
                 self._questions.clear()
+                if isinstance(error, sqlite3.DatabaseError) and not isinstance(error, sqlite3.OperationalError):
+                    raise store_file.damaged(self.path, error) from error
                 if isinstance(error, sqlite3.Error):
                     raise DataError(
                         f"cannot write to the store {self.path}: {error}; earlier responses are kept. "
                         "Free space or repair the disk, then run the same command again"
                     ) from error
                 raise
+
+    @contextmanager
+    def _reading(self) -> Iterator[None]:
+        with self._lock, store_file.reading(self.path):
+            yield
+
+    def _renew(self) -> None:
+        with self._lock:
+            self._connection.execute("UPDATE claims SET since = ? WHERE owner = ?", (time.time(), self._owner))
 
     def get(self, subject: bytes) -> list[StoredResponse]:
         """Responses about one subject, oldest first."""
@@ -216,7 +250,7 @@ class ResponseStore:
     def get_many(self, subjects: Sequence[bytes]) -> dict[bytes, list[StoredResponse]]:
         """Responses by subject, oldest first; subjects without responses are omitted."""
         responses: dict[bytes, list[StoredResponse]] = {}
-        with self._lock:
+        with self._reading():
             for start in range(0, len(subjects), _CHUNK):
                 chunk = subjects[start : start + _CHUNK]
                 rows = self._connection.execute(
@@ -260,13 +294,14 @@ class ResponseStore:
 
         Returns:
             `set[bytes]`: The subjects now claimed by this process. The others are claimed by a living process on this machine,
-            or by another machine within the last 15 minutes.
+            or by another machine that renewed its claim within the last 15 minutes. Claims are renewed until `close`.
         """
         claimed = set()
+        self._renewal.start()
         with self.writing() as connection:
             for subject in subjects:
                 row = connection.execute("SELECT owner, since FROM claims WHERE subject = ?", (subject,)).fetchone()
-                if row is None or row[0] == self._owner or not _is_active(*row):
+                if row is None or row[0] == self._owner or not is_active(*row):
                     connection.execute(
                         "INSERT OR REPLACE INTO claims VALUES (?, ?, ?)", (subject, self._owner, time.time())
                     )
@@ -292,12 +327,12 @@ class ResponseStore:
 
     def batches(self, model: str) -> dict[str, str | None]:
         """Unfinished batches of a model: token to id, `None` where no id was recorded."""
-        with self._lock:
+        with self._reading():
             return dict(self._connection.execute("SELECT token, id FROM batches WHERE model = ?", (model,)).fetchall())
 
     def select(self, query: str, values: Sequence[object] = ()) -> list[tuple[Any, ...]]:
         """Rows of an SQL query on the tables `responses` and `questions`."""
-        with self._lock:
+        with self._reading():
             return self._connection.execute(query, values).fetchall()
 
     def __len__(self) -> int:
@@ -307,7 +342,7 @@ class ResponseStore:
         """Every response with its subject, oldest first; uses constant memory."""
         last = 0
         while True:
-            with self._lock:
+            with self._reading():
                 rows = self._connection.execute(
                     "SELECT rowid, subject, questions, response, created FROM responses "
                     f"WHERE rowid > ? ORDER BY rowid LIMIT {_CHUNK}",
@@ -350,7 +385,10 @@ class ResponseStore:
         """
         with self.writing() as connection:
             deleted = connection.execute(f"DELETE FROM responses WHERE {condition}", values).rowcount
-        with self._lock:
+        with (
+            self._lock,
+            contextlib.suppress(sqlite3.OperationalError),
+        ):  # a full disk only keeps the file as large as it is
             self._connection.execute("VACUUM")
         return deleted
 
@@ -368,14 +406,19 @@ class ResponseStore:
     def questions_of(self, number: int) -> Questions:
         """The questions with this number."""
         if number not in self._questions:
-            model, kind, asked = self._connection.execute(
-                "SELECT model, kind, asked FROM questions WHERE id = ?", (number,)
-            ).fetchone()
-            self._questions[number] = Questions(model, kind, tuple(json.loads(asked)))
+            query = "SELECT model, kind, asked FROM questions WHERE id = ?"
+            with self._reading():
+                row = self._connection.execute(query, (number,)).fetchone()
+            try:
+                model, kind, asked = row
+                self._questions[number] = Questions(model, kind, tuple(json.loads(asked)))
+            except (TypeError, ValueError) as error:
+                raise store_file.damaged(self.path, f"the questions with number {number} are missing") from error
         return self._questions[number]
 
     def close(self) -> None:
         """Close the file."""
+        self._renewal.end()
         with self._lock:
             self._connection.close()
 
@@ -390,18 +433,3 @@ class ResponseStore:
 
 def _hash(text: str) -> hashlib.blake2b:
     return hashlib.blake2b(text.encode(), digest_size=16)
-
-
-def _is_active(owner: str, since: float) -> bool:
-    if time.time() - since > _LEASE_SECONDS:
-        return False
-    host, _, process = owner.rpartition(":")
-    if host != platform.node():
-        return True
-    try:
-        os.kill(int(process), 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:  # alive, but owned by another user
-        return True
-    return True

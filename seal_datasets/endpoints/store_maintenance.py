@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
+from seal_datasets.atomic import replacing
 from seal_datasets.endpoints.store import ResponseStore, StoredResponse
 from seal_datasets.errors import DataError
 
@@ -107,13 +108,11 @@ def export_store(store: ResponseStore, path: str | Path) -> int:
             ("created", pa.timestamp("us", tz="UTC")),
         ]
     )
-    partial, n_rows = Path(f"{path}.partial"), 0
-    entries = store.responses()
-    with pq.ParquetWriter(partial, columns) as writer:
+    n_rows, entries = 0, store.responses()
+    with replacing(path) as unfinished, pq.ParquetWriter(unfinished, columns) as writer:
         while rows := [_response_row(*entry) for entry in islice(entries, _EXPORTED_AT_ONCE)]:
             writer.write_table(pa.Table.from_pylist(rows, schema=columns))
             n_rows += len(rows)
-    partial.replace(path)
     return n_rows
 
 

@@ -39,8 +39,8 @@ class BinaryRow(Result):
 
     Attributes:
         coefficient (`float`): Log-odds; change in probability under `linear_probability`.
-        odds_ratio (`float`): exp of the coefficient; nan under `linear_probability`.
-        average_marginal_effect (`float`): Mean over pairs of the change in probability per unit.
+        odds_ratio (`float`): exp of the coefficient, inf beyond 1e308; nan under `linear_probability`.
+        average_marginal_effect (`float`): Mean over pairs of the change in probability per unit; nan under `firth`.
         average_marginal_effect_std_error (`float`): Its standard error, by the delta method.
         std_error (`float`): Standard error of the coefficient.
         p_value (`float`): Two-sided, normal reference.
@@ -219,7 +219,7 @@ def _fit_logit(
         p_value=p_values,
         low=low,
         high=high,
-        odds_ratio=np.exp(coefficients),
+        odds_ratio=_odds(coefficients),
         average_marginal_effect=effects,
         average_marginal_effect_std_error=effect_errors,
         separated=fit.separated[1:],
@@ -274,6 +274,12 @@ def _status(fit: _Fit, i: int, constant: bool, rare: bool) -> str:
     if math.isnan(fit.coefficient[i]):
         return "collinear"
     return fit.few if math.isnan(fit.std_error[i]) else "ok"
+
+
+def _odds(coefficients: Floats) -> Floats:
+    """Odds ratios; inf where they are too large for a float."""
+    with np.errstate(over="ignore"):
+        return np.exp(coefficients)
 
 
 def _marginal_effects(fit: LogitFit) -> tuple[Floats, Floats]:

@@ -31,7 +31,8 @@ class Calibration(Result):
         n_true (`int`): Of these, texts whose gold label is yes.
         auc (`float`): Probability that a yes text ranks above a no text; calibration does not change it.
         brier (`float`): Mean squared error of the probabilities before calibration.
-        brier_calibrated (`float`): Mean squared error after calibration on texts of other prompts.
+        brier_calibrated (`float`): Mean squared error after calibration on texts of other prompts; nan where the other
+            prompts have one gold label only.
         brier_constant (`float`): Mean squared error of a constant: the share of yes.
         status (`str`): `ok`, or why the calibration is undefined.
     """

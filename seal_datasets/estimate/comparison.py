@@ -155,8 +155,10 @@ def compare_estimates(
         raise DataError(
             f"names holds {len(labels)} entries and estimates {len(values)}; give as many of each, and at least two"
         )
-    if np.isinf(values).any() or np.isinf(errors).any() or (errors < 0).any():
-        raise DataError("estimates and std_errors must be finite or nan, and std_errors must not be negative")
+    values, errors = finite(values, "estimates", allow_nan=True), finite(errors, "std_errors", allow_nan=True)
+    if (errors < 0).any():
+        row = int(np.flatnonzero(errors < 0)[0])
+        raise DataError(f"std_errors row {row} is {errors[row]:g}; a standard error is 0 or larger, or nan if unknown")
     half = critical_value(confidence, math.inf)
     rows = []
     for i, j in combinations(range(len(labels)), 2):
@@ -320,8 +322,9 @@ def _cochran_test(values: Floats, errors: Floats) -> tuple[float, int, float]:
     known = ~np.isnan(values) & (errors > 0)
     if known.sum() < 2:
         return math.nan, 0, math.nan
-    weights = errors[known] ** -2.0
+    weights = (errors[known].min() / errors[known]) ** 2
     mean = (weights * values[known]).sum() / weights.sum()
-    statistic = float((weights * (values[known] - mean) ** 2).sum())
+    with np.errstate(over="ignore"):  # tiny errors make the statistic inf and the p-value 0
+        statistic = float((((values[known] - mean) / errors[known]) ** 2).sum())
     freedom = int(known.sum()) - 1
     return statistic, freedom, float(special.chdtrc(freedom, statistic))

@@ -323,7 +323,9 @@ def _reduce_bias(q: Floats, scores: Floats, codes: Codes | None) -> tuple[Floats
         return scores * half, lambda c: q * (q @ c)[:, None] * half, lambda c: (q @ c) ** 2 * inverse
     n_clusters, rank = len(scores), q.shape[1]
     # (I - Q Q')^(-1/2) of a cluster's rows acts on their k columns as a function of Q'Q, which is small.
-    grams = np.stack([cluster_scores(q, q[:, j], codes) for j in range(rank)], axis=2).reshape(n_clusters, rank, rank)
+    grams = np.empty((n_clusters, rank, rank))
+    for j in range(rank):
+        grams[:, :, j] = cluster_scores(q, q[:, j], codes)
     shares, vectors = np.linalg.eigh(grams)
     left = 1.0 - shares
     inverse = np.where(left > _FULL_LEVERAGE, 1 / np.where(left > _FULL_LEVERAGE, left, 1.0), 0.0)

@@ -16,6 +16,9 @@ Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
 Codes = NDArray[np.int64]
 
+# Beyond the range of float32 by far. Products of up to six such numbers neither overflow nor vanish in float64.
+LARGEST = 1e50
+SMALLEST = 1e-50
 _PLAIN = {bool, float, int}
 
 
@@ -31,7 +34,7 @@ def finite(values: ArrayLike, name: str, *, allow_nan: bool = False) -> Floats:
         `ndarray` of shape (n,): The numbers as float64.
 
     Raises:
-        DataError: The argument is empty or not one-dimensional, or an entry is not a finite number.
+        DataError: The argument is empty or not one-dimensional, or an entry is not a finite number or beyond 1e50.
     """
     array = _numbers(values, name)
     if array.ndim != 1:
@@ -39,14 +42,14 @@ def finite(values: ArrayLike, name: str, *, allow_nan: bool = False) -> Floats:
     if array.size == 0:
         raise DataError(f"{name} is empty; at least one row is needed")
     if _all_finite(array):
-        return array
+        return _in_range(array, name)
     bad = np.flatnonzero(~(np.isfinite(array) | (np.isnan(array) if allow_nan else False)))
     if bad.size:
         raise DataError(
             f"{name} has {bad.size} value(s) that are not finite numbers, the first in row {bad[0]}: {array[bad[0]]}; "
             "remove those rows or give them a value"
         )
-    return array
+    return _in_range(array, name)
 
 
 def matrix(values: ArrayLike, name: str, n_rows: int, n_columns: int, *, allow_nan: bool = False) -> Floats:
@@ -60,10 +63,10 @@ def matrix(values: ArrayLike, name: str, n_rows: int, n_columns: int, *, allow_n
         allow_nan (`bool`, defaults to `False`): Whether nan is accepted as a missing value.
 
     Returns:
-        `ndarray` of shape (n, k): The numbers as float64.
+        `ndarray` of shape (n, k): The numbers as float64; those below 1e-50 in size are 0.
 
     Raises:
-        DataError: Rows are ragged, the shape is wrong, or an entry is not a finite number.
+        DataError: Rows are ragged, the shape is wrong, or an entry is not a finite number or beyond 1e50.
     """
     if not hasattr(values, "__array__"):
         values = _rows(values, name)
@@ -77,7 +80,7 @@ def matrix(values: ArrayLike, name: str, n_rows: int, n_columns: int, *, allow_n
     if array.shape != (n_rows, n_columns):
         raise DataError(f"{name} has shape {array.shape}, but ({n_rows}, {n_columns}) is needed: rows by feature names")
     if _all_finite(array):
-        return array
+        return _without_vanishing(_in_range(array, name))
     bad = np.argwhere(~(np.isfinite(array) | (np.isnan(array) if allow_nan else False)))
     if len(bad):
         row, column = bad[0]
@@ -85,7 +88,7 @@ def matrix(values: ArrayLike, name: str, n_rows: int, n_columns: int, *, allow_n
             f"{name} has {len(bad)} value(s) that are not finite numbers, the first in row {row}, column {column}: "
             f"{array[row, column]}; leave out rows with missing labels"
         )
-    return array
+    return _without_vanishing(_in_range(array, name))
 
 
 def indicator(values: ArrayLike, name: str) -> Bools:
@@ -178,6 +181,24 @@ def _all_finite(array: Floats) -> bool:
     """Whether the sum, a fast test, proves that every entry is finite."""
     with np.errstate(all="ignore"):
         return bool(np.isfinite(array.sum()))
+
+
+def _in_range(array: Floats, name: str) -> Floats:
+    """The numbers, or an error where their products overflow."""
+    if array.size and max(np.fmax.reduce(array, axis=None), -np.fmin.reduce(array, axis=None)) > LARGEST:
+        place = np.argwhere(np.abs(array) > LARGEST)[0]
+        where = f"row {place[0]}" + (f", column {place[1]}" if len(place) > 1 else "")
+        raise DataError(
+            f"{name} has numbers beyond {LARGEST:g}, the first in {where}: {array[tuple(place)]:g}; "
+            "the statistics would overflow. Divide the column by its scale, or correct the value"
+        )
+    return array
+
+
+def _without_vanishing(array: Floats) -> Floats:
+    """The numbers, with 0 in place of those whose products vanish."""
+    vanishing = (np.abs(array) < SMALLEST) & (array != 0)
+    return np.where(vanishing, 0.0, array) if vanishing.any() else array
 
 
 def _numbers(values: ArrayLike, name: str) -> Floats:

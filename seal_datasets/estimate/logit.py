@@ -366,8 +366,8 @@ def _separating_direction(signed: Floats) -> tuple[Bools, Bools]:
     """Rows that a direction predicts perfectly without mispredicting another, and the columns it uses."""
     # Maximise the total of signed scores under all >= 0: positive only if a direction separates the outcome.
     optimum = linprog(-signed.sum(axis=0), A_ub=-signed, b_ub=np.zeros(len(signed)), bounds=(-1, 1), method="highs")
-    if optimum.x is None:
-        raise RuntimeError(f"the linear program that detects separation failed: {optimum.message}")
+    if optimum.x is None:  # the fit that follows then converges, or its numbers are `not_converged`
+        return np.zeros(len(signed), dtype=bool), np.zeros(signed.shape[1], dtype=bool)
     scores = signed @ np.asarray(optimum.x, dtype=np.float64)
     # The shortest direction with these scores, because the solver may add any combination of dependent columns.
     direction = np.linalg.lstsq(signed, scores, rcond=_SEPARATION_TOLERANCE)[0]

@@ -98,7 +98,7 @@ class NoiseAwareResistance(Result):
             independence of the model's errors.
         confidence_interval (`tuple[float, float]`): The observed interval, transformed; e is treated as known.
         label_noise (`float`): The rate e.
-        status (`str`): `ok`, or the contradiction.
+        status (`str`): `ok`, `too_few_clusters` (no interval), or the contradiction.
     """
 
     resistance: float
@@ -341,7 +341,7 @@ def _noise_aware(observed: float, interval: Interval, noise: float) -> NoiseAwar
         )
     low, high = ((bound - noise) / (1 - 2 * noise) for bound in interval)
     resistance = (observed - noise) / (1 - 2 * noise)
-    status = "ok"
+    status = "too_few_clusters" if math.isnan(low) else "ok"
     if not 0 <= resistance <= 1:
         status = "outside [0, 1]: the rate is wrong, or slips are not independent of the model's errors"
     return NoiseAwareResistance(resistance, (low, high), noise, status)

@@ -42,7 +42,8 @@ class PairStability(Result):
         class_agreement (`dict[str, float]`): Specific agreement of each class, 2 n_cc / (n_c. + n_.c); nan for a class
             that neither labeler used.
         kappa (`float`): Cohen's kappa; nan where chance agreement is 1.
-        kappa_interval (`tuple[float, float]`): Interval of kappa.
+        kappa_interval (`tuple[float, float]`): Interval of kappa; like the others nan for fewer than two prompts, or
+            where a resample has none.
         weighted_kappa (`float`): Kappa with quadratic weights; nan for nominal labels.
         ac1 (`float`): Gwet's AC1, which skewed prevalence affects less than kappa.
         ac1_interval (`tuple[float, float]`): Interval of AC1.
@@ -275,18 +276,18 @@ def _beyond_chance(agreement: Floats, chance: Floats) -> Floats:
 
 def _coincidences(class_codes: Codes, k: int) -> Floats:
     """Krippendorff's coincidences: each row's pairs of labels by different labelers, weighted by 1 / (labels - 1)."""
-    counts = np.stack([(class_codes == code).sum(axis=1) for code in range(k)], axis=1).astype(np.float64)
+    counts = (class_codes[:, :, None] == np.arange(k)).sum(axis=1).astype(np.float64)
     total = counts.sum(axis=1)
     pairs = counts[:, :, None] * counts[:, None, :]
     pairs[:, np.arange(k), np.arange(k)] -= counts
     weight = np.where(total > 1, 1 / np.where(total > 1, total - 1, 1.0), 0.0)
-    return np.asarray((pairs * weight[:, None, None]).reshape(len(class_codes), -1))
+    return np.asarray((pairs * weight[:, None, None]).reshape(len(class_codes), k * k))
 
 
 def _alpha(sums: Floats, classes: Floats, level: Level) -> Floats:
     """Krippendorff's alpha of each sum of coincidences; nan where all labels are the same."""
     k = len(classes)
-    tables = sums.reshape(-1, k, k)
+    tables = sums.reshape(len(sums), k, k)
     margins = tables.sum(axis=2)
     if level == "ordinal":
         # The distance of two classes counts the labels between them, and half of their own.

@@ -8,6 +8,7 @@ import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
+from seal_datasets.atomic import replacing
 from seal_datasets.errors import DataError
 
 METRICS = (
@@ -83,8 +84,9 @@ def install_metrics(names: Sequence[str] = METRICS) -> list[str]:
     for script in [Path(metric_path(name)) for name in names]:
         digest = hashlib.sha256(script.read_bytes()).hexdigest()
         home = Path(config.HF_MODULES_CACHE) / "evaluate_modules" / "metrics" / f"{NAMESPACE}--{script.stem}" / digest
-        home.mkdir(parents=True, exist_ok=True)
-        copy = Path(shutil.copyfile(script, home / script.name))
+        copy = home / script.name
+        with replacing(copy) as unfinished:
+            shutil.copyfile(script, unfinished)
         # evaluate picks the copy with the newest time.
         os.utime(copy)
         os.utime(home)

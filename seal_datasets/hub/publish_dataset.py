@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import json
-import shutil
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
 from huggingface_hub import HfApi
 
+from seal_datasets.atomic import apart
 from seal_datasets.cards import escape_markdown, render_card
 from seal_datasets.data.demo import DEMO_LICENSE, DEMO_NAME
 from seal_datasets.errors import DataError, HubError
@@ -135,7 +134,7 @@ def publish_dataset(
     if texts == "by_license" and license_ not in REDISTRIBUTABLE:
         raise DataError(_undecided(audit.run["source"], license_))
     api = open_hub(write=not dry_run)
-    with _staging(audit.folder) as staging:
+    with apart(audit.folder / _STAGING) as staging:
         tables = cache(lambda: write_flat(audit.table, audit.run, audit.features, staging, ids_only=ids_only))
 
         def plan(repo: Repository) -> Change:
@@ -199,17 +198,6 @@ def _undecided(source: str, license_: str | None) -> str:
         "--source-license NAME states the license of the source; --with-texts publishes the texts because you know "
         "that you may"
     )
-
-
-@contextmanager
-def _staging(folder: Path) -> Iterator[Path]:
-    """A temporary folder for the flat tables; removes what an interrupted run left."""
-    staging = folder / _STAGING
-    shutil.rmtree(staging, ignore_errors=True)
-    try:
-        yield staging
-    finally:
-        shutil.rmtree(staging, ignore_errors=True)
 
 
 def _card(repo: Repository, audit: Finished, configs: Sequence[Config], license_: str | None, ids_only: bool) -> str:

@@ -14,9 +14,9 @@ from seal_datasets.errors import HubError
 from seal_datasets.hub.card_sections import CARD, join_card, put_section, split_card, with_tags
 from seal_datasets.hub.commit import Change, Content, Publication, Repository, open_hub, plan_change, publish, read_text
 from seal_datasets.hub.publish_dataset import TAGS, refuse_other_content
-from seal_datasets.hub.shareable import Finished, finished_audit
+from seal_datasets.hub.shareable import Finished, finished_audit, refuse_link
 from seal_datasets.report.figures import CAPTIONS
-from seal_datasets.report.files import REPORT_FILE, RUN_FILE, dump
+from seal_datasets.report.files import REPORT_FILE, RUN_FILE, dump, read_json, shareable
 from seal_datasets.report.markdown import render_markdown, report_fields
 
 EVAL_RESULTS = ".eval_results/seal.yaml"
@@ -81,7 +81,8 @@ def _dataset_files(repo: Repository, audit: Finished) -> tuple[dict[str, Content
     files |= {RUN_FILE: dump(audit.run).encode(), REPORT_FILE: dump(audit.report).encode()}
     files[_MARKDOWN] = render_markdown(audit.report, figures).encode()
     if (audit.folder / _DOCTOR).is_file():
-        files[_DOCTOR] = audit.folder / _DOCTOR
+        refuse_link(audit.folder / _DOCTOR)
+        files[_DOCTOR] = dump(shareable(read_json(audit.folder / _DOCTOR))).encode()
     card = read_text(repo, CARD) or ""
     keys, text = split_card(card)
     section = render_card("report_section.md", **_fields(audit, f"{_FIGURES}/"))
@@ -108,7 +109,12 @@ def _model_files(repo: Repository, dataset_id: str, url: str, audit: Finished) -
 
 
 def _figures(audit: Finished) -> dict[str, str]:
-    return {name: caption for name, caption in CAPTIONS.items() if (audit.folder / _FIGURES / name).is_file()}
+    """Captions of the figures that are there; a report has no others, so nothing else in the folder is published."""
+    refuse_link(audit.folder / _FIGURES)
+    figures = {name: caption for name, caption in CAPTIONS.items() if (audit.folder / _FIGURES / name).is_file()}
+    for name in figures:
+        refuse_link(audit.folder / _FIGURES / name)
+    return figures
 
 
 def _fields(audit: Finished, figures_at: str) -> dict[str, Any]:

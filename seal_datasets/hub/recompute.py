@@ -20,9 +20,18 @@ from huggingface_hub.errors import (
     RepositoryNotFoundError,
 )
 
+from seal_datasets.atomic import filling, occupying
 from seal_datasets.errors import DataError
 from seal_datasets.hub.viewer_tables import CONFIGS, restore_table
-from seal_datasets.report.files import PAIRS_FILE, REPORT_FILE, RUN_FILE, differences, features_of, read_json
+from seal_datasets.report.files import (
+    PAIRS_FILE,
+    REPORT_FILE,
+    RUN_FILE,
+    differences,
+    features_of,
+    read_json,
+    refuse_other_audit,
+)
 from seal_datasets.report.write import write_report
 
 _TIMEOUT_SECONDS = 10.0
@@ -87,11 +96,12 @@ def recompute(published: Path, out: str | Path) -> Recomputed:
         DataError: The published tables do not match each other, or cannot be read.
     """
     out = Path(out)
-    out.mkdir(parents=True, exist_ok=True)
-    restore_pairs(published, out / PAIRS_FILE)
-    shutil.copyfile(published / RUN_FILE, out / RUN_FILE)
     before = read_json(published / REPORT_FILE) if (published / REPORT_FILE).is_file() else None
-    report = write_report(out)
+    refuse_other_audit(out, read_json(published / RUN_FILE)["source"])
+    with occupying(out, "an audit"), filling(out) as written:
+        restore_pairs(published, written / PAIRS_FILE)
+        shutil.copyfile(published / RUN_FILE, written / RUN_FILE)
+        report = write_report(written)
     return Recomputed(report, None if before is None else sorted(differences(before, read_json(out / REPORT_FILE))))
 
 

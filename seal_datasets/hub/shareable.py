@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath, PureWindowsPath
+from pathlib import Path
 from typing import Any
 
 from seal_datasets.errors import DataError
 from seal_datasets.labels.taxonomy import Feature
-from seal_datasets.report.files import PAIRS_FILE, REPORT_FILE, RUN_FILE, features_of, read_json
+from seal_datasets.report.files import PAIRS_FILE, REPORT_FILE, RUN_FILE, features_of, read_json, shareable
 
 _MAY_HOLD_PATHS = ("source", "models", "training", "labeler", "rewrites", "settings")
-_PASSWORD = re.compile(r"(?<=://)[^/\s@]*@")
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,9 +45,11 @@ def finished_audit(folder: str | Path) -> Finished:
         `Finished`: Its content.
 
     Raises:
-        DataError: The folder is not one of a finished audit.
+        DataError: The folder is not one of a finished audit, or one of its files is a link.
     """
     folder = Path(folder)
+    for name in (PAIRS_FILE, RUN_FILE, REPORT_FILE):
+        refuse_link(folder / name)
     run, report = read_json(folder / RUN_FILE), read_json(folder / REPORT_FILE)
     if not (folder / PAIRS_FILE).is_file():
         raise DataError(
@@ -64,31 +64,11 @@ def finished_audit(folder: str | Path) -> Finished:
     return Finished(folder, shared, {**report, "run": shared}, features_of(run))
 
 
-def shareable(value: Any) -> Any:  # noqa: ANN401 - JSON
-    """Redact local paths and passwords; of a path, the last part stays.
+def refuse_link(path: Path) -> None:
+    """Raise where a file to publish is a link, whose target may be anything on this machine.
 
-    Args:
-        value (`Any`): JSON.
-
-    Returns:
-        `Any`: The redacted JSON.
-
-    Example:
-
-    ```python
-    >>> shareable({"pre": "/home/me/models/before", "endpoint": "https://me:secret@lm.example/v1", "model": "me/after"})
-    {'pre': 'before', 'endpoint': 'https://lm.example/v1', 'model': 'me/after'}
-
-    ```
+    Raises:
+        DataError: It is a link.
     """
-    if isinstance(value, dict):
-        return {key: shareable(entry) for key, entry in value.items()}
-    if isinstance(value, list):
-        return [shareable(entry) for entry in value]
-    if not isinstance(value, str):
-        return value
-    if value.startswith(("/", "~", "../", "./")) and len(value) > 1:
-        return PurePosixPath(value).name
-    if PureWindowsPath(value).drive:
-        return PureWindowsPath(value).name
-    return _PASSWORD.sub("", value)
+    if path.is_symlink():
+        raise DataError(f"{path} is a link; only files of the audit itself are published. Put the file in its place")

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Mapping
-from pathlib import Path
+from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any
 
 from datasets import Dataset
@@ -17,6 +18,10 @@ RUN_FILE = "run.json"
 REPORT_FILE = "report.json"
 
 Json = dict[str, Any]
+
+_PASSWORD = re.compile(r"(?<=://)[^/\s@]*@")
+# A path inside a longer value, as in dpo:POLICY@REFERENCE; the slashes of an address are none.
+_PATH = re.compile(r"(?<=[\s@=:,])(?:/(?!/)|~/|\.{1,2}/)[^\s@=,]+")
 
 
 def features_of(run: Mapping[str, Any]) -> list[Feature]:
@@ -42,6 +47,27 @@ def read_audit(folder: Path) -> tuple[Dataset, Json]:
     return Dataset.from_parquet(str(path)), read_json(folder / RUN_FILE)
 
 
+def refuse_other_audit(folder: Path, source: str | None) -> None:
+    """Raise unless a folder is free for an audit of a source.
+
+    Args:
+        folder (`Path`): Where the audit will be written.
+        source (`str`, *optional*): What will be audited.
+
+    Raises:
+        DataError: The folder holds an audit of another source.
+    """
+    if not (folder / RUN_FILE).is_file():
+        return
+    present = read_json(folder / RUN_FILE)
+    found = present.get("source") if isinstance(present, dict) else None
+    if found != source:
+        raise DataError(
+            f"{folder} holds an audit of {found!r}, and this one is of {source!r}; give another folder (--out), "
+            "or remove that one"
+        )
+
+
 def read_json(path: Path) -> Json:
     """Read a JSON file of an audit.
 
@@ -61,6 +87,38 @@ def read_json(path: Path) -> Json:
             f"cannot read {path.absolute()}: {error}; give the folder of a finished `seal audit`"
         ) from error
     return content
+
+
+def shareable(value: Any) -> Any:  # noqa: ANN401 - JSON
+    """Redact local paths and passwords; of a path, the last part stays.
+
+    Args:
+        value (`Any`): JSON.
+
+    Returns:
+        `Any`: The redacted JSON.
+
+    Example:
+
+    ```python
+    >>> shareable({"pre": "/home/me/models/before", "endpoint": "https://me:secret@lm.example/v1", "model": "me/after"})
+    {'pre': 'before', 'endpoint': 'https://lm.example/v1', 'model': 'me/after'}
+    >>> shareable("dpo:/home/me/policy@/home/me/reference")
+    'dpo:policy@reference'
+
+    ```
+    """
+    if isinstance(value, dict):
+        return {key: shareable(entry) for key, entry in value.items()}
+    if isinstance(value, list):
+        return [shareable(entry) for entry in value]
+    if not isinstance(value, str):
+        return value
+    if value.startswith(("/", "~", "../", "./")) and len(value) > 1:
+        return PurePosixPath(value).name
+    if PureWindowsPath(value).drive:
+        return PureWindowsPath(value).name
+    return _PATH.sub(lambda path: PurePosixPath(path[0]).name, _PASSWORD.sub("", value))
 
 
 def dump(report: Mapping[str, Any]) -> str:

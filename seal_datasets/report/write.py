@@ -11,6 +11,7 @@ from pathlib import Path
 import pandas as pd
 from datasets import Dataset
 
+from seal_datasets.atomic import filling, write_text
 from seal_datasets.cards import render_card
 from seal_datasets.labels.surface import SURFACE_FEATURES
 from seal_datasets.report.analyze import analyze
@@ -36,9 +37,6 @@ def write_report(folder: str | Path) -> Json:
     folder = Path(folder)
     pairs, run = read_audit(folder)
     report = _compute(pairs, run)
-    (folder / REPORT_FILE).write_text(dump(report), "utf-8")
-    figures = draw_figures(report, _table(pairs), folder / "figures")
-    (folder / "report.md").write_text(render_markdown(report, figures), "utf-8")
     card = render_card(
         "dataset_card.md",
         title=f"SEAL audit of {run['source']}",
@@ -46,7 +44,11 @@ def write_report(folder: str | Path) -> Json:
         run=run,
         size_category=size_category(len(pairs)),
     )
-    (folder / "README.md").write_text(card, "utf-8")
+    with filling(folder) as written:
+        figures = draw_figures(report, _table(pairs), written / "figures")
+        write_text(written / REPORT_FILE, dump(report))
+        write_text(written / "report.md", render_markdown(report, figures))
+        write_text(written / "README.md", card)
     return report
 
 

@@ -7,14 +7,22 @@ written as soon as the batch is done.
 
 from __future__ import annotations
 
+import re
 import sqlite3
 from collections.abc import Mapping, Sequence
+from contextlib import closing
 from pathlib import Path
 from types import TracebackType
 
+from seal_datasets.endpoints.store_file import ForeignFileError, Tables, address, check_owner, damaged, reading
+from seal_datasets.endpoints.store_repair import Repaired, replace_damaged, rows_of
 from seal_datasets.errors import DataError
 
 _KEYS_PER_QUERY = 500
+_TABLES: Tables = {"scores": {"model", "text", "reward"}}
+_SCHEMA = (
+    "CREATE TABLE IF NOT EXISTS scores (model BLOB, text BLOB, reward REAL, PRIMARY KEY (model, text)) WITHOUT ROWID"
+)
 
 
 class ScoreStore:
@@ -30,22 +38,25 @@ class ScoreStore:
 
     def __init__(self, folder: str | Path, *, writer: int = 0) -> None:
         self.folder = Path(folder)
+        own = self.folder / f"scores-{writer:05d}.sqlite"
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            self._own = sqlite3.connect(self.folder / f"scores-{writer:05d}.sqlite", timeout=60.0)
+            check_owner(own, _TABLES)
+            self._own = sqlite3.connect(address(own, "mode=rwc"), uri=True, timeout=60.0)
             self._own.execute("PRAGMA synchronous=NORMAL")
             self._own.execute("PRAGMA journal_mode=TRUNCATE")  # unlike WAL it works on network file systems
-            self._own.execute(
-                "CREATE TABLE IF NOT EXISTS scores (model BLOB, text BLOB, reward REAL, PRIMARY KEY (model, text)) "
-                "WITHOUT ROWID"
-            )
-        except (OSError, sqlite3.Error) as error:
-            raise DataError(f"cannot store rewards in {self.folder}: {error}; choose a writable folder") from error
-        others = [path for path in sorted(self.folder.glob("scores-*.sqlite")) if int(path.stem[-5:]) != writer]
-        opened = [sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=60.0) for path in others]
-        # The file of a process that has just started has no table yet.
-        has_table = "SELECT 1 FROM sqlite_master WHERE name = 'scores'"
-        self._readers = [self._own, *(reader for reader in opened if reader.execute(has_table).fetchone())]
+            self._own.execute(_SCHEMA)
+        except (ForeignFileError, OSError, sqlite3.OperationalError) as error:
+            raise DataError(
+                f"cannot store rewards in {self.folder}: {error} ({own.name}); choose a writable folder"
+            ) from error
+        except sqlite3.Error as error:
+            raise damaged(self.folder, f"{error} ({own.name})") from error
+        with reading(self.folder):
+            # The file of a process that has just started has no table yet.
+            others = [path for path in _files(self.folder) if path != own and check_owner(path, _TABLES)]
+            opened = [sqlite3.connect(address(path, "mode=ro"), uri=True, timeout=60.0) for path in others]
+        self._readers = [self._own, *opened]
 
     def get(self, model: bytes, texts: Sequence[bytes]) -> dict[bytes, float]:
         """Look rewards up.
@@ -61,8 +72,9 @@ class ScoreStore:
         for start in range(0, len(texts), _KEYS_PER_QUERY):
             keys = texts[start : start + _KEYS_PER_QUERY]
             query = f"SELECT text, reward FROM scores WHERE model = ? AND text IN ({', '.join('?' * len(keys))})"
-            for reader in self._readers:
-                rewards.update(reader.execute(query, (model, *keys)))
+            with reading(self.folder):
+                for reader in self._readers:
+                    rewards.update(reader.execute(query, (model, *keys)))
         return rewards
 
     def put(self, model: bytes, rewards: Mapping[bytes, float]) -> None:
@@ -82,13 +94,16 @@ class ScoreStore:
                     [(model, key, reward) for key, reward in rewards.items() if reward - reward == 0.0],
                 )
         except sqlite3.Error as error:
+            if not isinstance(error, sqlite3.OperationalError):
+                raise damaged(self.folder, error) from error
             raise DataError(
                 f"cannot store more rewards in {self.folder}: {error}; free disk space and re-run"
             ) from error
 
     def __len__(self) -> int:
         """Number of stored rewards."""
-        return sum(int(reader.execute("SELECT COUNT(*) FROM scores").fetchone()[0]) for reader in self._readers)
+        with reading(self.folder):
+            return sum(int(reader.execute("SELECT COUNT(*) FROM scores").fetchone()[0]) for reader in self._readers)
 
     def __enter__(self) -> ScoreStore:
         """Use the store in a `with` block."""
@@ -100,3 +115,35 @@ class ScoreStore:
         """Close the files."""
         for reader in self._readers:
             reader.close()
+
+
+def repair_scores(folder: str | Path) -> list[Repaired]:
+    """Save the readable rewards of every damaged file of a store.
+
+    Args:
+        folder (`str` or `Path`): The folder of the store.
+
+    Returns:
+        `list[Repaired]`: One entry for each file.
+
+    Raises:
+        DataError: There is no store, a file is in use or is not one of a store, or nothing in it can be read.
+    """
+    files = _files(Path(folder))
+    if not files:
+        raise DataError(f"{folder} holds no store of rewards (scores-00000.sqlite); give the folder of a store")
+    return [replace_damaged(path, _TABLES, "scores", _save) for path in files]
+
+
+def _files(folder: Path) -> list[Path]:
+    return [path for path in sorted(folder.glob("scores-*.sqlite")) if re.fullmatch(r"scores-\d{5,}", path.stem)]
+
+
+def _save(broken: sqlite3.Connection, file: Path) -> tuple[int, int]:
+    with closing(sqlite3.connect(file)) as new, new:
+        new.execute(_SCHEMA)
+        rows = rows_of(broken, "scores", ("model", "text", "reward"), pages=b"\x02\x0a")
+        whole = (row for row in rows if list(map(type, row)) == [bytes, bytes, float])
+        new.executemany("INSERT OR IGNORE INTO scores VALUES (?, ?, ?)", whole)
+        n_saved = int(new.execute("SELECT COUNT(*) FROM scores").fetchone()[0])
+    return n_saved, n_saved

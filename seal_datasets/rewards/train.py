@@ -21,10 +21,12 @@ import numpy as np
 import torch
 import transformers
 from datasets import Dataset
+from safetensors import SafetensorError
 from transformers import PreTrainedTokenizerBase
 from transformers.trainer_utils import get_last_checkpoint
 
 from seal_datasets import schema
+from seal_datasets.atomic import filling, write_json, write_text
 from seal_datasets.cards import render_card
 from seal_datasets.data.load import UNUSABLE
 from seal_datasets.data.texts import Exchange, exchange
@@ -138,7 +140,7 @@ def _write_card(folder: Path, record: dict[str, Any], accuracy: dict[str, Alignm
         accuracy=accuracy,
         **record,
     )
-    (folder / "README.md").write_text(card, "utf-8")
+    write_text(folder / "README.md", card)
 
 
 def heldout_prompts(prompt_ids: Sequence[str], share: float, seed: int) -> set[str]:
@@ -227,10 +229,14 @@ def _train(
     )
     sys.stderr.write(f"    training {out.name}: {len(examples):,} comparisons, {epochs} epoch(s)\n")
     trainer.train(resume_from_checkpoint=resumed)
-    trainer.save_model(str(out))
+    with filling(out) as written:
+        try:
+            trainer.save_model(str(written))
+        except SafetensorError as error:
+            raise DataError(f"cannot write the model to {out}: {error}; free space and re-run") from error
     record = {**record, "n_pairs": len(examples)}
     _write_card(out, record, {})
-    done.write_text(json.dumps(record, indent=2), "utf-8")
+    write_json(done, record)
     # These files serve only to resume training; many are pickled.
     for checkpoint in out.glob("checkpoint-*"):
         shutil.rmtree(checkpoint)
@@ -252,7 +258,7 @@ def _begun_training(out: Path, record: dict[str, Any]) -> str | None:
             "choose another"
         )
     out.mkdir(parents=True, exist_ok=True)
-    begun.write_text(json.dumps(record), "utf-8")
+    write_json(begun, record)
     return newest
 
 

@@ -143,3 +143,38 @@ def test_labels_and_names_are_checked(table, tmp_path):
 def test_the_command_says_what_does_not_go_together(arguments, message, capsys):
     assert main(["audit", *arguments]) == 2
     assert message in capsys.readouterr().err
+
+
+def contents(folder):
+    return {path.relative_to(folder): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
+
+
+@pytest.mark.parametrize("step", ["analyze", "draw_figures", "render_markdown", "dump"])
+def test_an_audit_that_fails_at_any_step_leaves_the_earlier_one_whole(table, tmp_path, monkeypatch, step):
+    out = tmp_path / "audit"
+    audit_own_rewards(table, out, REWARDS)
+    before = contents(out)
+
+    def fail(*arguments, **options):
+        raise RuntimeError(f"a double of a failing {step}")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(f"seal_datasets.report.write.{step}", fail)
+        with pytest.raises(RuntimeError, match=step):
+            audit_own_rewards(table.select(range(100)), out, REWARDS)
+    assert contents(out) == before
+    assert check_report(out) == []
+
+
+def test_a_table_that_cannot_be_stored_leaves_the_earlier_audit_whole(tmp_path):
+    rows = [{"prompt": f"q{n}", "chosen": "b", "rejected": "c", "g": 1.0, "h": 0.5} for n in range(6)]
+    rewards = {"pre": ("g", "h"), "post": ("g", "h")}
+    out = tmp_path / "audit"
+    audit_own_rewards(Dataset.from_list(rows), out, rewards)
+    before = contents(out)
+    bad = Dataset.from_list([{**row, "metadata": {}} for row in rows])
+    try:  # stored in another form, or refused: never half written
+        audit_own_rewards(bad, out, rewards)
+    except DataError:
+        assert contents(out) == before
+    assert len(Dataset.from_parquet(str(out / "pairs.parquet"))) == 6

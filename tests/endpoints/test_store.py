@@ -7,9 +7,11 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from seal_datasets.endpoints import claims
 from seal_datasets.endpoints.store import Questions, ResponseStore, subject_key
 from seal_datasets.endpoints.store_maintenance import export_store, merge_store, prune_store, summarize_store
 from seal_datasets.errors import DataError
+from seal_datasets.owners import this_process
 
 ASKED = Questions("m", "json_schema", ("a", "b"))
 MORE = Questions("m", "json_schema", ("c",))
@@ -95,6 +97,41 @@ def test_a_claim_from_another_machine_lapses_after_its_lease(tmp_path, monkeypat
         assert ours.claim([key(1)]) == set()
         now = time.time()
         monkeypatch.setattr(time, "time", lambda: now + 3600)
+        assert ours.claim([key(1)]) == {key(1)}
+
+
+def test_a_claim_of_a_zombie_ends_at_once(tmp_path):
+    path = tmp_path / "s.sqlite"
+    script = (
+        "from seal_datasets.endpoints.store import ResponseStore, subject_key\n"
+        f"ResponseStore({str(path)!r}).claim([subject_key(['m', 1])]); print('claimed', flush=True)"
+    )
+    with subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True) as other:
+        assert other.stdout.read() == "claimed\n"
+        os.waitid(os.P_PID, other.pid, os.WEXITED | os.WNOWAIT)  # it has ended, and nobody has asked how
+        os.kill(other.pid, 0)  # the system still knows its number
+        with ResponseStore(path) as store:
+            assert store.claim([key(1)]) == {key(1)}
+
+
+def test_a_claim_of_an_earlier_process_with_the_same_number_ends_at_once(tmp_path):
+    with ResponseStore(tmp_path / "s.sqlite") as earlier, ResponseStore(tmp_path / "s.sqlite") as ours:
+        earlier._owner = f"{this_process().partition('@')[0]}@1"  # the number is reused, the start time is not
+        earlier.claim([key(1)])
+        assert ours.claim([key(1)]) == {key(1)}
+
+
+def test_a_lease_outlives_a_batch(tmp_path, monkeypatch):
+    # A double of a day of waiting: renewals come every few milliseconds, and the lease ends sooner than the wait.
+    monkeypatch.setattr(claims, "_RENEWAL_SECONDS", 0.01)
+    monkeypatch.setattr(claims, "LEASE_SECONDS", 0.5)
+    with ResponseStore(tmp_path / "s.sqlite") as theirs, ResponseStore(tmp_path / "s.sqlite") as ours:
+        theirs._owner = "elsewhere:1"
+        theirs.claim([key(1)])
+        time.sleep(1.0)
+        assert ours.claim([key(1)]) == set()
+        theirs.close()
+        time.sleep(0.6)
         assert ours.claim([key(1)]) == {key(1)}
 
 

@@ -2,6 +2,8 @@
 
 import json
 import shutil
+import subprocess
+import sys
 
 import pytest
 from datasets import Dataset
@@ -316,3 +318,29 @@ def test_what_is_no_finished_audit_is_refused(seal, audit_folder, tmp_path):
     run = json.loads((tmp_path / "audit" / "run.json").read_text())
     (tmp_path / "audit" / "run.json").write_text(json.dumps({**run, "source": "x"}))
     assert "different audits" in seal(*PUBLISH, tmp_path / "audit", *OPTIONS).said
+
+
+def test_two_publishers_of_one_folder_work_apart(hub, seal, audit_folder, tmp_path):
+    words = [*PUBLISH, str(audit_folder), "--repo", "tester/second", "--source-license", "cc-by-4.0"]
+    second = {}
+
+    def publish_meanwhile():
+        second["ended"] = subprocess.run(
+            [sys.executable, "-m", "seal_datasets.cli", *words],
+            env=hub.environment(tmp_path / "home"),
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
+    fault = hub.fault("POST", f"/api/datasets/{REPO}/preupload/main$", status=503)
+    fault.then = publish_meanwhile
+    first = seal(*PUBLISH, audit_folder, *OPTIONS)
+    assert second["ended"].returncode == 0, second["ended"].stderr
+    assert first.code == 0, first.said
+    assert published(hub) != {}
+    tables = [
+        {path: content for path, content in published(hub, repo).items() if "/" in path} for repo in (REPO, words[4])
+    ]
+    assert tables[0] == tables[1]
+    assert not [path.name for path in audit_folder.iterdir() if "publishing" in path.name]

@@ -1,6 +1,7 @@
 """A report on the cards of its dataset and its reward model, on a double of the Hub."""
 
 import json
+import shutil
 
 import pytest
 import yaml
@@ -153,3 +154,34 @@ def test_killed_at_any_request_each_repository_is_as_before_or_whole(hub, seal, 
         hub.heal()
         assert seal(*PUBLISH, audit_folder, *OPTIONS).code == 0
         assert {key: dict(repo.commits[-1].files) for key, repo in hub.repos.items()} == whole
+
+
+@pytest.mark.parametrize(
+    "name", ["figures/table1_regimes.png", "doctor.json", "report.json", "run.json", "pairs.parquet", "figures"]
+)
+def test_a_link_is_never_followed_to_what_it_points_at(hub, seal, audit_folder, tmp_path, name):
+    folder = tmp_path / "audit"
+    shutil.copytree(audit_folder, folder)
+    secret = tmp_path / "secret"
+    if (folder / name).exists():
+        shutil.move(folder / name, secret)
+    else:
+        secret.write_text('{"password": "1234"}')
+    (folder / name).symlink_to(secret)
+    said = seal(*PUBLISH, folder, "--repo", DATASET)
+    assert said.code == 2, said.said
+    assert f"{folder / name} is a link; only files of the audit itself are published" in said.said
+    assert hub.repos == {} or set(hub.files("dataset", DATASET)) <= {".gitattributes"}
+
+
+def test_only_what_a_report_has_is_published(hub, seal, audit_folder, tmp_path):
+    folder = tmp_path / "audit"
+    shutil.copytree(audit_folder, folder)
+    for name in ("figures/notes.png", "figures/.netrc", "keys.json", "labels.sqlite"):
+        (folder / name).write_text("mine")
+    (folder / "doctor.json").write_text('{"post": {"model": "/home/me/secret/rm", "jitter": 0.0}}')
+    said = seal(*PUBLISH, folder, "--repo", DATASET)
+    assert said.code == 0, said.said
+    files = hub.files("dataset", DATASET)
+    assert not {"figures/notes.png", "figures/.netrc", "keys.json", "labels.sqlite"} & set(files)
+    assert json.loads(files["doctor.json"]) == {"post": {"model": "rm", "jitter": 0.0}}

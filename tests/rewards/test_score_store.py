@@ -1,18 +1,21 @@
 """Rewards kept by content: shared by processes, found after a crash, refused on a full disk."""
 
+import hashlib
 import json
 import sqlite3
 import subprocess
 import sys
 import time
+from contextlib import closing
 
 import pytest
 
+from seal_datasets.cli import main
 from seal_datasets.data.texts import Exchange
 from seal_datasets.errors import DataError
 from seal_datasets.rewards.classifier import RewardModel
 from seal_datasets.rewards.options import ModelOptions
-from seal_datasets.rewards.score_store import ScoreStore
+from seal_datasets.rewards.score_store import ScoreStore, repair_scores
 from tests.rewards.test_classifier import EXCHANGES
 
 MODEL = b"m" * 16
@@ -138,3 +141,55 @@ def test_killed_at_any_moment_it_goes_on_and_ends_as_if_it_had_not_been(tmp_path
     expected = add_rewards(pairs, {"rm": fresh})
     for column in ("reward_rm_chosen", "reward_rm_rejected"):
         assert table[column][:] == pytest.approx(expected[column][:], abs=1e-5)
+
+
+@pytest.mark.parametrize("name", ["run#1", "50% done?", "a b;c&d"])
+def test_a_folder_of_any_name_keeps_the_rewards_of_every_process(tmp_path, name):
+    folder = tmp_path / name
+    with ScoreStore(folder, writer=0) as first:
+        first.put(MODEL, {b"a": 1.5})
+    with ScoreStore(folder, writer=1) as second:
+        assert second.get(MODEL, [b"a"]) == {b"a": 1.5}
+    assert [path.name for path in tmp_path.iterdir()] == [name]  # not "run", where the "#" would end an address
+
+
+def test_the_file_of_another_program_is_refused_and_never_altered(tmp_path):
+    for number, table in enumerate(("CREATE TABLE games (name TEXT)", "CREATE TABLE scores (player TEXT, points INT)")):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        path = folder / "scores-00000.sqlite"
+        with closing(sqlite3.connect(path)) as connection:
+            connection.execute(table)
+        before = path.read_bytes()
+        for writer in (0, 1):  # to write to, and to read only
+            with pytest.raises(DataError, match=r"another program"):
+                ScoreStore(folder, writer=writer)
+        with pytest.raises(DataError, match="another program"):
+            repair_scores(folder)
+        assert path.read_bytes() == before
+
+
+def test_files_with_other_names_are_left_alone(tmp_path):
+    (tmp_path / "scores-mine.sqlite").write_text("no store")
+    with ScoreStore(tmp_path) as store:
+        assert len(store) == 0
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_a_damaged_store_says_so_and_repair_saves_what_is_readable(tmp_path, seed, capsys):
+    rewards = {hashlib.blake2b(bytes([n % 256, n // 256]), digest_size=16).digest(): float(n) for n in range(4000)}
+    with ScoreStore(tmp_path) as store:
+        store.put(MODEL, rewards)
+    path = tmp_path / "scores-00000.sqlite"
+    content = bytearray(path.read_bytes())
+    page = 1 + (seed * 7919) % (len(content) // 4096 - 1)  # the first holds the schema
+    content[page * 4096 : (page + 1) * 4096] = bytes(byte ^ 0xFF for byte in content[page * 4096 : (page + 1) * 4096])
+    path.write_bytes(content)
+    with ScoreStore(tmp_path) as store, pytest.raises(DataError, match=r"cannot read the store .*seal store repair"):
+        store.get(MODEL, list(rewards))
+    assert main(["store", "repair", str(tmp_path)]) == 0
+    assert "scores-00000.sqlite.damaged" in capsys.readouterr().out
+    with ScoreStore(tmp_path) as store:
+        found = store.get(MODEL, list(rewards))
+    assert all(rewards[key] == reward for key, reward in found.items())
+    assert len(found) > 4000 - 200  # rows of one page, and of those above it
