@@ -219,7 +219,8 @@ def add_training_options(parser: argparse.ArgumentParser) -> None:
         "--max-length",
         type=int,
         metavar="TOKENS",
-        help="tokens per text in training; the start of a longer prompt is dropped (default: 512)",
+        help="tokens per text, of which the start of a longer prompt is dropped in training (default: 512); "
+        "with models given to seal audit, their limit (default: the most they take)",
     )
     group.add_argument(
         "--heldout-share",
@@ -236,25 +237,6 @@ def training_settings(options: argparse.Namespace, defaults: TrainingSettings) -
     optional = ("pre_epochs", "post_epochs", "max_length")
     given |= {name: getattr(options, name) for name in optional if getattr(options, name)}
     return replace(defaults, **given)
-
-
-def add_checkpoint_options(parser: argparse.ArgumentParser, *, precision: str | None) -> None:
-    """Add the options that say how to load a reward model; `precision` is the default."""
-    group = parser.add_argument_group("loading the model")
-    group.add_argument(
-        "--max-length", type=int, metavar="TOKENS", help="tokens per text (default: the most that the model takes)"
-    )
-    group.add_argument(
-        "--head", type=int, metavar="N", help="output that is the reward; needed if the model has several"
-    )
-    group.add_argument(
-        "--precision",
-        choices=["auto", "float32", "bfloat16", "float16"],
-        default=precision,
-        help="type of the weights (default: the checkpoint's own)",
-    )
-    group.add_argument("--allow-pickle", action="store_true", help="read weights from pickle files, which can run code")
-    group.add_argument("--allow-remote-code", action="store_true", help="run Python code that comes with the model")
 
 
 def rewrite_settings(options: argparse.Namespace, share: float) -> RewriteSettings:
