@@ -128,7 +128,7 @@ def test_killed_at_any_moment_it_goes_on_and_ends_as_if_it_had_not_been(tmp_path
     assert kept[-1] == len(
         {text for row in rows for text in ((row["prompt"], row["chosen"]), (row["prompt"], row["rejected"]))}
     )
-    files = sorted((tmp_path / "out").iterdir())
+    files = sorted((tmp_path / "out").glob("*.parquet"))
     assert [path.name for path in files] == ["part-00000.parquet"]
     table = load_dataset(
         "parquet", data_files=[str(path) for path in files], split="train", cache_dir=str(tmp_path / "c")
