@@ -138,16 +138,37 @@ def margins(rng: np.random.Generator) -> Found:
 
 
 def resistance(rng: np.random.Generator) -> Found:
-    """Cluster bootstrap, McNemar by prompt."""
+    """Clustered share, McNemar by prompt."""
     groups = prompts(rng, 400)
     level = rng.normal(size=(2, groups.max() + 1))[:, groups]
     post, pre = level + rng.normal(size=(2, 400))
     estimate = alignment_resistance(
-        post, np.zeros(400), pre_chosen_rewards=pre, pre_rejected_rewards=np.zeros(400), groups=groups, n_bootstrap=500
+        post, np.zeros(400), pre_chosen_rewards=pre, pre_rejected_rewards=np.zeros(400), groups=groups
     )
-    assert estimate.cluster_interval is not None
     assert estimate.change is not None
-    yield held(estimate.cluster_interval, 0.5), estimate.change.p_value < 0.05
+    yield held(estimate.confidence_interval, 0.5), estimate.change.p_value < 0.05
+
+
+def shares(
+    n_prompts: int, sizes: tuple[int, ...], share: float, within: float
+) -> Callable[[np.random.Generator], Found]:
+    """A share over prompts whose pairs go together (`within`: their correlation)."""
+
+    def draw(rng: np.random.Generator) -> Found:
+        groups = np.repeat(np.arange(n_prompts), rng.choice(sizes, n_prompts))
+        scale = (1 - within) / within
+        misaligned = rng.random(len(groups)) < rng.beta(share * scale, (1 - share) * scale, n_prompts)[groups]
+        estimate = alignment_resistance(1.0 - 2.0 * misaligned, np.zeros(len(groups)), groups=groups)
+        yield held(estimate.confidence_interval, share), None
+
+    return draw
+
+
+def any_change(rng: np.random.Generator) -> Found:
+    """Four models that are aligned equally often, in prompts of eight."""
+    groups = np.repeat(np.arange(40), 8)
+    models = {name: 2 * rng.normal(size=40)[groups] + rng.normal(size=320) for name in "abcd"}
+    yield None, resistance_trajectory(models, groups=groups).any_change_p_value < 0.05
 
 
 def wilson(rng: np.random.Generator) -> Found:
@@ -258,7 +279,7 @@ CASES: list[tuple[str, str, Callable[[np.random.Generator], Found]]] = [
     ("change of imprint; any change", "3 models, 200 pairs, prompts of 1-8", change),
     ("Eq. (2), clustered", "300 pairs, prompts of 1-8", second),
     ("mean margin shift, clustered", "300 pairs, prompts of 1-8", margins),
-    ("resistance, cluster bootstrap; change", "400 pairs, prompts of 1-8", resistance),
+    ("resistance, clustered; change", "400 pairs, prompts of 1-8", resistance),
     ("resistance, Wilson; McNemar", "150 independent pairs", wilson),
     ("Eq. (3), logit, clustered", "400 pairs, prompts of 1-8", binary("logit")),
     ("Eq. (3), linear probability, clustered", "400 pairs, prompts of 1-8", binary("linear_probability")),
@@ -271,6 +292,11 @@ CASES: list[tuple[str, str, Callable[[np.random.Generator], Found]]] = [
     ("imprint, 10 % wrong labels, MC-SIMEX", "800 pairs", labels("MC-SIMEX")),
     ("labeler agreement; tests of regimes", "400 pairs, prompts of 1-8", agreement),
     ("Cohen's kappa, cluster bootstrap", "400 rows, prompts of 1-8", stability),
+    ("resistance of 50 %, clustered", "10 prompts of 8, correlation 0.5", shares(10, (8,), 0.5, 0.5)),
+    ("resistance of 10 %, clustered", "15 prompts of 8, correlation 0.5", shares(15, (8,), 0.1, 0.5)),
+    ("resistance of 3 %, clustered", "40 prompts of 8, correlation 0.5", shares(40, (8,), 0.03, 0.5)),
+    ("resistance of 50 %, clustered", "40 prompts of 1 or 8, correlation 0.9", shares(40, (1, 1, 1, 8), 0.5, 0.9)),
+    ("any change of resistance, clustered", "4 models, 40 prompts of 8", any_change),
 ]
 
 

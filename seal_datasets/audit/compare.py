@@ -197,10 +197,7 @@ def _collect_estimates(audits: Sequence[Audit]) -> list[Json]:
 def _read_estimates(report: Json) -> Iterator[tuple[str, str, Estimate]]:
     """Quantity, subject and estimate of everything in a report that a comparison includes."""
     resistance = report["resistance"]["all"]
-    interval = resistance.get("cluster_interval")
-    if not interval or None in interval:
-        interval = resistance["confidence_interval"]
-    yield "resistance", "", _share_estimate(resistance["alignment_resistance"], interval)
+    yield "resistance", "", _share_estimate(resistance["alignment_resistance"], resistance["confidence_interval"])
     seen: set[str] = set()
     for part in report["imprint"].values():
         for row in part.get("post", {}).get("imprint", ()):

@@ -280,6 +280,7 @@ def _agreement(frame: pd.DataFrame, targets: Sequence[Feature], pre: str, post: 
         [target.name for target in targets],
         aligned=estimate.aligned_pairs(*_rewards(part, post), tie_band=tie_band),
         pre_aligned=estimate.aligned_pairs(*_rewards(part, pre), tie_band=tie_band),
+        groups=part[schema.PROMPT_ID].to_numpy(),
     )
     return {**left_out, "status": "ok", **result.to_dict()}
 
@@ -322,7 +323,8 @@ def _against_gold(frame: pd.DataFrame, feature: Feature, values: pd.Series[Any])
     gold = numbers(pd.concat([frame[column] for column in columns]))
     labels = numbers(values)
     both = ~(np.isnan(gold) | np.isnan(labels))
-    return estimate.label_accuracy(labels[both], gold[both]).to_dict()
+    prompts = np.tile(frame[schema.PROMPT_ID].to_numpy(), 2)
+    return estimate.label_accuracy(labels[both], gold[both], groups=prompts[both]).to_dict()
 
 
 def _calibration(frame: pd.DataFrame, feature: Feature) -> dict[str, Any] | None:
