@@ -16,7 +16,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 _SERVER = """
-import json, os, sys, time
+import json, os, resource, signal, sys, time
 import aiohttp, datasets, matplotlib.pyplot, openai, sentence_transformers, torch, transformers, trl
 import seal_datasets.audit.run, seal_datasets.rewards.train, seal_datasets.rewrites.similarity
 from seal_datasets.cli import main
@@ -50,6 +50,9 @@ def run(arguments, environment, said, work):
     os.dup2(file, 1)
     os.dup2(file, 2)
     torch.set_num_threads(1)
+    if limit := os.environ.get("SEAL_TEST_LARGEST_FILE"):
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (int(limit), resource.RLIM_INFINITY))
     count_work(work)
     code = 3
     try:

@@ -1,4 +1,4 @@
-"""`kill -9` at random moments: outputs are as they were or whole, nothing is paid twice, and a resumed run ends as an undisturbed one.
+"""`kill -9` at random moments: outputs are as they were or whole, and a resumed run pays nothing twice and ends as any other.
 
 The endpoint is a double that counts; models are real encoders with untrained heads. Each run is `seal` as users run it.
 """
@@ -191,6 +191,11 @@ def test_score(seal, pairs, small_models, tmp_path, n_kills, to_folder, record_p
     record_property("figures", f"{n_kills} kills landed, {amid} amid scoring; {n_texts} texts, {again} computed again")
 
 
+def models_of(folder: Path) -> list[bytes]:
+    """Weights of the models of a pair that are whole."""
+    return [path.read_bytes() for path in sorted(folder.glob("p*/model.safetensors"))]
+
+
 def outputs(folder: Path) -> set[Path]:
     """Names of the files that an audit is for."""
     kinds = (".json", ".md", ".png", ".parquet")
@@ -246,18 +251,15 @@ def test_train_pair(seal, pairs, small_models, tmp_path, n_kills, record_propert
     seconds = undisturbed(seal, ["train-pair", pairs, *options, "--out", tmp_path / "whole"], work)
     n_steps = done(work)
 
-    def models(folder):
-        return [path.read_bytes() for path in sorted(folder.glob("p*/model.safetensors"))]
-
-    expected = models(tmp_path / "whole")
+    expected = models_of(tmp_path / "whole")
     assert len(expected) == 2
 
     def check():
-        assert all(model in expected for model in models(out))
+        assert all(model in expected for model in models_of(out))
 
     loop = Loop(seal, ["train-pair", pairs, *options, "--out", out], work, lambda: done(work), check)
     amid = loop.run(n_kills, n_steps, seconds)
     again = done(work) - 2 * n_steps
-    assert models(out) == expected
+    assert models_of(out) == expected
     assert not list(out.glob("p*/checkpoint-*"))
     record_property("figures", f"{n_kills} kills landed, {amid} amid training; {n_steps} steps, {again} trained again")
