@@ -20,9 +20,7 @@ MIXES = {
 @pytest.mark.parametrize(
     "mix", [name if name in ("all", "malformed") else pytest.param(name, marks=ENDURANCE) for name in MIXES]
 )
-def test_every_text_ends_labelled_or_with_a_reason_and_none_is_paid_twice(
-    seal, pairs, tmp_path, mix, record_property
-):
+def test_every_text_ends_labelled_or_with_a_reason_and_none_is_paid_twice(seal, pairs, tmp_path, mix, record_property):
     work, out = tmp_path / "work", tmp_path / "out.parquet"
     with FaultProxy(None, MIXES[mix], slow_seconds=0.02, hang_seconds=2.0, answer=lambda request: LABELS) as proxy:
         command = ["featurize", pairs, *labelling(proxy.url, "--timeout", 0.5), "--out", out]

@@ -15,7 +15,13 @@ def test_two_labelers_on_one_store_ask_for_nothing_twice(seal, pairs, tmp_path, 
     with FaultProxy(None, {"slow": 1.0}, slow_seconds=0.02, answer=lambda request: LABELS) as proxy:
         both = [
             seal.start(
-                ["featurize", pairs, *labelling(proxy.url, "--store", tmp_path / "labels.sqlite"), "--out", tmp_path / name],
+                [
+                    "featurize",
+                    pairs,
+                    *labelling(proxy.url, "--store", tmp_path / "labels.sqlite"),
+                    "--out",
+                    tmp_path / name,
+                ],
                 work,
             )
             for name in ("one.parquet", "other.parquet")
@@ -66,7 +72,16 @@ def refuses(seal, command, work, first):
 
 def test_two_scorers_to_one_folder_leave_whole_parts_or_the_second_is_refused(seal, pairs, small_models, tmp_path):
     work, out = tmp_path / "work", tmp_path / "out"
-    options = ["--model", f"rm={small_models['post']}", "--tokens-per-batch", 256, "--rows-per-file", 20, "--window", 10]
+    options = [
+        "--model",
+        f"rm={small_models['post']}",
+        "--tokens-per-batch",
+        256,
+        "--rows-per-file",
+        20,
+        "--window",
+        10,
+    ]
     seal.run(["score", pairs, *options, "--out", tmp_path / "whole"], work)
     expected = table_at(tmp_path / "whole")
     both = [seal.start(["score", pairs, *options, "--out", out], work) for _ in range(2)]
