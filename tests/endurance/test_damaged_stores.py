@@ -1,4 +1,4 @@
-"""Stores with damaged pages: a command says so in one line, `seal store repair` saves the rest, and only that is asked again."""
+"""Stores with damaged pages: a command says so in one line, and after `seal store repair` only what was lost is asked again."""
 
 from __future__ import annotations
 
@@ -9,12 +9,14 @@ from contextlib import closing
 
 import pytest
 
+from tests.endpoints import test_store_repair
 from tests.endpoints.fault_proxy import FaultProxy
-from tests.endpoints.test_store_repair import damage_and_repair, flip, whole  # noqa: F401 - a fixture
+from tests.endpoints.test_store_repair import damage_and_repair, flip
 from tests.endurance.conftest import ENDURANCE, LABELS, N_PAIRS
 from tests.endurance.forks import done
-from tests.endurance.test_kills import labelling, same_but_rewards
-from tests.endurance.test_kills import whole as table_of
+from tests.endurance.test_kills import labelling, same_but_rewards, table_at
+
+whole = test_store_repair.whole  # a fixture: a store of 3,000 responses
 
 
 def pages_of(path, most):
@@ -59,7 +61,7 @@ def test_rewards(seal, pairs, small_models, tmp_path, most, record_property):
     work, out, store = tmp_path / "work", tmp_path / "out.parquet", tmp_path / "store"
     command = ["score", pairs, "--model", f"rm={small_models['post']}", "--out", out, "--store", store]
     seal.run(command, work)
-    expected, file = table_of(out), store / "scores-00000.sqlite"
+    expected, file = table_at(out), store / "scores-00000.sqlite"
     with closing(sqlite3.connect(file)) as connection, connection:  # so many others that there are many pages
         connection.executemany(
             "INSERT INTO scores VALUES (?, ?, 0.5)", [(b"m" * 16, os.urandom(16)) for _ in range(3000)]
@@ -73,10 +75,10 @@ def test_rewards(seal, pairs, small_models, tmp_path, most, record_property):
         if running.wait() != 0:
             assert running.said.count("\nseal score: ") == 1, running.said
             assert "seal store repair" in running.said
-        assert same_but_rewards(table_of(out), expected)
+        assert same_but_rewards(table_at(out), expected)
         seal.run(["store", "repair", store], work)
         seal.run(command, work)
-        assert same_but_rewards(table_of(out), expected)
+        assert same_but_rewards(table_at(out), expected)
         scored.append(done(work) - before)
         for left in store.glob("*.damaged*"):
             left.unlink()

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import shutil
+
 import pytest
 
 from tests.endurance.conftest import ENDURANCE
-from tests.hub.conftest import Seal, audit_folder, hub, lasting_hub  # noqa: F401 - fixtures
+from tests.hub import conftest
 from tests.hub.test_publish_report import MODEL, MODEL_CARD
+
+# Fixtures of the room that publishes.
+audit_folder, hub, lasting_hub = conftest.audit_folder, conftest.hub, conftest.lasting_hub
 
 REPO = "tester/audit"
 DATASET = ("publish", "dataset")
@@ -14,9 +19,9 @@ REPORT = ("publish", "report")
 
 
 @pytest.fixture(scope="session")
-def seal(lasting_hub, tmp_path_factory):  # noqa: F811
+def seal(lasting_hub, tmp_path_factory):
     """The command, against the double."""
-    run = Seal(lasting_hub, tmp_path_factory.mktemp("publishing"))
+    run = conftest.Seal(lasting_hub, tmp_path_factory.mktemp("publishing"))
     yield run
     run.server.stdin.close()
     run.server.wait(60)
@@ -40,12 +45,13 @@ def test_killed_at_any_request_each_repository_is_as_before_or_whole(
     verb,
     every,
     is_new,
-    record_property,  # noqa: F811
+    record_property,
 ):
     options = ("--repo", REPO, *(("--source-license", "cc-by-4.0") if verb == DATASET else ("--model-repo", MODEL)))
 
     def start():
         hub.heal()
+        shutil.rmtree(seal.folder / "home", ignore_errors=True)  # what was downloaded is not asked for again
         hub.repos.clear()
         hub._blobs.clear()
         hub.requests.clear()
