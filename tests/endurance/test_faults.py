@@ -1,4 +1,4 @@
-"""An endpoint that spoils 40 % of its answers, also with what is no HTTP, and kills on top: each text is labelled and paid once."""
+"""An endpoint that spoils 40 % of its answers, also with what is no HTTP, and kills on top: each text is paid once."""
 
 from __future__ import annotations
 

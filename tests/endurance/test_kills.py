@@ -262,4 +262,5 @@ def test_train_pair(seal, pairs, small_models, tmp_path, n_kills, record_propert
     again = done(work) - 2 * n_steps
     assert models_of(out) == expected
     assert not list(out.glob("p*/checkpoint-*"))
+    assert again <= amid * n_steps // 3  # an epoch of the post model, whose three have more steps than all others
     record_property("figures", f"{n_kills} kills landed, {amid} amid training; {n_steps} steps, {again} trained again")
