@@ -56,7 +56,8 @@ def test_responses(seal, pairs, tmp_path, most, record_property):
     )
 
 
-@pytest.mark.parametrize("most", [2, pytest.param(20, marks=ENDURANCE)])
+@pytest.mark.endurance
+@pytest.mark.parametrize("most", [20])
 def test_rewards(seal, pairs, small_models, tmp_path, most, record_property):
     work, out, store = tmp_path / "work", tmp_path / "out.parquet", tmp_path / "store"
     command = ["score", pairs, "--model", f"rm={small_models['post']}", "--out", out, "--store", store]

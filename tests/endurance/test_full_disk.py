@@ -109,7 +109,8 @@ def test_featurize(seal, disk, pairs, tmp_path, room, record_property):
     record_property("figures", f"{disk.kind}: refused {refused} times of {len(room)}; {n_texts} texts, {again} again")
 
 
-@rooms()
+@pytest.mark.endurance
+@pytest.mark.parametrize("room", [MANY], ids=["many"])
 def test_score(seal, disk, pairs, small_models, tmp_path, room, record_property):
     work, out = tmp_path / "work", disk.path / "out"
     options = [

@@ -115,7 +115,7 @@ def undisturbed(seal, command, work):
     return time.monotonic() - start
 
 
-@kills(2, 25)
+@kills(1, 25)
 @pytest.mark.parametrize("with_gold", [pytest.param(False, marks=ENDURANCE), True], ids=["", "gold"])
 def test_featurize(seal, pairs, gold, tmp_path, n_kills, with_gold, record_property):
     work, out = tmp_path / "work", tmp_path / "killed.parquet"
@@ -161,7 +161,7 @@ def test_rewrite(seal, pairs, tmp_path, n_kills, record_property):
     record_property("figures", f"{n_kills} kills landed, {amid} amid requests; {n_texts} texts, {again} asked again")
 
 
-@kills(2, 25)
+@kills(1, 25)
 @pytest.mark.parametrize("to_folder", [pytest.param(False, marks=ENDURANCE), True], ids=["file", "folder"])
 def test_score(seal, pairs, small_models, tmp_path, n_kills, to_folder, record_property):
     work, name = tmp_path / "work", "killed" if to_folder else "killed.parquet"
@@ -244,7 +244,8 @@ def test_audit(seal, pairs, gold, small_models, tmp_path, n_kills, record_proper
     )
 
 
-@kills(1, 20)
+@pytest.mark.endurance
+@pytest.mark.parametrize("n_kills", [20])
 def test_train_pair(seal, pairs, small_models, tmp_path, n_kills, record_property):
     work, out = tmp_path / "work", tmp_path / "killed"
     options = ["--pre-epochs", 2, "--post-epochs", 3, "--max-length", 32, "--backbone", small_models["backbone"]]

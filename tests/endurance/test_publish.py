@@ -31,13 +31,12 @@ def seal(lasting_hub, tmp_path_factory):
     ("verb", "every"),
     [
         (DATASET, 4),
-        pytest.param(REPORT, 5, marks=ENDURANCE),
         pytest.param(DATASET, 1, marks=ENDURANCE),
         pytest.param(REPORT, 1, marks=ENDURANCE),
     ],
     ids=lambda value: value[1] if isinstance(value, tuple) else value,
 )
-@pytest.mark.parametrize("is_new", [True, False], ids=["new", "update"])
+@pytest.mark.parametrize("is_new", [True, pytest.param(False, marks=ENDURANCE)], ids=["new", "update"])
 def test_killed_at_any_request_each_repository_is_as_before_or_whole(
     hub,
     seal,

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import time
 
+import pytest
+
 from tests.endpoints.fault_proxy import FaultProxy
 from tests.endurance.conftest import LABELS, N_PAIRS
 from tests.endurance.forks import done
@@ -33,6 +35,7 @@ def test_two_labelers_on_one_store_ask_for_nothing_twice(seal, pairs, tmp_path, 
     record_property("figures", f"2 processes, {2 * N_PAIRS} texts, {sum(counts.values())} requests")
 
 
+@pytest.mark.endurance
 def test_two_labelers_to_one_output_leave_a_whole_one(seal, pairs, tmp_path):
     work, out = tmp_path / "work", tmp_path / "out.parquet"
     with FaultProxy(None, {"slow": 1.0}, slow_seconds=0.02, answer=lambda request: LABELS) as proxy:
@@ -70,6 +73,7 @@ def refuses(seal, command, work, first):
     return True
 
 
+@pytest.mark.endurance
 def test_two_scorers_to_one_folder_leave_whole_parts_or_the_second_is_refused(seal, pairs, small_models, tmp_path):
     work, out = tmp_path / "work", tmp_path / "out"
     options = [
