@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -32,7 +33,10 @@ class Disk:
     def __init__(self, path: Path) -> None:
         self.path = path
         options = ["-t", "tmpfs", "-o", f"size={SIZE}", "tmpfs", str(path)]
-        mounted = subprocess.run(["mount", *options], check=False, capture_output=True).returncode == 0
+        mount = shutil.which("mount")
+        mounted = (
+            mount is not None and subprocess.run([mount, *options], capture_output=True, check=False).returncode == 0
+        )
         self.kind = "tmpfs" if mounted else "RLIMIT_FSIZE"
 
     @contextlib.contextmanager
