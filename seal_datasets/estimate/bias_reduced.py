@@ -101,9 +101,10 @@ class BiasReduced:
             clusters (`ndarray` of shape (n,), *optional*): Codes; each row is its own cluster when omitted.
         """
         if self._single and clusters is None:
-            for start in range(0, len(rows), _BLOCK):
-                self._add_light_rows(rows[start : start + _BLOCK], outcomes[start : start + _BLOCK])
-            return
+            starts = range(0, len(rows), _BLOCK)
+            heavy = [self._add_light_rows(rows[i : i + _BLOCK], outcomes[i : i + _BLOCK]) + i for i in starts]
+            left = np.concatenate([np.empty(0, dtype=np.int64), *heavy])
+            rows, outcomes = rows[left], outcomes[left]
         for part in _turn(rows, outcomes, clusters, self.solution):
             self._add_turned(part)
 
@@ -141,18 +142,15 @@ class BiasReduced:
             self._meat += np.einsum("igr,jgs->ijrs", scores, scores, optimize=True)
             self._add_several_rows(part, slopes, inverse)
 
-    def _add_light_rows(self, block: Floats, outcomes: Floats) -> None:
-        """Add single rows, with the leverage of light ones in single precision."""
+    def _add_light_rows(self, block: Floats, outcomes: Floats) -> Codes:
+        """Add single rows of little leverage, which is computed in single precision, and return the others' numbers."""
         lengths = self.solution.lengths
         unit = np.multiply(block, 1 / lengths, dtype=np.float32, casting="same_kind")
         slopes = unit @ self._unit_bread
         leverage = np.einsum("ij,ij->i", unit, slopes).astype(np.float64)
         residuals = outcomes - block @ self.solution.coefficients
-        heavy = leverage > 0.9 * _LIGHT
-        if heavy.any():
-            q = block[heavy] @ self.solution.root
-            self._add_turned(_single_rows(q, residuals[heavy]))
-            leverage[heavy], slopes[heavy], residuals[heavy] = 0.0, 0.0, 0.0
+        heavy = np.flatnonzero(leverage > 0.9 * _LIGHT)
+        leverage[heavy], slopes[heavy], residuals[heavy] = 0.0, 0.0, 0.0
         self.largest = np.maximum(self.largest, np.abs(residuals).max(axis=0, initial=0.0))
         inverse = 1 / (1 - leverage)
         np.multiply(slopes, slopes, out=slopes)
@@ -162,6 +160,7 @@ class BiasReduced:
         self._diagonal += weights.astype(np.float32) @ slopes / lengths**4
         residuals *= np.sqrt(inverse)[:, None]
         _add_products(self._plain, block, residuals)
+        return heavy
 
     def _add_single_rows(self, q: Floats, slopes: Floats, leverage: Floats, inverse: Floats) -> None:
         squares = slopes**2

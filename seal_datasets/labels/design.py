@@ -92,7 +92,8 @@ def feature_design(frame: pd.DataFrame, features: Sequence[Feature]) -> Design:
             values = frame[schema.feature_column(feature.name, side)]
             sides[side].append(_encode_indicators(values, feature) if expanded else numbers(values)[:, None])
     empty = np.empty((len(frame), 0))
-    return Design(tuple(names), *(np.hstack([empty, *sides[side]]) for side in schema.SIDES), blocks)
+    chosen, rejected = (np.hstack([empty, *sides[side]]) for side in schema.SIDES)
+    return Design(tuple(names), chosen, rejected, blocks)
 
 
 def numbers(values: pd.Series[Any]) -> Floats:
