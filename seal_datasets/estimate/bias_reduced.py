@@ -145,7 +145,9 @@ class BiasReduced:
     def _add_light_rows(self, block: Floats, outcomes: Floats) -> Codes:
         """Add single rows of little leverage, which is computed in single precision, and return the others' numbers."""
         lengths = self.solution.lengths
-        unit = np.multiply(block, 1 / lengths, dtype=np.float32, casting="same_kind")
+        unit = np.empty(block.shape, dtype=np.float32)
+        # Scaled before the cast: single precision ends at 1e38.
+        np.multiply(block, 1 / lengths, out=unit, casting="same_kind")
         slopes = unit @ self._unit_bread
         leverage = np.einsum("ij,ij->i", unit, slopes).astype(np.float64)
         residuals = outcomes - block @ self.solution.coefficients

@@ -184,6 +184,10 @@ def test_many_clusters_keep_their_errors_and_degrees_of_freedom(several, monkeyp
     np.testing.assert_allclose(stats.t.isf(0.025, freedom), stats.t.isf(0.025, exact_freedom), rtol=1e-6)
     np.testing.assert_allclose(freedom, exact_freedom, rtol=0.01)
     assert joint_freedom(x, clusters, solve(triangle(x, y), 4), np.arange(1, 4)) == pytest.approx(eta, rel=0.01)
+    units = np.array([1e45, 1e-45, 1.0, 1e20])
+    moved, same = _cr2(x * units, y, clusters)
+    np.testing.assert_allclose(np.sqrt(np.diag(moved)) * units, np.sqrt(np.diag(found)), rtol=1e-6)
+    np.testing.assert_allclose(same, freedom, rtol=1e-4)
 
 
 @pytest.mark.parametrize("n_discordant", [2, 5])
