@@ -124,7 +124,8 @@ class BiasReduced:
         spread, own = less + together, variance - self._lost
         known = (self._lost <= _LOST * variance) & (variance > 0) & (spread > _ROUNDING * (size + together))
         with np.errstate(invalid="ignore", divide="ignore"):
-            return np.where(known, own**2 / spread, math.nan)
+            # At least 1, which rounding may miss.
+            return np.where(known, np.maximum(own**2 / spread, 1.0), math.nan)
 
     def _add_turned(self, part: TurnedClusters) -> None:
         inverse = part.inverse()
@@ -180,7 +181,7 @@ class BiasReduced:
         own = np.einsum("gp,gpk->gk", inverse, squares)
         shared = np.einsum("gp,gpk->gk", inverse * part.leverage, squares)
         self._diagonal += [(own**2 - 2 * own * shared).sum(axis=0), (own**2 + 2 * own * shared).sum(axis=0)]
-        heavy = part.leverage.max(axis=1) > self.limit
+        heavy = part.leverage.max(axis=1, initial=0.0) > self.limit
         self._light += shared[~heavy].sum(axis=0)
         for start in range(0, int(heavy.sum()), _BLOCK):
             rows = np.flatnonzero(heavy)[start : start + _BLOCK]
@@ -220,7 +221,7 @@ def joint_freedom(rows: Floats, clusters: Codes | None, solution: Solution, memb
         shared = np.einsum("gp,gps,gpt->gst", inverse * part.leverage, slopes, slopes)
         traces = np.trace(own, axis1=1, axis2=2), np.trace(shared, axis1=1, axis2=2)
         total += float((traces[0] ** 2 - 2 * traces[0] * traces[1]).sum() + (own**2 - 2 * own * shared).sum())
-        heavy = part.leverage.max(axis=1) > limit
+        heavy = part.leverage.max(axis=1, initial=0.0) > limit
         light += shared[~heavy].sum(axis=0)
         halves = part.rows[heavy] * np.sqrt(inverse[heavy])[:, :, None]
         moved = np.einsum("gpr,gps->grs", halves, slopes[heavy]).reshape(-1, rank * q)

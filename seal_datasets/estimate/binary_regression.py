@@ -268,7 +268,7 @@ def _fit_linear_probability(design: Floats, outcome: Bools, codes: Codes | None,
     fit = fit_linear(design, outcome.astype(float), clusters, errors=settings.errors)
     # Residuals of a perfect fit are rounding; errors from them would make every p-value 0.
     perfect = fit.residual_size < PERFECT
-    errors = np.full(design.shape[1] - 1, np.nan) if perfect else np.sqrt(np.diag(fit.covariance))[1:]
+    errors = np.full(design.shape[1] - 1, np.nan) if perfect else np.sqrt(np.diag(fit.covariance)[1:])
     degrees, coefficients = fit.degrees[1:], fit.coefficients[1:]
     errors = np.where((errors > 0) & (degrees > 0), errors, np.nan)
     half = special.stdtrit(degrees, 0.5 + settings.confidence / 2) * errors

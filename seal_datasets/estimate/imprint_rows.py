@@ -87,7 +87,10 @@ def any_change(regression: Regression, n_models: int) -> tuple[FeatureChange, ..
             moves = (np.diag(covariance) > rounding) & ~found.perfect[steps]
             if not (~moves & (changes**2 > rounding)).any():
                 statistic, freedom, p = joint_test(
-                    changes[moves], covariance[np.ix_(moves, moves)], found.degrees[position], settings.errors == "cr2"
+                    changes[moves],
+                    covariance[np.ix_(moves, moves)],
+                    float(found.degrees[position]),
+                    settings.errors == "cr2",
                 )
         tests.append(FeatureChange(name, statistic, freedom, p, math.nan))
     adjusted = adjust_p(np.array([test.p_value for test in tests]), settings.adjust)

@@ -145,7 +145,7 @@ def shift_imprint(
     perfect, discordant = fit.residual_size < PERFECT, differing(x)
     inference = infer(
         fit.coefficients[int(intercept) :],
-        np.full(x.shape[1], math.nan) if perfect else np.sqrt(np.diag(fit.covariance))[int(intercept) :],
+        np.full(x.shape[1], math.nan) if perfect else np.sqrt(np.diag(fit.covariance)[int(intercept) :]),
         fit.degrees[int(intercept) :],
         constant=constant_columns(x if intercept else np.vstack([np.zeros_like(x[:1]), x])),
         uninformed=fit.uninformed(min_information)[int(intercept) :],

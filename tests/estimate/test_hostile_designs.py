@@ -269,7 +269,7 @@ def faults(result):
             json.dumps(node.to_dict(), allow_nan=False)
         for name, value in given.items():
             pair = isinstance(value, tuple) and len(value) == 2 and all(isinstance(bound, float) for bound in value)
-            if pair and value[0] > value[1]:
+            if pair and name != "degrees_of_freedom" and value[0] > value[1]:
                 yield f"{type(node).__name__}.{name} is reversed: {value}"
             if name.startswith("p_") and isinstance(value, float) and not (math.isnan(value) or 0 <= value <= 1):
                 yield f"{type(node).__name__}.{name} is {value}"
