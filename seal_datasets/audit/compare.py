@@ -36,7 +36,7 @@ from seal_datasets.estimate.comparison import (
 from seal_datasets.estimate.multiplicity import adjust_p
 from seal_datasets.hub.recompute import find_published, restore_pairs
 from seal_datasets.labels.design import Design, feature_design
-from seal_datasets.report.analyze import MIN_DISCORDANT
+from seal_datasets.report.analyze import MIN_INFORMATION
 from seal_datasets.report.figures import draw_comparison
 from seal_datasets.report.files import PAIRS_FILE, REPORT_FILE, features_of
 
@@ -339,7 +339,7 @@ def _paired_imprints(first: pd.DataFrame, second: pd.DataFrame, design: Design, 
         np.concatenate([design.chosen[complete], design.rejected[complete]]),
         np.tile(prompts[complete], 2),
         design.names,
-        min_discordant=MIN_DISCORDANT,
+        min_information=MIN_INFORMATION,
     )
     return [difference.to_dict() for difference in differences]
 
@@ -357,5 +357,4 @@ def _shared_features(earlier: Audit, later: Audit, first: pd.DataFrame, second: 
         ],
         dtype=bool,
     )
-    names = tuple(name for name, kept in zip(design.names, same, strict=True) if kept)
-    return Design(names, design.chosen[:, same], design.rejected[:, same])
+    return design.select(same).without_references()
