@@ -92,7 +92,7 @@ class Running:
     @property
     def said(self) -> str:
         """What it has written to its output and error output."""
-        return self._said.read_text("utf-8", "replace")
+        return self._said.read_text("utf-8", "replace") if self._said.exists() else ""
 
     def poll(self) -> int | None:
         """Exit code, or `None` while it runs."""

@@ -23,7 +23,7 @@ MIXES = {
 def test_every_text_ends_labelled_or_with_a_reason_and_none_is_paid_twice(seal, pairs, tmp_path, mix, record_property):
     work, out = tmp_path / "work", tmp_path / "out.parquet"
     with FaultProxy(None, MIXES[mix], slow_seconds=0.02, hang_seconds=2.0, answer=lambda request: LABELS) as proxy:
-        command = ["featurize", pairs, *labelling(proxy.url, "--timeout", 0.5), "--out", out]
+        command = ["featurize", pairs, *labelling(proxy.url, "--timeout", 2), "--out", out]
         seal.run(command, work)
         n_faults, first = sum(each["fault"] != "ok" for each in proxy.records), len(proxy.records)
         table = whole(out)
@@ -35,8 +35,8 @@ def test_every_text_ends_labelled_or_with_a_reason_and_none_is_paid_twice(seal, 
         failures = table[schema.failures_column(side)].to_pylist()
         for name in FEATURES:
             values = table[schema.feature_column(name, side)].to_pylist()
-            assert all((value is None) == any(each["feature"] in (name, "*") for each in row)
-                       for value, row in zip(values, failures, strict=True))  # fmt: skip
+            for value, row in zip(values, failures, strict=True):
+                assert (value is None) == any(each["feature"] in (name, "*") for each in row)
             labelled += sum(value is not None for value in values)
     assert labelled >= 0.95 * 2 * N_PAIRS * len(FEATURES)
     assert set(counts.values()) == {1}
@@ -49,11 +49,11 @@ def test_every_text_ends_labelled_or_with_a_reason_and_none_is_paid_twice(seal, 
 def test_kills_amid_faults_end_as_an_undisturbed_run(seal, pairs, tmp_path, n_kills, record_property):
     work, out = tmp_path / "work", tmp_path / "out.parquet"
     with FaultProxy(None, {}, answer=lambda request: LABELS) as proxy:
-        command = ["featurize", pairs, *labelling(proxy.url, "--timeout", 0.5), "--out", tmp_path / "whole.parquet"]
+        command = ["featurize", pairs, *labelling(proxy.url, "--timeout", 2), "--out", tmp_path / "whole.parquet"]
         seconds = undisturbed(seal, command, work)
     expected = whole(tmp_path / "whole.parquet")
     with FaultProxy(None, MIXES["all"], slow_seconds=0.02, hang_seconds=1.0, answer=lambda request: LABELS) as proxy:
-        command = ["featurize", pairs, *labelling(proxy.url, "--timeout", 0.5), "--out", out]
+        command = ["featurize", pairs, *labelling(proxy.url, "--timeout", 2), "--out", out]
         n_texts = 2 * N_PAIRS
         loop = Loop(seal, command, work, lambda: len(proxy.records), lambda: whole(out))
         amid = loop.run(n_kills, n_texts, 2 * seconds)
