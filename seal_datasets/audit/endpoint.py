@@ -14,6 +14,7 @@ from seal_datasets.audit.settings import AuditSettings
 from seal_datasets.endpoints.cost import Budget, Usage, load_prices
 from seal_datasets.endpoints.embedded import MODEL_NAME, EmbeddedLM, embedded_weights
 from seal_datasets.endpoints.store import ResponseStore
+from seal_datasets.escape import escape_terminal
 
 EMBEDDED_PENALTY = 0.5
 
@@ -93,5 +94,5 @@ def draw_sample(pair_ids: Sequence[str], size: int | None, seed: int) -> frozens
 
 def print_progress(message: str) -> None:
     """Write a line of progress to stderr."""
-    sys.stderr.write(f"{message}\n")
+    sys.stderr.write(f"{escape_terminal(message)}\n")
     sys.stderr.flush()

@@ -23,6 +23,7 @@ import lazy_loader
 from seal_datasets.endpoints.keys import key_for
 from seal_datasets.endpoints.throttle import Throttle
 from seal_datasets.errors import LabelerError
+from seal_datasets.escape import redact_keys
 
 if TYPE_CHECKING:
     import openai
@@ -155,7 +156,7 @@ class EndpointClient:
     def redact(self, message: str) -> str:
         """Redact the key in an endpoint's message, and replace half characters, which a table cannot hold."""
         whole = replace_half_characters(message)
-        return whole.replace(self._key, "***") if self._api_key != _NO_KEY else whole
+        return redact_keys(whole.replace(self._key, "***") if self._api_key != _NO_KEY else whole)
 
     def for_each(self, items: Iterator[Item], handle: Callable[[Item], Awaitable[None]]) -> None:
         """Handle items, several at once; blocks until all are handled.

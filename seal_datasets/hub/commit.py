@@ -24,6 +24,7 @@ from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi, Re
 from huggingface_hub.errors import HfHubHTTPError, HFValidationError, OfflineModeIsEnabled, RepositoryNotFoundError
 
 from seal_datasets.errors import HubError
+from seal_datasets.escape import redact_keys
 
 RepoType = Literal["dataset", "model", "space"]
 HashKind = Literal["git", "sha256"]
@@ -376,9 +377,8 @@ def _asked_to_wait(error: HfHubHTTPError) -> float:
 
 
 def _redact(message: str) -> str:
-    """A message of a client or server as one line, with tokens redacted."""
-    message = re.sub(r"\bhf_\w+", "hf_***", message.replace(get_token() or "hf_", "hf_***"))
-    return " ".join(message.split())[:300]
+    """A message of a client or server as one line, without keys."""
+    return " ".join(redact_keys(message).split())[:300]
 
 
 def _size(content: Content) -> int:

@@ -11,9 +11,10 @@ from typing import Any, Literal
 from huggingface_hub import HfApi
 
 from seal_datasets.atomic import apart
-from seal_datasets.cards import escape_markdown, render_card
+from seal_datasets.cards import render_card
 from seal_datasets.data.demo import DEMO_LICENSE, DEMO_NAME
 from seal_datasets.errors import DataError, HubError
+from seal_datasets.escape import escape_markdown
 from seal_datasets.hub.card_sections import CARD, join_card, put_section, split_card, with_tags
 from seal_datasets.hub.commit import (
     Change,

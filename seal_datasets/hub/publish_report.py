@@ -9,8 +9,9 @@ from typing import Any
 import yaml
 from huggingface_hub import EvalResultEntry, eval_result_entries_to_yaml
 
-from seal_datasets.cards import escape_markdown, render_card
+from seal_datasets.cards import render_card
 from seal_datasets.errors import HubError
+from seal_datasets.escape import escape_markdown
 from seal_datasets.hub.card_sections import CARD, join_card, put_section, split_card, with_tags
 from seal_datasets.hub.commit import Change, Content, Publication, Repository, open_hub, plan_change, publish, read_text
 from seal_datasets.hub.publish_dataset import TAGS, refuse_other_content

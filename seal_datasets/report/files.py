@@ -11,6 +11,7 @@ from typing import Any
 from datasets import Dataset
 
 from seal_datasets.errors import DataError
+from seal_datasets.escape import redact_keys
 from seal_datasets.labels.taxonomy import Feature
 
 PAIRS_FILE = "pairs.parquet"
@@ -90,7 +91,7 @@ def read_json(path: Path) -> Json:
 
 
 def shareable(value: Any) -> Any:  # noqa: ANN401 - JSON
-    """Redact local paths and passwords; of a path, the last part stays.
+    """Redact local paths, passwords and keys; of a path, the last part stays.
 
     Args:
         value (`Any`): JSON.
@@ -118,6 +119,8 @@ def shareable(value: Any) -> Any:  # noqa: ANN401 - JSON
         return PurePosixPath(value).name
     if PureWindowsPath(value).drive:
         return PureWindowsPath(value).name
+    # A shorter key may be a word of the record.
+    value = redact_keys(value, shortest=8)
     return _PATH.sub(lambda path: PurePosixPath(path[0]).name, _PASSWORD.sub("", value))
 
 
