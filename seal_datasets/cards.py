@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,8 @@ from seal_datasets.errors import DataError
 from seal_datasets.escape import escape_markdown, escape_yaml
 
 _PACKAGE = Path(__file__).parent
+# In a wheel the templates lie inside the package, in a checkout beside it.
+_FOLDERS = (_PACKAGE / "hub_cards", _PACKAGE.parent / "hub_cards")
 _NO_VALUE = "–"
 
 
@@ -123,12 +126,17 @@ def render_card(template: str, **fields: object) -> str:
         DataError: The template does not exist.
         jinja2.UndefinedError: The template names a field that was not given.
     """
-    # In a wheel the templates lie inside the package, in a checkout beside it.
-    folders = [_PACKAGE / "hub_cards", _PACKAGE.parent / "hub_cards"]
-    if not any((folder / template).is_file() for folder in folders):
-        raise DataError(f"there is no card template {template!r} in {' or '.join(map(str, folders))}")
+    if not any((folder / template).is_file() for folder in _FOLDERS):
+        raise DataError(f"there is no card template {template!r} in {' or '.join(map(str, _FOLDERS))}")
+    rendered = _environment().get_template(template).render(**fields)
+    return re.sub(r"\n{3,}", "\n\n", rendered)
+
+
+@cache
+def _environment() -> ImmutableSandboxedEnvironment:
+    """The sandbox, with compiled templates."""
     environment = ImmutableSandboxedEnvironment(
-        loader=FileSystemLoader(folders),
+        loader=FileSystemLoader(_FOLDERS),
         undefined=StrictUndefined,
         keep_trailing_newline=True,
         # Results of macros are `Markup`, which `_finalize` leaves as they are.
@@ -146,8 +154,7 @@ def render_card(template: str, **fields: object) -> str:
         "rate": _own(format_rate),
     }
     environment.tests["significant"] = is_significant
-    rendered = environment.get_template(template).render(**fields)
-    return re.sub(r"\n{3,}", "\n\n", rendered)
+    return environment
 
 
 def _finalize(value: object) -> object:

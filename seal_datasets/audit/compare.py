@@ -38,7 +38,7 @@ from seal_datasets.hub.recompute import find_published, restore_pairs
 from seal_datasets.labels.design import Design, feature_design
 from seal_datasets.report.analyze import MIN_DISCORDANT
 from seal_datasets.report.figures import draw_comparison
-from seal_datasets.report.files import PAIRS_FILE, REPORT_FILE, features_of
+from seal_datasets.report.files import PAIRS_FILE, REPORT_FILE, features_of, read_valid
 
 Json = dict[str, Any]
 _FEWEST_PROMPTS = 10
@@ -128,15 +128,7 @@ def read_source(source: str | Path, name: str) -> Audit:
         report_path = _find_report(source)
         table = report_path.with_name(PAIRS_FILE)
         pairs = _read_pairs(table) if Path(source).expanduser().is_dir() and table.is_file() else None
-    try:
-        report = json.loads(report_path.read_text("utf-8"))
-        missing = [key for key in ("run", "population", "resistance", "imprint") if key not in report]
-    except (OSError, ValueError, TypeError) as error:
-        raise DataError(f"cannot read {report_path.absolute()}: {error}; give a finished `seal audit`") from error
-    if missing:
-        raise DataError(
-            f"{report_path.absolute()} is not a report of `seal audit`: it lacks {', '.join(missing)}; give a finished audit"
-        )
+    report = read_valid(report_path, "compared")
     return Audit(name, report, pairs)
 
 

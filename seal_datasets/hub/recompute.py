@@ -30,6 +30,7 @@ from seal_datasets.report.files import (
     differences,
     features_of,
     read_json,
+    read_run,
     refuse_other_audit,
 )
 from seal_datasets.report.write import write_report
@@ -97,7 +98,7 @@ def recompute(published: Path, out: str | Path) -> Recomputed:
     """
     out = Path(out)
     before = read_json(published / REPORT_FILE) if (published / REPORT_FILE).is_file() else None
-    refuse_other_audit(out, read_json(published / RUN_FILE)["source"])
+    refuse_other_audit(out, read_run(published)["source"])
     with occupying(out, "an audit"), filling(out) as written:
         restore_pairs(published, written / PAIRS_FILE)
         shutil.copyfile(published / RUN_FILE, written / RUN_FILE)
@@ -115,7 +116,7 @@ def restore_pairs(published: Path, out: Path) -> None:
     Raises:
         DataError: The published tables do not match each other, or cannot be read.
     """
-    run = read_json(published / RUN_FILE)
+    run = read_run(published)
     shards = {config: sorted((published / config).glob("*.parquet")) for config in CONFIGS}
     restore_table(shards, run, features_of(run), out)
 
