@@ -1,4 +1,4 @@
-"""Published audits are other people's: whatever their run.json and report.json hold, each verb ends with a value or an error of ours."""
+"""Whatever a published `run.json` and `report.json` hold, each verb ends with a value or an error of ours."""
 
 import copy
 import json
