@@ -59,7 +59,7 @@ def undefended(api: openai.OpenAI, labeler: Labeler) -> LabelTexts:
     """Labels of the same request with nothing between the dialogue and the instructions."""
 
     def label_texts(texts: Sequence[Text]) -> list[Label]:
-        schema = next(next(labeler._jobs([texts[0]], TAXONOMY)).requests([], "json_schema")).body["response_format"]
+        schema = next(next(labeler._jobs([texts[0]], TAXONOMY)).requests([])).body["response_format"]
         return [_ask(api, schema, _bare_prompt(text)) for text in texts]
 
     return label_texts

@@ -157,7 +157,7 @@ def _bare(model: str, url: str, taxonomy: Taxonomy, texts: list[Text], concurren
 
             async def work() -> None:
                 for job in jobs:
-                    body: dict[str, Any] = next(job.requests([], "json_schema")).body
+                    body: dict[str, Any] = next(job.requests([])).body
                     await api.chat.completions.create(model=model, **body)
 
             await asyncio.gather(*(work() for _ in range(concurrency)))

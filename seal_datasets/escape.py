@@ -9,6 +9,7 @@ import os
 import re
 import sys
 from collections.abc import Mapping
+from urllib.parse import quote
 
 # What changes a terminal or the order of letters, and halves of characters; line breaks and tabs are left out.
 _INVISIBLE = re.compile(
@@ -25,6 +26,7 @@ _SECRET = re.compile(r"(^|_)(API_?KEY|KEY|TOKEN|SECRET|PASSWORD)S?$")
 # Forms of keys that show themselves, for those that did not come from the environment.
 _KEYS = re.compile(r"\b(sk-|hf_|Bearer\s+)[\w.~+/-]{8,}=*")
 _STARS = "***"
+_SHORT = 8  # characters; a shorter key may be a part of words
 
 
 def show_invisible(text: str) -> str:
@@ -127,12 +129,17 @@ def escape_terminal(text: str) -> str:
     return show_invisible(redact_keys(moving))
 
 
-def redact_keys(text: str, environment: Mapping[str, str] | None = None, *, shortest: int = 1) -> str:
+def redact_keys(
+    text: str, environment: Mapping[str, str] | None = None, *, own: str | None = None, shortest: int = 1
+) -> str:
     """Replace keys and tokens of the environment, and whatever looks like one, by stars.
+
+    A short key is replaced where it stands alone, and left inside longer words.
 
     Args:
         text (`str`): Text to show or keep.
         environment (`Mapping[str, str]`, *optional*): Variables; those of the process when omitted.
+        own (`str`, *optional*): A further key.
         shortest (`int`, defaults to 1): Length of the shortest key to replace; records that are data take a longer one.
 
     Returns:
@@ -143,6 +150,8 @@ def redact_keys(text: str, environment: Mapping[str, str] | None = None, *, shor
     ```python
     >>> redact_keys("401 for key abc123 and hf_abcdefgh", {"HF_TOKEN": "abc123"})
     '401 for key *** and ***'
+    >>> redact_keys("max_tokens: the key x is wrong", {}, own="x")
+    'max_tokens: the key *** is wrong'
 
     ```
     """
@@ -150,11 +159,12 @@ def redact_keys(text: str, environment: Mapping[str, str] | None = None, *, shor
     given = {part for name, value in variables.items() if _SECRET.search(name.upper()) for part in value.split()}
     if environment is None and (hub := sys.modules.get("huggingface_hub")) is not None:
         given.add(hub.get_token() or "")  # of `hf auth login`
-    for value in sorted(given | {entry.partition("=")[2] for entry in given}, key=len, reverse=True):
-        if len(value) < shortest:
+    keys = {own or "", *given, *(entry.partition("=")[2] for entry in given)}
+    for key in sorted(keys | {quote(key, safe="") for key in keys}, key=len, reverse=True):
+        if len(key) < shortest:
             continue
-        if len(value) >= 4:  # a shorter one is part of ordinary words
-            text = text.replace(value, _STARS)
-        elif value:
-            text = re.sub(rf"(?<!\w){re.escape(value)}(?!\w)", _STARS, text)
+        if len(key) >= _SHORT:
+            text = text.replace(key, _STARS)
+        elif key:
+            text = re.sub(rf"(?<![\w-]){re.escape(key)}(?![\w-])", _STARS, text)
     return _KEYS.sub(_STARS, text)

@@ -105,7 +105,7 @@ def reward_column(model: str, side: Side) -> str:
 
 
 def reward_status_column(model: str, side: Side) -> str:
-    """Column of the status of a reward: `ok`, `truncated`, `too_long`, `no_text` or `not_finite`."""
+    """Column of the status of a reward, e.g. `ok`, `truncated`, `too_long` or `template_refused`."""
     return f"reward_status_{model}_{side}"
 
 

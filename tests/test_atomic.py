@@ -225,7 +225,7 @@ INSIDE = {
     "report/write.py": "`files.dump` returns text",
     "hub/viewer_tables.py": "writes into a folder of `apart` or `filling`",
     "endpoints/store_maintenance.py": "writes inside `replacing`",
-    "rewards/score.py": "writes part files, which its own class puts in place",
+    "rewards/part_files.py": "writes part files, which its own class puts in place",
     "rewards/train.py": "saves into a folder of `filling`",
     "rewards/doctor/multi_process.py": "writes into a temporary folder",
     "evaluate_modules/app.py": "writes into a temporary folder",

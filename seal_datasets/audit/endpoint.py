@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import sys
 from collections.abc import Iterator, Sequence
@@ -13,7 +14,9 @@ import numpy as np
 from seal_datasets.audit.settings import AuditSettings
 from seal_datasets.endpoints.cost import Budget, Usage, load_prices
 from seal_datasets.endpoints.embedded import MODEL_NAME, EmbeddedLM, embedded_weights
+from seal_datasets.endpoints.options import RequestOptions
 from seal_datasets.endpoints.store import ResponseStore
+from seal_datasets.errors import DataError
 from seal_datasets.escape import escape_terminal
 
 EMBEDDED_PENALTY = 0.5
@@ -78,10 +81,50 @@ def open_budget(settings: AuditSettings, store: ResponseStore, model: str) -> Bu
     prices = load_prices(settings.prices)
     if settings.budget is None:
         return Budget(math.inf, prices.price(model, batch=settings.batch))
-    costs = [prices.price(name, batch=batch).cost(usage) for (name, batch), usage in store.usage().items()]
-    return Budget(
-        max(0.0, settings.budget - sum(cost for cost in costs if cost > 0.0)), prices.price(model, batch=settings.batch)
+    spent = {key: prices.price(key[0], batch=key[1]).cost(usage) for key, usage in store.usage().items()}
+    if unpriced := sorted({name for (name, _), cost in spent.items() if math.isnan(cost)}):
+        raise DataError(
+            f"the store {store.path} holds responses of {unpriced[0]!r}, whose price is unknown ({prices.as_of}), so what is "
+            "left of the budget is unknown; give a table with its price (--prices), 0 if it is free, or use another --store"
+        )
+    return Budget(max(0.0, settings.budget - sum(spent.values())), prices.price(model, batch=settings.batch))
+
+
+def request_options(
+    settings: AuditSettings, store: ResponseStore, endpoint: Endpoint, budget: Budget | None = None
+) -> RequestOptions:
+    """How an audit sends requests to an endpoint."""
+    return RequestOptions(
+        concurrency=endpoint.slots or settings.concurrency,
+        timeout=settings.timeout,
+        served_models=settings.served_models,
+        fields=settings.request,
+        max_answer_tokens=settings.max_answer_tokens,
+        max_failure_rate=settings.max_failure_rate,
+        budget=budget or open_budget(settings, store, endpoint.model),
+        batch=settings.batch and not endpoint.slots,
     )
+
+
+def describe_answers(store: ResponseStore, model: str) -> dict[str, object]:
+    """What the stored answers tell about an endpoint: other names of the model, and how its requests were spelled.
+
+    Returns:
+        `dict[str, object]`: `served_as` and `adapted`, where there is something to tell.
+    """
+    described: dict[str, object] = {}
+    for name, path in (("served_as", "$.model"), ("adapted", "$.adapted")):
+        rows = store.select(
+            "SELECT DISTINCT json_extract(response, ?) FROM responses JOIN questions ON questions.id = responses.questions "
+            "WHERE questions.model = ? AND json_extract(response, ?) IS NOT NULL",
+            (path, model, path),
+        )
+        found = [str(value) for (value,) in rows if value != model]
+        if name == "adapted":
+            found = list(dict.fromkeys(note for notes in sorted(found, key=len) for note in json.loads(notes)))
+        if found:
+            described[name] = sorted(found) if name == "served_as" else found
+    return described
 
 
 def draw_sample(pair_ids: Sequence[str], size: int | None, seed: int) -> frozenset[str] | None:

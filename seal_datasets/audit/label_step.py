@@ -4,24 +4,26 @@ from __future__ import annotations
 
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 from datasets import Dataset
 
 from seal_datasets import schema
 from seal_datasets.audit.endpoint import (
     Endpoint,
+    describe_answers,
     draw_sample,
     format_dollars,
-    open_budget,
     open_endpoint,
     print_progress,
+    request_options,
     sum_spent,
     unopened_endpoint,
 )
 from seal_datasets.audit.settings import AuditSettings
 from seal_datasets.endpoints.cost import Budget, load_prices
 from seal_datasets.endpoints.keys import check_keys
-from seal_datasets.endpoints.options import RequestOptions, Sampling
+from seal_datasets.endpoints.options import Sampling
 from seal_datasets.endpoints.store import ResponseStore
 from seal_datasets.labels.featurize import add_features, plan_features
 from seal_datasets.labels.gold import add_gold
@@ -52,7 +54,7 @@ def asked_features(settings: AuditSettings) -> Taxonomy:
 
 def label_pairs(
     pairs: Dataset, taxonomy: Taxonomy, settings: AuditSettings, store_path: Path, *, api_key: str | None = None
-) -> tuple[Dataset, dict[str, object] | None]:
+) -> tuple[Dataset, dict[str, Any] | None]:
     """Label pairs according to the settings; starts and stops the embedded model if it is the labeler.
 
     Args:
@@ -77,7 +79,9 @@ def label_pairs(
         n_stored = len(store)
         labeler = make_labeler(settings, store, endpoint, api_key)
         pairs = add_features(pairs, labeler, taxonomy, pair_ids=sample)
-        spent = sum_spent(store, settings)
+        spent, learned = sum_spent(store, settings), describe_answers(store, endpoint.model)
+    for note in labeler.adapted:
+        print_progress(f"    the labeler's endpoint: {note}")
     print_progress(
         f"    {labeler.n_requests:,} requests; the store held {n_stored:,} responses before; "
         f"labels missing: {count_missing(pairs)}"
@@ -87,7 +91,9 @@ def label_pairs(
     )
     return pairs, {
         **endpoint.about,
+        **learned,
         "spent": spent,
+        "labels": count_labels(pairs, taxonomy),
         "prompt_version": PROMPT_VERSION,
         "n_pairs_sampled": None if sample is None else len(sample),
     }
@@ -95,14 +101,27 @@ def label_pairs(
 
 def count_missing(pairs: Dataset, prefix: str = "") -> str:
     """Numbers of missing labels by reason, as text."""
-    failures = Counter(
+    failures = _count_failures(pairs, prefix)
+    return ", ".join(f"{reason} {count:,}" for reason, count in failures.most_common()) or "none"
+
+
+def count_labels(pairs: Dataset, taxonomy: Taxonomy, prefix: str = "") -> dict[str, Any]:
+    """Numbers of labels asked for, of those present, and of those missing by reason; pairs that were not drawn are left out."""
+    columns = [f"{prefix}{schema.feature_column(name, side)}" for name in taxonomy.names for side in schema.SIDES]
+    table = pairs.select_columns(columns).with_format("arrow")[:]
+    present = sum(table.num_rows - table.column(column).null_count for column in columns)
+    missing = dict(_count_failures(pairs, prefix, extra=False).most_common())
+    return {"asked": present + sum(missing.values()), "present": present, "missing": missing}
+
+
+def _count_failures(pairs: Dataset, prefix: str, *, extra: bool = True) -> Counter[str]:
+    return Counter(
         failure["reason"]
         for side in schema.SIDES
         for row in pairs[f"{prefix}{schema.failures_column(side)}"]
         for failure in row
-        if failure["reason"] != NOT_SAMPLED
+        if failure["reason"] != NOT_SAMPLED and (extra or failure["feature"] != "*")
     )
-    return ", ".join(f"{reason} {count:,}" for reason, count in failures.most_common()) or "none"
 
 
 def describe_label_plan(
@@ -141,10 +160,5 @@ def make_labeler(
         store=store,
         probabilities=settings.probabilities,
         sampling=Sampling(temperature, seed),
-        options=RequestOptions(
-            concurrency=endpoint.slots or settings.concurrency,
-            max_failure_rate=settings.max_failure_rate,
-            budget=budget or open_budget(settings, store, endpoint.model),
-            batch=settings.batch and not endpoint.slots,
-        ),
+        options=request_options(settings, store, endpoint, budget),
     )

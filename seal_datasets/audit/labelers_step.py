@@ -6,12 +6,14 @@ from collections.abc import Callable, Collection
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from datasets import Dataset
 
 from seal_datasets import schema
 from seal_datasets.audit.endpoint import (
     Endpoint,
+    describe_answers,
     draw_sample,
     format_dollars,
     open_budget,
@@ -19,7 +21,7 @@ from seal_datasets.audit.endpoint import (
     print_progress,
     unopened_endpoint,
 )
-from seal_datasets.audit.label_step import count_missing, make_labeler
+from seal_datasets.audit.label_step import count_labels, count_missing, make_labeler
 from seal_datasets.audit.settings import AuditSettings, LabelerPanel
 from seal_datasets.endpoints.cost import Budget, load_prices
 from seal_datasets.endpoints.keys import check_keys
@@ -79,12 +81,23 @@ def run_labelers(pairs: Dataset, task: LabelingTask, *, api_key: str | None = No
 
         labelers = _make_labelers(task, store, open_member, api_key)
         comparison = compare_labelers(pairs, labelers, task.taxonomy, pair_ids=task.draw_pairs(pairs))
+        told = {name: describe_answers(store, labeler.model) for name, labeler in labelers.items()}
+        comparison = replace(comparison, endpoints={name: about for name, about in told.items() if about})
     for name, labeler in labelers.items():
+        for note in labeler.adapted:
+            print_progress(f"    the endpoint of {name}: {note}")
         print_progress(
             f"    {name}: {labeler.budget.usage}, {format_dollars(labeler.budget.spent)}; labels missing: "
             f"{count_missing(comparison.table, f'{name}_')}"
         )
     return comparison
+
+
+def count_labels_of_all(comparison: LabelerComparison, taxonomy: Taxonomy) -> list[dict[str, Any]]:
+    """Numbers of labels by every labeler, see `count_labels`."""
+    suffix = f"_{schema.failures_column(schema.SIDES[0])}"
+    names = [column.removesuffix(suffix) for column in comparison.table.column_names if column.endswith(suffix)]
+    return [count_labels(comparison.table, taxonomy, f"{name}_") for name in names]
 
 
 def describe_labelers_plan(pairs: Dataset, task: LabelingTask, *, api_key: str | None = None) -> list[str]:

@@ -14,11 +14,12 @@ from seal_datasets import schema
 from seal_datasets.audit.endpoint import (
     EMBEDDED_PENALTY,
     Endpoint,
+    describe_answers,
     draw_sample,
     format_dollars,
-    open_budget,
     open_endpoint,
     print_progress,
+    request_options,
     unopened_endpoint,
 )
 from seal_datasets.audit.label_step import asked_features, label_pairs
@@ -26,7 +27,7 @@ from seal_datasets.audit.settings import AuditSettings, RewriteSettings
 from seal_datasets.endpoints.cost import load_prices
 from seal_datasets.endpoints.embedded import MODEL_NAME
 from seal_datasets.endpoints.keys import check_keys
-from seal_datasets.endpoints.options import RequestOptions, Sampling
+from seal_datasets.endpoints.options import Sampling
 from seal_datasets.endpoints.store import ResponseStore
 from seal_datasets.errors import ModelError
 from seal_datasets.labels.featurize import feature_columns
@@ -87,12 +88,7 @@ def _rewriter(settings: AuditSettings, store: ResponseStore, endpoint: Endpoint,
             alone=endpoint.model == MODEL_NAME and not wanted.whole_dialogue,
             attempts=wanted.attempts,
         ),
-        options=RequestOptions(
-            concurrency=endpoint.slots or settings.concurrency,
-            max_failure_rate=settings.max_failure_rate,
-            budget=open_budget(settings, store, endpoint.model),
-            batch=settings.batch and not endpoint.slots,
-        ),
+        options=request_options(settings, store, endpoint),
     )
 
 
@@ -104,7 +100,7 @@ def rewrite_pairs(
     taxonomy: Taxonomy | None = None,
     models: Mapping[str, Scorer] | None = None,
     api_key: str | None = None,
-) -> tuple[Dataset, dict[str, object]]:
+) -> tuple[Dataset, dict[str, Any]]:
     """Rewrite a share of the pairs according to the settings, then label and score the rewrites.
 
     Args:
@@ -136,15 +132,21 @@ def rewrite_pairs(
             pairs = add_rewrites(pairs, rewriter, preset, **options)
         for axis in wanted.axes:
             pairs = add_round_trips(pairs, rewriter, axis, **options)
+        learned = describe_answers(store, endpoint.model)
+    for note in rewriter.adapted:
+        print_progress(f"    the rewriter's endpoint: {note}")
     print_progress(f"    {rewriter.budget.usage}, {format_dollars(rewriter.budget.spent)}")
     for name in rewrite_names(wanted):
-        print_progress(f"    rewrites, {name}: {_count_statuses(pairs, name)}")
+        counts = ", ".join(f"{reason} {count:,}" for reason, count in _count_statuses(pairs, name).most_common())
+        print_progress(f"    rewrites, {name}: {counts or 'none'}")
         if taxonomy is not None:
             pairs = on_rewrites(pairs, name, _labels_of_rewrites(taxonomy, settings, store_path, api_key))
         if models:
             pairs = on_rewrites(pairs, name, _scores_of_rewrites(models, store_path.parent / "rewards"))
     return pairs, {
         **endpoint.about,
+        **learned,
+        "statuses": {name: dict(_count_statuses(pairs, name)) for name in rewrite_names(wanted)},
         "rewrite_version": REWRITE_VERSION,
         **rewriter.sampling,
         "n_pairs_sampled": len(sample),
@@ -204,7 +206,7 @@ def _select_labelled(pairs: Dataset) -> Dataset:
     return pairs.select(drawn)
 
 
-def _count_statuses(pairs: Dataset, name: str) -> str:
+def _count_statuses(pairs: Dataset, name: str) -> Counter[str]:
     counts = Counter(status for side in schema.SIDES for status in pairs[schema.rewrite_status_column(name, side)])
     del counts[NOT_SAMPLED]
-    return ", ".join(f"{reason} {count:,}" for reason, count in counts.most_common()) or "none"
+    return counts

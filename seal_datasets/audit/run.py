@@ -23,14 +23,16 @@ from seal_datasets.labels.featurize import add_surface_features
 from seal_datasets.labels.surface import SURFACE_FEATURES
 from seal_datasets.labels.taxonomy import Taxonomy
 from seal_datasets.report.files import refuse_other_audit, shareable
+from seal_datasets.rewards.counts import count_statuses, describe_counts
 from seal_datasets.rewards.doctor.examine import Extent, examine
 from seal_datasets.rewards.open import addresses_of, find_scorer, open_scorer
 from seal_datasets.rewards.score import add_rewards
 from seal_datasets.rewards.score_store import ScoreStore
+from seal_datasets.rewards.scorer import Scorer
 from seal_datasets.rewards.train import train_pair
 from seal_datasets.rewards.training_settings import TrainingSettings
 
-_RECORDED_APART = ("training", "pre", "post", "rewrites", "doctor", "tie_band")
+_RECORDED_APART = ("training", "pre", "post", "models", "rewrites", "doctor", "tie_band")
 _DOCTOR_FILE = "doctor.json"
 
 DEMO_TRAINING = TrainingSettings(pre_epochs=3, post_epochs=6)
@@ -67,11 +69,12 @@ def run_audit(
     out = Path(out)
     taxonomy = asked_features(settings)
     # Keys and the given models are checked before any slow work.
-    given_models = [model for model in (settings.pre, settings.post) if model is not None]
+    pre_and_post = {"pre": settings.pre, "post": settings.post}
+    given_models = {name: model for name, model in pre_and_post.items() if model is not None}
     check_keys(settings.addresses, api_key)
-    check_keys(addresses_of(given_models), scorer_api_key)
-    for model in given_models:
-        find_scorer(model, over_length=settings.over_length, api_key=scorer_api_key)
+    check_keys(addresses_of(given_models.values()), scorer_api_key)
+    for name, model in given_models.items():
+        find_scorer(model, over_length=settings.over_length, api_key=scorer_api_key, **settings.models.of(name))
     with occupying(out, "an audit"):
         return _audit(source, out, settings, taxonomy, keys=(api_key, scorer_api_key))
 
@@ -101,15 +104,10 @@ def _audit(
 
     print_progress("3/5 Reward models")
     pairs, training, paths = _train_or_take_models(pairs, settings, out)
-    examined = _examine_models(pairs, paths, out, scorer_api_key) if settings.doctor else None
+    examined = _examine_models(pairs, paths, out, settings, scorer_api_key) if settings.doctor else None
     jitter = max(result["tie_band"] for result in examined.values()) if examined else 0.0
     print_progress("4/5 Scoring")
-    models = {
-        name: open_scorer(str(path), over_length=settings.over_length, api_key=scorer_api_key)
-        for name, path in paths.items()
-    }
-    with ScoreStore(out / "rewards") as scores:
-        pairs = add_rewards(pairs, models, store=scores)
+    pairs, models = _score(pairs, paths, out, settings, scorer_api_key)
     rewrites = None
     if settings.rewrites is not None:
         print_progress("    Rewriting")
@@ -133,12 +131,35 @@ def _audit(
     return finish_audit(pairs, diagnosis, taxonomy, features, out, run)
 
 
-def _examine_models(pairs: Dataset, paths: Mapping[str, str | Path], out: Path, api_key: str | None) -> dict[str, Any]:
+def _score(
+    pairs: Dataset, paths: Mapping[str, str | Path], out: Path, settings: AuditSettings, api_key: str | None
+) -> tuple[Dataset, dict[str, Scorer]]:
+    """Open both models and score all pairs; say what is to be known of them, and how many texts have no reward."""
+    models = {
+        name: open_scorer(str(path), over_length=settings.over_length, api_key=api_key, **settings.models.of(name))
+        for name, path in paths.items()
+    }
+    for name, model in models.items():
+        for note in model.notes:
+            print_progress(f"    {name}: note: {note}")
+    with ScoreStore(out / "rewards") as scores:
+        pairs = add_rewards(pairs, models, store=scores)
+    for name in models:
+        print_progress(f"    {describe_counts(name, count_statuses(pairs, name), models)}")
+    return pairs, models
+
+
+def _examine_models(
+    pairs: Dataset, paths: Mapping[str, str | Path], out: Path, settings: AuditSettings, api_key: str | None
+) -> dict[str, Any]:
     """Run a short examination of both models, and write the results next to the report."""
     results = {}
     for name, path in paths.items():
         print_progress(f"    Examining the {name} model")
-        examination = examine(path, pairs, extent=Extent(short=True), api_key=api_key)
+        opening = settings.models.of(name)
+        examination = examine(
+            path, pairs, extent=Extent(short=True), head=opening["head"], options=opening["options"], api_key=api_key
+        )
         if examination.failed:
             print_progress(f"    failed: {', '.join(examination.failed)}; see {out / _DOCTOR_FILE}")
         results[name] = examination.to_dict()

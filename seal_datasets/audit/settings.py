@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import math
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 from seal_datasets.endpoints.embedded import MODEL_NAME
 from seal_datasets.errors import DataError
 from seal_datasets.rewards.encoding import OverLength
+from seal_datasets.rewards.options import Backend, ModelOptions
 from seal_datasets.rewards.training_settings import TrainingSettings
 from seal_datasets.rewrites.presets import PRESETS
 from seal_datasets.rewrites.rewrite import MIN_SIMILARITY
@@ -57,6 +60,30 @@ class RewriteSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class GivenModels:
+    """How the reward models of an audit are opened.
+
+    Attributes:
+        options (`ModelOptions`): How both are loaded and run; revisions are given apart.
+        pre_revision (`str`, *optional*): Branch, tag or commit of the pre model on the Hub.
+        post_revision (`str`, *optional*): The same of the post model.
+        head (`int`, *optional*): Output that is the reward, for classifiers with several.
+        backend (`"torch"` or `"openvino"`, *optional*): Library that runs classifiers.
+    """
+
+    options: ModelOptions = field(default_factory=ModelOptions)
+    pre_revision: str | None = None
+    post_revision: str | None = None
+    head: int | None = None
+    backend: Backend | None = None
+
+    def of(self, name: str) -> dict[str, Any]:
+        """Arguments of `open_scorer` for the model `"pre"` or `"post"`."""
+        revision = self.pre_revision if name == "pre" else self.post_revision
+        return {"head": self.head, "backend": self.backend, "options": replace(self.options, revision=revision)}
+
+
+@dataclass(frozen=True, slots=True)
 class AuditSettings:
     """Options of an audit.
 
@@ -65,6 +92,7 @@ class AuditSettings:
         split (`str`, *optional*): Split of a source with several.
         pre (`str`, *optional*): Pre-training reward model, as for `open_scorer`. Trained when neither model is given.
         post (`str`, *optional*): Post-training reward model.
+        models (`GivenModels`): How both are opened.
         labeler (`str`): `"local"` (the embedded model), `"none"`, or the URL of an OpenAI-compatible endpoint.
         labeler_model (`str`, *optional*): Name of the model at that endpoint.
         label_limit (`int`, *optional*): Pairs to label, a seeded random sample; all when omitted.
@@ -75,6 +103,10 @@ class AuditSettings:
         budget (`float`, *optional*): Limit in US dollars on the cost of all responses in the store; texts beyond it get no
             labels.
         prices (`str`, *optional*): YAML file of model prices; the packaged file when omitted.
+        timeout (`float`): Seconds one request may take.
+        served_models (`tuple[str, ...]`): Names that endpoints give in their answers, where they differ from those asked.
+        request (`dict[str, Any]`): Own fields of every request; `None` drops a field.
+        max_answer_tokens (`int`, *optional*): Tokens for an answer, thoughts included; by the questions when omitted.
         gold (`str`, *optional*): File of human labels, see `add_gold`.
         features (`tuple[str, ...]`): Features to ask the labeler for. When empty, the whole taxonomy, or for the
             embedded labeler `EMBEDDED_FEATURES`.
@@ -92,6 +124,7 @@ class AuditSettings:
     split: str | None = None
     pre: str | None = None
     post: str | None = None
+    models: GivenModels = field(default_factory=GivenModels)
     labeler: str = "local"
     labeler_model: str | None = None
     label_limit: int | None = None
@@ -101,6 +134,10 @@ class AuditSettings:
     batch: bool = False
     budget: float | None = None
     prices: str | None = None
+    timeout: float = 300.0
+    served_models: tuple[str, ...] = ()
+    request: dict[str, Any] = field(default_factory=dict)
+    max_answer_tokens: int | None = None
     gold: str | None = None
     features: tuple[str, ...] = ()
     taxonomy: str = "seal"
@@ -112,8 +149,7 @@ class AuditSettings:
     tie_band: float | None = None
 
     def __post_init__(self) -> None:
-        if (self.pre is None) != (self.post is None):
-            raise DataError("give both models (pre and post), or neither to have a pair trained")
+        self._check_models()
         if self.labeler not in ("local", "none") and not self.labeler.startswith(("http://", "https://")):
             raise DataError(f"the labeler must be 'local', 'none' or a URL, got {self.labeler!r}")
         if self.labeler.startswith("http") and not self.labeler_model:
@@ -122,12 +158,23 @@ class AuditSettings:
             raise DataError(f"a budget must be 0 or more dollars, got {self.budget}")
         if self.tie_band is not None and not self.tie_band >= 0.0:
             raise DataError(f"a tie band must be 0 or more points of reward, got {self.tie_band}")
+        if not 0.0 < self.timeout < math.inf:
+            raise DataError(f"timeout must be a number of seconds above 0, got {self.timeout}")
         if not 0.0 <= self.max_failure_rate <= 1.0:
             raise DataError(f"max_failure_rate must lie between 0 and 1, got {self.max_failure_rate}")
-        for name in ("limit", "label_limit", "concurrency"):
+        for name in ("limit", "label_limit", "concurrency", "max_answer_tokens"):
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise DataError(f"{name} must be at least 1, got {value}")
+
+    def _check_models(self) -> None:
+        if (self.pre is None) != (self.post is None):
+            raise DataError("give both models (pre and post), or neither to have a pair trained")
+        given = (self.models.pre_revision, self.models.post_revision, self.models.head, self.models.options.max_length)
+        if self.pre is None and any(value is not None for value in given):
+            raise DataError(
+                "a revision, head or max_length is one of a model that is given; give pre and post, or leave it out"
+            )
 
     @property
     def addresses(self) -> tuple[str, ...]:

@@ -7,26 +7,37 @@ import os
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from seal_datasets.cli.model_options import (
+    add_checkpoint_options,
+    add_compute_options,
+    add_revision_option,
+    known_revisions,
+    model_options,
+)
 from seal_datasets.cli.options import (
     DATA_HELP,
     SPLIT_HELP,
     Verbs,
     add_labeler_options,
     add_plan_option,
-    add_request_options,
     add_rewrite_options,
     add_seed_option,
     add_training_options,
     add_verb,
+    check_labels,
     labeler_settings,
     print_plan,
     rewrite_settings,
     split_names,
     training_settings,
 )
+from seal_datasets.cli.request_options import add_request_options
 from seal_datasets.errors import DataError
+
+if TYPE_CHECKING:
+    from seal_datasets.audit.settings import GivenModels
 
 
 def add(verbs: Verbs) -> None:
@@ -38,6 +49,7 @@ def add(verbs: Verbs) -> None:
         "audit reward models: load pairs, label, score, estimate and write a report",
         "seal audit --demo",
         "seal audit pairs.jsonl --pre my/rm-before --post my/rm-after --out report",
+        "seal audit pairs.jsonl --pre my/sft-rm --post my/lora-rm --revision post=v2 --merge-system",
         "seal audit Anthropic/hh-rlhf --split test --limit 500 --labeler none",
         "seal audit scored.parquet --rewards pre=before_chosen,before_rejected \\\n"
         "      --rewards post=after_chosen,after_rejected",
@@ -72,6 +84,8 @@ def add(verbs: Verbs) -> None:
         "the paper uses 0.01 (default: no rewrites)",
     )
     add_training_options(audit)
+    add_checkpoint_options(audit, precision=None, max_length=False)
+    add_compute_options(audit)
     audit.set_defaults(default_of=audit.get_default)
 
 
@@ -85,6 +99,7 @@ def _add_model_options(audit: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--post", metavar="MODEL", help="post-training reward model, given like --pre (default: train one)"
     )
+    add_revision_option(group)
     group.add_argument(
         "--rewards",
         action="append",
@@ -169,6 +184,7 @@ def _audit(options: argparse.Namespace) -> int:
         split=options.split,
         pre=options.pre,
         post=options.post,
+        models=_given_models(options),
         **labeler_settings(options),
         over_length=options.over_length,
         doctor=options.doctor,
@@ -185,7 +201,24 @@ def _audit(options: argparse.Namespace) -> int:
     report = run_audit(
         source, options.out, settings, **{name: os.environ.get(variable) for name, variable in keys.items()}
     )
-    return _print_headline(report, options.out)
+    _print_headline(report, options.out)
+    labels = (report["run"]["labeler"] or {}).get("labels")
+    return check_labels([labels] if labels else [])
+
+
+def _given_models(options: argparse.Namespace) -> GivenModels:
+    """How the models are opened; --max-length is of training where they are trained here."""
+    from seal_datasets.audit.settings import GivenModels
+
+    names = [name for name in ("pre", "post") if getattr(options, name)]
+    revisions = known_revisions(options.revision, names)
+    return GivenModels(
+        options=model_options(options, revision=None, max_length=options.max_length if names else None),
+        pre_revision=revisions.get("pre"),
+        post_revision=revisions.get("post"),
+        head=options.head,
+        backend=options.backend,
+    )
 
 
 def _refuse_idle_options(options: argparse.Namespace) -> None:

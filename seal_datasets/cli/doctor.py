@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from seal_datasets.atomic import write_json
-from seal_datasets.cli.options import SPLIT_HELP, Verbs, add_checkpoint_options, add_verb
+from seal_datasets.cli.model_options import add_checkpoint_options, model_options
+from seal_datasets.cli.options import SPLIT_HELP, Verbs, add_verb
 from seal_datasets.escape import escape_terminal
 
 if TYPE_CHECKING:
@@ -60,7 +61,6 @@ def add(verbs: Verbs) -> None:
 def _run(options: argparse.Namespace) -> int:
     from seal_datasets.data.load import load_pairs
     from seal_datasets.rewards.doctor.examine import Extent, examine
-    from seal_datasets.rewards.options import ModelOptions
 
     pairs = None
     if options.data is not None:
@@ -71,13 +71,7 @@ def _run(options: argparse.Namespace) -> int:
         pairs,
         extent=Extent(limit=options.limit, processes=options.processes),
         head=options.head,
-        options=ModelOptions(
-            revision=options.revision,
-            max_length=options.max_length,
-            precision=options.precision,
-            allow_pickle=options.allow_pickle,
-            allow_remote_code=options.allow_remote_code,
-        ),
+        options=model_options(options, revision=options.revision, max_length=options.max_length),
         api_key=os.environ.get("SEAL_SCORER_API_KEY"),
     )
     if options.out is not None:

@@ -10,15 +10,16 @@ from seal_datasets.cli.options import (
     Verbs,
     add_labeler_options,
     add_plan_option,
-    add_request_options,
     add_store_options,
     add_table_options,
     add_verb,
+    check_labels,
     labeler_settings,
     load_table,
     print_plan,
     write_table,
 )
+from seal_datasets.cli.request_options import add_request_options
 
 
 def add(verbs: Verbs) -> None:
@@ -50,5 +51,5 @@ def _run(options: argparse.Namespace) -> int:
     if options.dry_run:
         return print_plan(options.data, replace(settings, split=options.split, limit=options.limit), store)
     key = os.environ.get("SEAL_LABELER_API_KEY")
-    pairs, _ = label_pairs(add_surface_features(load_table(options)), taxonomy, settings, store, api_key=key)
-    return write_table(pairs, options.out)
+    pairs, record = label_pairs(add_surface_features(load_table(options)), taxonomy, settings, store, api_key=key)
+    return write_table(pairs, options.out) or check_labels([record["labels"]] if record else [])

@@ -13,15 +13,15 @@ from seal_datasets.cli.options import (
     Verbs,
     add_label_options,
     add_plan_option,
-    add_request_options,
     add_store_options,
     add_table_options,
     add_verb,
+    check_labels,
     load_table,
-    request_settings,
     split_names,
     write_table,
 )
+from seal_datasets.cli.request_options import add_request_options, request_settings
 from seal_datasets.errors import DataError
 
 
@@ -72,9 +72,13 @@ def add(verbs: Verbs) -> None:
 
 
 def _run(options: argparse.Namespace) -> int:
-
     from seal_datasets.audit.label_step import asked_features
-    from seal_datasets.audit.labelers_step import LabelingTask, describe_labelers_plan, run_labelers
+    from seal_datasets.audit.labelers_step import (
+        LabelingTask,
+        count_labels_of_all,
+        describe_labelers_plan,
+        run_labelers,
+    )
     from seal_datasets.audit.settings import AuditSettings, LabelerPanel
 
     panel = LabelerPanel(tuple(options.labelers), options.repeat, options.temperature, _read_lines(options.pair_ids))
@@ -98,7 +102,7 @@ def _run(options: argparse.Namespace) -> int:
     for line in comparison.lines():
         sys.stdout.write(f"{line}\n")
     write_json(options.out.with_suffix(".json"), comparison.to_dict())
-    return write_table(comparison.table, options.out)
+    return write_table(comparison.table, options.out) or check_labels(count_labels_of_all(comparison, task.taxonomy))
 
 
 def _read_lines(path: str | None) -> tuple[str, ...] | None:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from seal_datasets.atomic import write_parquet
+from seal_datasets.cli.request_options import request_settings
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -121,45 +122,6 @@ def add_labeler_options(parser: argparse.ArgumentParser) -> None:
     add_label_options(group, default_features="the whole taxonomy; with --labeler local, six of 'seal'")
 
 
-def add_request_options(parser: argparse.ArgumentParser) -> None:
-    """Add the options of verbs that send requests to language models."""
-    group = parser.add_argument_group("requests to language models")
-    group.add_argument(
-        "--concurrency",
-        type=int,
-        default=16,
-        metavar="N",
-        help="most requests at once; reduced automatically while the endpoint is overloaded (default: %(default)s)",
-    )
-    group.add_argument(
-        "--max-failure-rate",
-        type=float,
-        default=0.5,
-        metavar="SHARE",
-        help="stop if more than this share of at least 50 texts got no label (default: %(default)s)",
-    )
-    group.add_argument(
-        "--batch",
-        action="store_true",
-        help="use the OpenAI Batch API (half the price, within a day); a re-run reattaches to its batches",
-    )
-    group.add_argument(
-        "--budget",
-        type=float,
-        metavar="DOLLARS",
-        help="most that all responses in the store may cost; texts beyond it get no labels, "
-        "re-run with a higher budget to continue (default: no limit)",
-    )
-    group.add_argument(
-        "--prices", metavar="FILE", help="YAML file with the prices of models (default: the packaged one)"
-    )
-
-
-def request_settings(options: argparse.Namespace) -> dict[str, Any]:
-    """Settings of an audit from `add_request_options`."""
-    return {name: getattr(options, name) for name in ("concurrency", "max_failure_rate", "batch", "budget", "prices")}
-
-
 def labeler_settings(options: argparse.Namespace) -> dict[str, Any]:
     """Settings of an audit from `add_labeler_options` and `add_request_options`."""
     same = ("labeler", "labeler_model", "label_limit", "probabilities", "gold", "taxonomy")
@@ -257,7 +219,8 @@ def add_training_options(parser: argparse.ArgumentParser) -> None:
         "--max-length",
         type=int,
         metavar="TOKENS",
-        help="tokens per text in training; the start of a longer prompt is dropped (default: 512)",
+        help="tokens per text, of which the start of a longer prompt is dropped in training (default: 512); "
+        "with models given to seal audit, their limit (default: the most they take)",
     )
     group.add_argument(
         "--heldout-share",
@@ -274,25 +237,6 @@ def training_settings(options: argparse.Namespace, defaults: TrainingSettings) -
     optional = ("pre_epochs", "post_epochs", "max_length")
     given |= {name: getattr(options, name) for name in optional if getattr(options, name)}
     return replace(defaults, **given)
-
-
-def add_checkpoint_options(parser: argparse.ArgumentParser, *, precision: str | None) -> None:
-    """Add the options that say how to load a reward model; `precision` is the default."""
-    group = parser.add_argument_group("loading the model")
-    group.add_argument(
-        "--max-length", type=int, metavar="TOKENS", help="tokens per text (default: the most that the model takes)"
-    )
-    group.add_argument(
-        "--head", type=int, metavar="N", help="output that is the reward; needed if the model has several"
-    )
-    group.add_argument(
-        "--precision",
-        choices=["auto", "float32", "bfloat16", "float16"],
-        default=precision,
-        help="type of the weights (default: the checkpoint's own)",
-    )
-    group.add_argument("--allow-pickle", action="store_true", help="read weights from pickle files, which can run code")
-    group.add_argument("--allow-remote-code", action="store_true", help="run Python code that comes with the model")
 
 
 def rewrite_settings(options: argparse.Namespace, share: float) -> RewriteSettings:
@@ -351,6 +295,23 @@ def parquet_path(text: str) -> Path:
     if not text.endswith(".parquet"):
         raise argparse.ArgumentTypeError(f"the table is written as Parquet; {text!r} does not end in .parquet")
     return Path(text)
+
+
+def check_labels(counted: Iterable[Mapping[str, Any]]) -> int:
+    """Say where most labels are missing; returns the exit code.
+
+    Args:
+        counted (`Iterable[Mapping[str, Any]]`): Numbers of labels by labeler, see `count_labels`.
+
+    Returns:
+        `int`: 1 if less than half of a labeler's labels are present, else 0.
+    """
+    from seal_datasets.report.headline import missing_labels
+
+    lines = [line for counts in counted for line in missing_labels(counts)]
+    for line in lines:
+        sys.stderr.write(f"{line}\n")
+    return 1 if lines else 0
 
 
 def write_table(pairs: Dataset, out: Path) -> int:

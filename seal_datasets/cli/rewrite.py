@@ -4,22 +4,23 @@ from __future__ import annotations
 
 import argparse
 import os
+import sys
+from collections.abc import Mapping
 from dataclasses import replace
 
 from seal_datasets.cli.options import (
     Verbs,
     add_plan_option,
-    add_request_options,
     add_rewrite_options,
     add_store_options,
     add_table_options,
     add_verb,
     load_table,
     print_plan,
-    request_settings,
     rewrite_settings,
     write_table,
 )
+from seal_datasets.cli.request_options import add_request_options, request_settings
 
 
 def add(verbs: Verbs) -> None:
@@ -57,5 +58,14 @@ def _run(options: argparse.Namespace) -> int:
             options.data, replace(settings, split=options.split, limit=options.limit), store, labels=False
         )
     key = os.environ.get("SEAL_LABELER_API_KEY")
-    pairs, _ = rewrite_pairs(load_table(options), settings, store, api_key=key)
-    return write_table(pairs, options.out)
+    pairs, record = rewrite_pairs(load_table(options), settings, store, api_key=key)
+    return write_table(pairs, options.out) or _check_rewrites(record["statuses"])
+
+
+def _check_rewrites(statuses: Mapping[str, Mapping[str, int]]) -> int:
+    """Say which rewrites are all missing; returns the exit code."""
+    missing = [name for name, counts in statuses.items() if counts and not counts.get("ok")]
+    for name in missing:
+        reasons = ", ".join(f"{reason} {count:,}" for reason, count in statuses[name].items())
+        sys.stderr.write(f"no rewrites {name}: {reasons}\n")
+    return 1 if missing else 0

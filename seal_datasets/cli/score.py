@@ -5,10 +5,25 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from seal_datasets.cli.options import Verbs, add_checkpoint_options, add_input_options, add_verb, write_table
+from seal_datasets.cli.model_options import (
+    add_checkpoint_options,
+    add_compute_options,
+    add_revision_option,
+    known_revisions,
+    model_options,
+    parse_assignments,
+)
+from seal_datasets.cli.options import Verbs, add_input_options, add_verb, write_table
 from seal_datasets.errors import DataError
+
+if TYPE_CHECKING:
+    from datasets import Dataset
+
+    from seal_datasets.rewards.scorer import Scorer
 
 
 def add(verbs: Verbs) -> None:
@@ -54,7 +69,13 @@ def add(verbs: Verbs) -> None:
         help="cache of rewards, with which a re-run resumes (default: next to the output)",
     )
     _add_model_options(score)
-    _add_compute_options(score)
+    add_compute_options(score).add_argument(
+        "--window",
+        type=int,
+        default=2048,
+        metavar="N",
+        help="rows that are sorted by length and dealt to processes together (default: %(default)s)",
+    )
     add_checkpoint_options(score, precision=None)
 
 
@@ -66,43 +87,16 @@ def _add_model_options(score: argparse.ArgumentParser) -> None:
         metavar="NAME=MODEL",
         help="short name and reward model, may be repeated. MODEL is a Hub id or folder of a sequence classifier; "
         "dpo:POLICY@REFERENCE, the implicit reward of a policy (dpo-length: is its mean over tokens); "
-        "served:URL#MODEL, a model served by vLLM; or tei:URL#MODEL, one served by Text Embeddings Inference",
+        "served:URL#MODEL, a model served by vLLM; sglang:URL#MODEL, by SGLang; or tei:URL#MODEL, by Text Embeddings "
+        "Inference. Adapters made with PEFT are taken wherever a model is",
     )
-    score.add_argument(
-        "--revision",
-        action="append",
-        default=[],
-        metavar="NAME=REVISION",
-        help="branch, tag or commit of the model with that short name; the commit is recorded (default: main)",
-    )
+    add_revision_option(score)
     score.add_argument(
         "--over-length",
         choices=["error", "truncate", "skip"],
         default="error",
         help="for texts longer than the model takes: stop, drop the start of the prompt, or leave them unscored "
         "(default: %(default)s)",
-    )
-
-
-def _add_compute_options(score: argparse.ArgumentParser) -> None:
-    group = score.add_argument_group("computing")
-    group.add_argument(
-        "--backend",
-        choices=["torch", "openvino"],
-        help="library that computes; openvino is for encoders in float32 on a CPU (default: torch)",
-    )
-    group.add_argument(
-        "--tokens-per-batch",
-        type=int,
-        metavar="N",
-        help="tokens per batch, padding included; lower it if memory runs out (default: by device and backend)",
-    )
-    group.add_argument(
-        "--window",
-        type=int,
-        default=2048,
-        metavar="N",
-        help="rows that are sorted by length and dealt to processes together (default: %(default)s)",
     )
 
 
@@ -113,7 +107,6 @@ def _run(options: argparse.Namespace) -> int:
     from seal_datasets.endpoints.keys import check_keys
     from seal_datasets.rewards.loading import processes
     from seal_datasets.rewards.open import addresses_of, open_scorer
-    from seal_datasets.rewards.options import ModelOptions
     from seal_datasets.rewards.score import add_rewards, reward_columns, write_rewards
     from seal_datasets.rewards.score_store import ScoreStore
 
@@ -122,7 +115,8 @@ def _run(options: argparse.Namespace) -> int:
         raise DataError(
             f"a stream is written to a folder, but --out {str(options.out)!r} names one file; give a folder"
         )
-    named, revisions = _parse_assignments(options.model, "MODEL"), _parse_assignments(options.revision, "REVISION")
+    named = parse_assignments(options.model, "MODEL")
+    revisions = known_revisions(options.revision, list(named))
     for name in named:
         reward_columns(name)  # rejects a bad name before any slow work
     key = os.environ.get("SEAL_SCORER_API_KEY")
@@ -138,18 +132,13 @@ def _run(options: argparse.Namespace) -> int:
             over_length=options.over_length,
             head=options.head,
             backend=options.backend,
-            options=ModelOptions(
-                revision=revisions.get(name),
-                max_length=options.max_length,
-                precision=options.precision or "auto",
-                tokens_per_batch=options.tokens_per_batch,
-                allow_pickle=options.allow_pickle,
-                allow_remote_code=options.allow_remote_code,
-            ),
+            options=model_options(options, revision=revisions.get(name), max_length=options.max_length),
             api_key=key,
         )
         for name, text in named.items()
     }
+    notes = [f"{name}: note: {note}\n" for name, model in models.items() for note in model.notes]
+    sys.stderr.write("".join(notes) if state.is_main_process else "")
     folder = options.store or options.out.with_name(f"{options.out.stem}.rewards")
     with ScoreStore(folder, writer=state.process_index) as store:
         if to_folder or isinstance(pairs, IterableDataset):
@@ -157,14 +146,19 @@ def _run(options: argparse.Namespace) -> int:
                 pairs, models, options.out, store=store, window=options.window, rows_per_file=options.rows_per_file
             )
             sys.stdout.write("".join(f"{path}\n" for path in files) if state.is_main_process else "")
-            return 0
+            return _print_counts(files, models) if state.is_main_process else 0
         pairs = add_rewards(pairs, models, store=store, window=options.window)
-    return write_table(pairs, options.out) if state.is_main_process else 0
+    if not state.is_main_process:
+        return 0
+    write_table(pairs, options.out)
+    return _print_counts(pairs, models)
 
 
-def _parse_assignments(texts: list[str], what: str) -> dict[str, str]:
-    assigned = dict(text.partition("=")[::2] for text in texts)
-    if not all(assigned) or not all(assigned.values()):
-        example = "post=my/reward-model" if what == "MODEL" else "post=main"
-        raise DataError(f"--{what.lower()} takes NAME={what}, e.g. {example}, got {texts}")
-    return assigned
+def _print_counts(scored: Dataset | list[Path], models: Mapping[str, Scorer]) -> int:
+    """Say how many texts have a reward, and why others have none; 1 where a model gave none at all."""
+    from seal_datasets.rewards.counts import count_statuses, describe_counts, n_rewarded
+
+    counts = {name: count_statuses(scored, name) for name in models}
+    for name in models:
+        sys.stderr.write(f"{describe_counts(name, counts[name], models)}\n")
+    return 1 if any(each and not n_rewarded(each) for each in counts.values()) else 0

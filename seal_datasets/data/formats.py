@@ -133,23 +133,52 @@ NO_PARTS = PromptColumns()
 
 _CHOSEN = (schema.CHOSEN, schema.REJECTED)
 _CHOSEN_AUTHORS = (("chosen_model", "rejected_model"), ("chosen-model", "rejected-model"), ("models",))
+_OTHER_SIDES = (
+    ("chosen_response", "rejected_response"),
+    ("response_chosen", "response_rejected"),
+    ("chosen_answer", "rejected_answer"),
+    ("preferred", "dispreferred"),
+    ("accepted", "rejected"),
+)
+_STARTS = (
+    "",
+    "model_",
+    "response_",
+    "completion_",
+    "output_",
+    "answer_",
+    "conversation_",
+    "assistant_",
+    "orig_response_",
+)
 _ARENA_AUTHORS = (("model_a", "model_b"),)
 _PAIR_PROMPTS = (*PROMPTS, *CONVERSATIONS)
 _RANKS = ("rank", "ranks", "ranking", "rankings")
 _SCORES = ("scores", "ratings", "rating")
 
 
-def _words(*names: str) -> tuple[tuple[str, int | None], ...]:
-    """Words of a verdict on two responses: their columns' names and the usual letters, and 0 and 1."""
-    letters = [
-        (f"{start}{letter}", index) for start in ("", "model_", "response_") for index, letter in enumerate("ab")
-    ]
-    return tuple(
-        dict([*letters, ("0", 0), ("1", 1), *((name.lower(), index) for index, name in enumerate(names))]).items()
-    )
+# Words of a verdict on two responses. A bare 0 or 1 counts from 0 where the responses have letters.
+_LETTERS: tuple[tuple[str, int | None], ...] = (
+    *((f"{start}{letter}", index) for start in _STARTS for index, letter in enumerate("ab")),
+    ("0", 0),
+    ("1", 1),
+)
+_NUMBERED: tuple[tuple[str, int | None], ...] = (
+    *((f"{start}{number}", index) for start in _STARTS for index, number in enumerate("12")),
+    ("0", None),
+)
 
 
-_NUMBERED: tuple[tuple[str, int | None], ...] = (("1", 0), ("2", 1), ("response_1", 0), ("response_2", 1), ("0", None))
+def _two(
+    name: str, ends: tuple[str, str], verdicts: tuple[tuple[str, tuple[tuple[str, int | None], ...]], ...]
+) -> Iterator[Spelling]:
+    """Spellings of two columns of responses, with a column that names the better one."""
+    for stem in ("response", "completion", "output", "answer"):
+        responses = (f"{stem}_{ends[0]}", f"{stem}_{ends[1]}")
+        authors = ((f"model_{ends[0]}", f"model_{ends[1]}"), (f"generator_{ends[0]}", f"generator_{ends[1]}"))
+        for column, words in verdicts:
+            prompt = (*PROMPTS, "conversation")
+            yield Spelling(name, responses, prompt, winner=column, winner_words=words, authors=authors)
 
 
 def _lists(responses: str, author: str) -> Iterator[Spelling]:
@@ -168,13 +197,12 @@ SPELLINGS = (
     Spelling("OpenAI preference", ("preferred_output", "non_preferred_output"), ("input.messages",)),
     Spelling("chosen and rejected", _CHOSEN, _PAIR_PROMPTS, authors=_CHOSEN_AUTHORS),
     Spelling("chosen and rejected, whole", _CHOSEN, authors=_CHOSEN_AUTHORS),
-    Spelling("chosen_response and rejected_response", ("chosen_response", "rejected_response"), PROMPTS),
+    *(Spelling("other names of the two sides", sides, PROMPTS) for sides in _OTHER_SIDES),
     Spelling("ms-swift, rejected_messages", ("messages", "rejected_messages")),
     Spelling("ms-swift, rejected_response", ("messages", "rejected_response")),
     Spelling("results of RewardBench", ("text_chosen", "text_rejected"), ("prompt",), repeats_prompt=True),
     Spelling("stack-exchange-paired", ("response_j", "response_k"), PROMPTS),
     Spelling("PKU-SafeRLHF", ("response_0", "response_1"), PROMPTS, winner="better_response_id"),
-    Spelling("response_0 and response_1", ("response_0", "response_1"), PROMPTS, winner="winner"),
     Spelling(
         "Arena 55k",
         ("response_a", "response_b"),
@@ -183,26 +211,18 @@ SPELLINGS = (
         authors=_ARENA_AUTHORS,
     ),
     Spelling(
-        "response_a and response_b",
-        ("response_a", "response_b"),
-        (*PROMPTS, "conversation"),
-        winner="winner",
-        winner_words=_words("response_a", "response_b"),
-        authors=_ARENA_AUTHORS,
-    ),
-    Spelling(
         "AnnotatedPairs",
         ("response_a.text", "response_b.text"),
         ("prompt",),
         winner="preference",
-        winner_words=_words(),
+        winner_words=_LETTERS,
         authors=(("response_a.model", "response_b.model"),),
     ),
     Spelling(
         "Chatbot Arena and MT-bench",
         ("conversation_a", "conversation_b"),
         winner="winner",
-        winner_words=_words("conversation_a", "conversation_b"),
+        winner_words=_LETTERS,
         authors=_ARENA_AUTHORS,
         turn="turn",
     ),
@@ -211,7 +231,7 @@ SPELLINGS = (
         ("orig_response_A", "orig_response_B"),
         ("orig_instruction",),
         winner="orig_preference",
-        winner_words=_words("orig_response_A", "orig_response_B"),
+        winner_words=_LETTERS,
     ),
     Spelling("Prometheus, feedback", ("orig_response",), ("orig_instruction",), scores=("orig_score",), gathered=True),
     Spelling(
@@ -225,8 +245,14 @@ SPELLINGS = (
     ),
     Spelling("HelpSteer3", ("response1", "response2"), ("context",), preference="overall_preference"),
     Spelling("HelpSteer2, preferences", ("response_1", "response_2"), PROMPTS, preference="preference_strength"),
+    *_two("responses numbered from 0", ("0", "1"), (("winner", ()),)),
+    *_two("responses numbered from 1", ("1", "2"), (("winner", _NUMBERED), ("preference", _NUMBERED))),
+    *_two("lettered responses", ("a", "b"), (("winner", _LETTERS), ("preference", _LETTERS[:-2]))),
     Spelling(
-        "response_1 and response_2", ("response_1", "response_2"), PROMPTS, winner="winner", winner_words=_NUMBERED
+        "Unified-Feedback",
+        ("conv_A", "conv_B"),
+        scores=("conv_A_rating", "conv_B_rating"),
+        authors=(("model_A", "model_B"),),
     ),
     Spelling("HelpSteer and HelpSteer2", ("response",), ("prompt",), scores=("helpfulness",), gathered=True),
     Spelling(

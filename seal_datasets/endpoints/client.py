@@ -1,8 +1,9 @@
 """A client of model servers: it sends requests, as many at once as the server bears, and retries them.
 
-A request ends in one of three ways. It ends with an answer; with `RequestFailed`, when only this request cannot be answered;
-or with `LabelerError`, when no request can. The latter means a refused key, an empty account, an unknown model or a server
-that is down. Under overload the client lowers its concurrency, and waits as long as the server asks.
+A request ends in one of three ways. It ends with an answer, which may be a refusal of the text; with `RequestFailed`, when
+only this request cannot be answered; or with `LabelerError`, when no request can. The latter means a refused key, an empty
+account, an unknown model or a server that is down. Under overload the client lowers its concurrency, and waits as long as the
+server asks.
 """
 
 from __future__ import annotations
@@ -10,16 +11,18 @@ from __future__ import annotations
 import asyncio
 import os
 import random
-import re
 import threading
 import time
-from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
-from urllib.parse import urlsplit
 
 import lazy_loader
 
+from seal_datasets.endpoints import server_errors
+from seal_datasets.endpoints.address import Address, retry_after
+from seal_datasets.endpoints.dialect import Dialect
 from seal_datasets.endpoints.keys import key_for
 from seal_datasets.endpoints.throttle import Throttle
 from seal_datasets.errors import LabelerError
@@ -36,17 +39,20 @@ _ATTEMPTS = 7
 _BACKOFF_SECONDS = 0.5
 _LONGEST_BACKOFF_SECONDS = 30.0
 _MOST_UNANSWERED = 3
+_MOST_FORBIDDEN = 20
 _NO_KEY = "none"
 _OPENAI = "https://api.openai.com/v1"
 _RETRIED_STATUS = (408, 409, 425, 429)
+_STATUS_OF_ONE_TEXT = (400, 413, 422, 451)
+_MOST_SPELLINGS = 16
 
 
 class RequestFailed(Exception):
     """One request that will not be answered.
 
     Attributes:
-        reason (`str`): `request_rejected`, `timed_out`, `rate_limited`, `server_error`, `connection_lost`, `bad_response` or
-            `wrong_model`.
+        reason (`str`): `request_rejected`, `timed_out`, `rate_limited`, `server_error`, `connection_lost`, `bad_response`,
+            `wrong_model`, `refused` or, through the Batch API, `batch_expired`.
         detail (`str`): What was found.
         retry_after (`float`, *optional*): Seconds after which the client may send it again; never when omitted.
     """
@@ -109,6 +115,7 @@ class EndpointClient:
         api_key (`str`, *optional*): Key for the endpoint, or one for each of several, of which it is sent its own (see
             `key_for`). It is passed to the `openai` client and kept nowhere else.
         limits (`Limits`, *optional*): Concurrency and time-out.
+        dialect (`Dialect`, *optional*): How the endpoint wants requests to be spelled; they are sent as they are when omitted.
 
     Raises:
         LabelerError: No key was given and the default endpoint needs one, or the URL holds more than an address.
@@ -121,42 +128,46 @@ class EndpointClient:
         base_url: str | None = None,
         api_key: str | None = None,
         limits: Limits | None = None,
+        dialect: Dialect | None = None,
     ) -> None:
         limits = limits or Limits()
         self.model = operation.model
+        self.dialect = dialect
         self.concurrency = limits.concurrency
         self.n_requests = 0
         self.n_attempts = 0
         self._operation = operation
         self._timeout = limits.timeout
         self._unanswered = 0
+        self._settled = self._is_unsure = False
+        self._n_foreign = self._n_forbidden = 0
         self._stop: Exception | None = None
-        address = urlsplit(base_url or "")
-        if address.username or address.password or address.query:
-            raise LabelerError(
-                f"the {operation.service}'s URL holds a user name, password or query, and it will be written into reports; "
-                "give the plain URL, and the key apart from it"
-            )
+        address = Address.parse(base_url, operation.service)
         # A key meant for one service must not travel to another: an explicit URL never gets OPENAI_API_KEY.
-        self._base_url = base_url
         own_key = key_for(base_url or os.environ.get("OPENAI_BASE_URL") or _OPENAI, api_key)
-        self._api_key = own_key or (_NO_KEY if base_url else None)
+        self._key = own_key or (_NO_KEY if base_url else None)
+        self._access: dict[str, Any] = {
+            "base_url": address.base_url,
+            "api_key": self._key,
+            "default_query": address.query,
+            "default_headers": address.headers(own_key),
+        }
         try:
-            known = openai.OpenAI(base_url=self._base_url, api_key=self._api_key)
+            known = openai.OpenAI(**self._access)
         except openai.OpenAIError as error:
             raise LabelerError(
                 f"the {operation.service} needs a key or the URL of an endpoint that needs none: {error}"
             ) from error
-        self.url, self._key = str(known.base_url), known.api_key
+        self.url = address.shown(str(known.base_url))
+        self._secret = known.api_key if self._key != _NO_KEY else None
 
     def api(self) -> openai.OpenAI:
         """The endpoint's other services, blocking; close it after use."""
-        return openai.OpenAI(base_url=self._base_url, api_key=self._api_key, timeout=self._timeout, max_retries=5)
+        return openai.OpenAI(**self._access, timeout=self._timeout, max_retries=5)
 
     def redact(self, message: str) -> str:
         """Redact the key in an endpoint's message, and replace half characters, which a table cannot hold."""
-        whole = replace_half_characters(message)
-        return redact_keys(whole.replace(self._key, "***") if self._api_key != _NO_KEY else whole)
+        return redact_keys(replace_half_characters(message), own=self._secret)
 
     def for_each(self, items: Iterator[Item], handle: Callable[[Item], Awaitable[None]]) -> None:
         """Handle items, several at once; blocks until all are handled.
@@ -185,13 +196,12 @@ class EndpointClient:
                 if self._stop is not None:
                     return
 
+        from seal_datasets.endpoints.transport import BoundedClient  # needs the extra
+
         self._throttle = Throttle(self.concurrency)
+        self._first = asyncio.Lock()
         async with openai.AsyncOpenAI(
-            base_url=self._base_url,
-            api_key=self._api_key,
-            timeout=self._timeout,
-            max_retries=0,
-            http_client=openai.DefaultAioHttpClient(),
+            **self._access, timeout=self._timeout, max_retries=0, http_client=BoundedClient()
         ) as self._api:
             await asyncio.gather(*(work() for _ in range(self.concurrency)))
         if self._stop is not None:
@@ -212,12 +222,14 @@ class EndpointClient:
         """
         failure = RequestFailed("not_asked", "the run stopped before this request")
         for attempt in range(_ATTEMPTS):
-            async with self._throttle.slot():
+            async with self._first_alone(), self._throttle.slot():
                 if self._stop is not None:
                     raise failure
                 try:
-                    return await self._attempt(request)
+                    return await self._attempt(request, again=attempt > 0 or self._is_unsure)
                 except RequestFailed as error:
+                    self._is_unsure = error.reason in ("wrong_model", "server_error") and attempt < _ATTEMPTS // 2
+                    self._stop_if_foreign(error)
                     if error.retry_after is None:
                         raise
                     failure = error
@@ -231,24 +243,84 @@ class EndpointClient:
             raise self._unreachable(failure)
         raise failure
 
-    async def _attempt(self, request: Mapping[str, Any]) -> dict[str, object]:
+    @asynccontextmanager
+    async def _first_alone(self) -> AsyncIterator[None]:
+        """Let the first request of all go alone, so that what its answer teaches holds for every other."""
+        if self._settled or self.dialect is None:
+            yield
+            return
+        async with self._first:
+            if not self._settled:
+                try:
+                    yield
+                finally:
+                    self._settled = not self._is_unsure
+                return
+        yield
+
+    async def _attempt(self, request: Mapping[str, Any], *, again: bool) -> dict[str, object]:
         started = time.monotonic()
-        self.n_attempts += 1
-        try:
-            body = await self._operation.send(self._api, request)
-        except openai.APIConnectionError as error:
-            timed_out = isinstance(error, openai.APITimeoutError) and not _is_refused_connection(error)
-            if timed_out:
-                self._throttle.overloaded(0.0)
-            reason = "timed_out" if timed_out else "connection_lost"
-            raise RequestFailed(reason, self._message(error), retry_after=0.0) from error
-        except openai.APIStatusError as error:
-            raise self._status_error(error) from None  # the original message may hold the key
-        answer = self.read(body)
+        for _ in range(_MOST_SPELLINGS):
+            sent = self.dialect.spell(request) if self.dialect else request
+            self.n_attempts += 1
+            try:
+                answer = self.read(await self._operation.send(self._api, sent))
+                if self.dialect is not None:
+                    self.dialect.accepted(sent)
+                break
+            except openai.APIConnectionError as error:
+                raise self._connection_error(error) from error
+            except openai.APIStatusError as error:
+                body = error.response.text
+                if server_errors.is_refusal(error.status_code, body):
+                    answer = self.refused(body)
+                    break
+                if not self.learn(sent, error.status_code, body, again=again):
+                    raise self._status_error(error) from None  # the original message may hold the key
+        else:
+            raise RequestFailed(
+                "request_rejected", f"the server refuses all of {_MOST_SPELLINGS} spellings of a request"
+            )
         self.n_requests += 1
-        self._unanswered = 0
+        self._unanswered = self._n_forbidden = 0
         self._throttle.succeeded()
-        return answer | {"seconds": round(time.monotonic() - started, 3)}
+        learned = {"adapted": list(self.dialect.notes)} if self.dialect and self.dialect.notes else {}
+        return answer | learned | {"seconds": round(time.monotonic() - started, 3)}
+
+    def _stop_if_foreign(self, failure: RequestFailed) -> None:
+        """Raise an error if another model gave the first two answers."""
+        if failure.reason == "wrong_model" and self.n_requests == 0:
+            self._n_foreign += 1
+            if self._n_foreign > 1:
+                self._stop = LabelerError(f"another model answers at {self.url}: {failure.detail}")
+                raise self._stop
+
+    def learn(self, sent: Mapping[str, Any], status: int, body: str, *, again: bool = False) -> bool:
+        """Learn from a refusal how to spell requests; see `Dialect.learn`."""
+        if self.dialect is None or server_errors.concerns_account(status, body):
+            return False
+        known = len(self.dialect.notes)
+        worth_another = self.dialect.learn(sent, status, body, again=again)
+        self.dialect.notes[known:] = [self.redact(note) for note in self.dialect.notes[known:]]
+        return worth_another
+
+    def refused(self, body: str) -> dict[str, object]:
+        """The answer that is kept where a server refuses a text because of its content."""
+        return {
+            "content": None,
+            "finish_reason": "content_filter",
+            "refusal": self.redact(server_errors.error_words(body))[:300] or "refused without a reason",
+            "usage": {"prompt_tokens": 0, "completion_tokens": 0},
+            "model": self.model,
+        }
+
+    def _connection_error(self, error: openai.APIConnectionError) -> RequestFailed:
+        if error.__cause__ is not None and type(error.__cause__).__name__ == "AnswerTooLarge":
+            return RequestFailed("bad_response", str(error.__cause__))
+        timed_out = isinstance(error, openai.APITimeoutError) and not _is_refused_connection(error)
+        if timed_out:
+            self._throttle.overloaded(0.0)
+        return RequestFailed("timed_out" if timed_out else "connection_lost", self._message(error), retry_after=0.0)
 
     def read(self, body: bytes) -> dict[str, object]:
         """Read the body of an answer.
@@ -265,20 +337,25 @@ class EndpointClient:
         try:
             return self._operation.read(body)
         except UnreadableAnswer as error:
-            shown = self.redact(repr(body[:200]))[:90]
+            shown = self.redact(repr(body[:20_000]))[:90]
             raise RequestFailed("bad_response", f"{error}: {shown}", retry_after=0.0) from error
 
     def _status_error(self, error: openai.APIStatusError) -> RequestFailed | LabelerError:
         """The error of a status other than 200: of this request, or of the run."""
-        status = error.status_code
-        if status in (400, 413, 422):
-            return RequestFailed("request_rejected", self._message(error))
-        if (status < 500 and status not in _RETRIED_STATUS) or error.code == "insufficient_quota":
-            return LabelerError(f"the {self._operation.service} at {self.url} refused to work: {self._message(error)}")
-        wait = _retry_after(error.response.headers)
-        self._throttle.overloaded(wait)
-        reason = "rate_limited" if status == 429 else "server_error"
-        return RequestFailed(reason, f"{status}: {self._message(error)}", retry_after=wait)
+        status, body = error.status_code, error.response.text
+        if not server_errors.concerns_account(status, body):
+            if status in _STATUS_OF_ONE_TEXT:
+                return RequestFailed("request_rejected", self._message(error))
+            most = _MOST_FORBIDDEN if self.n_requests else _MOST_UNANSWERED
+            if status == 403 and self._n_forbidden + 1 < most:
+                self._n_forbidden += 1  # in succession: it may be the account after all
+                return RequestFailed("refused", self._message(error))
+            if status >= 500 or status in _RETRIED_STATUS:
+                wait = max(retry_after(error.response.headers), server_errors.retry_delay(body))
+                self._throttle.overloaded(wait)
+                reason = "rate_limited" if status == 429 else "server_error"
+                return RequestFailed(reason, f"{status}: {self._message(error)}", retry_after=wait)
+        return LabelerError(f"the {self._operation.service} at {self.url} refused to work: {self._message(error)}")
 
     def _message(self, error: openai.APIError) -> str:
         cause = f" ({error.__cause__})" if error.__cause__ else ""
@@ -328,14 +405,6 @@ def _is_refused_connection(error: BaseException | None) -> bool:
             return True
         error = error.__cause__ or error.__context__
     return False
-
-
-def _retry_after(headers: Mapping[str, str]) -> float:
-    """Seconds a server asks to wait, 0 where it names none in seconds."""
-    for name, unit in (("retry-after-ms", 0.001), ("retry-after", 1.0)):
-        if re.fullmatch(r"\d+(\.\d+)?", headers.get(name, "")):
-            return min(600.0, float(headers[name]) * unit)
-    return 0.0
 
 
 def replace_half_characters(text: str) -> str:

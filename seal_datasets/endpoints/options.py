@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
 
 from seal_datasets.endpoints.batch_api import BatchAsker
 from seal_datasets.endpoints.chat import ChatCompletions
 from seal_datasets.endpoints.client import EndpointClient, Limits
 from seal_datasets.endpoints.cost import Budget
+from seal_datasets.endpoints.dialect import Dialect
 from seal_datasets.endpoints.requests import Asker
 from seal_datasets.endpoints.store import ResponseStore
+from seal_datasets.errors import DataError
+
+_OURS = frozenset({"model", "messages", "stream", "n"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,23 +51,44 @@ class Sampling:
 
 @dataclass(frozen=True, slots=True)
 class RequestOptions:
-    """How requests are sent; nothing here changes what a model answers.
+    """How requests are sent.
 
     Args:
         concurrency (`int`, defaults to 16): Most requests under way at once; fewer while the server is overloaded.
         timeout (`float`, defaults to 300.0): Seconds one request may take.
-        served_model (`str`, *optional*): Name the endpoint gives in its answers, where it differs (see `ChatCompletions`).
+        served_models (`tuple[str, ...]`): Names the endpoint gives in its answers, where they differ (see `ChatCompletions`).
+        fields (`Mapping[str, Any]`): Own fields of every request, JSON values; `None` drops a field. Part of the key under
+            which the store keeps answers.
+        max_answer_tokens (`int`, *optional*): Tokens for an answer, thoughts included. An answer that was cut off with fewer
+            is asked for again.
         max_failure_rate (`float`, defaults to 0.5): Stop when more than this share of texts, of 50 or more, has no result.
         budget (`Budget`, *optional*): What may be spent; requests beyond it fail with the reason `over_budget`.
         batch (`bool`, defaults to `False`): Send requests through the OpenAI Batch API, and wait for its files.
+
+    Raises:
+        DataError: A field is not the user's to set, or a number is out of range.
     """
 
     concurrency: int = 16
     timeout: float = 300.0
-    served_model: str | None = None
+    served_models: tuple[str, ...] = ()
+    fields: Mapping[str, Any] = field(default_factory=dict)
+    max_answer_tokens: int | None = None
     max_failure_rate: float = 0.5
     budget: Budget | None = None
     batch: bool = False
+
+    def __post_init__(self) -> None:
+        if own := sorted(_OURS.intersection(self.fields)):
+            raise DataError(f"the field {own[0]!r} of requests cannot be set; {', '.join(sorted(_OURS))} are set here")
+        if not 0.0 < self.timeout < math.inf:
+            raise DataError(f"timeout must be a number of seconds above 0, got {self.timeout}")
+        if self.max_answer_tokens is not None and self.max_answer_tokens < 1:
+            raise DataError(f"max_answer_tokens must be at least 1, got {self.max_answer_tokens}")
+
+    def key(self) -> list[dict[str, Any]]:
+        """What stands in the key of stored responses besides the sampling; nothing without own fields."""
+        return [dict(self.fields)] if self.fields else []
 
 
 def open_asker(
@@ -88,11 +116,18 @@ def open_asker(
     """
     options = options or RequestOptions()
     client = EndpointClient(
-        ChatCompletions(model, served_model=options.served_model),
+        ChatCompletions(model, served_models=options.served_models),
         base_url=base_url,
         api_key=api_key,
         limits=Limits(options.concurrency, options.timeout),
+        dialect=Dialect(options.fields, model=model),
     )
     asker = BatchAsker if options.batch else Asker
     store = store if store is not None else ResponseStore(":memory:")
-    return asker(client, store, max_failure_rate=options.max_failure_rate, budget=options.budget)
+    return asker(
+        client,
+        store,
+        max_failure_rate=options.max_failure_rate,
+        budget=options.budget,
+        max_answer_tokens=options.max_answer_tokens,
+    )

@@ -9,21 +9,26 @@ from __future__ import annotations
 import asyncio
 import json
 import math
-import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any, Protocol
 
+from seal_datasets.endpoints.answer_text import has_thoughts
 from seal_datasets.endpoints.client import EndpointClient, RequestFailed
 from seal_datasets.endpoints.cost import Budget, Price, Usage, estimate_tokens
+from seal_datasets.endpoints.server_errors import is_over_length
 from seal_datasets.endpoints.store import Questions, ResponseStore, StoredResponse, response_text
 from seal_datasets.errors import LabelerError
 
-FORMATS = ("json_schema", "json_object", "text")
-"""How a request states the form of its answer, from the strictest to the one that every endpoint accepts."""
+JSON = "json_schema"
+"""Kind of requests for one JSON object; the endpoint may know another form, see `Dialect`."""
+
+THINKING_TOKENS = 8192
+"""Tokens for the answer of a model that thinks first."""
 
 _FEWEST_TO_JUDGE = 50
+_LEAST_ROOM = 1024
 _PLAN_CHUNK = 1000
 _MOST_PUT_OFF = 1000
 
@@ -33,7 +38,7 @@ class Request:
     """One thing to ask.
 
     Attributes:
-        kind (`str`): Form of the answer: one of `FORMATS`, or one that only the job knows.
+        kind (`str`): Form of the answer: `JSON`, or one that only the job knows.
         asked (`tuple[str, ...]`): The questions, as digests of their wording.
         body (`dict[str, Any]`): The chat request, without the model.
         answer_tokens (`int`): Expected length of the answer.
@@ -52,8 +57,8 @@ class Job(Protocol):
     def subject(self) -> bytes:
         """Hash by `subject_key` of everything that decides the answers except the questions."""
 
-    def requests(self, stored: Sequence[StoredResponse], form: str) -> Iterator[Request]:
-        """Requests still to send, given the stored responses; `form` is the strictest that the endpoint accepts."""
+    def requests(self, stored: Sequence[StoredResponse]) -> Iterator[Request]:
+        """Requests still to send, given the stored responses."""
 
     def has_result(self, stored: Sequence[StoredResponse]) -> bool:
         """Whether the stored responses give a result."""
@@ -95,6 +100,7 @@ class Asker:
         store (`ResponseStore`): Where responses are kept.
         max_failure_rate (`float`, defaults to 0.5): Stop when more than this share of jobs, of 50 or more, has no result.
         budget (`Budget`, *optional*): What may be spent; requests beyond it fail with the reason `over_budget`.
+        max_answer_tokens (`int`, *optional*): Tokens that a user allows for an answer; a thinking model gets no more.
     """
 
     def __init__(
@@ -104,14 +110,24 @@ class Asker:
         *,
         max_failure_rate: float = 0.5,
         budget: Budget | None = None,
+        max_answer_tokens: int | None = None,
     ) -> None:
         self.client = client
+        self.max_answer_tokens = max_answer_tokens
         self.store = store
         self.max_failure_rate = max_failure_rate
         self.budget = budget or Budget(math.inf, Price.unknown(client.model, "no prices were given"))
         self.failed: dict[bytes, RequestFailed] = {}
-        self._form = FORMATS[0]
+        self._kept_notes: list[str] = []
+        self._endpoint = client.url
+        if client.dialect is not None:
+            self._endpoint = json.dumps([client.url, client.model, client.dialect.overrides], sort_keys=True)
         self._n_done = self._n_without_result = 0
+
+    @property
+    def adapted(self) -> list[str]:
+        """What this run learned about the endpoint's requests."""
+        return self.client.dialect.new_notes if self.client.dialect else []
 
     def ask(self, jobs: Iterable[Job], *, progress: Callable[[int], object] = int) -> None:
         """Ask whatever the store does not hold yet; memory does not grow with the number of jobs.
@@ -125,6 +141,7 @@ class Asker:
                 Responses so far are kept.
         """
         self.failed.clear()
+        self.restore_dialect()
         self._n_done = self._n_without_result = 0
         under_way: set[bytes] = set()
 
@@ -163,7 +180,7 @@ class Asker:
             seen.update(fresh)
             stored = self.store.get_many(list(fresh))
             for subject, job in fresh.items():
-                requests = list(job.requests(stored.get(subject, []), self._form))
+                requests = list(job.requests(stored.get(subject, [])))
                 n_stored += not requests
                 for request in requests:
                     most_tokens = estimate_tokens(request.body, at_most=True)
@@ -172,7 +189,7 @@ class Asker:
         return Plan(self.client.model, len(seen), n_stored, usage, most, self.budget.price)
 
     def _next(self, job: Job, stored: Sequence[StoredResponse]) -> Request | None:
-        return next(job.requests(stored, self._form), None)
+        return next(job.requests(stored), None)
 
     def _open_jobs(
         self, jobs: Iterator[Job], under_way: set[bytes], progress: Callable[[int], object]
@@ -208,13 +225,7 @@ class Asker:
         request = self._next(job, stored)
         try:
             while request is not None:
-                try:
-                    response = await self._send(request)
-                except RequestFailed as failure:
-                    if not self._lower_form(request.kind, failure):
-                        raise
-                    request = self._next(job, stored)
-                    continue
+                response = await self._send(request)
                 questions = Questions(self.client.model, request.kind, request.asked)
                 stored.append(StoredResponse(questions, response_text(response), 0.0))
                 request = self._next(job, stored)
@@ -239,38 +250,73 @@ class Asker:
             )
 
     async def _send(self, request: Request) -> dict[str, object]:
-        set_aside = self.budget.set_aside(request.body)
+        body = self.with_room(request)
+        set_aside = self.budget.set_aside(body)
         if set_aside is None:
             raise self._over_budget()
         usage = Usage()
         try:
-            response = await self.client.ask(request.body)
+            response = await self._ask_within_context(body)
             usage = Usage.of(response)
         finally:
-            self.budget.settle(set_aside, usage)
-        return response
+            # The price of an answer without a count is what was set aside for it.
+            self.budget.settle(0.0 if usage.n_unreported else set_aside, usage)
+        return self.note_room(body, response)
+
+    async def _ask_within_context(self, body: dict[str, Any]) -> dict[str, object]:
+        """Ask with less room for an answer where text and room together pass the model's context."""
+        while True:
+            try:
+                return await self.client.ask(body)
+            except RequestFailed as failure:
+                tokens = body["max_tokens"] // 2
+                if failure.reason != "request_rejected" or tokens < _LEAST_ROOM or not is_over_length(failure.detail):
+                    raise
+                body = {**body, "max_tokens": tokens}
+
+    def with_room(self, request: Request) -> dict[str, Any]:
+        """The body of a request, with room for thoughts once the model was seen to think beyond its limit."""
+        room = self.client.dialect.room if self.client.dialect else 0
+        if "logprobs" not in request.body and room > request.body["max_tokens"] and not self.max_answer_tokens:
+            return {**request.body, "max_tokens": room}
+        return request.body
+
+    def note_room(self, body: Mapping[str, Any], response: dict[str, object]) -> dict[str, object]:
+        """Note in an answer that was cut off how many tokens it had; a model that was thinking gets more from now on."""
+        cut_off = response.get("finish_reason") == "length" and "logprobs" not in body
+        if cut_off and self.client.dialect and not self.max_answer_tokens and has_thoughts(response):
+            self.client.dialect.give_room(THINKING_TOKENS)
+        self._keep_dialect()
+        if not cut_off:
+            return response
+        return {**response, "room": body["max_tokens"]}
+
+    def restore_dialect(self) -> None:
+        """Start with what other askers learned about the endpoint, if this one knows nothing."""
+        dialect = self.client.dialect
+        if dialect is not None and not dialect.notes and (state := self.store.dialect(self._endpoint)) is not None:
+            dialect.restore(state)
+            self._kept_notes = list(dialect.notes)
+
+    def _keep_dialect(self) -> None:
+        """Keep what was learned about the endpoint since the last answer, for later runs and other askers."""
+        dialect = self.client.dialect
+        if dialect is not None and dialect.notes != self._kept_notes and not self.store.read_only:
+            self._kept_notes = list(dialect.notes)
+            self.store.keep_dialect(self._endpoint, dialect.state())
 
     def _over_budget(self) -> RequestFailed:
         limit = f"${self.budget.dollars:,.2f}"
         return RequestFailed("over_budget", f"this request could pass the limit of {limit}; raise it and run again")
 
-    def _lower_form(self, kind: str, failure: RequestFailed) -> bool:
-        """Use the next plainer form from now on, if the endpoint rejected a request because of its form."""
-        if failure.reason != "request_rejected" or kind not in FORMATS[:-1]:
-            return False
-        if not re.search(r"response_format|json_schema|json_object|structured|grammar", failure.detail, re.IGNORECASE):
-            return False
-        if kind == self._form:
-            self._form = FORMATS[FORMATS.index(kind) + 1]
-        return True
+
+def with_more_room(request: Request, tokens: int) -> Request:
+    """The same questions again, with more tokens for the answer."""
+    return Request(f"room {tokens}", request.asked, {**request.body, "max_tokens": tokens}, request.answer_tokens)
 
 
-def response_format(schema: dict[str, Any], name: str, form: str) -> dict[str, Any]:
-    """Arguments of a chat request that state the JSON schema of its answer, in one of `FORMATS`."""
-    if form == "text":
-        return {}
-    if form == "json_object":
-        return {"response_format": {"type": "json_object"}}
+def response_format(schema: dict[str, Any], name: str) -> dict[str, Any]:
+    """Field of a chat request that states the JSON schema of its answer; a `Dialect` puts it as the endpoint takes it."""
     return {
         "response_format": {
             "type": "json_schema",
@@ -279,17 +325,19 @@ def response_format(schema: dict[str, Any], name: str, form: str) -> dict[str, A
     }
 
 
-def decode_object(content: str, repeated: list[str]) -> dict[str, object]:
-    """Decode the first JSON object in a text, and append to `repeated` the keys that it holds more than once."""
+def needs_room(stored: Sequence[StoredResponse], room: int | None) -> int:
+    """Tokens with which a cut-off answer is worth asking for once more; 0 where it is not.
 
-    def distinct_keys(items: list[tuple[str, object]]) -> dict[str, object]:
-        keys = [key for key, _ in items]
-        repeated.extend(key for key in keys if keys.count(key) > 1)
-        return dict(items)
+    Args:
+        stored (`Sequence[StoredResponse]`): Answers to the same questions.
+        room (`int`, *optional*): Tokens that a user allows; those for a thinking model when omitted.
 
-    answers, _ = json.JSONDecoder(object_pairs_hook=distinct_keys).raw_decode(content, max(content.find("{"), 0))
-    if not isinstance(answers, dict):
-        raise TypeError(f"expected an object, got {type(answers).__name__}")
-    if "\\ud" in content.lower():  # an escape can spell half a surrogate pair, which no text can hold
-        json.dumps(answers, ensure_ascii=False).encode()
-    return answers
+    Returns:
+        `int`: More tokens than any of these answers had.
+    """
+    cut_off = [answer.response for answer in stored if answer.response.get("finish_reason") == "length"]
+    if not cut_off or len(cut_off) < len(stored) or not (room or any(map(has_thoughts, cut_off))):
+        return 0
+    wanted = room or THINKING_TOKENS
+    given = [answer.get("room") for answer in cut_off]
+    return wanted if all(not isinstance(tokens, int) or tokens < wanted for tokens in given) else 0

@@ -40,6 +40,7 @@ CREATE TABLE IF NOT EXISTS responses (
 );
 CREATE TABLE IF NOT EXISTS claims (subject BLOB PRIMARY KEY, owner TEXT NOT NULL, since REAL NOT NULL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS batches (token TEXT PRIMARY KEY, model TEXT NOT NULL, id TEXT) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS dialects (endpoint TEXT PRIMARY KEY, state TEXT NOT NULL) WITHOUT ROWID;
 """
 TABLES: store_file.Tables = {
     "questions": {"id", "model", "kind", "asked"},
@@ -329,6 +330,19 @@ class ResponseStore:
         """Unfinished batches of a model: token to id, `None` where no id was recorded."""
         with self._reading():
             return dict(self._connection.execute("SELECT token, id FROM batches WHERE model = ?", (model,)).fetchall())
+
+    def keep_dialect(self, endpoint: str, state: Mapping[str, Any]) -> None:
+        """Keep how an endpoint wants requests to be spelled, see `Dialect.state`."""
+        with self.writing() as connection:
+            connection.execute("INSERT OR REPLACE INTO dialects VALUES (?, ?)", (endpoint, json.dumps(state)))
+
+    def dialect(self, endpoint: str) -> dict[str, Any] | None:
+        """What `keep_dialect` kept for an endpoint."""
+        try:
+            rows = self.select("SELECT state FROM dialects WHERE endpoint = ?", (endpoint,))
+        except sqlite3.OperationalError:  # a read-only store of an earlier version
+            return None
+        return json.loads(rows[0][0]) if rows else None
 
     def select(self, query: str, values: Sequence[object] = ()) -> list[tuple[Any, ...]]:
         """Rows of an SQL query on the tables `responses` and `questions`."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -27,16 +27,19 @@ class LabelerComparison:
         table (`Dataset`): The pairs that were labelled, with each labeler's columns as `<labeler>_<column>`.
         stability (`dict[str, LabelerStability]`): By feature; a `labels` feature has one entry for each answer.
         gold (`dict[str, dict[str, LabelAccuracy]]`): By feature and labeler, where the pairs have gold labels.
+        endpoints (`dict[str, dict[str, object]]`): By labeler, what its endpoint's answers tell about it.
     """
 
     table: Dataset
     stability: dict[str, estimate.LabelerStability]
     gold: dict[str, dict[str, estimate.LabelAccuracy]]
+    endpoints: dict[str, dict[str, object]] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
         """The numbers, JSON-ready."""
         return {
             "n_pairs": len(self.table),
+            **({"endpoints": self.endpoints} if self.endpoints else {}),
             "stability": {name: stability.to_dict() for name, stability in self.stability.items()},
             "gold": {
                 name: {labeler: accuracy.to_dict() for labeler, accuracy in by_labeler.items()}
@@ -99,6 +102,8 @@ def compare_labelers(
         labels = np.column_stack(
             [np.concatenate([design.chosen[:, column], design.rejected[:, column]]) for design in designs.values()]
         )
+        if np.isnan(labels).all():  # nobody gave a label
+            continue
         ordered = feature in taxonomy.names and taxonomy[feature].type == "ordinal"
         stability[feature] = estimate.labeler_stability(
             labels, list(designs), groups=prompts, level="ordinal" if ordered else "nominal"

@@ -1,8 +1,8 @@
 """Ask a language model the questions of a taxonomy, one text at a time, blind to the text's side of the pair.
 
 Any OpenAI-compatible endpoint works (OpenAI, vLLM, Ollama, llama.cpp, the embedded model). One request asks for all features of
-a text: as JSON by schema, or in JSON mode or plain text where the endpoint lacks schemas. With `probabilities`, one request
-asks for each yes/no feature, and its label is read from the log-probabilities of the answer's first token.
+a text: as JSON by schema, or in a plainer form where the endpoint lacks schemas (see `Dialect`). With `probabilities`, one
+request asks for each yes/no feature, and its label is read from the log-probabilities of the answer's first token.
 
 An answer that cannot be parsed and validated becomes a missing value with its reason; it never becomes False.
 """
@@ -16,7 +16,7 @@ from typing import Any
 from seal_datasets.data.texts import Text
 from seal_datasets.endpoints.cost import Budget
 from seal_datasets.endpoints.options import RequestOptions, Sampling, open_asker
-from seal_datasets.endpoints.requests import FORMATS, Plan, Request, response_format
+from seal_datasets.endpoints.requests import JSON, Plan, Request, needs_room, response_format, with_more_room
 from seal_datasets.endpoints.store import ResponseStore, StoredResponse, subject_keys
 from seal_datasets.labels.parse import (
     YES_NO,
@@ -38,6 +38,7 @@ _READ_AT_ONCE = 250  # small, because many live answers make garbage collection 
 
 _REPAIRABLE = ("not_json", "missing_key", "wrong_type", "unknown_value", "duplicate_key")
 
+_CUT_OFF = ("cut_off", "whitespace_flood")
 _ANSWER_TOKENS_PER_FEATURE = 14
 
 
@@ -56,7 +57,7 @@ class Labeler:
         probabilities (`bool`, defaults to `False`): Ask each yes/no feature alone and keep P(true) beside the label; needs
             an endpoint that returns log-probabilities.
         sampling (`Sampling`, *optional*): Temperature and seed; both 0 when omitted.
-        options (`RequestOptions`, *optional*): Concurrency, time-out, budget and failure limits, and the Batch API.
+        options (`RequestOptions`, *optional*): Concurrency, time-out, budget, limits, own fields and the Batch API.
 
     Raises:
         LabelerError: No key was given and the default endpoint needs one, or the URL holds more than an address.
@@ -87,7 +88,9 @@ class Labeler:
         self.model = model
         self.probabilities = probabilities
         self.sampling = (sampling or Sampling()).arguments()
-        self._key = subject_keys([model, INSTRUCTIONS, self.sampling])
+        options = options or RequestOptions()
+        self._key = subject_keys([model, INSTRUCTIONS, self.sampling, *options.key()])
+        self._room = options.max_answer_tokens
         self._asker = open_asker(model, base_url=base_url, api_key=api_key, store=store, options=options)
         self.store = self._asker.store
 
@@ -105,6 +108,11 @@ class Labeler:
     def budget(self) -> Budget:
         """Usage so far, and the limit."""
         return self._asker.budget
+
+    @property
+    def adapted(self) -> list[str]:
+        """What this run learned about the endpoint's requests."""
+        return self._asker.adapted
 
     def __repr__(self) -> str:
         return f"Labeler({self.model!r}, base_url={self.url!r})"
@@ -148,7 +156,7 @@ class Labeler:
 
     def _jobs(self, texts: Iterable[Text], taxonomy: Taxonomy) -> Iterator[_LabelingJob]:
         parser = answer_parser(taxonomy, self.probabilities)
-        return (_LabelingJob(self._subject(text), text, parser, self.sampling) for text in texts)
+        return (_LabelingJob(self._subject(text), text, parser, self.sampling, self._room) for text in texts)
 
     def recall(self, texts: Sequence[Text], taxonomy: Taxonomy) -> list[Labels]:
         """As `read`, but only if no request is left to send.
@@ -202,15 +210,17 @@ class _LabelingJob:
     text: Text
     parser: AnswerParser
     sampling: dict[str, float]
+    room: int | None = None
 
-    def requests(self, stored: Sequence[StoredResponse], form: str) -> Iterator[Request]:
+    def requests(self, stored: Sequence[StoredResponse]) -> Iterator[Request]:
         alone, together = self.parser.missing(stored)
         for name in alone:
             yield self._one_question(self.parser.taxonomy[name])
         if together:
-            yield self._all_questions(self.parser.taxonomy.select(together), form)
+            yield self._all_questions(self.parser.taxonomy.select(together))
         if not alone and not together:
-            yield from self._repair(stored, form)
+            yield from self._with_more_room(stored)
+            yield from self._repair(stored)
 
     def has_result(self, stored: Sequence[StoredResponse]) -> bool:
         return bool(self.parser.merge(stored, None).values)
@@ -224,24 +234,35 @@ class _LabelingJob:
         body = {"messages": messages, **self.sampling, "max_tokens": 1, "logprobs": True, "top_logprobs": 20}
         return Request(YES_NO, (single_question_digest(feature),), body, 1)
 
-    def _all_questions(self, taxonomy: Taxonomy, form: str) -> Request:
+    def _all_questions(self, taxonomy: Taxonomy) -> Request:
         n_features = len(taxonomy.features)
         body = {
             "messages": render_messages(self.text, taxonomy),
             **self.sampling,
-            "max_tokens": 32 + _TOKENS_PER_FEATURE * n_features,
-            **response_format(_schema(taxonomy), "labels", form),
+            "max_tokens": self.room or 32 + _TOKENS_PER_FEATURE * n_features,
+            **response_format(_schema(taxonomy), "labels"),
         }
-        return Request(form, question_digests(taxonomy), body, 4 + _ANSWER_TOKENS_PER_FEATURE * n_features)
+        return Request(JSON, question_digests(taxonomy), body, 4 + _ANSWER_TOKENS_PER_FEATURE * n_features)
 
-    def _repair(self, stored: Sequence[StoredResponse], form: str) -> Iterator[Request]:
+    def _with_more_room(self, stored: Sequence[StoredResponse]) -> Iterator[Request]:
+        """A second request after an answer that was cut off while the model was thinking."""
+        short: dict[int, list[str]] = {}
+        for failure in self.parser.merge(stored, None).failures:
+            if failure.reason in _CUT_OFF and failure.feature in self.parser.taxonomy.names:
+                tokens = needs_room(self.parser.answers_about(failure.feature, stored), self.room)
+                short.setdefault(tokens, []).append(failure.feature)
+        for tokens, names in short.items():
+            if tokens:
+                yield with_more_room(self._all_questions(self.parser.taxonomy.select(names)), tokens)
+
+    def _repair(self, stored: Sequence[StoredResponse]) -> Iterator[Request]:
         """A second request after an unreadable answer, which shows the model its errors."""
         lacking = {failure.feature for failure in self.parser.merge(stored, None).failures}
         repaired = {
             digest for answer in stored if answer.questions.kind == "repair" for digest in answer.questions.asked
         }
         for answer in stored:
-            if answer.questions.kind not in FORMATS:
+            if answer.questions.kind in (YES_NO, "repair"):
                 continue
             failures = [
                 failure
@@ -254,7 +275,7 @@ class _LabelingJob:
             if repaired.intersection(question_digests(wanted)):
                 continue
             errors = "; ".join(f"{failure.feature}: {failure.reason}, {failure.detail}" for failure in failures[:5])
-            request = self._all_questions(wanted, form)
+            request = self._all_questions(wanted)
             request.body["messages"] += [
                 {"role": "assistant", "content": str(answer.response.get("content"))[:2000]},
                 {"role": "user", "content": _REPAIR.format(errors=errors, keys=", ".join(wanted.names))},

@@ -10,8 +10,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from seal_datasets.endpoints.answer_text import decode_object, without_thoughts
 from seal_datasets.endpoints.client import RequestFailed
-from seal_datasets.endpoints.requests import decode_object
 from seal_datasets.endpoints.store import Questions, StoredResponse
 from seal_datasets.labels.prompt import ONE_QUESTION, QUESTION
 from seal_datasets.labels.taxonomy import Feature, InvalidLabel, Label, Taxonomy
@@ -62,7 +62,8 @@ def no_labels(taxonomy: Taxonomy, reason: str, detail: str) -> Labels:
 def parse_labels(content: str | None, finish_reason: str | None, refusal: str | None, taxonomy: Taxonomy) -> Labels:
     """Parse a raw response strictly; every feature becomes a value or a failure with its reason.
 
-    Text or code fences around the JSON object are ignored; nothing inside it is repaired.
+    The last whole object that holds the features counts. Thoughts, drafts and examples before it, and text or code fences
+    around it, are ignored; nothing inside it is repaired.
 
     Args:
         content (`str`, *optional*): Text of the response.
@@ -91,12 +92,12 @@ def parse_labels(content: str | None, finish_reason: str | None, refusal: str | 
     if refusal or finish_reason == "content_filter":
         return no_labels(taxonomy, "refused", (refusal or "the endpoint's content filter stopped the answer")[:200])
     if finish_reason == "length":
-        if len(content.strip()) < len(content) / 2:
+        if len(content.strip()) < len(content) / 2 and without_thoughts(content) == content:
             return no_labels(taxonomy, "whitespace_flood", f"{len(content)} characters, nearly all of them blank")
         return no_labels(taxonomy, "cut_off", f"the answer ran into the token limit: {content[-60:]!r}")
     repeated: list[str] = []
     try:
-        answers = decode_object(content, repeated)
+        answers = decode_object(content, taxonomy.names, repeated)
     except (ValueError, TypeError, RecursionError) as error:
         return no_labels(taxonomy, "not_json", f"{str(error)[:80]}: {content[:60]!r}")
     values: dict[str, Label] = {}
@@ -178,6 +179,13 @@ class AnswerParser:
             [feature.name for key, feature in self._by_digest.items() if key in alone],
             [feature.name for key, feature in self._by_digest.items() if key in together],
         )
+
+    def answers_about(self, name: str, stored: Sequence[StoredResponse]) -> list[StoredResponse]:
+        """The answers to requests that asked for a feature together with others."""
+        keys = {key for key in self._together if self._by_digest[key].name == name}
+        return [
+            answer for answer in stored if answer.questions.kind != YES_NO and keys.intersection(answer.questions.asked)
+        ]
 
     def parse(self, stored: StoredResponse) -> Labels:
         """Labels of this taxonomy in one response."""

@@ -53,7 +53,7 @@ def check_audit_json(content: object, part: Part, where: str) -> None:
     >>> check_audit_json([], "run", "run.json")
     Traceback (most recent call last):
     ...
-    seal_datasets.errors.DataError: run.json: found a list; needed is keys with values; give the folder of a finished `seal audit`
+    seal_datasets.errors.DataError: run.json: found a list; needed is keys with values; give the folder of a finished audit
 
     ```
     """
@@ -63,7 +63,7 @@ def check_audit_json(content: object, part: Part, where: str) -> None:
     if error is not None:
         place = "".join(f"[{key}]" if isinstance(key, int) else f".{key}" for key in error.absolute_path)
         raise DataError(
-            f"{where}{', ' + place.lstrip('.') if place else ''}: {_violation(error)}; give the folder of a finished `seal audit`"
+            f"{where}{', ' + place.lstrip('.') if place else ''}: {_violation(error)}; give the folder of a finished audit"
         )
     if part != "run":
         assert isinstance(content, Mapping)
@@ -109,5 +109,5 @@ def _check_rows_match(imprint: Mapping[str, Any], where: str) -> None:
             if len(set(counts.values())) > 1:
                 raise DataError(
                     f"{where}, imprint.{name}: found different numbers of rows ({counts}); needed is one per feature in each; "
-                    "give the folder of a finished `seal audit`"
+                    "give the folder of a finished audit"
                 )

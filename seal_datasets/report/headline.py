@@ -19,8 +19,10 @@ def headline(report: Mapping[str, Any]) -> list[str]:
         `list[str]`: One sentence each.
     """
     resistance = report["resistance"]["all"]
+    missing = missing_labels((report["run"]["labeler"] or {}).get("labels"))
     shares = {name: entry["share"] for name, entry in resistance["regimes"].items()}
     lines = [
+        *missing,
         f"Alignment resistance {format_rate(resistance, 'alignment_resistance')} on {resistance['n_pairs']:,} pairs: the "
         "post-training model does not prefer the response that humans chose.",
         f"Alignment score {format_percent(resistance['pre_alignment_score'])} before training, "
@@ -61,6 +63,27 @@ def headline(report: Mapping[str, Any]) -> list[str]:
     else:
         lines.append("No feature's imprint changed with training beyond what chance allows after adjustment.")
     return lines
+
+
+def missing_labels(counts: Mapping[str, Any] | None) -> list[str]:
+    """Say that most labels are missing, if they are.
+
+    Args:
+        counts (`Mapping[str, Any]`, *optional*): Numbers of labels: `asked`, `present`, and `missing` by reason.
+
+    Returns:
+        `list[str]`: One sentence if less than half of the labels asked for are present, else none.
+
+    Example:
+
+    >>> missing_labels({"asked": 4, "present": 0, "missing": {"refused": 4}})
+    ['No labels: the labeler gave 0 of 4 (refused 4).']
+    """
+    if not counts or counts["present"] >= counts["asked"] / 2:
+        return []
+    reasons = ", ".join(f"{reason} {count:,}" for reason, count in counts["missing"].items())
+    most = " for most texts" if counts["present"] else ""
+    return [f"No labels{most}: the labeler gave {counts['present']:,} of {counts['asked']:,} ({reasons})."]
 
 
 def has_weak_labeler(report: Mapping[str, Any]) -> bool:

@@ -12,9 +12,12 @@ from seal_datasets.report.headline import has_weak_labeler, headline
 _SCORING_STATUSES = {
     "ok": "whole",
     "truncated": "start of prompt dropped",
+    "merged": "turns merged for the chat template",
     "too_long": "too long",
     "no_text": "no text",
     "not_finite": "no number",
+    "template_refused": "refused by the chat template",
+    "template_failed": "the chat template broke",
     "given": "given by the table",
     "not_given": "no score in the table",
 }

@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import get_args
 
 import torch
 from transformers import AutoModelForSequenceClassification
+from transformers.modeling_layers import GenericForSequenceClassification
 
 from seal_datasets.data.texts import Exchange
 from seal_datasets.errors import ModelError
 from seal_datasets.rewards.batching import run_batches, token_batches
 from seal_datasets.rewards.encoding import Encoded, Encoder, OverLength
-from seal_datasets.rewards.loading import length_limit, load_model, processes, resolved_revision
+from seal_datasets.rewards.heads import probe, read_outputs
+from seal_datasets.rewards.loading import length_limit, load_model, place
 from seal_datasets.rewards.openvino import OpenVinoEncoder
 from seal_datasets.rewards.options import Backend, ModelOptions
 from seal_datasets.rewards.packing import ATTENTION, Tree, can_pack, packed_logits, packed_rows, texts_of
-from seal_datasets.rewards.scorer import Scorer
+from seal_datasets.rewards.scorer import NO_TEMPLATE, Scorer, check_template
 
 SCORE_VERSION = "2"
 
@@ -32,7 +34,7 @@ class RewardModel(Scorer):
 
     An encoder scores padded batches of texts of similar length, each with about the same number of tokens. A causal model is
     packed: a prompt that several responses share is computed once (see `packing`). Where memory runs out, batches are halved
-    and every text is still scored.
+    and every text is still scored. An adapter made with PEFT is merged into its base.
 
     Args:
         name_or_path (`str` or `Path`): Hub id or local folder.
@@ -70,48 +72,91 @@ class RewardModel(Scorer):
         if backend not in get_args(Backend):
             raise ModelError(f"backend must be one of {list(get_args(Backend))}, got {backend!r}")
         options = options or ModelOptions()
-        self.name = str(name_or_path)
-        tokenizer, self.model = load_model(
+        self.name, self.head = str(name_or_path), head
+        loaded = load_model(
             self.name,
             AutoModelForSequenceClassification,
             kind="sequence-classification reward model",
             options=options,
         )
-        self.encoder = Encoder(tokenizer, length_limit(self.model, tokenizer, options.max_length), over_length)
-        self.head = head
-        self._weights = _head_weights(self.name, self.model.config.num_labels, head)
-        if tokenizer.pad_token is None:
-            raise ModelError(
-                f"the tokenizer of {self.name!r} has no padding token, so texts cannot be scored in batches; set one"
-            )
-        if self.model.config.get_text_config().pad_token_id is None:
-            self.model.config.get_text_config().pad_token_id = tokenizer.pad_token_id
-        self.revision = resolved_revision(self.name, self.model)
-        self.device = processes().device
-        self.model.to(self.device)
-        allowed = options.pack is not False and options.attention is None
-        self.packs = allowed and can_pack(self.model, self.encoder.max_length)
-        if options.pack and not self.packs:
-            raise ModelError(
-                f"{self.name!r} cannot be scored packed: its attention does not take a custom mask; "
-                "leave pack and attention out"
-            )
-        if self.packs:
-            self.model.set_attn_implementation(ATTENTION)
+        tokenizer, self.model, self._about = loaded.tokenizer, loaded.model, loaded.identity
+        longest = length_limit(self.model, tokenizer, options.max_length)
+        self.encoder = Encoder(tokenizer, longest, over_length, options.merge_system)
+        check_template(self.encoder, self.name)
+        causal = isinstance(self.model, GenericForSequenceClassification)
+        self.lacks_template = causal and self.encoder.style == "text_pair"
+        self.notes = (NO_TEMPLATE,) if self.lacks_template else ()
+        self._find_padding(causal)
+        self.device = place(self.model, self.name, options.device_map)
+        self._own_code = loaded.own_code
+        self.packs = self._may_pack(options)
+        self.pads = tokenizer.pad_token is not None
+        n_outputs = self._probe_own_code() if self._own_code else self.model.config.num_labels
+        self._weights = _head_weights(self.name, n_outputs, head)
+        if not self.packs and tokenizer.pad_token is None:
+            self.notes += ("its tokenizer has no padding token, so each text is scored by itself",)
         self.backend: Backend = backend
         self._openvino = None
         if backend == "openvino":
-            sample = self.encoder.encode(
-                [Exchange(text, [{"role": "user", "content": text}], text) for text in _SAMPLE]
-            )
-            self._openvino = OpenVinoEncoder(self.name, self.model, self._pad(sample))
+            self._openvino = OpenVinoEncoder(self.name, self.model, self._pad(self._sample()))
         self.tokens_per_batch = options.tokens_per_batch or self._usual_tokens()
+
+    @property
+    def revision(self) -> str:
+        """The Hub commit of the model or adapter, or for a local folder a hash of its weights."""
+        return str(self._about["revision"])
+
+    def _find_padding(self, causal: bool) -> None:
+        """Give tokenizer and model one padding token, where there is one that changes no score."""
+        tokenizer, config = self.encoder.tokenizer, self.model.config.get_text_config()
+        if tokenizer.pad_token is None and isinstance(getattr(config, "pad_token_id", None), int):
+            token = tokenizer.convert_ids_to_tokens(config.pad_token_id)
+            tokenizer.pad_token = token if isinstance(token, str) else None
+        if tokenizer.pad_token is None and not causal:
+            # Encoders do not attend to padding. A causal model reads its score at the last token that is no padding.
+            tokenizer.pad_token = tokenizer.eos_token or tokenizer.sep_token or tokenizer.unk_token
+            if tokenizer.pad_token is not None:
+                self.notes += (f"its tokenizer has no padding token; {tokenizer.pad_token} pads",)
+        if getattr(config, "pad_token_id", None) is None and tokenizer.pad_token is not None:
+            config.pad_token_id = tokenizer.pad_token_id
+
+    def _may_pack(self, options: ModelOptions) -> bool:
+        allowed = options.pack is not False and options.attention is None and options.device_map is None
+        packs = allowed and can_pack(self.model, self.encoder.max_length)
+        if options.pack and not packs:
+            raise ModelError(
+                f"{self.name!r} cannot be scored packed: its attention does not take a custom mask; "
+                "leave pack, attention and device_map out"
+            )
+        if packs:
+            self.model.set_attn_implementation(ATTENTION)
+            if self.encoder.tokenizer.pad_token is None:
+                self.notes += ("its tokenizer has no padding token; texts are scored packed, at their last token",)
+        return packs
+
+    def _probe_own_code(self) -> int:
+        """Outputs of a head of own code; where its batches give other scores, each text is scored by itself."""
+        long, short = sorted(self._sample(), key=lambda text: -text.n_tokens)
+        together = self._pad([long, short] if self.pads else [short])
+        inputs = [
+            {name: each.to(self.device) for name, each in text.items()} for text in (together, self._pad([short]))
+        ]
+        n_outputs, same = probe(self.model, self.name, *inputs)
+        if not same:
+            self.pads = False
+            self.notes += ("its code scores a text otherwise in a batch, so each is scored by itself",)
+        return n_outputs
+
+    def _sample(self) -> list[Encoded]:
+        """Two short texts of different lengths."""
+        texts = [Exchange(text, [{"role": "user", "content": text}], text) for text in _SAMPLE]
+        return self.encoder.encode(texts)
 
     def identity(self) -> dict[str, object]:
         """See `Scorer`."""
         return {
             "model": self.name,
-            "revision": self.revision,
+            **self._about,
             "architecture": type(self.model).__name__,
             "head": list(self.head) if isinstance(self.head, Sequence) else self.head,
             "dtype": str(self.model.dtype).removeprefix("torch."),
@@ -133,7 +178,7 @@ class RewardModel(Scorer):
             yield from run_batches(packed_rows(ids, self.tokens_per_batch), lambda batch: self._packed(ids, batch))
         else:
             lengths = [len(text.inputs["input_ids"]) for text in encoded]
-            batches = token_batches(lengths, self.tokens_per_batch)
+            batches = token_batches(lengths, self.tokens_per_batch if self.pads else 1)
             ahead = self._openvino.n_at_once if self._openvino is not None else 1
             yield from run_batches(batches, lambda batch: self._padded(encoded, batch), ahead=ahead)
 
@@ -145,12 +190,21 @@ class RewardModel(Scorer):
         if self.device.type == "cuda":
             padded = {name: values.pin_memory() for name, values in padded.items()}
         sent = {name: values.to(self.device, non_blocking=True) for name, values in padded.items()}
-        return batch, self.reward_of(self.model(**sent).logits).tolist
+        return batch, self.reward_of(self.logits(sent)).tolist
+
+    def logits(self, inputs: Mapping[str, torch.Tensor]) -> torch.Tensor:
+        """The model's outputs, one row for each text."""
+        output = self.model(**inputs)
+        found = read_outputs(output) if self._own_code else output.logits
+        if found is None or found.dim() != 2:
+            raise ModelError(f"the code of {self.name!r} gives no row of outputs for each text")
+        return found
 
     def _pad(self, texts: Sequence[Encoded]) -> dict[str, torch.Tensor]:
         inputs = [text.inputs for text in texts]
         # Padding at the right leaves learned positions as in training.
-        return dict(self.encoder.tokenizer.pad(inputs, padding=True, padding_side="right", return_tensors="pt"))
+        several = len(inputs) > 1
+        return dict(self.encoder.tokenizer.pad(inputs, padding=several, padding_side="right", return_tensors="pt"))
 
     def _packed(self, ids: Sequence[Sequence[int]], batch: list[Tree]) -> tuple[list[int], Callable[[], list[float]]]:
         logits = packed_logits(self.model, ids, batch)

@@ -16,11 +16,12 @@ from transformers import AutoModelForCausalLM, PreTrainedModel, PreTrainedTokeni
 from seal_datasets.data.texts import Exchange
 from seal_datasets.errors import DataError, ModelError
 from seal_datasets.rewards.batching import run_batches, token_batches
-from seal_datasets.rewards.encoding import Encoded, Encoder, OverLength, tokenizer_state
-from seal_datasets.rewards.loading import length_limit, load_model, processes, resolved_revision
+from seal_datasets.rewards.encoding import Encoded, Encoder, Inputs, OverLength, each_rendered, tokenizer_state
+from seal_datasets.rewards.loading import Loaded, length_limit, load_model, place
 from seal_datasets.rewards.options import ModelOptions
 from seal_datasets.rewards.packing import ATTENTION, Tree, can_pack, packed_rows, packed_states, texts_of
-from seal_datasets.rewards.scorer import Scorer
+from seal_datasets.rewards.scorer import NO_TEMPLATE, Scorer, check_template
+from seal_datasets.rewards.templates import Refused, render
 
 Normalise = Literal["sum", "length"]
 
@@ -62,32 +63,34 @@ class ContinuationEncoder(Encoder):
             for text in super().encode(exchanges)
         ]
 
-    def _tokenize(self, exchanges: Sequence[Exchange]) -> list[dict[str, list[int]]]:
+    def _tokenize(self, exchanges: Sequence[Exchange]) -> list[Inputs | Refused]:
         if not exchanges:
             return []
         parts = self._rendered(exchanges) if self.tokenizer.chat_template else self._joined(exchanges)
         # The first token of a text has no prediction.
-        return [{_IDS: whole, _START: [max(start, 1)]} for whole, start in parts]
+        return [part if isinstance(part, Refused) else {_IDS: part[0], _START: [max(part[1], 1)]} for part in parts]
 
-    def _rendered(self, exchanges: Sequence[Exchange]) -> list[tuple[list[int], int]]:
+    def _rendered(self, exchanges: Sequence[Exchange]) -> list[tuple[list[int], int] | Refused]:
         prompts = [exchange.conversation for exchange in exchanges]
         wholes = [
             [*exchange.conversation, {"role": "assistant", "content": exchange.response}] for exchange in exchanges
         ]
-        template = self.tokenizer.apply_chat_template
-        rendered = [
-            *template(prompts, tokenize=False, add_generation_prompt=True),
-            *template(wholes, tokenize=False),
+        tokens = [
+            each_rendered(render(self.tokenizer, turns, add_generation_prompt=is_prompt), self._tokens_of)
+            for turns, is_prompt in ((prompts, True), (wholes, False))
         ]
-        ids = self.tokenizer(rendered, add_special_tokens=False, verbose=False)[_IDS]
-        parts = []
-        for prompt, whole in zip(ids[: len(exchanges)], ids[len(exchanges) :], strict=True):
-            start = sum(1 for _ in takewhile(lambda tokens: tokens[0] == tokens[1], zip(prompt, whole, strict=False)))
+        parts: list[tuple[list[int], int] | Refused] = []
+        for before, after in zip(*tokens, strict=True):
+            if isinstance(before, Refused) or isinstance(after, Refused):
+                parts.append(after if isinstance(after, Refused) else before)
+                continue
+            prompt, whole = before[_IDS], after[_IDS]
+            start = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(prompt, whole, strict=False)))
             self.counts["uneven"] += start < len(prompt)
             parts.append((list(whole), start))
         return parts
 
-    def _joined(self, exchanges: Sequence[Exchange]) -> list[tuple[list[int], int]]:
+    def _joined(self, exchanges: Sequence[Exchange]) -> list[tuple[list[int], int] | Refused]:
         texts = [*(exchange.prompt for exchange in exchanges), *(exchange.response for exchange in exchanges)]
         ids = self.tokenizer(texts, add_special_tokens=False, verbose=False)[_IDS]
         begin, end = self._begin(), [self.tokenizer.eos_token_id] if self.tokenizer.eos_token_id is not None else []
@@ -100,11 +103,13 @@ class ContinuationEncoder(Encoder):
         first = self.tokenizer("a")[_IDS][:1]
         return list(first) if first == [self.tokenizer.bos_token_id] else []
 
-    def _shorten(self, exchange: Exchange) -> dict[str, list[int]] | None:
+    def _shorten(self, exchange: Exchange) -> Inputs | None:
         """Drop the oldest turns or tokens of the prompt, never any of the response."""
         if self.tokenizer.chat_template:
             return self._fewer_turns(exchange)
         (inputs,) = self._tokenize([exchange])
+        if isinstance(inputs, Refused):
+            return None
         whole, (start,), begin = inputs[_IDS], inputs[_START], self._begin()
         room = self.max_length - len(begin) - len(whole[start:])
         if room + len(begin) < 1 or room < 0:
@@ -158,7 +163,6 @@ class ImplicitReward(Scorer):
             raise DataError(f"beta must be above 0, got {beta}")
         options = options or ModelOptions()
         self.beta, self.normalise = float(beta), normalise
-        self.device = processes().device
         names, of_role = {"policy": str(policy)}, {"policy": options}
         if reference is not None:
             names["reference"], of_role["reference"] = str(reference), replace(options, revision=reference_revision)
@@ -166,19 +170,24 @@ class ImplicitReward(Scorer):
             role: load_model(name, AutoModelForCausalLM, kind="causal language model", options=of_role[role])
             for role, name in names.items()
         }
-        tokenizer = loaded["policy"][0]
+        tokenizer = loaded["policy"].tokenizer
         if reference is not None:
-            _check_same_tokens(names, tokenizer, loaded["reference"][0])
-        max_length = min(length_limit(model, own, options.max_length) for own, model in loaded.values())
-        self.encoder = ContinuationEncoder(tokenizer, max_length, over_length)
-        self.models = {role: model.to(self.device) for role, (_, model) in loaded.items()}
-        self._identities = {role: _model_identity(names[role], model) for role, model in self.models.items()}
-        allowed = options.pack is not False and options.attention is None
+            _check_same_tokens(names, tokenizer, loaded["reference"].tokenizer)
+        max_length = min(length_limit(each.model, each.tokenizer, options.max_length) for each in loaded.values())
+        self.encoder = ContinuationEncoder(tokenizer, max_length, over_length, options.merge_system)
+        check_template(self.encoder, names["policy"])
+        self.lacks_template = self.encoder.style == "continuation"
+        self.notes = (NO_TEMPLATE,) if self.lacks_template else ()
+        self._identities = {role: _model_identity(names[role], each) for role, each in loaded.items()}
+        self.models = {role: each.model for role, each in loaded.items()}
+        devices = [place(model, names[role], options.device_map) for role, model in self.models.items()]
+        self.device = devices[0]
+        allowed = options.pack is not False and options.attention is None and options.device_map is None
         self.packs = allowed and all(can_pack(model, max_length) for model in self.models.values())
         if options.pack and not self.packs:
             raise ModelError(
                 f"{names['policy']!r} cannot be scored packed: its attention does not take a custom mask; "
-                "leave pack and attention out"
+                "leave pack, attention and device_map out"
             )
         if self.packs:
             for model in self.models.values():
@@ -281,11 +290,11 @@ def packed_log_likelihoods(
     states, places = packed_states(model, [text[_IDS] for text in texts], trees)
     order = texts_of(trees)
     before, chosen, owner = [], [], []
-    for row, (text, place) in enumerate(zip(order, places, strict=True)):
+    for row, (text, positions) in enumerate(zip(order, places, strict=True)):
         start = texts[text][_START][0]
-        before += place[start - 1 : -1]
+        before += positions[start - 1 : -1]
         chosen += texts[text][_IDS][start:]
-        owner += [row] * (len(place) - start)
+        owner += [row] * (len(positions) - start)
     head = model.get_output_embeddings()
     scores = []
     # Each token has one logit per word of the vocabulary, so a few tokens are computed at a time.
@@ -301,12 +310,12 @@ def _parameters(model: PreTrainedModel) -> set[str]:
     return set(inspect.signature(model.forward).parameters)
 
 
-def _model_identity(name: str, model: PreTrainedModel) -> dict[str, object]:
+def _model_identity(name: str, loaded: Loaded) -> dict[str, object]:
     return {
         "model": name,
-        "revision": resolved_revision(name, model),
-        "architecture": type(model).__name__,
-        "dtype": str(model.dtype).removeprefix("torch."),
+        **loaded.identity,
+        "architecture": type(loaded.model).__name__,
+        "dtype": str(loaded.model.dtype).removeprefix("torch."),
     }
 
 

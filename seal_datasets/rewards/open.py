@@ -22,15 +22,16 @@ KINDS = {
     "dpo-length": "dpo-length:POLICY@REFERENCE",
     "served": "served:URL#MODEL",
     "tei": "tei:URL#MODEL",
+    "sglang": "sglang:URL#MODEL",
 }
 """Kinds by their prefix. A text without one is the Hub id or folder of a sequence classifier."""
 
 _NORMALISE: dict[str, Normalise] = {"dpo": "sum", "dpo-length": "length"}
-_SERVER: dict[str, Server] = {"served": "vllm", "tei": "tei"}
+_SERVER: dict[str, Server] = {"served": "vllm", "tei": "tei", "sglang": "sglang"}
 _ONLY_CLASSIFIERS = ("head", "backend")
 _NOT_SERVED = (
     *_ONLY_CLASSIFIERS,
-    *(option.name for option in fields(ModelOptions) if option.name != "allow_remote_code"),
+    *(option.name for option in fields(ModelOptions) if option.name not in ("allow_remote_code", "merge_system")),
 )
 
 
@@ -47,14 +48,15 @@ def open_scorer(
 
     `my/rm` or a folder opens a `RewardModel`. `dpo:POLICY@REFERENCE` opens an `ImplicitReward` summed over tokens;
     `dpo-length:` averages over them. `served:URL#MODEL` opens a `ServedReward` on vLLM; `tei:` opens one on Text Embeddings
-    Inference. Where the tokenizer has another name than the served model, write `MODEL@TOKENIZER`.
+    Inference, `sglang:` one on SGLang. Where the tokenizer has another name than the served model, write `MODEL@TOKENIZER`.
 
     Args:
         text (`str`): The model, in one of these forms.
         over_length (`"error"`, `"truncate"` or `"skip"`, defaults to `"error"`): Policy for texts that are too long.
         head (`int`, *optional*): For a classifier with several outputs: which one is the reward.
         backend (`"torch"` or `"openvino"`, *optional*): Library that runs a classifier.
-        options (`ModelOptions`, *optional*): How the model is loaded and run. A served model takes `allow_remote_code` only.
+        options (`ModelOptions`, *optional*): How the model is loaded and run. A served model takes `allow_remote_code` and
+            `merge_system` only.
         api_key (`str`, *optional*): Key for a server; other kinds ignore it.
 
     Returns:
@@ -78,7 +80,7 @@ def open_scorer(
         from seal_datasets.rewards.served import EncodingOptions, ServedReward
 
         url, model, tokenizer = _server(text, kind, rest)
-        encoding = EncodingOptions(tokenizer, over_length, options.allow_remote_code)
+        encoding = EncodingOptions(tokenizer, over_length, options.allow_remote_code, options.merge_system)
         return ServedReward(url, model, kind=_SERVER[kind], api_key=api_key, encoding=encoding)
     from seal_datasets.rewards.classifier import RewardModel
 
@@ -94,12 +96,23 @@ def _refuse_foreign_options(
         raise DataError(f"{foreign[0]} is not an option of {KINDS[kind]}; leave it out for {text!r}")
 
 
-def find_scorer(text: str, *, over_length: OverLength = "error", api_key: str | None = None) -> None:
+def find_scorer(
+    text: str,
+    *,
+    over_length: OverLength = "error",
+    head: int | None = None,
+    backend: Backend | None = None,
+    options: ModelOptions | None = None,
+    api_key: str | None = None,
+) -> None:
     """Check before a long run that a reward model exists, without loading it.
 
     Args:
         text (`str`): As for `open_scorer`.
         over_length (`str`, defaults to `"error"`): As for `open_scorer`.
+        head (`int`, *optional*): As for `open_scorer`.
+        backend (`str`, *optional*): As for `open_scorer`.
+        options (`ModelOptions`, *optional*): As for `open_scorer`.
         api_key (`str`, *optional*): As for `open_scorer`.
 
     Raises:
@@ -107,15 +120,21 @@ def find_scorer(text: str, *, over_length: OverLength = "error", api_key: str | 
         ModelError: The model does not exist, or its server does not answer as expected.
     """
     kind, rest = _kind(text)
+    options = options or ModelOptions()
+    _refuse_foreign_options(text, kind, head, backend, options)
     if kind in _SERVER:
-        open_scorer(text, over_length=over_length, api_key=api_key)
+        open_scorer(text, over_length=over_length, options=options, api_key=api_key)
         return
     names = _parts(text, kind, rest) if kind in _NORMALISE else (text,)
     import_extra("torch", purpose="score with a reward model")
-    from seal_datasets.rewards.loading import find_model
+    from seal_datasets.rewards.adapter import find_adapter
+    from seal_datasets.rewards.checkpoint import check_weights, find_checkpoint
 
-    for name in names:
-        find_model(name)
+    for name, revision in zip(names, (options.revision, None), strict=False):
+        checkpoint = find_checkpoint(name, revision)
+        if checkpoint.is_adapter:
+            checkpoint = find_adapter(checkpoint, allow_pickle=options.allow_pickle).base
+        check_weights(checkpoint, allow_pickle=options.allow_pickle)
 
 
 def addresses_of(texts: Iterable[str]) -> list[str]:

@@ -22,6 +22,9 @@ class ModelOptions:
         tokens_per_batch (`int`, *optional*): Tokens of a batch, padding included; by device and kind when omitted.
         pack (`bool`, *optional*): Whether a prompt that responses share is computed once, without padding. When omitted, models
             that support it are packed.
+        device_map (`str`, *optional*): `"auto"` spreads a model that is too large for one GPU over all GPUs and memory.
+        merge_system (`bool`, defaults to `False`): Whether a conversation that the chat template refuses is shown with fewer
+            turns. System turns then join the next user turn, and neighbours of one role become one turn.
         allow_pickle (`bool`, defaults to `False`): Whether weights may be read from pickle files, which can run code.
         allow_remote_code (`bool`, defaults to `False`): Whether code that comes with the model may run.
 
@@ -40,6 +43,8 @@ class ModelOptions:
     attention: str | None = None
     tokens_per_batch: int | None = None
     pack: bool | None = None
+    device_map: str | None = None
+    merge_system: bool = False
     allow_pickle: bool = False
     allow_remote_code: bool = False
 

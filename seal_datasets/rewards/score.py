@@ -6,14 +6,11 @@ exchange their rewards. The next window is encoded in the meantime. Only rewards
 
 from __future__ import annotations
 
-import contextlib
-import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-import pyarrow.parquet  # type: ignore[import-untyped]
 from accelerate.utils import gather_object
 from datasets import Dataset, Features, IterableDataset, Value
 from datasets.utils import tqdm
@@ -25,6 +22,7 @@ from seal_datasets.errors import DataError
 from seal_datasets.rewards.batching import equal_shares
 from seal_datasets.rewards.encoding import Encoded
 from seal_datasets.rewards.loading import processes
+from seal_datasets.rewards.part_files import PartFiles
 from seal_datasets.rewards.score_store import ScoreStore
 from seal_datasets.rewards.scorer import Scored, Scorer, outcomes
 
@@ -95,7 +93,8 @@ def write_rewards(
     Args:
         pairs (`Dataset` or `IterableDataset`): Canonical pairs from `load_pairs`, also with `streaming=True`.
         models (`Mapping[str, Scorer]`): As for `add_rewards`.
-        out (`str` or `Path`): Folder; files are `part-00000.parquet` and so on, each present once it is complete.
+        out (`str` or `Path`): Folder; files are `part-00000.parquet` and so on, each present once it is complete. Those
+            of an earlier run are replaced when all new ones are complete.
         store (`ScoreStore`, *optional*): As for `add_rewards`.
         window (`int`, defaults to 2048): As for `add_rewards`.
         rows_per_file (`int`, defaults to 100,000): Approximate rows of a file; files end with a window.
@@ -104,14 +103,14 @@ def write_rewards(
         `list[Path]`: The files, in the order of the rows.
 
     Raises:
-        DataError: As for `add_rewards`, the folder holds other Parquet files, or the disk is full.
+        DataError: As for `add_rewards`, the folder holds Parquet files that this function did not write, or the disk is full.
     """
     out = Path(out)
     types = Features({column: kind for name in models for column, kind in reward_columns(name).items()})
     names = [name for name in pairs.features or {} if name not in types]
     features = Features({**{name: pairs.features[name] for name in names}, **types})
     main = processes().is_main_process
-    files = _PartFiles(out, features, rows_per_file) if main else None
+    files = PartFiles(out, features, rows_per_file) if main else None
     whole: list[Batch] = []
 
     def rows() -> Iterator[Batch]:
@@ -142,57 +141,6 @@ def reward_columns(name: str) -> Features:
         columns[schema.reward_status_column(name, side)] = Value("string")
         columns[schema.reward_tokens_column(name, side)] = Value("int32")
     return Features(columns)
-
-
-class _PartFiles:
-    """Parquet files of a folder; a file gets its final name once it is complete."""
-
-    def __init__(self, folder: Path, features: Features, rows_per_file: int) -> None:
-        folder.mkdir(parents=True, exist_ok=True)
-        foreign = [path.name for path in folder.glob("*.parquet") if not path.name.startswith("part-")]
-        if foreign:
-            raise DataError(f"{folder} holds {foreign[0]}, which is not one of these files; choose another folder")
-        for path in folder.glob("part-*.parquet*"):  # of an earlier run; rewards are in the store
-            path.unlink()
-        self.folder, self.features, self.rows_per_file = folder, features, rows_per_file
-        self.done: list[Path] = []
-        self._writer: pyarrow.parquet.ParquetWriter | None = None
-        self._n_rows = 0
-
-    def write(self, batch: Batch) -> None:
-        """Write a window's rows."""
-        table = Dataset.from_dict(batch, features=self.features).data.table
-        with self._said_of_the_disk():
-            if self._writer is None:
-                self._writer = pyarrow.parquet.ParquetWriter(self._unfinished(), self.features.arrow_schema)
-            self._writer.write_table(table.cast(self.features.arrow_schema))
-        self._n_rows += table.num_rows
-        if self._n_rows >= self.rows_per_file:
-            self.close()
-
-    def close(self) -> list[Path]:
-        """Complete the current file, and return the paths of all files."""
-        if self._writer is not None:
-            with self._said_of_the_disk():
-                self._writer.close()
-                part = self.folder / f"part-{len(self.done):05d}.parquet"
-                os.replace(self._unfinished(), part)
-            self.done.append(part)
-            self._writer, self._n_rows = None, 0
-        return self.done
-
-    @contextlib.contextmanager
-    def _said_of_the_disk(self) -> Iterator[None]:
-        try:
-            yield
-        except OSError as error:
-            raise DataError(
-                f"cannot write rows to {self.folder}: {error}; {len(self.done)} files are complete. Free disk space and "
-                "re-run with a store, which keeps the rewards of scored texts"
-            ) from error
-
-    def _unfinished(self) -> Path:
-        return self.folder / "unfinished"
 
 
 def _progress(n_texts: int | None) -> tqdm:

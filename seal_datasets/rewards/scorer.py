@@ -10,8 +10,16 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from seal_datasets.data.texts import Exchange
+from seal_datasets.errors import ModelError
 from seal_datasets.rewards.encoding import Encoded, Encoder, Status
 from seal_datasets.rewards.score_store import ScoreStore
+from seal_datasets.rewards.templates import Refused, render, template_of
+
+NO_TEMPLATE = (
+    "a causal model without a chat template is scored on prompt and response in a row; if it was trained with a template, add "
+    "it to the tokenizer (chat_template.jinja), or its rewards mean nothing"
+)
+"""What is said of such a model."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +28,7 @@ class Scored:
 
     Attributes:
         reward (`float`, *optional*): Raw logit or log-ratio; `None` if the text has none.
-        status (`str`): `ok`, `truncated`, `too_long`, `no_text` or `not_finite`.
+        status (`str`): As of `Encoded`, or `not_finite`.
         n_tokens (`int`, *optional*): Length in the model's tokens, before any truncation.
     """
 
@@ -34,9 +42,13 @@ class Scorer(ABC):
 
     Attributes:
         encoder (`Encoder`): Encodes texts for the model.
+        notes (`tuple[str, ...]`): What a user should know of how the model is scored.
+        lacks_template (`bool`): Whether it is a causal model whose tokenizer has no chat template.
     """
 
     encoder: Encoder
+    notes: tuple[str, ...] = ()
+    lacks_template: bool = False
 
     @property
     def encoding(self) -> str:
@@ -55,6 +67,8 @@ class Scorer(ABC):
             "template_hash": self.encoder.template_hash,
             "max_length": self.encoder.max_length,
             "over_length": self.encoder.over_length,
+            **({"merge_system": True} if self.encoder.merge_system else {}),
+            **({"notes": list(self.notes)} if self.notes else {}),
         }
 
     def encode(self, exchanges: Sequence[Exchange]) -> list[Encoded]:
@@ -114,6 +128,23 @@ class Scorer(ABC):
     def identity_key(self) -> bytes:
         """Hash of `identity`."""
         return hashlib.blake2b(json.dumps(self.identity(), sort_keys=True).encode(), digest_size=16).digest()
+
+
+def check_template(encoder: Encoder, name: str) -> None:
+    """Check that a chat template renders a conversation of one question and its answer.
+
+    Raises:
+        ModelError: It does not; the message is the template's own.
+    """
+    if template_of(encoder.tokenizer, name) is None:
+        return
+    turns = [{"role": "user", "content": "Name a colour."}, {"role": "assistant", "content": "Blue"}]
+    (rendered,) = render(encoder.tokenizer, [turns])
+    if isinstance(rendered, Refused):
+        raise ModelError(
+            f"the chat template of {name!r} does not render one question and its answer: {rendered.reason}. Mend chat_template "
+            "in its tokenizer's files"
+        )
 
 
 def outcomes(encoded: Sequence[Encoded], rewards: dict[bytes, float]) -> list[Scored]:

@@ -1,4 +1,4 @@
-"""A reward model behind an HTTP server, vLLM or Text Embeddings Inference, scored by raw logits.
+"""A reward model behind an HTTP server, vLLM, SGLang or Text Embeddings Inference, scored by raw logits.
 
 Servers apply an activation to a classifier's output. A sigmoid keeps the order of rewards and distorts their differences, so
 the client requests raw logits. Before it scores any text it requests a few scores both ways, with and without activation. A
@@ -24,11 +24,11 @@ from seal_datasets.endpoints.client import EndpointClient, Limits, RequestFailed
 from seal_datasets.errors import DataError, LabelerError, ModelError
 from seal_datasets.rewards.encoding import Encoded, Encoder, OverLength
 from seal_datasets.rewards.loading import load_tokenizer
-from seal_datasets.rewards.scorer import Scorer
-from seal_datasets.rewards.served_routes import ROUTES, TokenRoute
+from seal_datasets.rewards.scorer import Scorer, check_template
+from seal_datasets.rewards.served_routes import ROUTES
 
 Item = TypeVar("Item")
-Server = Literal["vllm", "tei"]
+Server = Literal["vllm", "tei", "sglang"]
 Invert = Literal["sigmoid"]
 
 SERVED_VERSION = "1"
@@ -55,11 +55,13 @@ class EncodingOptions:
         over_length (`"error"`, `"truncate"` or `"skip"`, defaults to `"error"`): What to do with texts longer than the server
             takes; `"truncate"` needs a server that is sent tokens.
         allow_remote_code (`bool`, defaults to `False`): Whether code that comes with the tokenizer may run.
+        merge_system (`bool`, defaults to `False`): As of `ModelOptions`.
     """
 
     tokenizer: str | None = None
     over_length: OverLength = "error"
     allow_remote_code: bool = False
+    merge_system: bool = False
 
 
 class RewardScores:
@@ -104,12 +106,13 @@ class ServedReward(Scorer):
 
     Texts are encoded here with the model's tokenizer, so that tokens are counted and the chat template is applied as in
     `RewardModel`. A vLLM server receives tokens (`/classify`), or prompt and response for models without a chat template
-    (`/score`). Text Embeddings Inference receives texts (`/predict`).
+    (`/score`). Text Embeddings Inference receives texts (`/predict`). SGLang receives tokens (`/classify`)
+    and takes models with a chat template only.
 
     Args:
         url (`str`): Root of the server, e.g. `http://localhost:8000`.
         model (`str`): Name that the server knows the model by.
-        kind (`"vllm"` or `"tei"`, defaults to `"vllm"`): Which server it is.
+        kind (`"vllm"`, `"tei"` or `"sglang"`, defaults to `"vllm"`): Which server it is.
         api_key (`str`, *optional*): Key for the server. It is passed to the HTTP client and kept nowhere else.
         invert (`"sigmoid"`, *optional*): Turn the probabilities of a server that applies a sigmoid back into logits, and
             record it. Scores of exactly 0 or 1 have no reward (`not_finite`), and scores close to them have few digits.
@@ -154,9 +157,15 @@ class ServedReward(Scorer):
             raise ModelError(str(error)) from error
         self._served = self._describe_server()
         tokenizer = load_tokenizer(encoding.tokenizer or model, allow_remote_code=encoding.allow_remote_code)
-        self.encoder = Encoder(tokenizer, self._served["max_length"], encoding.over_length)
+        self.encoder = Encoder(tokenizer, self._served["max_length"], encoding.over_length, encoding.merge_system)
+        check_template(self.encoder, model)
+        if (kind, self.encoder.style) not in ROUTES:
+            raise ModelError(
+                f"the tokenizer of {model!r} has no chat template, and {_SERVERS[kind]} is sent tokens of one conversation; "
+                "give the tokenizer that has it (MODEL@TOKENIZER)"
+            )
         self._route = ROUTES[kind, self.encoder.style]
-        if encoding.over_length == "truncate" and self._route is not TokenRoute:
+        if encoding.over_length == "truncate" and not self._route.sends_tokens:
             raise DataError(
                 f"{model!r} is sent texts ({self._route.path}), which only the server could cut, not here by turns or prompts; "
                 "choose over_length='skip' to leave longer texts unscored"
@@ -231,7 +240,7 @@ class ServedReward(Scorer):
         """Length limit, revision, precision and batch size that the server reports; it must serve this model."""
         (answer,) = self._answers([{"path": _ABOUT[self.kind]}])
         try:
-            if self.kind == "vllm":
+            if self.kind != "tei":
                 served = {row["id"]: row for row in answer["data"]}
                 about = {"max_length": served.get(self.name, {}).get("max_model_len"), "revision": None, "dtype": None}
                 most = _TEXTS_PER_REQUEST
@@ -302,12 +311,13 @@ class ServedReward(Scorer):
             ) from error
 
 
-_SERVERS = {"vllm": "vLLM", "tei": "Text Embeddings Inference"}
-_ABOUT = {"vllm": "/v1/models", "tei": "/info"}
+_SERVERS = {"vllm": "vLLM", "tei": "Text Embeddings Inference", "sglang": "SGLang"}
+_ABOUT = {"vllm": "/v1/models", "tei": "/info", "sglang": "/v1/models"}
 _CURE = {
     "vllm": "Update vLLM to a version that knows use_activation, or start it with an activation of none "
     "(--pooler-config '{\"use_activation\": false}')",
     "tei": "Update the server to a version that knows raw_scores",
+    "sglang": "Serve a reward model with --is-embedding, whose rewards are raw",
 }
 
 

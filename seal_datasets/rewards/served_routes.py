@@ -7,13 +7,15 @@ from typing import Any
 
 from seal_datasets.data.texts import Exchange
 from seal_datasets.errors import ModelError
-from seal_datasets.rewards.encoding import Encoded, Encoder
+from seal_datasets.rewards.encoding import Encoded, Encoder, merge_turns
+from seal_datasets.rewards.templates import Refused, render
 
 
 class TokenRoute:
     """vLLM, for models with a chat template: requests hold tokens."""
 
     path = "/classify"
+    sends_tokens = True
 
     @staticmethod
     def encode(encoder: Encoder, encoded: Encoded, exchange: Exchange) -> Encoded:  # noqa: ARG004 - as of all routes
@@ -35,6 +37,7 @@ class PairRoute(TokenRoute):
     """vLLM, for models with two segments: requests hold texts, since tokens do not state their segment."""
 
     path = "/score"
+    sends_tokens = False
 
     @staticmethod
     def encode(encoder: Encoder, encoded: Encoded, exchange: Exchange) -> Encoded:  # noqa: ARG004 - as of all routes
@@ -80,8 +83,11 @@ class TeiTextRoute(TeiPairRoute):
     @staticmethod
     def encode(encoder: Encoder, encoded: Encoded, exchange: Exchange) -> Encoded:
         """Encode a text for this route."""
-        turns = [*exchange.conversation, {"role": "assistant", "content": exchange.response}]
-        whole = str(encoder.tokenizer.apply_chat_template(turns, tokenize=False))
+        answer = {"role": "assistant", "content": exchange.response}
+        merged = merge_turns(exchange.conversation) if encoded.status == "merged" else exchange.conversation
+        (whole,) = render(encoder.tokenizer, [[*merged, answer]])
+        if isinstance(whole, Refused):
+            return Encoded({}, whole.status, 0)
         for text in (whole, whole.removeprefix(str(encoder.tokenizer.bos_token or ""))):
             if list(encoder.tokenizer(text, verbose=False)["input_ids"]) == encoded.inputs["input_ids"]:
                 return _with_texts(encoded, {"text": text})
@@ -96,11 +102,27 @@ class TeiTextRoute(TeiPairRoute):
         return {"inputs": [[_decode(inputs["text"])] for inputs in batch], "raw_scores": raw, "truncate": False}
 
 
+class EmbeddingRoute(TokenRoute):
+    """SGLang, for models with a chat template: requests hold tokens, answers hold rewards as embeddings."""
+
+    @staticmethod
+    def body(model: str, batch: Sequence[Mapping[str, list[int]]], raw: bool) -> dict[str, Any]:  # noqa: ARG004
+        """Body of the request for one batch."""
+        return {"model": model, "input_ids": [inputs["input_ids"] for inputs in batch]}
+
+    @staticmethod
+    def outputs(answer: Any) -> list[list[Any]]:  # noqa: ANN401 - JSON
+        """Outputs by text, in the order of the batch."""
+        rewards = [result["embedding"] for result in (answer if isinstance(answer, list) else [answer])]
+        return [reward if isinstance(reward, list) else [reward] for reward in rewards]
+
+
 ROUTES: dict[tuple[str, str], type[TokenRoute]] = {
     ("vllm", "chat_template"): TokenRoute,
     ("vllm", "text_pair"): PairRoute,
     ("tei", "chat_template"): TeiTextRoute,
     ("tei", "text_pair"): TeiPairRoute,
+    ("sglang", "chat_template"): EmbeddingRoute,
 }
 
 

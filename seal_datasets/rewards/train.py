@@ -22,7 +22,7 @@ import torch
 import transformers
 from datasets import Dataset
 from safetensors import SafetensorError
-from transformers import AutoModelForSequenceClassification, AutoTokenizer, PreTrainedTokenizerBase
+from transformers import PreTrainedTokenizerBase
 from transformers.trainer_utils import get_last_checkpoint
 
 from seal_datasets import schema
@@ -33,12 +33,15 @@ from seal_datasets.data.texts import Exchange, exchange
 from seal_datasets.errors import DataError, import_extra
 from seal_datasets.estimate import AlignmentResistance, alignment_resistance
 from seal_datasets.rewards.classifier import RewardModel
+from seal_datasets.rewards.counts import count_statuses, describe_counts
 from seal_datasets.rewards.encoding import Encoder
+from seal_datasets.rewards.loading import load_backbone
 from seal_datasets.rewards.score import add_rewards
 from seal_datasets.rewards.score_store import ScoreStore
 from seal_datasets.rewards.training_settings import TrainingSettings
 
 _MIN_PROMPTS = 10
+_BEGUN = "training-begun.json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +76,8 @@ def train_pair(pairs: Dataset, out: str | Path, settings: TrainingSettings | Non
         `TrainedPair`: The two folders and the held-out prompts.
 
     Raises:
-        DataError: Too few usable pairs, or `out` holds models of other data or settings.
+        DataError: Too few usable pairs, or `out` holds models or an interrupted training of other data or settings.
+        ModelError: The backbone cannot be loaded, or its weights are pickled or damaged.
         MissingExtraError: TRL or the embedded backbone is not installed.
     """
     settings = settings or TrainingSettings()
@@ -109,8 +113,10 @@ def measure_pair(pairs: Dataset, trained: TrainedPair) -> dict[str, dict[str, Al
     folders = {"pre": trained.pre, "post": trained.post}
     models = {name: RewardModel(folder, over_length="truncate") for name, folder in folders.items()}
     with ScoreStore(trained.post.parent / "rewards") as store:
-        table = add_rewards(usable, models, store=store).with_format("pandas")
-    rewards = table[:]
+        scored = add_rewards(usable, models, store=store)
+    for name in models:
+        sys.stderr.write(f"    {describe_counts(name, count_statuses(scored, name), models)}\n")
+    rewards = scored.with_format("pandas")[:]
     unseen = rewards[schema.PROMPT_ID].isin(trained.heldout_prompts)
     accuracy: dict[str, dict[str, AlignmentResistance]] = {}
     for part, rows in (("train", rewards[~unseen]), ("heldout", rewards[unseen])):
@@ -192,10 +198,10 @@ def _train(
         if {name: kept.get(name) for name in record} == record:
             return
         raise DataError(f"{out} holds a model of other data or settings; remove the folder or choose another")
+    resumed = _begun_training(out, record)
     trl = import_extra("trl", purpose="train reward models")
     transformers.set_seed(settings.seed)
-    tokenizer = AutoTokenizer.from_pretrained(start)
-    model = AutoModelForSequenceClassification.from_pretrained(start, num_labels=1)
+    tokenizer, model = load_backbone(start)
     trainer = trl.RewardTrainer(
         model=model,
         args=trl.RewardConfig(
@@ -222,7 +228,7 @@ def _train(
         data_collator=_Collator(tokenizer),
     )
     sys.stderr.write(f"    training {out.name}: {len(examples):,} comparisons, {epochs} epoch(s)\n")
-    trainer.train(resume_from_checkpoint=get_last_checkpoint(str(out)) if out.is_dir() else None)
+    trainer.train(resume_from_checkpoint=resumed)
     with filling(out) as written:
         try:
             trainer.save_model(str(written))
@@ -235,6 +241,25 @@ def _train(
     for checkpoint in out.glob("checkpoint-*"):
         shutil.rmtree(checkpoint)
     (out / "training_args.bin").unlink(missing_ok=True)
+    (out / _BEGUN).unlink(missing_ok=True)
+
+
+def _begun_training(out: Path, record: dict[str, Any]) -> str | None:
+    """The newest checkpoint of an interrupted training; it is resumed only with the data and settings that it began with."""
+    begun = out / _BEGUN
+    newest = get_last_checkpoint(str(out)) if out.is_dir() else None
+    try:
+        same = json.loads(begun.read_text("utf-8")) == json.loads(json.dumps(record))
+    except (OSError, ValueError):
+        same = False
+    if newest is not None and not same:
+        raise DataError(
+            f"{out} holds an interrupted training of other data or settings ({Path(newest).name}); remove the folder or "
+            "choose another"
+        )
+    out.mkdir(parents=True, exist_ok=True)
+    write_json(begun, record)
+    return newest
 
 
 def _encode_pairs(

@@ -13,10 +13,11 @@ from dataclasses import dataclass, replace
 from datasets.utils import tqdm
 
 from seal_datasets.data.texts import Text
+from seal_datasets.endpoints.answer_text import decode_object
 from seal_datasets.endpoints.client import RequestFailed
 from seal_datasets.endpoints.cost import Budget
 from seal_datasets.endpoints.options import RequestOptions, Sampling, open_asker
-from seal_datasets.endpoints.requests import Plan, Request, decode_object, response_format
+from seal_datasets.endpoints.requests import JSON, Plan, Request, needs_room, response_format, with_more_room
 from seal_datasets.endpoints.store import ResponseStore, StoredResponse, subject_key
 from seal_datasets.errors import DataError
 from seal_datasets.labels.prompt import render_response, render_text
@@ -92,7 +93,7 @@ class Rewriter:
         store (`ResponseStore`, *optional*): Store of raw responses; a labeler may share it.
         sampling (`Sampling`, *optional*): Temperature, seed and penalty; the paper's temperature, 0.1, when omitted.
         rewriting (`RewriteOptions`, *optional*): Which part is shown and rewritten, and the number of attempts.
-        options (`RequestOptions`, *optional*): Concurrency, time-out, budget and failure limits, and the Batch API.
+        options (`RequestOptions`, *optional*): Concurrency, time-out, budget, limits, own fields and the Batch API.
 
     Raises:
         DataError: Several attempts at temperature 0 would all give the same rewrite.
@@ -127,12 +128,19 @@ class Rewriter:
         self.alone = rewriting.alone
         self.attempts = rewriting.attempts
         self.sampling = sampling.arguments()
+        options = options or RequestOptions()
+        self._own_fields, self._room = options.key(), options.max_answer_tokens
         self._asker = open_asker(model, base_url=base_url, api_key=api_key, store=store, options=options)
 
     @property
     def url(self) -> str:
         """URL of the endpoint."""
         return self._asker.client.url
+
+    @property
+    def adapted(self) -> list[str]:
+        """What this run learned about the endpoint's requests."""
+        return self._asker.adapted
 
     @property
     def n_requests(self) -> int:
@@ -225,14 +233,14 @@ class Rewriter:
         sampling = {**self.sampling, "seed": self.sampling["seed"] + attempt}
         shown = render_response(text.response.strip()) if self.alone else render_text(text)
         examples = preset.examples if self.alone else ()
-        subject = subject_key([self.model, system, sampling, shown, *(examples and [examples])])
-        return _RewritingJob(subject, text, preset, system, examples, shown, sampling, self.whole_dialogue)
+        subject = subject_key([self.model, system, sampling, shown, *(examples and [examples]), *self._own_fields])
+        return _RewritingJob(subject, text, preset, system, examples, shown, sampling, self.whole_dialogue, self._room)
 
     def _read_one(self, job: _RewritingJob, stored: Sequence[StoredResponse]) -> Rewrite:
         if not stored:
             failure = self._asker.failed.get(job.subject, RequestFailed("not_asked", "no answer is stored"))
             return Rewrite(None, failure.reason, failure.detail)
-        answer = _parse_answer(stored[0].response)
+        answer = _parse_answer(stored[-1].response)
         if isinstance(answer, Rewrite):
             return answer
         return check_rewrite(job.text, answer, job.preset, whole_dialogue=self.whole_dialogue)
@@ -250,10 +258,15 @@ class _RewritingJob:
     shown: str
     sampling: dict[str, float]
     whole_dialogue: bool
+    room: int | None = None
 
-    def requests(self, stored: Sequence[StoredResponse], form: str) -> Iterator[Request]:
-        if stored:
-            return
+    def requests(self, stored: Sequence[StoredResponse]) -> Iterator[Request]:
+        if not stored:
+            yield self._request()
+        elif tokens := needs_room(stored, self.room):
+            yield with_more_room(self._request(), tokens)
+
+    def _request(self) -> Request:
         rewritten = self.text.prompt + self.text.response if self.whole_dialogue else self.text.response
         n_bytes = len(rewritten.encode("utf-8", "replace"))
         messages = [{"role": "system", "content": self.system}]
@@ -263,13 +276,13 @@ class _RewritingJob:
         body = {
             "messages": [*messages, {"role": "user", "content": self.shown}],
             **self.sampling,
-            "max_tokens": 64 + int(min(self.preset.longest, 2.0) * n_bytes / 2),
-            **response_format(_SCHEMA, "rewrite", form),
+            "max_tokens": self.room or 64 + int(min(self.preset.longest, 2.0) * n_bytes / 2),
+            **response_format(_SCHEMA, "rewrite"),
         }
-        yield Request(form, ("rewrite",), body, 8 + n_bytes // 4)
+        return Request(JSON, ("rewrite",), body, 8 + n_bytes // 4)
 
     def has_result(self, stored: Sequence[StoredResponse]) -> bool:
-        return bool(stored) and isinstance(_parse_answer(stored[0].response), str)
+        return bool(stored) and isinstance(_parse_answer(stored[-1].response), str)
 
 
 def _parse_answer(response: dict[str, object]) -> str | Rewrite:
@@ -280,7 +293,7 @@ def _parse_answer(response: dict[str, object]) -> str | Rewrite:
     if response.get("finish_reason") == "length":
         return Rewrite(None, "cut_off", f"the answer ran into the token limit: {content[-60:]!r}")
     try:
-        answers = decode_object(content, [])
+        answers = decode_object(content, ["rewrite"], [])
     except (ValueError, TypeError, RecursionError) as error:
         return Rewrite(None, "not_json", f"{str(error)[:80]}: {content[:60]!r}")
     if "rewrite" not in answers:

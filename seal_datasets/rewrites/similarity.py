@@ -18,6 +18,8 @@ DEFAULT_MODEL = "BAAI/bge-m3"
 EMBEDDED_MODEL = "embedded"
 """all-MiniLM-L6-v2 from a Python package; needs no network."""
 
+_LEAST_VERSION = 6
+
 
 class SimilarityModel:
     """A sentence encoder that compares texts.
@@ -52,10 +54,20 @@ class SimilarityModel:
         library = import_extra("sentence_transformers", purpose="compare rewrites with originals")
         self.name = name_or_path
         self._batch_size = batch_size
+        from seal_datasets.rewards.sentence_encoder import check_encoder
+
+        if int(library.__version__.partition(".")[0]) < _LEAST_VERSION:
+            raise ModelError(
+                f"sentence-transformers {library.__version__} runs code of local models unasked, and {_LEAST_VERSION}.0 is "
+                "needed. Run: pip install -U 'seal_datasets[rewrite]'"
+            )
         path = str(_embedded_path()) if name_or_path == EMBEDDED_MODEL else name_or_path
         try:
-            self._model: Any = library.SentenceTransformer(path, trust_remote_code=False)
-        except (OSError, ValueError, RuntimeError) as error:
+            check_encoder(path)
+            self._model: Any = library.SentenceTransformer(
+                path, trust_remote_code=False, model_kwargs={"use_safetensors": True}
+            )
+        except Exception as error:
             raise ModelError(
                 f"cannot load {name_or_path!r} to compare texts: {str(error)[:300]}; give a folder or Hub id of a "
                 f"sentence-transformers model, or {EMBEDDED_MODEL!r}, which needs no network"

@@ -8,10 +8,12 @@ from datasets import Dataset
 from seal_datasets.audit.label_step import EMBEDDED_FEATURES
 from seal_datasets.audit.run import run_audit
 from seal_datasets.audit.settings import AuditSettings, RewriteSettings
+from seal_datasets.cli import main
 from seal_datasets.data.demo import demo_path
 from seal_datasets.errors import DataError, ModelError
 from seal_datasets.labels.taxonomy import load_taxonomy
 from seal_datasets.report.write import check_report
+from tests.rewards.models import CHAT_TEMPLATE, save_llama
 
 
 @pytest.fixture(scope="module")
@@ -170,3 +172,40 @@ def test_an_audit_with_rewrites_reports_robustness_and_effects(recorded, setting
     assert "Rewriting: alignment robustness (Eq. 4)" in text
     assert "Weak rewriter" in text
     assert check_report(tmp_path) == []
+
+
+def test_seal_audit_takes_the_options_of_seal_score_for_its_models(tmp_path, minilm, capsys):
+    """Two outputs need a head, and 400 tokens are fewer than the model takes."""
+    paths = [
+        save_llama(tmp_path / name, minilm, seed, classifier=True, n_labels=2, template=CHAT_TEMPLATE, positions=512)
+        for seed, name in enumerate(("before", "after"))
+    ]
+    command = ["audit", "--demo", "--limit", "12", "--labeler", "none", "--out", str(tmp_path / "out")]
+    command += ["--pre", paths[0], "--post", paths[1]]
+    assert main(command) == 2
+    assert "has 2 outputs" in capsys.readouterr().err
+    options = [
+        "--head",
+        "1",
+        "--precision",
+        "bfloat16",
+        "--max-length",
+        "400",
+        "--tokens-per-batch",
+        "64",
+        "--merge-system",
+    ]
+    assert main([*command, *options, "--allow-pickle"]) == 0
+    assert "pre: 24 of 24 texts have a reward" in capsys.readouterr().err
+    models = json.loads((tmp_path / "out" / "run.json").read_text())["models"]
+    for about in models.values():
+        assert (about["head"], about["dtype"], about["max_length"], about["merge_system"]) == (1, "bfloat16", 400, True)
+    for wrong, message in (
+        (["--revision", "other=main"], "--revision names 'other'"),
+        (["--backend", "openvino"], "causal model, and OpenVINO scores encoders only"),
+    ):
+        assert main([*command, "--head", "1", *wrong]) == 2
+        assert message in capsys.readouterr().err
+    alone = ["audit", "--demo", "--labeler", "none", "--out", str(tmp_path / "none"), "--head", "1"]
+    assert main(alone) == 2
+    assert "is one of a model that is given" in capsys.readouterr().err

@@ -30,6 +30,10 @@ class BatchApi(ThreadingHTTPServer):
         self.expire_after: int | None = None
         self.invalid: str | None = None
         self.die_after_create = False
+        self.gone: set[str] = set()
+        self.end_as: str | None = None
+        self.most_enqueued: int | None = None
+        self.refuse_when_created = False
 
     def __enter__(self) -> BatchApi:
         threading.Thread(target=self.serve_forever, daemon=True).start()
@@ -61,7 +65,14 @@ class BatchApi(ThreadingHTTPServer):
             self._finish(batch)
         return batch
 
+    def _too_many(self, batch: dict) -> bool:
+        return len(self.files[batch["input_file_id"]].splitlines()) > self.most_enqueued
+
     def _finish(self, batch: dict) -> None:
+        if self.most_enqueued is not None and self._too_many(batch):
+            error = {"code": "token_limit_exceeded", "message": "Enqueued token limit reached for m in organization o."}
+            batch |= {"status": "failed", "errors": {"object": "list", "data": [error]}}
+            return
         if self.invalid:
             batch |= {"status": "failed", "errors": {"object": "list", "data": [{"message": self.invalid}]}}
             return
@@ -72,7 +83,7 @@ class BatchApi(ThreadingHTTPServer):
             request = json.loads(line)
             self.lines.append(request["custom_id"])
             status, content = self.answer(request["body"])
-            body = {"error": {"message": content}}
+            body = content if isinstance(content, dict) else {"error": {"message": content}}
             if status == 200:
                 message = {"role": "assistant", "content": content}
                 usage = {"prompt_tokens": 100, "completion_tokens": 20}
@@ -91,8 +102,9 @@ class BatchApi(ThreadingHTTPServer):
                 "message": "This request could not be executed before the window expired.",
             }
             bad.append(json.dumps({"custom_id": json.loads(line)["custom_id"], "response": None, "error": error}))
-        batch["status"] = "completed" if len(done) == len(lines) else "expired"
-        self.expire_after = None
+        batch["status"] = self.end_as or ("completed" if len(done) == len(lines) else "expired")
+        if not self.end_as:
+            self.expire_after = None
         for kind, found in (("output_file_id", good), ("error_file_id", bad)):
             if found:
                 batch[kind] = f"{batch['id']}_{kind}"
@@ -123,7 +135,13 @@ class _Handler(BaseHTTPRequestHandler):
                 }
             )
             return
-        batch = self.server.create(json.loads(body))
+        request = json.loads(body)
+        if self.server.refuse_when_created and self.server._too_many(request):
+            self._send(
+                {"error": {"message": "Enqueued token limit reached", "code": "token_limit_exceeded"}}, status=400
+            )
+            return
+        batch = self.server.create(request)
         if self.server.die_after_create:
             self.close_connection = True
             self.connection.close()
@@ -132,6 +150,9 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         path = self.path.partition("?")[0]
+        if any(name in path for name in self.server.gone):
+            self._send({"error": {"message": "No such object", "code": None}}, status=404)
+            return
         if path == "/v1/batches":
             self._send({"object": "list", "data": list(self.server.batches.values()), "has_more": False})
         elif path.startswith("/v1/batches/"):
@@ -139,11 +160,11 @@ class _Handler(BaseHTTPRequestHandler):
         else:
             self._send_bytes(self.server.files[path.split("/")[3]])
 
-    def _send(self, content: dict) -> None:
-        self._send_bytes(json.dumps(content).encode())
+    def _send(self, content: dict, *, status: int = 200) -> None:
+        self._send_bytes(json.dumps(content).encode(), status=status)
 
-    def _send_bytes(self, payload: bytes) -> None:
-        self.send_response(200)
+    def _send_bytes(self, payload: bytes, *, status: int = 200) -> None:
+        self.send_response(status)
         self.send_header("Content-Type", "application/json")
         self.send_header("Content-Length", str(len(payload)))
         self.end_headers()

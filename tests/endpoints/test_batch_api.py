@@ -122,8 +122,8 @@ def test_an_expired_batch_is_sent_again_from_where_it_stopped(store):
 
 def test_a_file_that_is_not_taken_stops_with_its_reason(store):
     with BatchApi(good) as api:
-        api.invalid = "Enqueued token limit reached"
-        with pytest.raises(LabelerError, match="did not take a file: Enqueued token limit"):
+        api.invalid = "The file is not JSON"
+        with pytest.raises(LabelerError, match="did not take a file: The file is not JSON"):
             labeler(api, store).label(TEXTS, TAXONOMY)
         assert store.batches("m") == {}
 
@@ -215,7 +215,7 @@ def test_an_endpoint_without_batches_is_named():
 def test_what_a_rejected_line_says_is_fit_for_a_table(store):
     with BatchApi(lambda _: (400, "half an emoji \ud83d, and your key sk-12345")) as api:
         (labels,) = labeler(api, store, api_key="sk-12345").label(TEXTS[:1], TAXONOMY)
-    assert {each.detail for each in labels.failures} == {"half an emoji \ufffd, and your key ***"}
+    assert {each.detail for each in labels.failures} == {"400: half an emoji \ufffd, and your key ***"}
 
 
 def test_rewrites_go_through_batches_too(store):

@@ -59,7 +59,7 @@ def test_any_answer_ends_as_labels_and_reasons_that_can_be_written(body, probabi
     with ResponseStore(":memory:") as store:
         labeler = Labeler("m", base_url="http://127.0.0.1:9/v1", store=store, probabilities=probabilities)
         (job,) = labeler._jobs([text], taxonomy)
-        request = next(job.requests([], "json_schema"))
+        request = next(job.requests([]))
         try:
             answer = labeler._asker.client.read(json.dumps(body).encode())
         except RequestFailed as failure:
@@ -71,7 +71,7 @@ def test_any_answer_ends_as_labels_and_reasons_that_can_be_written(body, probabi
         (labels,) = labeler.read([text], taxonomy)
         assert {*labels.values, *(each.feature for each in labels.failures)} - {"*"} == set(taxonomy.names)
         pa.array([each.detail for each in labels.failures])
-        list(job.requests([stored], "json_schema"))
+        list(job.requests([stored]))
         assert Usage.of(answer).n_requests == store.usage()["m", False].n_requests == 1
 
 

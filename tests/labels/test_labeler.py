@@ -256,12 +256,14 @@ def test_overload_and_passing_failures_are_waited_out(monkeypatch):
         assert (len(endpoint.requests), labeler.n_requests) == (4, 1)
 
 
-def test_an_answer_by_another_model_is_not_taken(monkeypatch):
+def test_another_model_than_the_one_asked_is_said_at_once_and_its_name_can_be_stated(monkeypatch):
     monkeypatch.setattr(client, "_BACKOFF_SECONDS", 0.001)
+    texts = [Text("p", str(number)) for number in range(50)]
     with Endpoint((200, GOOD, "stop")) as endpoint:
-        (labels,) = Labeler("gpt-x", base_url=endpoint.url).label([Text("p", "a")], TAXONOMY)
-        assert {each.reason for each in labels.failures} == {"wrong_model"}
-        (labels,) = Labeler("gpt-x", base_url=endpoint.url, options=RequestOptions(served_model="m")).label(
+        with pytest.raises(LabelerError, match=r"'gpt-x' was asked and 'm' answered.*--served-model m"):
+            Labeler("gpt-x", base_url=endpoint.url).label(texts, TAXONOMY)
+        assert len(endpoint.requests) == 2
+        (labels,) = Labeler("gpt-x", base_url=endpoint.url, options=RequestOptions(served_models=("m",))).label(
             [Text("p", "a")], TAXONOMY
         )
         assert labels.failures == ()

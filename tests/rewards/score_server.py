@@ -1,4 +1,4 @@
-"""A double of vLLM and of Text Embeddings Inference, neither of which runs here: their routes, behind them a real model.
+"""A double of vLLM, SGLang and Text Embeddings Inference, none of which runs here: their routes, behind them a real model.
 
 Requests and answers have the fields that those servers' sources declare; the logits come from a bare transformers loop.
 """
@@ -112,6 +112,9 @@ class ScoreServer:
             raw = body["raw_scores"]
             texts = [self.tokenizer(*([part] for part in each), return_tensors="pt") for each in body["inputs"]]
             return [[{"score": each, "label": "LABEL_0"}] for each in self.outputs(texts, raw)]
+        if "input_ids" in body:  # SGLang, which applies no activation
+            texts = [{"input_ids": torch.tensor([ids])} for ids in body["input_ids"]]
+            return [{"embedding": [each], "meta_info": {"id": "x"}} for each in self.outputs(texts, True)]
         raw = body.get("use_activation") is False
         if path == "/classify":
             texts = [{"input_ids": torch.tensor([ids])} for ids in body["input"]]

@@ -145,7 +145,18 @@ def test_truncation_under_a_chat_template_drops_whole_turns(chat_model):
     cut, fresh = model.score([Exchange("", turns, "reply"), Exchange("", turns[2:], "reply")])
     assert cut.status == "truncated"
     assert cut.reward == pytest.approx(fresh.reward, abs=PADDING_JITTER)
-    (unfit,) = model.score([Exchange("", turn("old " * 80), "reply")])
+
+
+def test_truncation_under_a_chat_template_shortens_one_long_turn_from_its_start(chat_model):
+    model = RewardModel(chat_model, over_length="truncate")
+    words = [f"old{index}" for index in range(80)]
+    encoded = model.encode([Exchange("", turn(" ".join(words)), "reply")])[0]
+    shown = model.encoder.tokenizer.decode(encoded.inputs["input_ids"]).replace(" ", "")
+    assert encoded.status == "truncated"
+    assert 60 <= len(encoded.inputs["input_ids"]) <= 64
+    assert "old79[assistant]reply" in shown
+    assert "old0old1" not in shown
+    (unfit,) = model.score([Exchange("", turn("old"), "reply " * 80)])
     assert (unfit.reward, unfit.status) == (None, "too_long")
 
 
@@ -198,21 +209,55 @@ def test_wrong_paths_and_names_say_where_was_looked(tmp_path):
     with pytest.raises(ModelError, match=r"empty holds no model: there is no config\.json in it"):
         RewardModel(tmp_path / "empty")
     (tmp_path / "empty" / "config.json").write_text("{}")
-    with pytest.raises(ModelError, match=r"cannot load .*empty"):
+    with pytest.raises(ModelError, match=r"empty' holds no weights that can be read, only config\.json"):
         RewardModel(tmp_path / "empty")
 
 
-def test_a_missing_pad_token_and_wrong_options_are_named(tmp_path, reward_models, chat_model):
-    shutil.copytree(chat_model, tmp_path / "m")
-    for path in (tmp_path / "m").glob("*token*.json"):
-        if path.name != "tokenizer.json":
-            path.unlink()
-    file = tmp_path / "m" / "tokenizer.json"
+def remove_padding(path, minilm):
+    """The chat model as many are published: neither tokenizer nor configuration names a padding token."""
+    file = path / "tokenizer.json"
     file.write_text(json.dumps({**json.loads(file.read_text()), "padding": None}))
-    PreTrainedTokenizerFast(tokenizer_file=str(file)).save_pretrained(tmp_path / "m")
-    with pytest.raises(ModelError, match="no padding token"):
-        RewardModel(tmp_path / "m")
+    config = json.loads((path / "tokenizer_config.json").read_text())
+    fast = PreTrainedTokenizerFast(tokenizer_file=str(file), bos_token="[CLS]", eos_token="[SEP]")
+    fast.chat_template, fast.model_max_length = TEMPLATE, config["model_max_length"]
+    for each in path.glob("*token*.json"):
+        each.unlink()
+    fast.save_pretrained(path)
+    config = json.loads((path / "config.json").read_text())
+    (path / "config.json").write_text(json.dumps({**config, "pad_token_id": None}))
+
+
+def test_without_a_padding_token_texts_are_scored_packed_or_by_themselves_and_it_is_said(tmp_path, minilm, chat_model):
+    shutil.copytree(chat_model, tmp_path / "m")
+    remove_padding(tmp_path / "m", minilm)
+    packed = RewardModel(tmp_path / "m", over_length="truncate")
+    alone = RewardModel(tmp_path / "m", over_length="truncate", options=ModelOptions(pack=False))
+    assert packed.packs
+    assert "no padding token; texts are scored packed" in packed.notes[0]
+    assert not alone.packs
+    assert "no padding token, so each text is scored by itself" in alone.notes[0]
+    reference = RewardModel(chat_model, over_length="truncate").score(EXCHANGES)
+    for model in (packed, alone):
+        scored = model.score(EXCHANGES)
+        assert [each.status for each in scored] == [each.status for each in reference]
+        assert [each.reward for each in scored] == pytest.approx(
+            [each.reward for each in reference], abs=PADDING_JITTER
+        )
+    assert packed.provenance()["notes"] == list(packed.notes)
+
+
+def test_wrong_options_are_named(reward_models):
     with pytest.raises(ModelError, match="more than the 512 tokens"):
         RewardModel(reward_models["pre"], options=ModelOptions(max_length=1024))
     with pytest.raises(DataError, match="over_length must be one of"):
         RewardModel(reward_models["pre"], over_length="chop")
+
+
+def test_a_model_that_is_spread_over_devices_has_the_same_rewards(chat_model):
+    """One device is enough to see that a map changes no reward and no key; it is not packed."""
+    spread = RewardModel(chat_model, over_length="truncate", options=ModelOptions(device_map="auto"))
+    assert not spread.packs
+    plain = RewardModel(chat_model, over_length="truncate")
+    assert spread.identity_key() == plain.identity_key()
+    rewards = [[each.reward for each in model.score(EXCHANGES)] for model in (spread, plain)]
+    assert rewards[0] == pytest.approx(rewards[1], abs=PADDING_JITTER)

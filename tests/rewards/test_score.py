@@ -13,7 +13,7 @@ from seal_datasets.cli import main
 from seal_datasets.cli.options import write_table
 from seal_datasets.data.load import load_pairs
 from seal_datasets.data.texts import Exchange
-from seal_datasets.errors import DataError
+from seal_datasets.errors import DataError, ModelError
 from seal_datasets.rewards.classifier import RewardModel
 from seal_datasets.rewards.score import add_rewards, reward_columns, write_rewards
 from seal_datasets.rewards.score_store import ScoreStore
@@ -93,7 +93,8 @@ def test_parts_hold_every_row_in_order_and_are_whole(tiny_pairs, reward_models, 
     for number, pairs in enumerate((tiny_pairs, tiny_pairs.to_iterable_dataset())):
         out = tmp_path / str(number)
         files = write_rewards(pairs, models, out, window=2, rows_per_file=2)
-        assert [path.name for path in files] == ["part-00000.parquet", "part-00001.parquet"] == sorted(os.listdir(out))
+        assert [path.name for path in files] == ["part-00000.parquet", "part-00001.parquet"]
+        assert sorted(os.listdir(out)) == [".seal-parts", *(path.name for path in files)]
         found = Dataset.from_parquet([str(path) for path in files], cache_dir=str(tmp_path / "cache"))
         assert found.features == expected.features
         assert found[schema.PAIR_ID][:] == expected[schema.PAIR_ID][:]
@@ -102,6 +103,34 @@ def test_parts_hold_every_row_in_order_and_are_whole(tiny_pairs, reward_models, 
     (tmp_path / "0" / "mine.parquet").write_text("")
     with pytest.raises(DataError, match=r"holds mine\.parquet, which is not one of these files"):
         write_rewards(tiny_pairs, models, tmp_path / "0")
+
+
+def test_files_that_others_wrote_are_never_replaced(tiny_pairs, reward_models, tmp_path):
+    """Another tool calls its files so too; ours are those that the manifest names."""
+    models, foreign = {"post": RewardModel(reward_models["post"])}, tmp_path / "part-00007.parquet"
+    foreign.write_text("of another tool")
+    with pytest.raises(DataError, match=r"holds part-00007\.parquet, which is not one of these files"):
+        write_rewards(tiny_pairs, models, tmp_path)
+    foreign.rename(tmp_path / "part-00000.parquet.crc")
+    with pytest.raises(DataError, match=r"part-00000\.parquet\.crc"):
+        write_rewards(tiny_pairs, models, tmp_path)
+    assert (tmp_path / "part-00000.parquet.crc").read_text() == "of another tool"
+
+
+def test_files_of_an_earlier_run_stay_until_the_new_ones_are_whole(tiny_pairs, reward_models, tmp_path):
+    model = RewardModel(reward_models["post"])
+    write_rewards(tiny_pairs, {"post": model}, tmp_path, window=1, rows_per_file=1)
+    before = {path.name: path.read_bytes() for path in tmp_path.glob("*.parquet")}
+    assert len(before) == len(tiny_pairs)
+    broken = RewardModel(reward_models["post"])
+    broken.rewards = lambda encoded: (_ for _ in ()).throw(ModelError("lost"))
+    with pytest.raises(ModelError, match="lost"):
+        write_rewards(tiny_pairs, {"post": broken}, tmp_path)
+    assert {path.name: path.read_bytes() for path in tmp_path.glob("*.parquet")} == before
+    files = write_rewards(tiny_pairs, {"post": model}, tmp_path)
+    assert sorted(os.listdir(tmp_path)) == [".seal-parts", "part-00000.parquet"]
+    assert [path.name for path in files] == ["part-00000.parquet"]
+    assert len(load_pairs(str(tmp_path))[0]) == len(tiny_pairs)
 
 
 def test_a_full_disk_is_said_and_rewards_that_were_kept_are_not_computed_again(tiny_pairs, reward_models, tmp_path):

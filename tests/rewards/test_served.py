@@ -11,10 +11,12 @@ from seal_datasets.endpoints import client
 from seal_datasets.endpoints.client import Limits
 from seal_datasets.errors import DataError, ModelError
 from seal_datasets.rewards.classifier import RewardModel
+from seal_datasets.rewards.encoding import Encoder
 from seal_datasets.rewards.open import find_scorer, open_scorer
 from seal_datasets.rewards.score_store import ScoreStore
 from seal_datasets.rewards.served import EncodingOptions, ServedReward, _are_raw
-from tests.rewards.models import EXCHANGES, TEMPLATE, save_llama, turn
+from seal_datasets.rewards.served_routes import TeiTextRoute
+from tests.rewards.models import EXCHANGES, TEMPLATE, save_llama, save_tokenizer, turn
 from tests.rewards.score_server import KEY, ScoreServer
 
 PADDING_JITTER = 1e-5
@@ -62,6 +64,50 @@ def test_a_chat_model_is_sent_its_tokens(chat):
         # MiniLM's tokenizer closes a text with [SEP], which the template does not write.
         with pytest.raises(ModelError, match=r"adds special tokens.*serve the model with vLLM"):
             ServedReward(server.url, chat, kind="tei")
+
+
+def test_sglang_is_sent_tokens_and_gives_raw_rewards(chat, reward_models):
+    with ScoreServer(chat) as server:
+        served = open_scorer(f"sglang:{server.url}#{chat}", over_length="truncate")
+        scored, here = served.score(EXCHANGES), RewardModel(chat, over_length="truncate").score(EXCHANGES)
+        assert rewards(scored) == pytest.approx(rewards(here), abs=PADDING_JITTER)
+        assert all("input_ids" in body for route, body in server.requests)
+        assert served.provenance()["architecture"] == "SGLang /classify"
+        server.obeys = False
+        with pytest.raises(ModelError, match=r"returns probabilities.*--is-embedding"):
+            open_scorer(f"sglang:{server.url}#{chat}")
+    bare = reward_models["post"]
+    with ScoreServer(bare) as server, pytest.raises(ModelError, match=r"has no chat template.*MODEL@TOKENIZER"):
+        open_scorer(f"sglang:{server.url}#{bare}")
+
+
+def test_a_served_model_gives_refused_conversations_a_status(tmp_path, minilm):
+    refuses = "{% if messages[0].role == 'system' %}{{ raise_exception('No system') }}{% endif %}" + TEMPLATE
+    path = save_llama(tmp_path, minilm, 0, classifier=True, template=refuses)
+    exchange = Exchange("", [{"role": "system", "content": "Be brief."}, *turn("Hi")], "Hello")
+    with ScoreServer(path) as server:
+        (refused,) = ServedReward(server.url, path).score([exchange])
+        assert (refused.reward, refused.status) == (None, "template_refused")
+        (merged,) = ServedReward(server.url, path, encoding=EncodingOptions(merge_system=True)).score([exchange])
+        assert merged.status == "merged"
+        assert merged.reward is not None
+
+
+def test_text_embeddings_inference_is_sent_merged_turns(tmp_path, minilm):
+    """Its own special token, a [CLS] at the start, is the only one that the template writes."""
+    from tokenizers.processors import TemplateProcessing
+
+    refuses = "{% if messages[0].role == 'system' %}{{ raise_exception('No system') }}{% endif %}" + TEMPLATE
+    tokenizer = save_tokenizer(tmp_path, minilm, template=refuses)
+    tokenizer.backend_tokenizer.post_processor = TemplateProcessing(
+        single="[CLS] $A", pair="[CLS] $A $B", special_tokens=[("[CLS]", tokenizer.cls_token_id)]
+    )
+    encoder = Encoder(tokenizer, 64, "error", merge_system=True)
+    exchange = Exchange("", [{"role": "system", "content": "Be brief."}, *turn("Hi")], "Hello")
+    (encoded,) = encoder.encode([exchange])
+    sent = TeiTextRoute.encode(encoder, encoded, exchange)
+    assert encoded.status == sent.status == "merged"
+    assert bytes(sent.inputs["text"]).decode() == "[user] Be brief.\n\nHi [assistant] Hello "
 
 
 def test_overload_failures_and_silence_are_waited_out(reward_models):

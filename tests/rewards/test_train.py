@@ -10,7 +10,14 @@ from seal_datasets.data.load import load_pairs
 from seal_datasets.data.texts import Exchange
 from seal_datasets.errors import DataError
 from seal_datasets.rewards.classifier import RewardModel
-from seal_datasets.rewards.train import TrainingSettings, _contrasts, heldout_prompts, measure_pair, train_pair
+from seal_datasets.rewards.train import (
+    TrainingSettings,
+    _begun_training,
+    _contrasts,
+    heldout_prompts,
+    measure_pair,
+    train_pair,
+)
 
 SETTINGS = TrainingSettings(pre_epochs=1, post_epochs=12, batch_size=8, learning_rate=1e-4, max_length=64)
 
@@ -116,3 +123,27 @@ def test_too_little_data_and_wrong_settings_are_named(taught_pairs, tmp_path):
         TrainingSettings(heldout_share=1.5)
     with pytest.raises(DataError, match="post_epochs must be at least 1, got 0"):
         TrainingSettings(post_epochs=0)
+
+
+def test_an_interrupted_training_is_resumed_with_its_own_data_and_settings_only(tmp_path):
+    """The newest checkpoint is that of the highest number, not the last in the alphabet."""
+    record = {"settings": {"seed": 0}, "data": "abc"}
+    out = tmp_path / "pre"
+    assert _begun_training(out, record) is None
+    for step in (8, 16, 128):
+        (out / f"checkpoint-{step}").mkdir()
+    assert _begun_training(out, record) == str(out / "checkpoint-128")
+    for other in ({**record, "data": "abd"}, {**record, "settings": {"seed": 1}}):
+        with pytest.raises(DataError, match=r"interrupted training of other data or settings \(checkpoint-128\)"):
+            _begun_training(out, other)
+    assert _begun_training(out, record) == str(out / "checkpoint-128")
+    (out / "training-begun.json").unlink()
+    with pytest.raises(DataError, match="interrupted training"):
+        _begun_training(out, record)
+
+
+def test_a_checkpoint_of_other_data_is_not_resumed(taught_pairs, tmp_path):
+    (tmp_path / "pre" / "checkpoint-4").mkdir(parents=True)
+    with pytest.raises(DataError, match="holds an interrupted training of other data or settings"):
+        train_pair(taught_pairs, tmp_path, SETTINGS)
+    assert (tmp_path / "pre" / "checkpoint-4").is_dir()

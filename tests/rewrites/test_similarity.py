@@ -1,3 +1,8 @@
+import json
+import os
+import pickle
+import shutil
+
 import numpy as np
 import pytest
 
@@ -37,3 +42,61 @@ def test_a_blank_text_is_like_nothing(model):
 def test_a_model_that_is_not_there_is_named(tmp_path):
     with pytest.raises(ModelError, match=r"absent.*'embedded'"):
         SimilarityModel(str(tmp_path / "absent"))
+
+
+class Bomb:
+    def __init__(self, mark):
+        self.mark = mark
+
+    def __reduce__(self):
+        return os.mkdir, (str(self.mark),)
+
+
+@pytest.mark.parametrize(
+    ("fault", "message"),
+    [
+        ("pickled", r"only pickle files for its body \(pytorch_model\.bin\)"),
+        ("pickled module", r"only pickle files for 2_Dense \(2_Dense/pytorch_model\.bin\)"),
+        ("index", r"places embeddings in 'weights\.bin'"),
+        ("code", r"code of its own \(own\.Pooling\)"),
+        ("outside", r"names '\.\./other', which is outside the model"),
+        ("pointer", r"Git LFS pointer.*git lfs pull"),
+        ("cut", "cut off or damaged"),
+        ("no list", "no list of modules"),
+    ],
+)
+def test_no_pickle_and_no_code_of_an_encoder_is_run(tmp_path, minilm, fault, message):
+    model, mark = tmp_path / "m", tmp_path / "mark"
+    shutil.copytree(minilm, model)
+    weights, modules = model / "model.safetensors", json.loads((model / "modules.json").read_text())
+    bomb = pickle.dumps(Bomb(mark))
+    if fault == "pickled":
+        weights.unlink()
+        (model / "pytorch_model.bin").write_bytes(bomb)
+    elif fault == "pickled module":
+        (model / "2_Dense").mkdir()
+        (model / "2_Dense" / "pytorch_model.bin").write_bytes(bomb)
+        modules[2] = {**modules[2], "path": "2_Dense", "type": "sentence_transformers.models.Dense"}
+    elif fault == "index":
+        weights.unlink()
+        (model / "weights.bin").write_bytes(bomb)
+        (model / "model.safetensors.index.json").write_text(json.dumps({"weight_map": {"embeddings": "weights.bin"}}))
+    elif fault == "code":
+        (model / "own.py").write_text(f"import os\nos.mkdir({str(mark)!r})\nclass Pooling: ...\n")
+        modules[1]["type"] = "own.Pooling"
+    elif fault == "outside":
+        modules[1]["path"] = "../other"
+    elif fault == "pointer":
+        weights.write_text("version https://git-lfs.github.com/spec/v1\n")
+    elif fault == "cut":
+        weights.write_bytes(weights.read_bytes()[:1000])
+    (model / "modules.json").write_text("3" if fault == "no list" else json.dumps(modules))
+    with pytest.raises(ModelError, match=message):
+        SimilarityModel(str(model))
+    assert not mark.exists()
+
+
+def test_a_local_encoder_in_safetensors_is_read(tmp_path, minilm, model):
+    shutil.copytree(minilm, tmp_path / "m")
+    texts = ["The cat sleeps."], ["A cat is asleep."]
+    assert SimilarityModel(str(tmp_path / "m")).compare(*texts) == pytest.approx(model.compare(*texts), abs=1e-6)

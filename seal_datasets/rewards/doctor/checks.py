@@ -18,7 +18,7 @@ from seal_datasets.rewards.doctor.probe import (
     score_padded,
     use_attention,
 )
-from seal_datasets.rewards.scorer import Scored
+from seal_datasets.rewards.scorer import Scored, Scorer
 
 BATCH = 8
 """Texts per batch in the checks that pad."""
@@ -33,6 +33,7 @@ LENGTHS = (256, 512, 1024, 2048, 4096)
 """Lengths, in tokens, for which the share of longer texts is reported, besides the model's limit."""
 
 _INVERTED = 0.1
+_UNPADDED = "nothing is padded: texts are scored packed, or each by itself"
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +91,8 @@ def check_determinism(first: Floats, second: Floats, tolerance: float) -> Check:
 
 def check_batch(model: RewardModel, sample: Sample) -> Check:
     """Check that a text's score does not depend on the other texts of its batch."""
+    if not model.pads:
+        return Check("batch", "not_applicable", None, _UNPADDED)
     order = _mixed(len(sample.texts))
     rewards = score_padded(model, [sample.texts[index] for index in order], side="right", n=BATCH)
     return _compared(
@@ -127,6 +130,8 @@ def check_packing(model: RewardModel, packed: Floats | None, sample: Sample) -> 
 
 def check_padding(model: RewardModel, sample: Sample) -> Check:
     """Check whether padding at the left changes scores; we pad at the right."""
+    if not model.pads:
+        return Check("padding", "not_applicable", None, _UNPADDED)
     order = _mixed(len(sample.texts))
     rewards = score_padded(model, [sample.texts[index] for index in order], side="left", n=BATCH)
     difference = largest(rewards, sample.rewards[order])
@@ -274,12 +279,29 @@ def check_precision(
     ), findings
 
 
-def check_truncation(lengths: Sequence[int], limit: int) -> tuple[Check, dict[str, float]]:
+def check_template(model: Scorer) -> Check:
+    """Check that a causal model has the chat template that it was trained with."""
+    if model.lacks_template:
+        return Check(
+            "template",
+            "failed",
+            None,
+            "a causal model without a chat template: it is shown prompt and response in a row",
+            "add the template that it was trained with to its tokenizer (chat_template.jinja); without one its rewards mean "
+            "nothing, unless it was trained on plain text",
+        )
+    return Check("template", "ok", None, f"texts are shown as {model.encoder.style}")
+
+
+def check_truncation(
+    lengths: Sequence[int], limit: int, unscored: Mapping[str, int] | None = None
+) -> tuple[Check, dict[str, float]]:
     """Check which share of the texts exceeds the model's length limit.
 
     Args:
         lengths (`Sequence[int]`): Tokens of each text.
         limit (`int`): Length limit of the model in tokens.
+        unscored (`Mapping[str, int]`, *optional*): Texts without a reward, by status.
 
     Returns:
         `tuple[Check, dict[str, float]]`: The check, and the share of longer texts by number of tokens.
@@ -296,14 +318,16 @@ def check_truncation(lengths: Sequence[int], limit: int) -> tuple[Check, dict[st
     shares = {str(length): float((measured > length).mean()) for length in sorted({*LENGTHS, limit})}
     over = shares[str(limit)]
     detail = ", ".join(f"{100 * share:.1f} % over {length}" for length, share in shares.items())
-    status: CheckStatus = "warning" if over else "ok"
+    status: CheckStatus = "warning" if over or unscored else "ok"
+    counted = ", ".join(f"{n:,} {status}" for status, n in sorted((unscored or {}).items()))
+    without = f"; {sum((unscored or {}).values()):,} have no reward ({counted})" if unscored else ""
     advice = (
         f"{100 * over:.1f} % of texts do not fit into the model's {limit} tokens; choose with --over-length"
         if over
         else ""
     )
     return Check(
-        "truncation", status, None, f"of {len(lengths):,} texts {detail}; the model takes {limit}", advice
+        "truncation", status, None, f"of {len(lengths):,} texts {detail}; the model takes {limit}{without}", advice
     ), shares
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -115,7 +116,7 @@ def _examine_classifier(
     """Every check; at most one copy of the model is in memory at a time."""
     (name,) = load.args
     model = load(options=options)
-    rows, texts, lengths = _encoded_texts(model, name, pairs, extent.limit)
+    rows, texts, lengths, unscored = _encoded_texts(model, name, pairs, extent.limit)
     first, second = score_as_used(model, texts), score_as_used(model, texts)
     results = [checks.check_finite(first)]
     obvious = [model.score(pair) for pair in sanity_pairs()]
@@ -127,7 +128,7 @@ def _examine_classifier(
     inputs = [text.inputs for text in texts]
     rewards = score_one_by_one(model, inputs)
     sample = checks.Sample(inputs, rewards, tolerance(rewards, model.model.dtype))
-    truncation, shares = checks.check_truncation(lengths, model.encoder.max_length)
+    truncation, shares = checks.check_truncation(lengths, model.encoder.max_length, unscored)
     results += [
         checks.check_determinism(first, second, sample.tolerance),
         checks.check_batch(model, sample),
@@ -136,6 +137,7 @@ def _examine_classifier(
         checks.check_bos(model, sample),
         checks.check_end(model, sample),
         checks.check_attention(model, sample),
+        checks.check_template(model),
         truncation,
         checks.check_sanity([(better, worse) for better, worse in obvious]),
     ]
@@ -167,17 +169,18 @@ def _examine_classifier(
 
 def _examine_scores(model: Scorer, name: str, pairs: Dataset, limit: int) -> Examination:
     """The checks that need only scores."""
-    _, texts, lengths = _encoded_texts(model, name, pairs, limit)
+    _, texts, lengths, unscored = _encoded_texts(model, name, pairs, limit)
     first, second = score_as_used(model, texts), score_as_used(model, texts)
     single = np.concatenate([score_as_used(model, [text]) for text in texts])
     provenance = model.provenance()
     dtype = getattr(torch, str(provenance["dtype"]), torch.float32)
     allowed = tolerance(single, dtype if isinstance(dtype, torch.dtype) else torch.float32)
-    truncation, shares = checks.check_truncation(lengths, model.encoder.max_length)
+    truncation, shares = checks.check_truncation(lengths, model.encoder.max_length, unscored)
     results = [
         checks.check_finite(first),
         checks.check_determinism(first, second, allowed),
         checks.check_alone(single, first, allowed),
+        checks.check_template(model),
         truncation,
         checks.check_sanity([(better, worse) for better, worse in (model.score(pair) for pair in sanity_pairs())]),
     ]
@@ -200,8 +203,10 @@ def _template_hash(provenance: Mapping[str, object]) -> str | None:
     return template_hash if isinstance(template_hash, str) else None
 
 
-def _encoded_texts(model: Scorer, name: str, pairs: Dataset, limit: int) -> tuple[list[int], list[Encoded], list[int]]:
-    """The rows to score, their texts encoded from the shortest to the longest, and the tokens of every text."""
+def _encoded_texts(
+    model: Scorer, name: str, pairs: Dataset, limit: int
+) -> tuple[list[int], list[Encoded], list[int], Counter[str]]:
+    """The rows to score and their encoded texts by length; the tokens of every text, and statuses of those left out."""
     texts: list[Exchange] = []
     rows = []
     for index, row in enumerate(pairs):
@@ -221,7 +226,8 @@ def _encoded_texts(model: Scorer, name: str, pairs: Dataset, limit: int) -> tupl
     fitting.sort(key=lambda pair: max(text.n_tokens for text in pair[1:]))
     positions = sorted({round(position) for position in np.linspace(0, len(fitting) - 1, min(limit, len(fitting)))})
     sampled = [fitting[position] for position in positions]
-    return [row for row, *_ in sampled], [text for _, *pair in sampled for text in pair], lengths
+    unscored = Counter[str](text.status for text in encoded if not text.inputs)
+    return [row for row, *_ in sampled], [text for _, *pair in sampled for text in pair], lengths, unscored
 
 
 def _compare_precisions(

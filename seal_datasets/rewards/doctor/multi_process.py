@@ -20,7 +20,7 @@ _MODEL = "examined"
 _SECONDS = 1800
 _LAUNCH = ("--num_machines=1", "--mixed_precision=no", "--dynamo_backend=no", "--main_process_port=0")
 _VALUES = ("max_length", "precision", "tokens_per_batch")
-_FLAGS = ("allow_pickle", "allow_remote_code")
+_FLAGS = ("merge_system", "allow_pickle", "allow_remote_code")
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +56,8 @@ def launched_rewards(name: str, pairs: Dataset, launch: Launch) -> tuple[Floats 
         return None, f"{processes} processes need as many GPUs; there are {torch.cuda.device_count()}"
     if launch.options.attention is not None or launch.options.pack is not None:
         return None, "`seal score` has no options for attention and pack; leave them out to compare processes"
+    if launch.options.device_map is not None:
+        return None, "a model that is spread over devices is scored by one process"
     with tempfile.TemporaryDirectory() as folder:
         data, out = Path(folder) / "pairs.parquet", Path(folder) / "scored.parquet"
         pairs.to_parquet(str(data))

@@ -49,10 +49,10 @@ def score_padded(model: RewardModel, texts: Sequence[Inputs], *, side: str, n: i
     with torch.inference_mode():
         for start in range(0, len(texts), n):
             batch = model.encoder.tokenizer.pad(
-                list(texts[start : start + n]), padding=True, padding_side=side, return_tensors="pt"
+                list(texts[start : start + n]), padding=n > 1, padding_side=side, return_tensors="pt"
             )
             sent = {name: values.to(model.device) for name, values in batch.items()}
-            rewards += model.reward_of(model.model(**sent).logits).tolist()
+            rewards += model.reward_of(model.logits(sent)).tolist()
     return np.array(rewards, dtype=np.float64)
 
 

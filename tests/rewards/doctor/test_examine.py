@@ -148,10 +148,23 @@ def test_absolute_positions_padded_at_the_left_fail(tmp_path, minilm, side, fail
     assert found.tie_band <= found.tolerance
 
 
-def test_weights_that_are_not_numbers_fail(tmp_path, reward_models, capsys):
+def test_weights_that_are_not_numbers_are_refused_and_named(tmp_path, reward_models):
     model = AutoModelForSequenceClassification.from_pretrained(reward_models["post"])
     with torch.no_grad():
         model.classifier.weight[0, 0] = float("nan")
+    model.save_pretrained(tmp_path)
+    AutoTokenizer.from_pretrained(reward_models["post"]).save_pretrained(tmp_path)
+    with pytest.raises(ModelError, match=r"infinite or no numbers: classifier\.weight\..*take an earlier checkpoint"):
+        short(tmp_path)
+
+
+def test_scores_that_are_not_numbers_fail(tmp_path, reward_models, capsys):
+    """Weights at the end of float32's range, whose sums are beyond it."""
+    model = AutoModelForSequenceClassification.from_pretrained(reward_models["post"])
+    with torch.no_grad():
+        model.classifier.weight[:] = 3e38
+        model.bert.pooler.dense.weight[:] = 0.0
+        model.bert.pooler.dense.bias[:] = 20.0
     model.save_pretrained(tmp_path)
     AutoTokenizer.from_pretrained(reward_models["post"]).save_pretrained(tmp_path)
     found = short(tmp_path)
@@ -276,7 +289,7 @@ def dpo(tmp_path_factory, minilm):
 def test_implicit_rewards_are_asked_for_scores(dpo, tmp_path, capsys):
     found = examine(dpo, extent=Extent(limit=4))
     statuses = {each.name: each.status for each in found.checks}
-    assert list(statuses) == ["finite", "determinism", "batch", "truncation", "sanity"]
+    assert list(statuses) == ["finite", "determinism", "batch", "template", "truncation", "sanity"]
     assert {statuses[name] for name in ("finite", "determinism", "batch")} == {"ok"}
     assert 0.0 <= found.tie_band < 1e-3 < found.tolerance
     assert found.example.startswith("[CLS]")
@@ -300,3 +313,31 @@ def test_a_served_model_that_answers_at_random_fails(reward_models):
 
         server.model.forward = noisy
         assert {"determinism", "batch"} <= set(examine(named, extent=Extent(limit=4)).failed)
+
+
+@pytest.mark.parametrize("kind", ["classifier", "dpo"])
+def test_a_causal_model_without_a_chat_template_fails(tmp_path, minilm, kind):
+    paths = [save_causal(tmp_path / str(seed), minilm, seed, classifier=kind == "classifier") for seed in (0, 1)]
+    found = examine(
+        paths[0] if kind == "classifier" else f"dpo:{paths[0]}@{paths[1]}", extent=Extent(limit=4, short=True)
+    )
+    assert "template" in found.failed
+    assert "chat_template.jinja" in found["template"].advice
+    assert "causal model without a chat template" in found.model["notes"][0]
+
+
+def test_a_model_without_a_padding_token_is_examined(tmp_path, minilm):
+    from tests.rewards.test_classifier import remove_padding
+
+    save_causal(tmp_path, minilm, 0, classifier=True, template=CHAT_TEMPLATE, positions=512)
+    remove_padding(tmp_path, minilm)
+    found = short(tmp_path)
+    assert (found["batch"].status, found["padding"].status) == ("not_applicable", "not_applicable")
+    assert found["packing"].status == "ok"
+
+
+def test_texts_that_the_template_refuses_are_counted(tmp_path, minilm):
+    refuses = "{% if messages | length > 2 %}{{ raise_exception('One turn only') }}{% endif %}" + CHAT_TEMPLATE
+    found = short(save_causal(tmp_path, minilm, 0, classifier=True, template=refuses, positions=512))
+    assert found["truncation"].status == "warning"
+    assert "template_refused)" in found["truncation"].detail
