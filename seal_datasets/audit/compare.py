@@ -26,6 +26,7 @@ from numpy.typing import NDArray
 from seal_datasets import estimate, schema
 from seal_datasets.atomic import filling, write_json, write_text
 from seal_datasets.audit.compare_markdown import render_comparison
+from seal_datasets.data.hub_answers import asking_hub, first_line
 from seal_datasets.errors import DataError
 from seal_datasets.estimate.comparison import (
     Estimate,
@@ -149,12 +150,13 @@ def _find_report(source: str | Path) -> Path:
     if path.is_file() or str(source).count("/") != 1 or str(source).startswith((".", "/", "~")):
         return path
     try:
-        return Path(hf_hub_download(str(source), REPORT_FILE, repo_type="dataset"))
+        with asking_hub(str(source)):
+            return Path(hf_hub_download(str(source), REPORT_FILE, repo_type="dataset"))
     except (OSError, ValueError, httpx2.HTTPError, HfHubHTTPError, HFValidationError) as error:
         raise DataError(
             f"there is no folder {path.absolute()} and no dataset {source!r} on the Hub with a readable {REPORT_FILE}; give "
-            f"a folder of `seal audit` or a dataset id: {str(error).splitlines()[0]}"
-        ) from error
+            f"a folder of `seal audit` or a dataset id: {first_line(error)}"
+        ) from None
 
 
 def _read_published_pairs(published: Path) -> pd.DataFrame | None:

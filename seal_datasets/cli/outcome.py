@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import logging
 import os
 import platform
 import re
@@ -66,11 +67,23 @@ def run_to_end(verb: str, work: Callable[[], int]) -> int:
 def showing() -> Iterator[None]:
     """Let everything that is printed pass one place, which escapes what could change the terminal and redacts keys."""
     before = sys.stdout, sys.stderr
-    sys.stdout, sys.stderr = (cast(TextIO, _Shown(stream)) for stream in before)
+    shown = tuple(cast(TextIO, _Shown(stream)) for stream in before)
+    # Libraries that were imported before hold the stream itself.
+    logging_to = [
+        (handler, handler.stream)
+        for logger in [logging.root, *logging.root.manager.loggerDict.values()]
+        for handler in getattr(logger, "handlers", ())
+        if vars(handler).get("stream") in before
+    ]
+    for handler, stream in logging_to:
+        handler.setStream(shown[before.index(stream)])
+    sys.stdout, sys.stderr = shown
     try:
         yield
     finally:
         sys.stdout, sys.stderr = before
+        for handler, stream in logging_to:
+            handler.setStream(stream)
 
 
 class _Shown:

@@ -334,8 +334,9 @@ class EndpointClient:
         Raises:
             RequestFailed: The body has another form, or another model answered.
         """
-        try:
-            return self._operation.read(body)
+        secret = (self._secret or "").encode()
+        try:  # a server may repeat the key in its answer, which is kept
+            return self._operation.read(body.replace(secret, b"***") if len(secret) >= 8 else body)
         except UnreadableAnswer as error:
             shown = self.redact(repr(body[:20_000]))[:90]
             raise RequestFailed("bad_response", f"{error}: {shown}", retry_after=0.0) from error

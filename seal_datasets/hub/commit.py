@@ -23,6 +23,7 @@ import httpx2
 from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi, RepoFile, get_token, hf_hub_download
 from huggingface_hub.errors import HfHubHTTPError, HFValidationError, OfflineModeIsEnabled, RepositoryNotFoundError
 
+from seal_datasets.data.hub_answers import asking_hub
 from seal_datasets.errors import HubError
 from seal_datasets.escape import redact_keys
 
@@ -229,7 +230,10 @@ def read_text(repo: Repository, path: str) -> str | None:
         f"read {path} of {repo.id}",
         lambda: hf_hub_download(repo.id, path, repo_type=repo.type, revision=repo.head),
     )
-    return Path(local).read_text("utf-8")
+    try:
+        return Path(local).read_text("utf-8")
+    except UnicodeDecodeError as error:
+        raise HubError(f"{path} of {repo.id} is not UTF-8 text ({error.reason}); mend it on the Hub first") from None
 
 
 def plan_change(repo: Repository, files: Mapping[str, Content], stale: Iterable[str] = (), *, private: bool) -> Change:
@@ -300,7 +304,8 @@ def ask(doing: str, question: Callable[[], Answer], *, repeats: bool = True) -> 
     """
     for wait in (*_WAITS_SECONDS, None):
         try:
-            return question()
+            with asking_hub(doing):
+                return question()
         except HfHubHTTPError as error:
             status = error.response.status_code
             if wait is not None and (status == 429 or status >= 500):

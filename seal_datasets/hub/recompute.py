@@ -21,6 +21,7 @@ from huggingface_hub.errors import (
 )
 
 from seal_datasets.atomic import filling, occupying
+from seal_datasets.data.hub_answers import asking_hub, first_line
 from seal_datasets.errors import DataError
 from seal_datasets.hub.viewer_tables import CONFIGS, restore_table
 from seal_datasets.report.files import (
@@ -68,7 +69,8 @@ def find_published(source: str) -> Path | None:
     if folder.exists() or source.startswith((".", "/", "~")) or source.count("/") != 1:
         return folder if _is_published(folder) else None
     try:
-        info = HfApi().dataset_info(source, timeout=_TIMEOUT_SECONDS)
+        with asking_hub(source):
+            info = HfApi().dataset_info(source, timeout=_TIMEOUT_SECONDS)
     except (RepositoryNotFoundError, HFValidationError):
         return None
     except (OSError, httpx2.HTTPError, HfHubHTTPError, OfflineModeIsEnabled):
@@ -77,9 +79,10 @@ def find_published(source: str) -> Path | None:
     if RUN_FILE not in files or not any(name.startswith("pairs/") for name in files):
         return None
     try:
-        folder = Path(snapshot_download(source, repo_type="dataset", revision=info.sha, allow_patterns=_WANTED))
+        with asking_hub(source):
+            folder = Path(snapshot_download(source, repo_type="dataset", revision=info.sha, allow_patterns=_WANTED))
     except (OSError, httpx2.HTTPError, HfHubHTTPError) as error:
-        raise DataError(f"cannot download the published audit {source!r}: {str(error).splitlines()[0]}") from error
+        raise DataError(f"cannot download the published audit {source!r}: {first_line(error)}") from None
     return folder if _is_published(folder) else None
 
 
