@@ -39,7 +39,7 @@ from seal_datasets.hub.recompute import find_published, restore_pairs
 from seal_datasets.labels.design import Design, feature_design
 from seal_datasets.report.analyze import MIN_DISCORDANT
 from seal_datasets.report.figures import draw_comparison
-from seal_datasets.report.files import PAIRS_FILE, REPORT_FILE, features_of, read_valid
+from seal_datasets.report.files import PAIRS_FILE, REPORT_FILE, check_pairs, features_of, read_valid
 
 Json = dict[str, Any]
 _FEWEST_PROMPTS = 10
@@ -167,6 +167,7 @@ def _read_published_pairs(published: Path) -> pd.DataFrame | None:
 
 def _read_pairs(path: Path) -> pd.DataFrame | None:
     """Usable pairs indexed by a digest of their texts, without duplicates; `None` for a table without texts."""
+    check_pairs(path)
     table = pd.read_parquet(path)
     if not {schema.CHOSEN, schema.REJECTED} <= set(table):
         return None

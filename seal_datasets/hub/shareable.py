@@ -8,7 +8,16 @@ from typing import Any
 
 from seal_datasets.errors import DataError
 from seal_datasets.labels.taxonomy import Feature
-from seal_datasets.report.files import PAIRS_FILE, REPORT_FILE, RUN_FILE, features_of, read_report, read_run, shareable
+from seal_datasets.report.files import (
+    PAIRS_FILE,
+    REPORT_FILE,
+    RUN_FILE,
+    check_pairs,
+    features_of,
+    read_report,
+    read_run,
+    shareable,
+)
 
 _MAY_HOLD_PATHS = ("source", "models", "training", "labeler", "rewrites", "settings")
 
@@ -59,6 +68,7 @@ def finished_audit(folder: str | Path) -> Finished:
         raise DataError(
             f"report.json and run.json in {folder.absolute()} belong to different audits; run: seal report {folder}"
         )
+    check_pairs(folder / PAIRS_FILE)
     shared = {**run, **{key: shareable(run[key]) for key in _MAY_HOLD_PATHS if key in run}}
     shared["diagnosis"] = {**run["diagnosis"], "source": shared["source"]}
     return Finished(folder, shared, {**report, "run": shared}, features_of(run))

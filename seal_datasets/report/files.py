@@ -9,8 +9,11 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any
 
+import pyarrow as pa  # type: ignore[import-untyped]
 from datasets import Dataset
 
+from seal_datasets import schema
+from seal_datasets.data.parquet_files import check_parquet
 from seal_datasets.errors import DataError
 from seal_datasets.escape import redact_keys
 from seal_datasets.labels.taxonomy import Feature
@@ -49,7 +52,40 @@ def read_audit(folder: Path) -> tuple[Dataset, Json]:
     path = folder / PAIRS_FILE
     if not path.is_file():
         raise DataError(f"{path.absolute()} does not exist; give the folder of a finished `seal audit`")
-    return Dataset.from_parquet(str(path)), read_run(folder)
+    run = read_run(folder)
+    check_pairs(path)
+    return Dataset.from_parquet(str(path)), run
+
+
+def check_pairs(path: Path) -> None:
+    """Raise unless a table of pairs is whole, and its own columns have the types that an audit writes.
+
+    Raises:
+        DataError: The file is damaged, or a column has another type.
+    """
+    known = {schema.PROBLEMS: ("a list of texts", _is_list), schema.PROMPT_ID: ("text", _is_text)}
+    known |= {schema.PAIR_ID: ("text", _is_text), schema.REGIME: ("text", _is_text)}
+    known |= {schema.CHOSEN: ("text", _is_text), schema.REJECTED: ("text", _is_text)}
+    numbers = (schema.reward_column, schema.reward_tokens_column)
+    columns = [column(model, side) for column in numbers for model in ("pre", "post") for side in schema.SIDES]
+    columns += [schema.margin_column(model) for model in ("pre", "post")]
+    known |= dict.fromkeys(columns, ("numbers", _is_number))
+    for field in check_parquet(path):
+        needed, fits = known.get(field.name, ("", None))
+        if fits is not None and not fits(field.type):
+            raise DataError(f"{path}: column {field.name!r} holds {field.type}; needed is {needed}; {_GIVE}")
+
+
+def _is_list(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_list(kind) or pa.types.is_large_list(kind))
+
+
+def _is_text(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_null(kind))
+
+
+def _is_number(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_floating(kind) or pa.types.is_integer(kind) or pa.types.is_null(kind))
 
 
 def refuse_other_audit(folder: Path, source: str | None) -> None:
