@@ -1,7 +1,7 @@
 # Two commands set everything up on a fresh machine:
 #   make audit   the main job on the embedded demo (offline once installed); make audit DATA=pairs.jsonl for your own
 #   make test    the tests
-#   make endurance  long repetitions of what the tests do a few times
+#   make endurance  long loops of kills, faults, full disks and damage; prints figures (docs/reliability.md)
 #   make kernels the estimators' tests under each of OpenBLAS's kernels that run here
 PYTHON ?= python3
 VENV := .venv
@@ -28,7 +28,7 @@ test: venv
 	$(BIN)/pytest
 
 endurance: venv
-	$(BIN)/pytest -m endurance
+	$(BIN)/pytest -m endurance -n0
 
 kernels: venv
 	$(BIN)/python tests/kernels.py $(ARGS)

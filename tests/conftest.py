@@ -57,6 +57,13 @@ def pytest_xdist_make_scheduler(config, log):
     return ByGroupOrFile(config, log)
 
 
+def pytest_terminal_summary(terminalreporter):
+    """Figures that tests of endurance measured; docs/reliability.md reports them."""
+    for report in terminalreporter.getreports("passed"):
+        for _, figures in report.user_properties:
+            terminalreporter.write_line(f"{report.nodeid}: {figures} ({report.duration:.0f} s)")
+
+
 @pytest.fixture(scope="session", autouse=True)
 def _private_caches(tmp_path_factory):
     import datasets

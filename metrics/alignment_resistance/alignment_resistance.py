@@ -24,9 +24,7 @@ Args:
     label_noise (`float`, *optional*): Assumed share of annotation errors in the human choices, to correct resistance
         for.
     n_bins (`int`, defaults to 10): Bins of the margin's size.
-    n_bootstrap (`int`, defaults to 2000): Draws of the cluster bootstrap.
     confidence (`float`, defaults to 0.95): Level of the intervals.
-    seed (`int`, defaults to 0): Seed of the draws.
     dataset (`Dataset`, `DataFrame`, `pyarrow.Table` or mapping, *optional*): A table to take inputs from.
     columns (`dict`, *optional*): The table's column for each input; a list of columns for a matrix.
 
@@ -35,8 +33,8 @@ Returns:
     `alignment_score`, `alignment_resistance`, `confidence_interval` (Wilson, of the resistance), `n_pairs`, `n_ties`,
     `tie_band` and `margins` (resistance by size of the margin); with the rewards before training also
     `pre_alignment_score`, `regimes`, the `count`, `share` and `confidence_interval` of `stayed_aligned`, `became_aligned`,
-    `stayed_misaligned` and `reversed_alignment`, and `change` (McNemar's test); with `groups` each `cluster_interval`; with
-    `label_noise` `noise_aware`.
+    `stayed_misaligned` and `reversed_alignment`, and `change` (McNemar's test, or
+    its form for prompts); with `label_noise` `noise_aware`. With `groups` every interval is clustered by prompt.
 
 Raises:
     DataError: Lengths or shapes differ, or a value is missing or not finite. The message names the input and the first
@@ -94,9 +92,7 @@ class AlignmentResistance(TableInput, evaluate.Metric):
         tie_band=0.0,
         label_noise=None,
         n_bins=10,
-        n_bootstrap=2000,
         confidence=0.95,
-        seed=0,
     ):
         return alignment_resistance(
             chosen_rewards,
@@ -107,7 +103,5 @@ class AlignmentResistance(TableInput, evaluate.Metric):
             tie_band=tie_band,
             label_noise=label_noise,
             n_bins=n_bins,
-            n_bootstrap=n_bootstrap,
             confidence=confidence,
-            seed=seed,
         ).to_dict()

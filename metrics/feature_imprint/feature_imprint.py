@@ -22,15 +22,15 @@ Args:
     feature_names (`list[str]`): The k names.
     effects (`str`, defaults to `"fixed"`): `"fixed"` for prompt effects, `"pooled"` for one intercept, as in the
         published figures.
-    errors (`str`, defaults to `"cluster"`): By prompt; `"hc1"` by text; `"cr2"` by prompt with bias reduction and
-        Satterthwaite degrees of freedom; `"wild"` for tests and intervals by wild cluster bootstrap.
+    errors (`str`, defaults to `"cr2"`): Clustered by prompt with bias reduction and each feature's own degrees of freedom;
+        `"crv1"` by prompt as in most software; `"hc1"` by text; `"wild"` for tests and intervals by wild cluster bootstrap.
     clusters (`list`, *optional*): Coarser clusters than prompts for the errors, such as conversations.
     blocks (`dict[str, list[str]]`, *optional*): Features to test jointly, by name of the block.
     max_vif (`float`, *optional*): Largest variance inflation factor; features above it are dropped, the largest
         first.
     adjust (`str`, defaults to `"bonferroni"`): Adjustment of p-values: `"bonferroni"`, `"holm"` or `"bh"`.
     confidence (`float`, defaults to 0.95): Level of the intervals.
-    min_discordant (`int`, defaults to 2): Fewest prompts within which a feature differs that give it numbers.
+    min_information (`float`, defaults to 1.0): Effective degrees of freedom that a feature needs to get numbers.
     n_bootstrap (`int`, defaults to 999): Draws of the wild bootstrap.
     seed (`int`, defaults to 0): Seed of the wild bootstrap and the simultaneous intervals.
     dataset (`Dataset`, `DataFrame`, `pyarrow.Table` or mapping, *optional*): A table to take inputs from.
@@ -39,7 +39,7 @@ Args:
 Returns:
     `dict`: JSON-ready values. An undefined value is `None`, and a status gives the reason.
     `imprint`: for each feature `feature`, `coefficient`, `std_error`, `p_value`, `p_adjusted`, `confidence_interval`,
-    `simultaneous_interval` (holds for all features at once), `degrees_of_freedom`, `standardised`,
+    `simultaneous_interval` (holds for all features at once), `degrees_of_freedom` (effective), `standardised`,
     `minimum_detectable_effect`, `n_discordant` (prompts in which it differs), `vif` and `status`; besides these the counts
     of texts and prompts, the `family` of tests, `condition_number`, `dropped` features and the joint tests of `blocks`.
 
@@ -99,13 +99,13 @@ class FeatureImprint(TableInput, evaluate.Metric):
         groups,
         feature_names,
         effects="fixed",
-        errors="cluster",
+        errors="cr2",
         clusters=None,
         blocks=None,
         max_vif=None,
         adjust="bonferroni",
         confidence=0.95,
-        min_discordant=2,
+        min_information=1.0,
         n_bootstrap=999,
         seed=0,
     ):
@@ -121,7 +121,7 @@ class FeatureImprint(TableInput, evaluate.Metric):
             max_vif=max_vif,
             adjust=adjust,
             confidence=confidence,
-            min_discordant=min_discordant,
+            min_information=min_information,
             n_bootstrap=n_bootstrap,
             seed=seed,
         ).to_dict()

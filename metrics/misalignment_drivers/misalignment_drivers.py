@@ -22,6 +22,7 @@ Args:
     groups (`list`, *optional*): Prompt id of each pair, to cluster errors by.
     estimator (`str`, defaults to `"logit"`): `"logit"` (Firth's penalised fit where features separate the outcome),
         `"firth"` throughout, or `"linear_probability"` as in the published figures.
+    errors (`str`, defaults to `"cr2"`): Errors of `"linear_probability"`: `"cr2"` bias-reduced, or `"crv1"`.
     adjust (`str`, defaults to `"bonferroni"`): Adjustment of p-values: `"bonferroni"`, `"holm"` or `"bh"`.
     confidence (`float`, defaults to 0.95): Level of the intervals.
     min_discordant (`int`, defaults to 2): Fewest pairs off a feature's commonest value that give it numbers.
@@ -90,6 +91,7 @@ class MisalignmentDrivers(TableInput, evaluate.Metric):
         feature_names,
         groups=None,
         estimator="logit",
+        errors="cr2",
         adjust="bonferroni",
         confidence=0.95,
         min_discordant=2,
@@ -101,6 +103,7 @@ class MisalignmentDrivers(TableInput, evaluate.Metric):
             feature_names,
             groups=groups,
             estimator=estimator,
+            errors=errors,
             adjust=adjust,
             confidence=confidence,
             min_discordant=min_discordant,

@@ -37,7 +37,7 @@ from seal_datasets.estimate.comparison import (
 from seal_datasets.estimate.multiplicity import adjust_p
 from seal_datasets.hub.recompute import find_published, restore_pairs
 from seal_datasets.labels.design import Design, feature_design
-from seal_datasets.report.analyze import MIN_DISCORDANT
+from seal_datasets.report.analyze import MIN_INFORMATION
 from seal_datasets.report.figures import draw_comparison
 from seal_datasets.report.files import PAIRS_FILE, REPORT_FILE, check_pairs, features_of, read_valid
 
@@ -192,10 +192,7 @@ def _collect_estimates(audits: Sequence[Audit]) -> list[Json]:
 def _read_estimates(report: Json) -> Iterator[tuple[str, str, Estimate]]:
     """Quantity, subject and estimate of everything in a report that a comparison includes."""
     resistance = report["resistance"]["all"]
-    interval = resistance.get("cluster_interval")
-    if not interval or None in interval:
-        interval = resistance["confidence_interval"]
-    yield "resistance", "", _share_estimate(resistance["alignment_resistance"], interval)
+    yield "resistance", "", _share_estimate(resistance["alignment_resistance"], resistance["confidence_interval"])
     seen: set[str] = set()
     for part in report["imprint"].values():
         for row in part.get("post", {}).get("imprint", ()):
@@ -337,7 +334,7 @@ def _paired_imprints(first: pd.DataFrame, second: pd.DataFrame, design: Design, 
         np.concatenate([design.chosen[complete], design.rejected[complete]]),
         np.tile(prompts[complete], 2),
         design.names,
-        min_discordant=MIN_DISCORDANT,
+        min_information=MIN_INFORMATION,
     )
     return [difference.to_dict() for difference in differences]
 
@@ -355,5 +352,4 @@ def _shared_features(earlier: Audit, later: Audit, first: pd.DataFrame, second: 
         ],
         dtype=bool,
     )
-    names = tuple(name for name, kept in zip(design.names, same, strict=True) if kept)
-    return Design(names, design.chosen[:, same], design.rejected[:, same])
+    return design.select(same).without_references()

@@ -42,7 +42,7 @@ def _run(options: argparse.Namespace) -> int:
     trained = train_pair(pairs, options.out, training_settings(options, TrainingSettings()))
     for part, accuracies in measure_pair(pairs, trained).items():
         for name, accuracy in accuracies.items():
-            low, high = (1.0 - bound for bound in reversed(accuracy.cluster_interval or accuracy.confidence_interval))
+            low, high = (1.0 - bound for bound in reversed(accuracy.confidence_interval))
             sys.stderr.write(
                 f"{name}, {'held-out' if part == 'heldout' else 'training'} pairs ({accuracy.n_pairs:,}): prefers the chosen "
                 f"response in {accuracy.alignment_score:.1%} ({low:.1%} to {high:.1%})\n"

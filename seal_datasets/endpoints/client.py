@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import os
 import random
+import socket
 import threading
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator, Mapping
@@ -39,6 +40,9 @@ _ATTEMPTS = 7
 _BACKOFF_SECONDS = 0.5
 _LONGEST_BACKOFF_SECONDS = 30.0
 _MOST_UNANSWERED = 3
+_BROKEN_OFF = 4
+"""Repetitions of the first request while its answers break off: whoever resumes at a bad moment should not be turned away."""
+
 _MOST_FORBIDDEN = 20
 _NO_KEY = "none"
 _OPENAI = "https://api.openai.com/v1"
@@ -55,11 +59,13 @@ class RequestFailed(Exception):
             `wrong_model`, `refused` or, through the Batch API, `batch_expired`.
         detail (`str`): What was found.
         retry_after (`float`, *optional*): Seconds after which the client may send it again; never when omitted.
+        reached (`bool`): Whether something listens at the address.
     """
 
     def __init__(self, reason: str, detail: str, *, retry_after: float | None = None) -> None:
         self.reason = reason
         self.retry_after = retry_after
+        self.reached = True
         self.detail = detail[:300]
         super().__init__(f"{reason}: {self.detail}")
 
@@ -233,7 +239,8 @@ class EndpointClient:
                     if error.retry_after is None:
                         raise
                     failure = error
-            if failure.reason == "connection_lost" and self.n_requests == 0 and attempt > 0:
+            least = _BROKEN_OFF if failure.reached else 1
+            if failure.reason == "connection_lost" and self.n_requests == 0 and attempt >= least:
                 raise self._unreachable(failure)
             if attempt + 1 < _ATTEMPTS:
                 backoff = random.uniform(0.0, min(_LONGEST_BACKOFF_SECONDS, _BACKOFF_SECONDS * 2**attempt))
@@ -320,7 +327,9 @@ class EndpointClient:
         timed_out = isinstance(error, openai.APITimeoutError) and not _is_refused_connection(error)
         if timed_out:
             self._throttle.overloaded(0.0)
-        return RequestFailed("timed_out" if timed_out else "connection_lost", self._message(error), retry_after=0.0)
+        failure = RequestFailed("timed_out" if timed_out else "connection_lost", self._message(error), retry_after=0.0)
+        failure.reached = not _is_unreachable(error)
+        return failure
 
     def read(self, body: bytes) -> dict[str, object]:
         """Read the body of an answer.
@@ -403,6 +412,15 @@ def _is_refused_connection(error: BaseException | None) -> bool:
     """Whether an error stems from a refused connection, which the HTTP client reports as a time-out."""
     while error is not None:
         if isinstance(error, OSError) and not isinstance(error, TimeoutError):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
+
+
+def _is_unreachable(error: BaseException | None) -> bool:
+    """Whether an error says that nothing listens at an address, rather than that a connection broke off."""
+    while error is not None:
+        if isinstance(error, (ConnectionRefusedError, socket.gaierror)) or type(error).__name__ == "ConnectError":
             return True
         error = error.__cause__ or error.__context__
     return False

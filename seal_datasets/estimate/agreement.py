@@ -26,7 +26,7 @@ from seal_datasets.estimate.inputs import (
     same_length,
     unique_names,
 )
-from seal_datasets.estimate.intervals import Interval, mean_interval, two_sided_p, wilson
+from seal_datasets.estimate.intervals import Interval, clustered_share, two_sided_p, wilson
 from seal_datasets.estimate.linear import group_sums
 from seal_datasets.estimate.multiplicity import adjust_p
 from seal_datasets.estimate.resistance import REGIMES
@@ -100,7 +100,7 @@ class LabelAccuracy(Result):
     Attributes:
         n (`int`): Texts with both labels.
         agreement (`float`): Share of equal labels.
-        confidence_interval (`tuple[float, float]`): Wilson's, which treats texts as independent.
+        confidence_interval (`tuple[float, float]`): Wilson's, clustered where prompts were given.
         majority_share (`float`): Share of the commonest gold label, which a constant labeler would score.
         kappa (`float`): Cohen's kappa; nan where chance agreement is 1.
         status (`str`): `ok`, or why something is undefined.
@@ -249,12 +249,19 @@ def labeler_agreement(
     )
 
 
-def label_accuracy(labels: ArrayLike, gold: ArrayLike, *, confidence: float = 0.95) -> LabelAccuracy:
+def label_accuracy(
+    labels: ArrayLike,
+    gold: ArrayLike,
+    *,
+    groups: Sequence[Any] | NDArray[Any] | None = None,
+    confidence: float = 0.95,
+) -> LabelAccuracy:
     """Compare a labeler's labels of one feature with gold labels.
 
     Args:
         labels (array-like of shape (n,)): The labeler's labels, as numbers.
         gold (array-like of shape (n,)): The gold labels of the same texts.
+        groups (sequence of shape (n,), *optional*): Prompt ids to cluster the interval by.
         confidence (`float`, defaults to 0.95): Level of the interval.
 
     Returns:
@@ -285,16 +292,22 @@ def label_accuracy(labels: ArrayLike, gold: ArrayLike, *, confidence: float = 0.
     agreement, chance = float((given == truth).mean()), float(shares[0] @ shares[1])
     kappa = (agreement - chance) / (1 - chance) if chance < 1 else math.nan
     status = "ok" if chance < 1 else "both give one and the same label throughout: kappa is undefined"
-    interval = wilson(int((given == truth).sum()), n, confidence=confidence)
+    if groups is None:
+        interval = wilson(int((given == truth).sum()), n, confidence=confidence)
+    else:
+        codes = group_codes(groups, "groups")
+        same_length(labels=given, groups=codes)
+        interval = clustered_share(given == truth, codes, confidence)
     return LabelAccuracy(n, agreement, interval, float(shares[1].max()), kappa, status)
 
 
 def _agreement(preference: NDArray[np.str_], codes: Codes | None, confidence: float) -> Agreement:
     decided = preference != "indifferent"
     agreeing, n = int((preference == "chosen").sum()), int(decided.sum())
-    interval = wilson(agreeing, n, confidence=confidence)
-    if codes is not None:
-        _, _, interval = mean_interval((preference[decided] == "chosen").astype(float), codes[decided], confidence)
+    if codes is None:
+        interval = wilson(agreeing, n, confidence=confidence)
+    else:
+        interval = clustered_share(preference[decided] == "chosen", codes[decided], confidence)
     return Agreement(agreeing / n if n else math.nan, interval, n, len(preference) - n)
 
 

@@ -359,7 +359,7 @@ def _contrasts(
         np.where(few, math.nan, errors),
         n_clusters - 1,
         constant=unflagged,
-        few=unflagged,
+        uninformed=unflagged,
         why_no_error="too_few_clusters" if n_clusters < 2 else "no_residual_variation",
         adjust=options.adjust,
         confidence=options.confidence,

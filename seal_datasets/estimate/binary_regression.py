@@ -9,12 +9,14 @@ from typing import Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import special
 
 from seal_datasets.errors import DataError
 from seal_datasets.estimate.inference import POWER
 from seal_datasets.estimate.inputs import Bools, Codes, Floats, confidence_level, group_codes, same_length
 from seal_datasets.estimate.intervals import Interval, critical_value, two_sided_p
-from seal_datasets.estimate.linear import PERFECT, differing, fit_linear, one_blas_thread
+from seal_datasets.estimate.least_squares import ClusterErrors, describe, fit_linear
+from seal_datasets.estimate.linear import PERFECT, differing, one_blas_thread
 from seal_datasets.estimate.logit import LogitFit, Patterns, find_patterns, fit_logit
 from seal_datasets.estimate.multiplicity import Adjustment, adjust_p
 from seal_datasets.estimate.result import Result
@@ -26,6 +28,7 @@ _NUMBERS = (
     "average_marginal_effect",
     "average_marginal_effect_std_error",
     "std_error",
+    "degrees_of_freedom",
     "p_value",
     "p_adjusted",
     "minimum_detectable_effect",
@@ -43,7 +46,8 @@ class BinaryRow(Result):
         average_marginal_effect (`float`): Mean over pairs of the change in probability per unit; nan under `firth`.
         average_marginal_effect_std_error (`float`): Its standard error, by the delta method.
         std_error (`float`): Standard error of the coefficient.
-        p_value (`float`): Two-sided, normal reference.
+        degrees_of_freedom (`float`): Of the t reference; infinite for the normal reference of the logits.
+        p_value (`float`): Two-sided.
         p_adjusted (`float`): Adjusted within the regression.
         confidence_interval (`tuple[float, float]`): Interval of the coefficient, not adjusted.
         minimum_detectable_effect (`float`): Smallest coefficient detected at 80 % power at the family's Bonferroni level
@@ -54,6 +58,7 @@ class BinaryRow(Result):
             `collinear`; `not_identified` (does not vary); `one_class` (all pairs have the same outcome);
             `too_few_clusters` or `too_few_pairs` (an estimate without an error);
             `no_residual_variation` (a linear fit without residuals);
+            `too_little_information` (a linear fit whose error the data do not determine);
             `not_converged` (no maximum or no interval bound was reached; such numbers are nan).
     """
 
@@ -62,6 +67,7 @@ class BinaryRow(Result):
     average_marginal_effect: float
     average_marginal_effect_std_error: float
     std_error: float
+    degrees_of_freedom: float
     p_value: float
     p_adjusted: float
     confidence_interval: Interval
@@ -84,14 +90,37 @@ class BinaryRegression:
     status: str
 
 
+@dataclass(frozen=True, slots=True)
+class BinarySettings:
+    """How a binary outcome is regressed.
+
+    Attributes:
+        estimator (`Estimator`): Estimator.
+        adjust (`Adjustment`): How p-values are adjusted.
+        confidence (`float`): Level of the intervals.
+        min_discordant (`int`): Rows off a regressor's commonest value that its numbers need. A regressor with fewer
+            stays in the regression as a control.
+        errors (`ClusterErrors`): Errors of `linear_probability`.
+    """
+
+    estimator: Estimator
+    adjust: Adjustment
+    confidence: float
+    min_discordant: int
+    errors: ClusterErrors = "cr2"
+
+    def __post_init__(self) -> None:
+        if self.estimator not in get_args(Estimator):
+            raise DataError(f"estimator must be one of {list(get_args(Estimator))}, got {self.estimator!r}")
+        describe(self.errors, by_prompt=True)
+        confidence_level(self.confidence)
+
+
 def binary_regression(
     outcome: Bools,
     regressors: Sequence[Floats],
     groups: Sequence[Any] | NDArray[Any] | None,
-    estimator: Estimator,
-    adjust: Adjustment,
-    confidence: float,
-    min_discordant: int,
+    settings: BinarySettings,
 ) -> BinaryRegression:
     """Regress a binary outcome on regressors and an intercept, by logit or as a linear probability.
 
@@ -99,21 +128,14 @@ def binary_regression(
         outcome (`ndarray` of shape (n,)): Outcome.
         regressors (sequence of `ndarray` of shape (n, j)): Blocks of regressors without the intercept, k in all.
         groups (sequence of shape (n,), *optional*): Clusters.
-        estimator (`Estimator`): Estimator.
-        adjust (`Adjustment`): How p-values are adjusted.
-        confidence (`float`): Level of the intervals.
-        min_discordant (`int`): Rows off a regressor's commonest value that its numbers need. A regressor with fewer
-            stays in the regression as a control.
+        settings (`BinarySettings`): Estimator and options.
 
     Returns:
         `BinaryRegression`: One entry per regressor.
 
     Raises:
-        DataError: An option is unknown or the groups do not fit.
+        DataError: The groups do not fit.
     """
-    if estimator not in get_args(Estimator):
-        raise DataError(f"estimator must be one of {list(get_args(Estimator))}, got {estimator!r}")
-    confidence_level(confidence)
     codes = None if groups is None else group_codes(groups, "groups")
     if codes is not None:
         same_length(aligned=outcome, groups=codes)
@@ -123,23 +145,27 @@ def binary_regression(
     patterns = find_patterns(design)
     k, discordant = design.shape[1] - 1, differing(patterns.x[:, 1:], patterns.totals)
     if outcome.all() or not outcome.any():
-        adjust_p(np.empty(0), adjust)
+        adjust_p(np.empty(0), settings.adjust)
         none = dict.fromkeys(_NUMBERS, math.nan)
         row = {**none, "confidence_interval": (math.nan, math.nan), "method": "none", "status": "one_class"}
         return BinaryRegression((row,) * k, discordant, math.nan, 0, "none", 0, "no tests", "one_class")
     with one_blas_thread():
-        if estimator == "linear_probability":
-            fit = _fit_linear_probability(design, outcome, codes, confidence)
+        if settings.estimator == "linear_probability":
+            fit = _fit_linear_probability(design, outcome, codes, settings)
         else:
-            fit = _fit_logit(design, outcome, codes, patterns, estimator == "firth", confidence)
+            penalised = settings.estimator == "firth"
+            fit = _fit_logit(design, outcome, codes, patterns, penalised, settings.confidence)
     constant = discordant == 0
-    rare = ~constant & (discordant < min_discordant)
-    withheld = constant | rare
+    rare = ~constant & (discordant < settings.min_discordant)
+    withheld = constant | rare | fit.uninformed
     numbers = {name: np.where(withheld, np.nan, getattr(fit, name)) for name in _NUMBERS if hasattr(fit, name)}
     p_values = numbers["p_value"]
     size = int((~np.isnan(p_values)).sum())
-    numbers["p_adjusted"] = adjust_p(p_values, adjust)
-    level = critical_value(1 - (1 - confidence) / max(size, 1), math.inf) + critical_value(2 * POWER - 1, math.inf)
+    numbers["p_adjusted"] = adjust_p(p_values, settings.adjust)
+    freedom = numbers["degrees_of_freedom"]
+    level = special.stdtrit(freedom, 1 - (1 - settings.confidence) / (2 * max(size, 1))) + special.stdtrit(
+        freedom, POWER
+    )
     numbers["minimum_detectable_effect"] = np.where(fit.by_likelihood, level * numbers["std_error"], np.nan)
     low, high = (np.where(withheld, np.nan, bounds) for bounds in (fit.low, fit.high))
     rows = tuple(
@@ -169,6 +195,7 @@ class _Fit:
 
     coefficient: Floats
     std_error: Floats
+    degrees_of_freedom: Floats
     p_value: Floats
     low: Floats
     high: Floats
@@ -178,6 +205,7 @@ class _Fit:
     separated: Bools
     by_likelihood: Bools
     converged: Bools
+    uninformed: Bools
     intercept: float
     n_separated: int
     covariance: str
@@ -216,6 +244,7 @@ def _fit_logit(
     return _Fit(
         coefficient=coefficients,
         std_error=errors,
+        degrees_of_freedom=np.where(np.isnan(errors), np.nan, np.inf),
         p_value=p_values,
         low=low,
         high=high,
@@ -225,6 +254,7 @@ def _fit_logit(
         separated=fit.separated[1:],
         by_likelihood=~by_firth,
         converged=converged,
+        uninformed=np.zeros(len(errors), dtype=bool),
         intercept=float(fit.coefficients[0]),
         n_separated=int((~fit.kept).sum()),
         covariance=covariance,
@@ -233,19 +263,21 @@ def _fit_logit(
     )
 
 
-def _fit_linear_probability(design: Floats, outcome: Bools, codes: Codes | None, confidence: float) -> _Fit:
+def _fit_linear_probability(design: Floats, outcome: Bools, codes: Codes | None, settings: BinarySettings) -> _Fit:
     clusters: Codes = np.arange(len(outcome)) if codes is None else codes
-    fit = fit_linear(design, outcome.astype(float), clusters)
+    fit = fit_linear(design, outcome.astype(float), clusters, errors=settings.errors)
     # Residuals of a perfect fit are rounding; errors from them would make every p-value 0.
     perfect = fit.residual_size < PERFECT
-    errors = np.full(design.shape[1] - 1, np.nan) if perfect else np.sqrt(np.diag(fit.covariance))[1:]
-    errors = np.where(errors > 0, errors, np.nan)
-    coefficients, half = fit.coefficients[1:], critical_value(confidence, math.inf) * errors
+    errors = np.full(design.shape[1] - 1, np.nan) if perfect else np.sqrt(np.diag(fit.covariance)[1:])
+    degrees, coefficients = fit.degrees[1:], fit.coefficients[1:]
+    errors = np.where((errors > 0) & (degrees > 0), errors, np.nan)
+    half = special.stdtrit(degrees, 0.5 + settings.confidence / 2) * errors
     few = "too_few_pairs" if codes is None else "too_few_clusters"
     return _Fit(
         coefficient=coefficients,
         std_error=errors,
-        p_value=two_sided_p(coefficients / errors, math.inf),
+        degrees_of_freedom=degrees,
+        p_value=two_sided_p(coefficients / errors, degrees),
         low=coefficients - half,
         high=coefficients + half,
         odds_ratio=np.full(len(errors), np.nan),
@@ -254,9 +286,10 @@ def _fit_linear_probability(design: Floats, outcome: Bools, codes: Codes | None,
         separated=np.zeros(len(errors), dtype=bool),
         by_likelihood=np.ones(len(errors), dtype=bool),
         converged=np.ones(len(errors), dtype=bool),
+        uninformed=fit.uninformed(0.5)[1:],
         intercept=float(fit.coefficients[0]),
         n_separated=0,
-        covariance="each pair its own cluster (HC1)" if codes is None else "clustered by prompt (CRV1)",
+        covariance=describe(settings.errors, by_prompt=codes is not None),
         method="least_squares",
         few="no_residual_variation" if fit.n_clusters > 1 else few,
     )
@@ -267,6 +300,8 @@ def _status(fit: _Fit, i: int, constant: bool, rare: bool) -> str:
         return "not_identified"
     if rare:
         return "too_few_discordant"
+    if fit.uninformed[i]:
+        return "too_little_information"
     if not fit.converged[i]:
         return "not_converged"
     if fit.separated[i]:

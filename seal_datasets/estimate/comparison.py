@@ -250,7 +250,7 @@ def compare_standardised_imprints(
     feature_names: Sequence[str],
     *,
     confidence: float = 0.95,
-    min_discordant: int = 2,
+    min_information: float = 1.0,
 ) -> tuple[PairedDifference, ...]:
     """Test whether standardised imprints of two models differ on the same texts.
 
@@ -263,7 +263,7 @@ def compare_standardised_imprints(
         groups (sequence of shape (n,)): Prompt id of each text.
         feature_names (`Sequence[str]`): The k names.
         confidence (`float`, defaults to 0.95): Level of the intervals.
-        min_discordant (`int`, defaults to 2): Prompts in which a feature must differ.
+        min_information (`float`, defaults to 1.0): Effective degrees of freedom that a feature needs.
 
     Returns:
         `tuple[PairedDifference, ...]`: One for each feature with a test; empty where a model's rewards, or all features, are
@@ -300,7 +300,7 @@ def compare_standardised_imprints(
         codes,
         [name for name, varying in zip(names, varies, strict=True) if varying],
         confidence=confidence,
-        min_discordant=min_discordant,
+        min_information=min_information,
     )
     return tuple(
         PairedDifference(row.feature, row.coefficient, row.confidence_interval, row.p_value)

@@ -390,7 +390,7 @@ def _corrected_result(
         correction.errors,
         freedom,
         constant=~correction.varies,
-        few=np.zeros(len(names), dtype=bool),
+        uninformed=np.zeros(len(names), dtype=bool),
         why_no_error="too_few_clusters" if freedom < 1 else "no_residual_variation",
         adjust=adjust,
         confidence=confidence,

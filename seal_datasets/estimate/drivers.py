@@ -8,8 +8,9 @@ from typing import Any
 
 from numpy.typing import ArrayLike, NDArray
 
-from seal_datasets.estimate.binary_regression import BinaryRow, Estimator, binary_regression
+from seal_datasets.estimate.binary_regression import BinaryRow, BinarySettings, Estimator, binary_regression
 from seal_datasets.estimate.inputs import indicator, matrix, unique_names
+from seal_datasets.estimate.least_squares import ClusterErrors
 from seal_datasets.estimate.multiplicity import Adjustment
 from seal_datasets.estimate.result import Result
 
@@ -70,6 +71,7 @@ def misalignment_drivers(
     *,
     groups: Sequence[Any] | NDArray[Any] | None = None,
     estimator: Estimator = "logit",
+    errors: ClusterErrors = "cr2",
     adjust: Adjustment = "bonferroni",
     confidence: float = 0.95,
     min_discordant: int = 2,
@@ -86,6 +88,8 @@ def misalignment_drivers(
             Firth's penalised fit where features separate the outcome.
             `firth` is penalised throughout; its errors are not clustered.
             `linear_probability` is the estimator of the published figures.
+        errors (`"cr2"` or `"crv1"`): Errors of `linear_probability`: bias-reduced with each coefficient's own degrees of
+            freedom, or CRV1. Logits have a sandwich of their own.
         adjust (`"bonferroni"`, `"holm"` or `"bh"`): How p-values are adjusted within the regression.
         confidence (`float`, defaults to 0.95): Level of the intervals.
         min_discordant (`int`, defaults to 2): Fewest pairs off a feature's commonest value that give it numbers.
@@ -116,7 +120,8 @@ def misalignment_drivers(
     n = len(outcome)
     chosen = matrix(chosen_features, "chosen_features", n, len(names))
     rejected = matrix(rejected_features, "rejected_features", n, len(names))
-    fit = binary_regression(outcome, (chosen, rejected), groups, estimator, adjust, confidence, min_discordant)
+    settings = BinarySettings(estimator, adjust, confidence, min_discordant, errors)
+    fit = binary_regression(outcome, (chosen, rejected), groups, settings)
     labels = [(name, side) for side in ("chosen", "rejected") for name in names]
     return MisalignmentDrivers(
         tuple(

@@ -19,6 +19,7 @@ from seal_datasets.estimate.inputs import (
     matrix,
     same_length,
     unique_names,
+    without_vanishing,
 )
 from seal_datasets.estimate.linear import first_rows
 from seal_datasets.estimate.multiplicity import Adjustment
@@ -41,13 +42,13 @@ def feature_imprint(
     feature_names: Sequence[str],
     *,
     effects: Effects = "fixed",
-    errors: Errors = "cluster",
+    errors: Errors = "cr2",
     clusters: Sequence[Any] | NDArray[Any] | None = None,
     blocks: Mapping[str, Sequence[str]] | None = None,
     max_vif: float | None = None,
     adjust: Adjustment = "bonferroni",
     confidence: float = 0.95,
-    min_discordant: int = 2,
+    min_information: float = 1.0,
     n_bootstrap: int = 999,
     seed: int = 0,
 ) -> FeatureImprint:
@@ -62,15 +63,17 @@ def feature_imprint(
         groups (sequence of shape (n,)): Prompt id of each text, the fixed effect and the cluster.
         feature_names (`Sequence[str]`): The k names.
         effects (`"fixed"` or `"pooled"`): Prompt effects, or one intercept as in the published figures.
-        errors (`"cluster"`, `"hc1"`, `"cr2"` or `"wild"`): Clustered by prompt; by text, as if the texts of a prompt were
-            independent; bias-reduced, for few or uneven clusters; wild cluster bootstrap, for few clusters.
+        errors (`"cr2"`, `"crv1"`, `"hc1"` or `"wild"`): Clustered by prompt and bias-reduced, with each feature's own degrees
+            of freedom; clustered by prompt as in most software, for features that differ in many prompts; by text, as if the
+            texts of a prompt were independent; wild cluster bootstrap.
         clusters (sequence of shape (n,), *optional*): Coarser clusters than prompts, such as conversations or sources.
         blocks (`Mapping[str, Sequence[str]]`, *optional*): Features to test jointly, by name of the block.
         max_vif (`float`, *optional*): Drop features with a larger variance inflation factor, the largest first; the paper
             uses 5. Dropping a feature changes the meaning of the others.
         adjust (`"bonferroni"`, `"holm"` or `"bh"`): How p-values are adjusted within the regression.
         confidence (`float`, defaults to 0.95): Level of the intervals.
-        min_discordant (`int`, defaults to 2): Prompts in which a feature must differ to get numbers.
+        min_information (`float`, defaults to 1.0): Effective degrees of freedom that a feature needs to get numbers; 1 or
+            less withholds only features whose error the data do not determine.
         n_bootstrap (`int`, defaults to 999): Draws of the wild bootstrap.
         seed (`int`, defaults to 0): Seed of the wild bootstrap and the simultaneous intervals.
 
@@ -81,8 +84,9 @@ def feature_imprint(
         DataError: Shapes differ, an entry is not finite, a group is missing, a prompt is in two clusters, or a name is
             repeated or unknown.
 
-    Source: SEAL, Eq. (1). Errors are CRV1 by prompt with factor G/(G-1) * (n-1)/(n-k-1), as in reghdfe, fixest and
-    pyfixest. k is the rank of the features; n excludes prompts with a single text.
+    Source: SEAL, Eq. (1). Errors are CR2 by prompt with Satterthwaite degrees of freedom (Bell and McCaffrey, 2002;
+    Pustejovsky and Tipton, 2018), joint tests AHT. CRV1 has factor G/(G-1) * (n-1)/(n-k-1), as in reghdfe, fixest and
+    pyfixest; k is the rank of the features, and n excludes prompts with a single text.
 
     Example:
 
@@ -97,7 +101,7 @@ def feature_imprint(
     ```
     """
     names = unique_names(feature_names)
-    y = finite(rewards, "rewards")
+    y = without_vanishing(finite(rewards, "rewards"), "rewards")
     codes = group_codes(groups, "groups")
     n = same_length(rewards=y, groups=codes)
     x = matrix(features, "features", n, len(names))
@@ -109,7 +113,7 @@ def feature_imprint(
         max_vif,
         adjust,
         confidence,
-        min_discordant,
+        min_information,
         n_bootstrap,
         seed,
     )
@@ -124,13 +128,13 @@ def imprint_trajectory(
     feature_names: Sequence[str],
     *,
     effects: Effects = "fixed",
-    errors: Errors = "cluster",
+    errors: Errors = "cr2",
     clusters: Sequence[Any] | NDArray[Any] | None = None,
     blocks: Mapping[str, Sequence[str]] | None = None,
     max_vif: float | None = None,
     adjust: Adjustment = "bonferroni",
     confidence: float = 0.95,
-    min_discordant: int = 2,
+    min_information: float = 1.0,
     n_bootstrap: int = 999,
     seed: int = 0,
 ) -> ImprintTrajectory:
@@ -145,13 +149,13 @@ def imprint_trajectory(
         groups (sequence of shape (n,)): Prompt ids.
         feature_names (`Sequence[str]`): The k names.
         effects (`"fixed"` or `"pooled"`): Prompt effects, or one intercept.
-        errors (`"cluster"`, `"hc1"`, `"cr2"` or `"wild"`): How errors are computed; the joint tests use `"cluster"`.
+        errors (`"cr2"`, `"crv1"`, `"hc1"` or `"wild"`): How errors are computed; joint tests under `"wild"` are by `"crv1"`.
         clusters (sequence of shape (n,), *optional*): Coarser clusters.
         blocks (`Mapping[str, Sequence[str]]`, *optional*): Features to test jointly.
         max_vif (`float`, *optional*): Largest variance inflation factor.
         adjust (`"bonferroni"`, `"holm"` or `"bh"`): How p-values are adjusted.
         confidence (`float`, defaults to 0.95): Level of the intervals.
-        min_discordant (`int`, defaults to 2): Prompts in which a feature must differ.
+        min_information (`float`, defaults to 1.0): Effective degrees of freedom that a feature needs.
         n_bootstrap (`int`, defaults to 999): Draws of the wild bootstrap.
         seed (`int`, defaults to 0): Seed of random draws.
 
@@ -177,7 +181,10 @@ def imprint_trajectory(
     names = unique_names(feature_names)
     if len(rewards) < 2:
         raise DataError(f"rewards holds {len(rewards)} model(s); name at least two, such as pre and post")
-    columns = {name: finite(values, f"rewards[{name!r}]") for name, values in rewards.items()}
+    columns = {}
+    for name, values in rewards.items():
+        argument = f"rewards[{name!r}]"
+        columns[name] = without_vanishing(finite(values, argument), argument)
     codes = group_codes(groups, "groups")
     n = same_length(**columns, groups=codes)
     x = matrix(features, "features", n, len(names))
@@ -189,7 +196,7 @@ def imprint_trajectory(
         max_vif,
         adjust,
         confidence,
-        min_discordant,
+        min_information,
         n_bootstrap,
         seed,
     )
@@ -203,10 +210,11 @@ def streamed_imprint(
     models: Sequence[str],
     feature_names: Sequence[str],
     *,
+    errors: Errors = "cr2",
     max_vif: float | None = None,
     adjust: Adjustment = "bonferroni",
     confidence: float = 0.95,
-    min_discordant: int = 2,
+    min_information: float = 1.0,
     seed: int = 0,
 ) -> ImprintTrajectory:
     """Estimate an `imprint_trajectory` of texts that do not fit into memory, in two passes over their parts.
@@ -216,10 +224,11 @@ def streamed_imprint(
             a prompt are in one part. `seal_datasets.report.prompt_parts` reads them from files.
         models (`Sequence[str]`): Names of the columns of rewards, at least two.
         feature_names (`Sequence[str]`): The k names.
-        max_vif (`float`, *optional*): As for `feature_imprint`, like the arguments below.
+        errors (`"cr2"` or `"crv1"`): As for `feature_imprint`, like the arguments below.
+        max_vif (`float`, *optional*): Largest variance inflation factor.
         adjust (`"bonferroni"`, `"holm"` or `"bh"`): How p-values are adjusted.
         confidence (`float`, defaults to 0.95): Level of the intervals.
-        min_discordant (`int`, defaults to 2): Prompts in which a feature must differ.
+        min_information (`float`, defaults to 1.0): Effective degrees of freedom that a feature needs.
         seed (`int`, defaults to 0): Seed of the simultaneous intervals.
 
     Returns:
@@ -247,7 +256,11 @@ def streamed_imprint(
             "parts is an iterator, which can be read only once, but two passes are needed; give a list, or an object whose "
             "__iter__ starts again"
         )
-    settings = RegressionSettings(names, "fixed", "cluster", {}, max_vif, adjust, confidence, min_discordant, 0, seed)
+    if errors not in ("cr2", "crv1"):
+        raise DataError(
+            f"errors must be 'cr2' or 'crv1' where texts stream, got {errors!r}; others need them in memory"
+        )
+    settings = RegressionSettings(names, "fixed", errors, {}, max_vif, adjust, confidence, min_information, 0, seed)
     return _lay_out_trajectory(regress(StreamedDesign(parts, len(model_names), settings), settings), list(model_names))
 
 
@@ -260,7 +273,7 @@ def _lay_out_trajectory(regression: Regression, names: list[str]) -> ImprintTraj
     return ImprintTrajectory(
         models,
         changed,
-        any_change(regression, len(names), changed[changes[0]]),
+        any_change(regression, len(names)),
         regression.settings.adjust,
         "each model's features, each change's features, and the joint tests, are families of their own",
     )

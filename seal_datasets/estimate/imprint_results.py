@@ -20,15 +20,17 @@ class ImprintRow(Result):
         p_adjusted (`float`): Adjusted within the family of this regression.
         confidence_interval (`tuple[float, float]`): Around the coefficient, not adjusted.
         simultaneous_interval (`tuple[float, float]`): Holds for all features of the regression at once (max-t).
-        degrees_of_freedom (`float`): Of the t reference.
+        degrees_of_freedom (`float`): Of the t reference. Under CR2 the effective ones of this feature, about the number of
+            prompts that inform it; under other errors the clusters less one. nan where the data do not determine the error.
         standardised (`float`): Standard deviations of reward per standard deviation of the feature, both within prompts
             under fixed effects: comparable between reward models.
         minimum_detectable_effect (`float`): Smallest coefficient detected at 80 % power by a test at the family's
             Bonferroni level (Bloom, 1995).
-        n_discordant (`int`): Prompts within which the feature differs; only these inform the estimate.
+        n_discordant (`int`): Prompts within which the feature differs; only these inform the estimate under fixed effects.
         vif (`float`): Variance inflation factor, within prompts under fixed effects.
         status (`str`): `ok`; `not_identified` (never differs within a prompt); `collinear` (an exact combination of other
-            features); `dropped_vif` (dropped by `max_vif`); `too_few_discordant`; `too_few_clusters`;
+            features); `dropped_vif` (dropped by `max_vif`); `too_little_information` (fewer effective degrees of freedom than
+            `min_information`, or an error that the data do not determine); `too_few_clusters`;
             `no_residual_variation` (no error to measure).
     """
 
@@ -55,9 +57,9 @@ class BlockTest(Result):
         block (`str`): Name.
         features (`tuple[str, ...]`): Features tested: those of the block with an estimate and an error.
         n_withheld (`int`): Other features of the block.
-        statistic (`float`): F statistic.
+        statistic (`float`): F statistic; under CR2 the AHT test's.
         degrees_of_freedom (`tuple[float, float]`): Of numerator and denominator.
-        p_value (`float`): nan without a testable feature.
+        p_value (`float`): nan without a testable feature, or with too little information for so many.
         p_adjusted (`float`): Adjusted within the blocks.
     """
 
@@ -79,7 +81,7 @@ class FeatureImprint(Result):
         n_texts (`int`): Texts given.
         n_groups (`int`): Prompts, including those with a single text.
         n_singletons (`int`): Prompts with a single text, which prompt effects absorb.
-        degrees_of_freedom (`float`): Of the t reference: clusters used minus 1.
+        n_clusters (`int`): Clusters used.
         effects (`str`): `fixed` or `pooled`.
         covariance (`str`): How errors are computed.
         adjust (`str`): How p-values are adjusted.
@@ -94,7 +96,7 @@ class FeatureImprint(Result):
     n_texts: int
     n_groups: int
     n_singletons: int
-    degrees_of_freedom: float
+    n_clusters: int
     effects: str
     covariance: str
     adjust: str
@@ -111,7 +113,7 @@ class FeatureChange(Result):
 
     Attributes:
         feature (`str`): Name.
-        statistic (`float`): F statistic of no change.
+        statistic (`float`): F statistic of no change; under CR2 the AHT test's.
         degrees_of_freedom (`tuple[float, float]`): Of numerator and denominator.
         p_value (`float`): nan without a testable feature.
         p_adjusted (`float`): Adjusted over the features.

@@ -7,21 +7,24 @@ from dataclasses import replace
 
 import numpy as np
 
-from seal_datasets.estimate.covariance import WildBootstrap, simultaneous_critical_value, wald_test
+from seal_datasets.estimate.bias_reduced import joint_freedom
+from seal_datasets.estimate.covariance import WildBootstrap, joint_test, simultaneous_critical_values
 from seal_datasets.estimate.imprint_results import BlockTest, FeatureChange, FeatureImprint, ImprintRow
 from seal_datasets.estimate.inference import Inference, infer
-from seal_datasets.estimate.inputs import Codes, Floats
+from seal_datasets.estimate.inputs import Bools, Codes, Floats
 from seal_datasets.estimate.linear import condition_number, rounded_variances
 from seal_datasets.estimate.multiplicity import Adjustment, adjust_p
-from seal_datasets.estimate.within_prompt import RegressionSettings
-from seal_datasets.estimate.within_regression import Regression
+from seal_datasets.estimate.within_regression import Regression, used_columns
 
 _ERRORS = {
-    "cluster": "clustered by prompt (CRV1)",
-    "hc1": "each text its own cluster (HC1)",
     "cr2": "clustered by prompt, bias-reduced (CR2), Satterthwaite degrees of freedom",
+    "crv1": "clustered by prompt (CRV1)",
+    "hc1": "each text its own cluster (HC1)",
     "wild": "clustered by prompt (CRV1); tests and intervals by wild cluster bootstrap",
 }
+
+# Degrees of freedom closer than this to the floor differ by rounding.
+_EQUAL = 1e-6
 
 
 def outcome_imprint(regression: Regression, outcome: int) -> FeatureImprint:
@@ -35,16 +38,16 @@ def outcome_imprint(regression: Regression, outcome: int) -> FeatureImprint:
         `FeatureImprint`: One row per feature, with tests.
     """
     settings, counts = regression.settings, regression.totals.counts
-    selection, freedom = regression.selection, regression.fit.freedom
+    selection = regression.selection
     covariance = _feature_covariance(regression, outcome)
-    degrees = _feature_degrees(regression, outcome)
+    degrees = _by_feature(regression, regression.covariances.degrees)
     inference = _infer_outcome(regression, outcome, covariance, degrees)
     return FeatureImprint(
         _imprint_rows(regression, outcome, inference, covariance, degrees),
         counts.n_texts,
         counts.n_groups,
         counts.n_singletons,
-        freedom,
+        counts.n_clusters,
         settings.effects,
         _ERRORS[settings.errors],
         settings.adjust,
@@ -52,33 +55,44 @@ def outcome_imprint(regression: Regression, outcome: int) -> FeatureImprint:
         f"the {inference.family_size} feature(s) of this regression that have a test",
         condition_number(selection.centred[:, selection.kept]),
         selection.dropped,
-        _block_tests(settings, inference, covariance, freedom),
+        _block_tests(regression, inference, covariance),
     )
 
 
-def any_change(regression: Regression, n_models: int, reported: FeatureImprint) -> tuple[FeatureChange, ...]:
+def any_change(regression: Regression, n_models: int) -> tuple[FeatureChange, ...]:
     """Test for each feature whether its coefficients differ between any of the first outcomes.
+
+    Models that agree give a change without variance, which tells nothing and is left out of the test.
 
     Args:
         regression (`Regression`): Of rewards as `with_changes` lays them out.
         n_models (`int`): Models, the first outcomes.
-        reported (`FeatureImprint`): A change of these; its features with status `ok` are tested.
 
     Returns:
         `tuple[FeatureChange, ...]`: One test per feature; nan where there is nothing to test.
     """
-    settings, fit = regression.settings, regression.fit
+    settings, solution, found = regression.settings, regression.fit.solution, regression.covariances
     tests = []
     steps = slice(n_models, 2 * n_models - 1)
     kept = np.flatnonzero(regression.selection.kept)
-    place = {settings.names[i]: position + settings.pooled for position, i in enumerate(kept)}
-    for row in reported.imprint:
-        statistic, q, p = math.nan, 0, math.nan
-        if row.status == "ok":
-            position = place[row.feature]
-            changes = fit.solution.coefficients[position, steps]
-            statistic, q, p = wald_test(changes, regression.covariances.between[position, steps, steps], fit.freedom)
-        tests.append(FeatureChange(row.feature, statistic, (float(q), fit.freedom), p, math.nan))
+    withheld = _uninformed(regression)
+    sizes = regression.totals.sizes[steps]
+    bread = np.diag(solution.bread)
+    for i, name in enumerate(settings.names):
+        statistic, freedom, p = math.nan, (0.0, math.nan), math.nan
+        position = int(np.searchsorted(kept, i)) + settings.pooled
+        if regression.selection.kept[i] and not withheld[i] and solution.identified[position]:
+            changes, covariance = solution.coefficients[position, steps], found.between[position, steps, steps]
+            rounding = np.array([rounded_variances(bread[position : position + 1, None], size)[0] for size in sizes])
+            moves = (np.diag(covariance) > rounding) & ~found.perfect[steps]
+            if not (~moves & (changes**2 > rounding)).any():
+                statistic, freedom, p = joint_test(
+                    changes[moves],
+                    covariance[np.ix_(moves, moves)],
+                    float(found.degrees[position]),
+                    settings.errors == "cr2",
+                )
+        tests.append(FeatureChange(name, statistic, freedom, p, math.nan))
     adjusted = adjust_p(np.array([test.p_value for test in tests]), settings.adjust)
     return tuple(replace(test, p_adjusted=float(p)) for test, p in zip(tests, adjusted, strict=True))
 
@@ -92,12 +106,18 @@ def _feature_covariance(regression: Regression, outcome: int) -> Floats:
     return covariance
 
 
-def _feature_degrees(regression: Regression, outcome: int) -> Floats:
-    """Degrees of freedom of shape (k,); nan for dropped features."""
+def _by_feature(regression: Regression, values: Floats) -> Floats:
+    """Values of the fitted columns by feature, of shape (k,); nan for dropped features."""
     settings = regression.settings
-    degrees = np.full(len(settings.names), np.nan)
-    degrees[regression.selection.kept] = regression.covariances.degrees[outcome][settings.pooled :]
-    return degrees
+    by_feature = np.full(len(settings.names), np.nan)
+    by_feature[regression.selection.kept] = values[settings.pooled :]
+    return by_feature
+
+
+def _uninformed(regression: Regression) -> Bools:
+    """Features of shape (k,) whose variance has less information than the floor."""
+    floor = regression.settings.min_information - _EQUAL
+    return np.asarray(np.nan_to_num(_by_feature(regression, regression.covariances.information)) < floor)
 
 
 def _infer_outcome(regression: Regression, outcome: int, covariance: Floats, degrees: Floats) -> Inference:
@@ -118,7 +138,7 @@ def _infer_outcome(regression: Regression, outcome: int, covariance: Floats, deg
         errors,
         degrees,
         constant=~totals.varying,
-        few=(totals.discordant > 0) & (totals.discordant < settings.min_discordant) & (not settings.pooled),
+        uninformed=~np.isnan(coefficients) & _uninformed(regression) & fit.has_errors,
         why_no_error="no_residual_variation" if measurable else "too_few_clusters",
         adjust=settings.adjust,
         confidence=settings.confidence,
@@ -131,8 +151,9 @@ def _imprint_rows(
 ) -> tuple[ImprintRow, ...]:
     settings, totals, selection = regression.settings, regression.totals, regression.selection
     tested = np.flatnonzero(~np.isnan(inference.errors))
-    half = simultaneous_critical_value(
-        covariance[np.ix_(tested, tested)], regression.fit.freedom, settings.confidence, settings.seed
+    half = np.full(len(settings.names), np.nan)
+    half[tested] = simultaneous_critical_values(
+        covariance[np.ix_(tested, tested)], degrees[tested], settings.confidence, settings.seed
     )
     lengths = np.sqrt((selection.centred**2).sum(axis=0))
     outcomes = totals.r[settings.pooled :, len(settings.names) + settings.pooled + outcome]
@@ -146,10 +167,10 @@ def _imprint_rows(
             p_adjusted=float(inference.p_adjusted[i]),
             confidence_interval=(float(inference.low[i]), float(inference.high[i])),
             simultaneous_interval=(
-                float(inference.coefficients[i] - half * inference.errors[i]),
-                float(inference.coefficients[i] + half * inference.errors[i]),
+                float(inference.coefficients[i] - half[i] * inference.errors[i]),
+                float(inference.coefficients[i] + half[i] * inference.errors[i]),
             ),
-            degrees_of_freedom=float(degrees[i]) if not np.isnan(inference.errors[i]) else math.nan,
+            degrees_of_freedom=float(degrees[i]),
             standardised=float(inference.coefficients[i] * lengths[i] / length) if length > 0 else math.nan,
             minimum_detectable_effect=float(inference.detectable[i]),
             n_discordant=int(totals.discordant[i]),
@@ -160,17 +181,21 @@ def _imprint_rows(
     )
 
 
-def _block_tests(
-    settings: RegressionSettings, inference: Inference, covariance: Floats, freedom: float
-) -> tuple[BlockTest, ...]:
+def _block_tests(regression: Regression, inference: Inference, covariance: Floats) -> tuple[BlockTest, ...]:
     """Joint tests of the features of each block that have an error."""
-    tests = []
+    settings, fit = regression.settings, regression.fit
+    kept, tests = np.flatnonzero(regression.selection.kept), []
     for block, members in settings.blocks.items():
         inside = np.array([settings.names.index(name) for name in members])
         used = inside[~np.isnan(inference.errors[inside])]
-        statistic, q, p = wald_test(inference.coefficients[used], covariance[np.ix_(used, used)], freedom)
-        kept = tuple(settings.names[i] for i in used)
-        tests.append(BlockTest(block, kept, len(inside) - len(used), statistic, (float(q), freedom), p, math.nan))
+        freedom, reduced = fit.freedom, settings.errors == "cr2"
+        if reduced and len(used):
+            (whole,) = regression.parts
+            positions = np.searchsorted(kept, used) + settings.pooled
+            freedom = joint_freedom(used_columns(whole, fit), whole.clusters, fit.solution, positions)
+        found = joint_test(inference.coefficients[used], covariance[np.ix_(used, used)], freedom, reduced)
+        features = tuple(settings.names[i] for i in used)
+        tests.append(BlockTest(block, features, len(inside) - len(used), *found, math.nan))
     adjusted = adjust_p(np.array([test.p_value for test in tests]), settings.adjust)
     return tuple(replace(test, p_adjusted=float(p)) for test, p in zip(tests, adjusted, strict=True))
 

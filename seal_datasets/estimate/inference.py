@@ -39,7 +39,7 @@ def infer(
     degrees_of_freedom: Floats | float,
     *,
     constant: Bools,
-    few: Bools,
+    uninformed: Bools,
     why_no_error: str,
     adjust: Adjustment,
     confidence: float,
@@ -49,9 +49,9 @@ def infer(
     Args:
         coefficients (`ndarray` of shape (k,)): Estimates; nan where a feature is an exact combination of others.
         errors (`ndarray` of shape (k,)): Standard errors; nan or 0 where undefined.
-        degrees_of_freedom (`ndarray` of shape (k,) or `float`): Of the t reference.
+        degrees_of_freedom (`ndarray` of shape (k,) or `float`): Of the t reference; nan where the variance is not known.
         constant (`ndarray` of shape (k,)): Features that do not vary.
-        few (`ndarray` of shape (k,)): Features that vary in too few prompts or pairs; they are controls without numbers.
+        uninformed (`ndarray` of shape (k,)): Features with too little information; they are controls without numbers.
         why_no_error (`str`): Status of an estimate without an error.
         adjust (`Adjustment`): How p-values are adjusted.
         confidence (`float`): Level of the intervals.
@@ -59,7 +59,7 @@ def infer(
     Returns:
         `Inference`: The numbers. The detectable effect is at 80 % power, at the family's Bonferroni level.
     """
-    coefficients = np.where(few | constant, np.nan, coefficients)
+    coefficients = np.where(uninformed | constant, np.nan, coefficients)
     freedom = np.broadcast_to(np.asarray(degrees_of_freedom, dtype=np.float64), coefficients.shape)
     errors = np.where((errors > 0) & (freedom > 0) & ~np.isnan(coefficients), errors, np.nan)
     p_values = two_sided_p(coefficients / errors, freedom)
@@ -67,8 +67,8 @@ def infer(
     tests = max(int((~np.isnan(p_values)).sum()), 1)
     level = special.stdtrit(freedom, 1 - (1 - confidence) / (2 * tests))
     statuses = np.select(
-        [constant, few, np.isnan(coefficients), np.isnan(errors)],
-        ["not_identified", "too_few_discordant", "collinear", why_no_error],
+        [constant, uninformed, np.isnan(coefficients), np.isnan(freedom), np.isnan(errors)],
+        ["not_identified", "too_little_information", "collinear", "too_little_information", why_no_error],
         "ok",
     )
     return Inference(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from itertools import chain
 from typing import Any
@@ -19,6 +20,7 @@ Codes = NDArray[np.int64]
 # Beyond the range of float32 by far. Products of up to six such numbers neither overflow nor vanish in float64.
 LARGEST = 1e50
 SMALLEST = 1e-50
+_BLOCK = 4096
 _PLAIN = {bool, float, int}
 
 
@@ -63,10 +65,11 @@ def matrix(values: ArrayLike, name: str, n_rows: int, n_columns: int, *, allow_n
         allow_nan (`bool`, defaults to `False`): Whether nan is accepted as a missing value.
 
     Returns:
-        `ndarray` of shape (n, k): The numbers as float64; those below 1e-50 in size are 0.
+        `ndarray` of shape (n, k): The numbers as float64; those below 1e-50 in size beside larger ones are 0.
 
     Raises:
-        DataError: Rows are ragged, the shape is wrong, or an entry is not a finite number or beyond 1e50.
+        DataError: Rows are ragged or the shape is wrong. An entry is not a finite number or beyond 1e50, or a column has only
+            entries below 1e-50 in size.
     """
     if not hasattr(values, "__array__"):
         values = _rows(values, name)
@@ -79,8 +82,10 @@ def matrix(values: ArrayLike, name: str, n_rows: int, n_columns: int, *, allow_n
     array = _numbers(values, name)
     if array.shape != (n_rows, n_columns):
         raise DataError(f"{name} has shape {array.shape}, but ({n_rows}, {n_columns}) is needed: rows by feature names")
+    if _ordinary(array):
+        return array
     if _all_finite(array):
-        return _without_vanishing(_in_range(array, name))
+        return without_vanishing(_in_range(array, name), name)
     bad = np.argwhere(~(np.isfinite(array) | (np.isnan(array) if allow_nan else False)))
     if len(bad):
         row, column = bad[0]
@@ -88,7 +93,36 @@ def matrix(values: ArrayLike, name: str, n_rows: int, n_columns: int, *, allow_n
             f"{name} has {len(bad)} value(s) that are not finite numbers, the first in row {row}, column {column}: "
             f"{array[row, column]}; leave out rows with missing labels"
         )
-    return _without_vanishing(_in_range(array, name))
+    return without_vanishing(_in_range(array, name), name)
+
+
+def without_vanishing(array: Floats, name: str) -> Floats:
+    """The numbers, with 0 in place of those far below the rest of their column, whose products vanish.
+
+    Args:
+        array (`ndarray` of shape (n,) or (n, k)): Finite numbers; nan marks a missing one.
+        name (`str`): Name of the argument, for messages.
+
+    Returns:
+        `ndarray` of the same shape: The numbers; those below 1e-50 in size are 0.
+
+    Raises:
+        DataError: A column holds only zeros and numbers below 1e-50 in size, so that its scale cannot be computed with.
+    """
+    vanishing = (np.abs(array) < SMALLEST) & (array != 0)
+    if not vanishing.any():
+        return array
+    columns = array if array.ndim > 1 else array[:, None]
+    largest = np.fmax.reduce(np.abs(columns), axis=0)
+    lost = np.flatnonzero((largest > 0) & (largest < SMALLEST))
+    if lost.size:
+        row = int(np.flatnonzero(columns[:, lost[0]])[0])
+        where = f"row {row}, column {lost[0]}" if array.ndim > 1 else f"row {row}"
+        raise DataError(
+            f"{name} has only numbers below {SMALLEST:g} in size, the first in {where}: {columns[row, lost[0]]:g}; the "
+            "statistics would vanish. Multiply the column by its scale, or correct the values"
+        )
+    return np.where(vanishing, 0.0, array)
 
 
 def indicator(values: ArrayLike, name: str) -> Bools:
@@ -177,6 +211,30 @@ def confidence_level(confidence: float) -> float:
     return confidence
 
 
+def least_information(min_information: float) -> float:
+    """A floor on degrees of freedom.
+
+    Raises:
+        DataError: It is negative or not a number.
+    """
+    if not 0 <= min_information < math.inf:
+        raise DataError(
+            f"min_information must be a number of degrees of freedom, at least 0, got {min_information}; 1 withholds only "
+            "estimates without an error, 4 those that rest on a handful of prompts"
+        )
+    return min_information
+
+
+def _ordinary(array: Floats) -> bool:
+    """Whether every entry is finite and 0 or of ordinary size, in one pass over blocks that fit the cache."""
+    for start in range(0, len(array), _BLOCK):
+        size = np.abs(array[start : start + _BLOCK])
+        # A comparison with nan is false.
+        if not size.max(initial=0.0) <= LARGEST or ((size < SMALLEST) & (size > 0)).any():
+            return False
+    return True
+
+
 def _all_finite(array: Floats) -> bool:
     """Whether the sum, a fast test, proves that every entry is finite."""
     with np.errstate(all="ignore"):
@@ -193,12 +251,6 @@ def _in_range(array: Floats, name: str) -> Floats:
             "the statistics would overflow. Divide the column by its scale, or correct the value"
         )
     return array
-
-
-def _without_vanishing(array: Floats) -> Floats:
-    """The numbers, with 0 in place of those whose products vanish."""
-    vanishing = (np.abs(array) < SMALLEST) & (array != 0)
-    return np.where(vanishing, 0.0, array) if vanishing.any() else array
 
 
 def _numbers(values: ArrayLike, name: str) -> Floats:

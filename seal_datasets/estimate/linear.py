@@ -32,27 +32,6 @@ _BLOCK = 4096
 
 
 @dataclass(frozen=True, slots=True)
-class LinearFit:
-    """A least-squares fit.
-
-    Attributes:
-        coefficients (`ndarray` of shape (k,)): nan where not identified.
-        covariance (`ndarray` of shape (k, k)): Clustered; nan where not identified or with too few clusters.
-        identified (`ndarray` of shape (k,)): Whether a coefficient is determined by the data.
-        rank (`int`): Rank of the design.
-        n_clusters (`int`): Number of clusters.
-        residual_size (`float`): Largest absolute residual over the outcome's scale; 0 for a perfect fit.
-    """
-
-    coefficients: Floats
-    covariance: Floats
-    identified: Bools
-    rank: int
-    n_clusters: int
-    residual_size: float
-
-
-@dataclass(frozen=True, slots=True)
 class Solution:
     """Least-squares solution from the triangle of a design and its outcomes.
 
@@ -61,12 +40,14 @@ class Solution:
         root (`ndarray` of shape (k, rank)): A root of the Gram matrix' pseudo-inverse: the design times it is orthonormal.
         identified (`ndarray` of shape (k,)): Whether a coefficient is determined by the data.
         rank (`int`): Rank of the design.
+        lengths (`ndarray` of shape (k,)): Length of each column of the design; 1 for a column of zeros.
     """
 
     coefficients: Floats
     root: Floats
     identified: Bools
     rank: int
+    lengths: Floats
 
     @property
     def bread(self) -> Floats:
@@ -146,7 +127,7 @@ def solve(r: Floats, k: int) -> Solution:
     safe = np.where(scale > 0, scale, 1.0)
     inverse = vectors[solid].T / singular[solid] / safe[:, None]
     coefficients = inverse @ (left[:, solid].T @ r[:, k:])
-    return Solution(coefficients, inverse, ~_loaded(singular, vectors, scale), int(solid.sum()))
+    return Solution(coefficients, inverse, ~_loaded(singular, vectors, scale), int(solid.sum()), safe)
 
 
 def cluster_scores(rows: Floats, residuals: Floats, clusters: Codes | None) -> Floats:
@@ -347,43 +328,6 @@ def determined(design: Floats, weights: Floats) -> bool:
     outside = undetermined - kept.T @ (kept @ undetermined)
     largest = max(np.abs(undetermined).max(), abs(scaled[0]))
     return bool(np.abs(outside).max(initial=0.0) <= _OUTSIDE * largest)
-
-
-def fit_linear(
-    design: Floats, outcome: Floats, clusters: Codes, *, small_sample: bool = True, absorbed: int = 0
-) -> LinearFit:
-    """Fit ordinary least squares with a cluster-robust (CRV1) covariance.
-
-    Args:
-        design (`ndarray` of shape (n, k)): Regressors, including any intercept.
-        outcome (`ndarray` of shape (n,)): Outcome.
-        clusters (`ndarray` of shape (n,)): Cluster codes, 0 to G - 1.
-        small_sample (`bool`, defaults to `True`): Multiply by G / (G - 1) * (n - 1) / (n - rank - absorbed).
-        absorbed (`int`, defaults to 0): Parameters absorbed beforehand, which count as fitted.
-
-    Returns:
-        `LinearFit`: The fit. With every row its own cluster the covariance is HC1.
-
-    Source: Liang and Zeger (1986); the factor is Stata's.
-    """
-    n, k = design.shape
-    with one_blas_thread():
-        solution = solve(triangle(design, outcome), k)
-        coefficients = solution.coefficients[:, 0]
-        residuals = outcome - design @ coefficients
-    size = float(np.abs(outcome).max(initial=0.0))
-    residual_size = float(np.abs(residuals).max(initial=0.0)) / size if size else 0.0
-    n_clusters = int(clusters.max()) + 1
-    covariance = np.full((k, k), np.nan)
-    if n_clusters > 1 and n > solution.rank + absorbed:
-        factor = cluster_factor(n_clusters, n, solution.rank + absorbed) if small_sample else 1.0
-        influence = cluster_scores(design, residuals, None if n_clusters == n else clusters) @ solution.bread
-        covariance = influence.T @ influence * factor
-        cancelled = np.diag(covariance) <= rounded_variances(solution.bread, size)
-        covariance[cancelled[:, None] | cancelled] = 0.0
-    covariance[~(solution.identified[:, None] & solution.identified)] = np.nan
-    coefficients = np.where(solution.identified, coefficients, math.nan)
-    return LinearFit(coefficients, covariance, solution.identified, solution.rank, n_clusters, residual_size)
 
 
 def rounded_variances(bread: Floats, size: float) -> Floats:

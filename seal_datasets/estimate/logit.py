@@ -33,6 +33,7 @@ _SURELY_FINITE = 15.0
 _CANCELLED = 1e-16
 # Above the solver's feasibility tolerance of 1e-7, on columns scaled to 1.
 _SEPARATION_TOLERANCE = 1e-6
+_BLOCK = 4096
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,13 +100,13 @@ def find_patterns(design: Floats) -> Patterns:
 
     ```
     """
-    # Equal rows have equal random sums up to rounding, which may only miss a merge. Different rows agree in both sums
-    # with a probability below 1e-20.
-    sums = design @ (np.random.default_rng(0).normal(size=(design.shape[1], 2)) / _sizes(design)[:, None])
-    inverse = pd.factorize(sums[:, 0])[0].astype(np.int64)
-    first = first_rows(inverse, int(inverse.max()) + 1)
-    x = design[first]
-    if (np.abs(sums[:, 1] - sums[first, 1][inverse]) > 1e-9 * np.abs(sums[:, 1]).max()).any():
+    # Equal rows have equal random sums up to rounding, which may only miss a merge. Rows with equal sums are compared,
+    # because a difference far below a column's largest value leaves the sum unchanged.
+    sums = design @ (np.random.default_rng(0).normal(size=design.shape[1]) / _sizes(design))
+    inverse = pd.factorize(sums)[0].astype(np.int64)
+    x = design[first_rows(inverse, int(inverse.max()) + 1)]
+    blocks = (slice(start, start + _BLOCK) for start in range(0, len(design), _BLOCK))
+    if any((design[block] != x[inverse[block]]).any() for block in blocks):
         x, inverse = design, np.arange(len(design))
     return Patterns(x, np.bincount(inverse).astype(np.float64), inverse)
 

@@ -15,9 +15,8 @@ from seal_datasets.errors import DataError
 from seal_datasets.estimate.inputs import Bools, Codes, Floats, confidence_level, finite, group_codes, same_length
 from seal_datasets.estimate.intervals import (
     Interval,
-    bootstrap_totals,
+    clustered_share,
     mean_interval,
-    percentile_interval,
     two_sided_p,
     wilson,
 )
@@ -34,18 +33,12 @@ class Regime(Result):
     Attributes:
         count (`int`): Number of pairs.
         share (`float`): Share of all pairs.
-        confidence_interval (`tuple[float, float]`): Wilson's.
-        cluster_interval (`tuple[float, float]`, *optional*): By cluster bootstrap, where prompts were given.
+        confidence_interval (`tuple[float, float]`): Wilson's, clustered where prompts were given.
     """
 
     count: int
     share: float
     confidence_interval: Interval
-    cluster_interval: Interval | None = None
-
-    def to_dict(self) -> dict[str, Any]:
-        """JSON-ready values; the cluster interval is included only if prompts were given."""
-        return _drop_none(Result.to_dict(self))
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +50,7 @@ class MarginBin(Result):
         high (`float`): Largest in the bin.
         n (`int`): Pairs in the bin.
         resistance (`float`): Share of these pairs that the model is not aligned on.
-        confidence_interval (`tuple[float, float]`): Wilson's.
+        confidence_interval (`tuple[float, float]`): Wilson's, clustered where prompts were given.
     """
 
     low: float
@@ -114,12 +107,12 @@ class AlignmentResistance(Result):
     Attributes:
         alignment_score (`float`): Share of pairs whose chosen response has the strictly higher reward.
         alignment_resistance (`float`): 1 - `alignment_score`.
-        confidence_interval (`tuple[float, float]`): Wilson's interval of the resistance, which treats pairs as independent.
+        confidence_interval (`tuple[float, float]`): Wilson's interval of the resistance, at the effective number of pairs
+            where prompts were given, see `clustered_share`.
         n_pairs (`int`): Number of pairs.
         n_ties (`int`): Pairs with rewards within `tie_band`; they count as not aligned.
         tie_band (`float`): Largest difference that is a tie.
         margins (`tuple[MarginBin, ...]`): Resistance by size of the margin.
-        cluster_interval (`tuple[float, float]`, *optional*): Interval of the resistance by cluster bootstrap over prompts.
         noise_aware (`NoiseAwareResistance`, *optional*): Resistance corrected for `label_noise`.
         pre_alignment_score (`float`, *optional*): Alignment score of the pre-training model.
         n_pre_ties (`int`, *optional*): Ties of the pre-training model.
@@ -134,7 +127,6 @@ class AlignmentResistance(Result):
     n_ties: int
     tie_band: float
     margins: tuple[MarginBin, ...]
-    cluster_interval: Interval | None = None
     noise_aware: NoiseAwareResistance | None = None
     pre_alignment_score: float | None = None
     n_pre_ties: int | None = None
@@ -159,9 +151,7 @@ def alignment_resistance(
     tie_band: float = 0.0,
     label_noise: float | None = None,
     n_bins: int = 10,
-    n_bootstrap: int = 2000,
     confidence: float = 0.95,
-    seed: int = 0,
 ) -> AlignmentResistance:
     """Measure the share of pairs on which a reward model does not match human preferences.
 
@@ -176,9 +166,7 @@ def alignment_resistance(
         label_noise (`float`, *optional*): Assumed share of annotation errors in the human choices, e.g. from annotators'
             disagreement, to correct resistance for.
         n_bins (`int`, defaults to 10): Bins of the margin's size, with about equal numbers of pairs.
-        n_bootstrap (`int`, defaults to 2000): Draws of the cluster bootstrap.
         confidence (`float`, defaults to 0.95): Level of the intervals.
-        seed (`int`, defaults to 0): Seed of the draws.
 
     Returns:
         `AlignmentResistance`: Scores with intervals; with pre-training rewards also the regimes and a test of the change.
@@ -204,16 +192,15 @@ def alignment_resistance(
     n = len(margins)
     if not tie_band >= 0:
         raise DataError(f"tie_band must be 0 or larger, got {tie_band}")
-    if n_bins < 1 or n_bootstrap < 1:
-        raise DataError(f"n_bins and n_bootstrap must be at least 1, got {n_bins} and {n_bootstrap}")
+    if n_bins < 1:
+        raise DataError(f"n_bins must be at least 1, got {n_bins}")
     codes = None if groups is None else group_codes(groups, "groups")
     if codes is not None:
         same_length(chosen_rewards=margins, groups=codes)
     after = margins > tie_band
     aligned = int(after.sum())
-    interval = wilson(n - aligned, n, confidence=confidence)
-    clustered = None if codes is None else _share_intervals([~after], codes, n_bootstrap, confidence, seed)[0]
-    noise_aware = None if label_noise is None else _noise_aware(1 - aligned / n, clustered or interval, label_noise)
+    interval = _share_interval(~after, codes, confidence)
+    noise_aware = None if label_noise is None else _noise_aware(1 - aligned / n, interval, label_noise)
     result = AlignmentResistance(
         alignment_score=aligned / n,
         alignment_resistance=1 - aligned / n,
@@ -221,8 +208,7 @@ def alignment_resistance(
         n_pairs=n,
         n_ties=int((np.abs(margins) <= tie_band).sum()),
         tie_band=tie_band,
-        margins=_by_margin(margins, after, n_bins, confidence),
-        cluster_interval=clustered,
+        margins=_by_margin(margins, after, codes, n_bins, confidence),
         noise_aware=noise_aware,
     )
     if pre_chosen_rewards is None and pre_rejected_rewards is None:
@@ -233,15 +219,13 @@ def alignment_resistance(
     same_length(chosen_rewards=margins, pre_chosen_rewards=earlier)
     before = earlier > tie_band
     members = [before & after, ~before & after, ~before & ~after, before & ~after]
-    intervals = [None] * 4 if codes is None else list(_share_intervals(members, codes, n_bootstrap, confidence, seed))
-    counts = [int(rows.sum()) for rows in members]
     return replace(
         result,
         pre_alignment_score=float(before.mean()),
         n_pre_ties=int((np.abs(earlier) <= tie_band).sum()),
         regimes={
-            name: Regime(count, count / n, wilson(count, n, confidence=confidence), cluster_interval)
-            for name, count, cluster_interval in zip(REGIMES, counts, intervals, strict=True)
+            name: Regime(int(rows.sum()), float(rows.mean()), _share_interval(rows, codes, confidence))
+            for name, rows in zip(REGIMES, members, strict=True)
         },
         change=paired_test(before, after, codes, confidence),
     )
@@ -308,29 +292,25 @@ def _margins(chosen: ArrayLike, rejected: ArrayLike, chosen_name: str, rejected_
     return margins
 
 
-def _share_intervals(
-    members: Sequence[Bools], codes: Codes, n_bootstrap: int, confidence: float, seed: int
-) -> list[Interval]:
-    """Cluster-bootstrap intervals of the shares of pairs."""
-    if codes.max() == 0:
-        return [(math.nan, math.nan)] * len(members)
-    columns = [np.bincount(codes, weights=weights) for weights in (*members, np.ones(len(codes)))]
-    counts = np.asarray(np.column_stack(columns), dtype=np.float64)
-    totals = bootstrap_totals(counts, n_bootstrap, seed)
-    return [percentile_interval(totals[:, i] / totals[:, -1], confidence) for i in range(len(members))]
+def _share_interval(members: Bools, codes: Codes | None, confidence: float) -> Interval:
+    if codes is None:
+        return wilson(int(members.sum()), len(members), confidence=confidence)
+    return clustered_share(members, codes, confidence)
 
 
-def _by_margin(margins: Floats, aligned: Bools, n_bins: int, confidence: float) -> tuple[MarginBin, ...]:
+def _by_margin(
+    margins: Floats, aligned: Bools, codes: Codes | None, n_bins: int, confidence: float
+) -> tuple[MarginBin, ...]:
     sizes = np.abs(margins)
     edges = np.unique(np.quantile(sizes, np.linspace(0, 1, n_bins + 1)[1:]))
     bins = np.searchsorted(edges, sizes).astype(np.int32)
-    n, n_misaligned = np.bincount(bins), np.bincount(bins, weights=~aligned)
     rows = []
-    for i in np.flatnonzero(n):
-        inside = sizes[bins == i]
-        count, misaligned = int(n[i]), int(n_misaligned[i])
-        interval = wilson(misaligned, count, confidence=confidence)
-        rows.append(MarginBin(float(inside.min()), float(inside.max()), count, misaligned / count, interval))
+    for i in np.unique(bins):
+        inside = bins == i
+        misaligned = ~aligned[inside]
+        interval = _share_interval(misaligned, None if codes is None else codes[inside], confidence)
+        low, high = float(sizes[inside].min()), float(sizes[inside].max())
+        rows.append(MarginBin(low, high, len(misaligned), float(misaligned.mean()), interval))
     return tuple(rows)
 
 

@@ -10,10 +10,11 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from scipy import special
 from statsmodels.stats.contingency_tables import cochrans_q
 
 from seal_datasets.errors import DataError
-from seal_datasets.estimate.inputs import Bools, finite, group_codes, same_length
+from seal_datasets.estimate.inputs import Bools, Codes, finite, group_codes, same_length
 from seal_datasets.estimate.multiplicity import Adjustment, adjust_p
 from seal_datasets.estimate.resistance import AlignmentResistance, PairedTest, alignment_resistance, paired_test
 from seal_datasets.estimate.result import Result
@@ -27,7 +28,8 @@ class ResistanceTrajectory(Result):
         models (`dict[str, AlignmentResistance]`): By model, in the order given.
         changes (`dict[str, PairedTest]`): `later - earlier` for neighbours; for more than two models also last minus first.
         p_adjusted (`dict[str, float]`): p-values of the changes, adjusted for all of them.
-        any_change_p_value (`float`): p-value of Cochran's Q over all models, which treats pairs as independent.
+        any_change_p_value (`float`): p-value that all models are aligned equally often: Cochran's Q, or Hotelling's T-squared
+            over prompts where they were given; nan where it is undefined.
         adjust (`str`): How p-values are adjusted.
         family (`str`): Which tests these are.
     """
@@ -51,7 +53,6 @@ def resistance_trajectory(
     tie_band: float = 0.0,
     adjust: Adjustment = "holm",
     confidence: float = 0.95,
-    seed: int = 0,
 ) -> ResistanceTrajectory:
     """Measure the resistance of several models or checkpoints on the same pairs, with tests of change.
 
@@ -61,7 +62,6 @@ def resistance_trajectory(
         tie_band (`float`, defaults to 0.0): As for `alignment_resistance`.
         adjust (`"bonferroni"`, `"holm"` or `"bh"`): How p-values are adjusted over the changes.
         confidence (`float`, defaults to 0.95): Level of the intervals.
-        seed (`int`, defaults to 0): Seed of the cluster bootstrap.
 
     Returns:
         `ResistanceTrajectory`: Resistance by model, and the changes.
@@ -69,7 +69,7 @@ def resistance_trajectory(
     Raises:
         DataError: Lengths differ, a margin is not a finite number, or there are fewer than two models.
 
-    Source: McNemar (1947); Cochran (1950).
+    Source: McNemar (1947); Cochran (1950); Hotelling (1931).
 
     Example:
 
@@ -85,9 +85,7 @@ def resistance_trajectory(
     arrays = {name: finite(values, f"margins[{name!r}]") for name, values in margins.items()}
     n = same_length(**arrays)
     models = {
-        name: alignment_resistance(
-            values, np.zeros(n), groups=groups, tie_band=tie_band, confidence=confidence, seed=seed
-        )
+        name: alignment_resistance(values, np.zeros(n), groups=groups, tie_band=tie_band, confidence=confidence)
         for name, values in arrays.items()
     }
     codes = None if groups is None else group_codes(groups, "groups")
@@ -100,14 +98,27 @@ def resistance_trajectory(
         models,
         changes,
         dict(zip(changes, adjusted.tolist(), strict=True)),
-        _cochran_p_value(np.column_stack(list(aligned.values()))),
+        _any_change_p_value(np.column_stack(list(aligned.values())), codes),
         adjust,
         f"the {int((~np.isnan(adjusted)).sum())} change(s) between models",
     )
 
 
-def _cochran_p_value(aligned: Bools) -> float:
-    """p-value of Cochran's Q; nan where every pair has the same alignment in all models."""
+def _any_change_p_value(aligned: Bools, codes: Codes | None) -> float:
+    """p-value of equal alignment in all models; nan where every pair has the same alignment in all."""
     if (aligned == aligned[:, :1]).all():
         return math.nan
-    return float(cochrans_q(aligned.astype(int)).pvalue)
+    if codes is None:
+        return float(cochrans_q(aligned.astype(int)).pvalue)
+    # Models that agree on every pair give no contrast: T-squared is taken over the ranks that are there.
+    steps = np.diff(aligned.astype(float), axis=1)
+    means, n_prompts = steps.mean(axis=0), int(codes.max()) + 1
+    sums = np.column_stack([np.bincount(codes, weights=step) for step in (steps - means).T])
+    covariance = sums.T @ sums * n_prompts / (n_prompts - 1) / len(steps) ** 2 if n_prompts > 1 else np.zeros((1, 1))
+    rank = int(np.linalg.matrix_rank(covariance, hermitian=True))
+    if not 0 < rank < n_prompts:
+        return math.nan
+    statistic = float(means @ np.linalg.pinv(covariance, hermitian=True) @ means)
+    # Hotelling's T-squared is F after this scale, exactly where the prompts' sums are normal.
+    scaled = statistic * (n_prompts - rank) / (rank * (n_prompts - 1))
+    return float(special.fdtrc(rank, n_prompts - rank, scaled))

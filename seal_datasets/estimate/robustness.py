@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from seal_datasets.errors import DataError
-from seal_datasets.estimate.binary_regression import BinaryRow, Estimator, binary_regression
+from seal_datasets.estimate.binary_regression import BinaryRow, BinarySettings, Estimator, binary_regression
 from seal_datasets.estimate.inputs import group_codes, indicator, matrix, same_length, unique_names
 from seal_datasets.estimate.multiplicity import Adjustment
 from seal_datasets.estimate.result import Result
@@ -143,7 +143,7 @@ def alignment_robustness(
         ]
     ).astype(float)
     misaligned = before & ~after
-    fit = binary_regression(misaligned, (columns,), codes, estimator, adjust, confidence, min_flips)
+    fit = binary_regression(misaligned, (columns,), codes, BinarySettings(estimator, adjust, confidence, min_flips))
     counts = columns.sum(axis=0).astype(int)
     return AlignmentRobustness(
         tuple(

@@ -14,15 +14,19 @@ from numpy.typing import ArrayLike, NDArray
 from seal_datasets.estimate.inference import Inference, infer
 from seal_datasets.estimate.inputs import (
     Codes,
+    Floats,
     confidence_level,
     finite,
     group_codes,
+    least_information,
     matrix,
     same_length,
     unique_names,
+    without_vanishing,
 )
 from seal_datasets.estimate.intervals import Interval
-from seal_datasets.estimate.linear import PERFECT, constant_columns, differing, fit_linear
+from seal_datasets.estimate.least_squares import ClusterErrors, describe, fit_linear
+from seal_datasets.estimate.linear import PERFECT, constant_columns, differing
 from seal_datasets.estimate.multiplicity import Adjustment
 from seal_datasets.estimate.result import Result
 
@@ -43,6 +47,7 @@ class ShiftImprintRow(Result):
     p_value: float
     p_adjusted: float
     confidence_interval: Interval
+    degrees_of_freedom: float
     minimum_detectable_effect: float
     n_discordant: int
     status: str
@@ -83,9 +88,10 @@ def shift_imprint(
     *,
     groups: Sequence[Any] | NDArray[Any] | None = None,
     intercept: bool = True,
+    errors: ClusterErrors = "cr2",
     adjust: Adjustment = "bonferroni",
     confidence: float = 0.95,
-    min_discordant: int = 2,
+    min_information: float = 1.0,
 ) -> ShiftImprint:
     """Regress the rotation of the reward vector on the features of both sides.
 
@@ -96,10 +102,10 @@ def shift_imprint(
         feature_names (`Sequence[str]`): The k names.
         groups (sequence of shape (n,), *optional*): Prompt ids to cluster by; each pair is its own cluster when omitted.
         intercept (`bool`, defaults to `True`): Whether to include one; the paper's code does, its equation does not.
+        errors (`"cr2"` or `"crv1"`): Bias-reduced with each coefficient's own degrees of freedom, or CRV1.
         adjust (`"bonferroni"`, `"holm"` or `"bh"`): How p-values are adjusted within the regression.
         confidence (`float`, defaults to 0.95): Level of the intervals.
-        min_discordant (`int`, defaults to 2): Pairs in which a feature must differ from its most common value to
-            get numbers. An estimate from a single pair fits that pair and has a meaningless error.
+        min_information (`float`, defaults to 1.0): Effective degrees of freedom that a feature needs to get numbers.
 
     Returns:
         `ShiftImprint`: Degrees per feature and side.
@@ -107,7 +113,7 @@ def shift_imprint(
     Raises:
         DataError: Shapes differ, an entry is not a finite number, or a name is repeated.
 
-    Source: SEAL, Eq. (2).
+    Source: SEAL, Eq. (2); errors as in `feature_imprint`.
 
     Example:
 
@@ -120,34 +126,35 @@ def shift_imprint(
     """
     confidence_level(confidence)
     names = unique_names(feature_names)
-    y = finite(angles, "angles", allow_nan=True)
+    y = without_vanishing(finite(angles, "angles", allow_nan=True), "angles")
     n = len(y)
     chosen = matrix(chosen_features, "chosen_features", n, len(names))
     rejected = matrix(rejected_features, "rejected_features", n, len(names))
     codes = np.arange(n) if groups is None else group_codes(groups, "groups")
     same_length(angles=y, groups=codes)
     known = ~np.isnan(y)
-    covariance = "each pair its own cluster (HC1)" if groups is None else "clustered by prompt (CRV1)"
+    covariance = describe(errors, by_prompt=groups is not None)
+    least_information(min_information)
     if not known.any():
         return ShiftImprint(
             _empty_rows(names), math.nan, 0, n, covariance, adjust, 0, _FAMILY, "every angle is undefined"
         )
     x = np.hstack([chosen, rejected])[known]
     design = np.column_stack([np.ones(len(x)), x]) if intercept else x
-    fit = fit_linear(design, y[known], pd.factorize(codes[known])[0])
+    fit = fit_linear(design, y[known], pd.factorize(codes[known])[0], errors=errors)
     perfect, discordant = fit.residual_size < PERFECT, differing(x)
     inference = infer(
         fit.coefficients[int(intercept) :],
-        np.full(x.shape[1], math.nan) if perfect else np.sqrt(np.diag(fit.covariance))[int(intercept) :],
-        fit.n_clusters - 1,
+        np.full(x.shape[1], math.nan) if perfect else np.sqrt(np.diag(fit.covariance)[int(intercept) :]),
+        fit.degrees[int(intercept) :],
         constant=constant_columns(x if intercept else np.vstack([np.zeros_like(x[:1]), x])),
-        few=(discordant > 0) & (discordant < min_discordant),
+        uninformed=fit.uninformed(min_information)[int(intercept) :],
         why_no_error="no_residual_variation" if fit.n_clusters > 1 else "too_few_clusters",
         adjust=adjust,
         confidence=confidence,
     )
     return ShiftImprint(
-        _shift_rows(names, inference, discordant),
+        _shift_rows(names, inference, fit.degrees[int(intercept) :], discordant),
         float(fit.coefficients[0]) if intercept else math.nan,
         int(known.sum()),
         int((~known).sum()),
@@ -163,13 +170,15 @@ def _empty_rows(names: tuple[str, ...]) -> tuple[ShiftImprintRow, ...]:
     """Rows without numbers, of data without a defined angle."""
     nan = math.nan
     return tuple(
-        ShiftImprintRow(name, side, nan, nan, nan, nan, (nan, nan), nan, 0, "not_identified")
+        ShiftImprintRow(name, side, nan, nan, nan, nan, (nan, nan), nan, nan, 0, "not_identified")
         for side in ("chosen", "rejected")
         for name in names
     )
 
 
-def _shift_rows(names: tuple[str, ...], inference: Inference, discordant: Codes) -> tuple[ShiftImprintRow, ...]:
+def _shift_rows(
+    names: tuple[str, ...], inference: Inference, degrees: Floats, discordant: Codes
+) -> tuple[ShiftImprintRow, ...]:
     return tuple(
         ShiftImprintRow(
             feature=name,
@@ -179,6 +188,7 @@ def _shift_rows(names: tuple[str, ...], inference: Inference, discordant: Codes)
             p_value=float(inference.p_values[i]),
             p_adjusted=float(inference.p_adjusted[i]),
             confidence_interval=(float(inference.low[i]), float(inference.high[i])),
+            degrees_of_freedom=float(degrees[i]),
             minimum_detectable_effect=float(inference.detectable[i]),
             n_discordant=int(discordant[i]),
             status=inference.statuses[i],

@@ -11,12 +11,12 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from seal_datasets.errors import DataError
-from seal_datasets.estimate.inputs import Bools, Codes, Floats, confidence_level, group_codes, matrix
+from seal_datasets.estimate.inputs import Bools, Codes, Floats, confidence_level, group_codes, least_information, matrix
 from seal_datasets.estimate.linear import constant_columns, demean, first_rows, group_sums, nonzero_counts
 from seal_datasets.estimate.multiplicity import Adjustment
 
 Effects = Literal["fixed", "pooled"]
-Errors = Literal["cluster", "hc1", "cr2", "wild"]
+Errors = Literal["cr2", "crv1", "hc1", "wild"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +45,7 @@ class RegressionSettings:
     max_vif: float | None
     adjust: Adjustment
     confidence: float
-    min_discordant: int
+    min_information: float
     n_bootstrap: int
     seed: int
 
@@ -56,6 +56,7 @@ class RegressionSettings:
         confidence_level(self.confidence)
         if self.max_vif is not None and not self.max_vif > 1:
             raise DataError(f"max_vif must be larger than 1, the factor of uncorrelated features, got {self.max_vif}")
+        least_information(self.min_information)
         if self.errors == "wild" and self.n_bootstrap < 99:
             raise DataError(
                 f"n_bootstrap must be at least 99, got {self.n_bootstrap}; fewer draws cannot give p-values"
@@ -136,8 +137,9 @@ def within_design(
     sizes = np.bincount(codes)
     n_texts, n_groups, n_singletons = len(codes), len(sizes), int((sizes == 1).sum())
     if settings.pooled:
-        # The slopes do not depend on where the features have their zero; rounding does.
-        rows, outcomes = np.column_stack([np.ones(n_texts), features - features.mean(axis=0)]), rewards
+        # The slopes do not depend on where the features have their zero; rounding does. A constant is exactly 0.
+        shifted = features - features[0]
+        rows, outcomes = np.column_stack([np.ones(n_texts), shifted - shifted.mean(axis=0)]), rewards
         discordant, varying = _discordant(demean(features, codes), codes), ~constant_columns(features)
         row_clusters: Codes | None = codes if clusters is None else clusters
     else:

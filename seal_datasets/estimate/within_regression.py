@@ -8,7 +8,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from seal_datasets.errors import DataError
-from seal_datasets.estimate.covariance import WildBootstrap, cr2, wild_bootstrap
+from seal_datasets.estimate.bias_reduced import BiasReduced
+from seal_datasets.estimate.covariance import WildBootstrap, wild_bootstrap
 from seal_datasets.estimate.inputs import Bools, Codes, Floats
 from seal_datasets.estimate.linear import (
     PERFECT,
@@ -88,7 +89,9 @@ class Covariances:
     Attributes:
         within (`ndarray` of shape (m, c, c)): Covariance of each outcome's coefficients.
         between (`ndarray` of shape (c, m, m)): Covariance of each coefficient over the outcomes.
-        degrees (`ndarray` of shape (m, c)): Degrees of freedom of the t reference.
+        degrees (`ndarray` of shape (c,)): Degrees of freedom of the t reference.
+        information (`ndarray` of shape (c,)): Satterthwaite degrees of freedom of each coefficient's variance; nan where the
+            data do not determine it.
         wild (`tuple[WildBootstrap | None, ...]` of length m): Bootstrap of each outcome, if any.
         perfect (`ndarray` of shape (m,)): Whether residuals are only rounding.
     """
@@ -96,14 +99,16 @@ class Covariances:
     within: Floats
     between: Floats
     degrees: Floats
+    information: Floats
     wild: tuple[WildBootstrap | None, ...]
     perfect: Bools
 
 
 @dataclass(frozen=True, slots=True)
 class Regression:
-    """Least squares of several outcomes on the same rows."""
+    """Least squares of several outcomes on the same rows, the `parts`."""
 
+    parts: Iterable[WithinDesign]
     settings: RegressionSettings
     totals: Totals
     selection: Selection
@@ -115,7 +120,7 @@ def regress(parts: Iterable[WithinDesign], settings: RegressionSettings) -> Regr
     """Regress every outcome of a design on its rows, in two passes over its parts.
 
     Args:
-        parts (iterable of `WithinDesign`): Parts that can be read twice; exactly one for CR2 and wild bootstrap errors.
+        parts (iterable of `WithinDesign`): Parts that can be read twice; exactly one for wild bootstrap errors.
         settings (`RegressionSettings`): Settings.
 
     Returns:
@@ -128,7 +133,7 @@ def regress(parts: Iterable[WithinDesign], settings: RegressionSettings) -> Regr
         totals = accumulate(parts, settings)
         selection = select_features(totals, settings)
         fit = fit_coefficients(totals, selection, settings)
-        return Regression(settings, totals, selection, fit, measure_errors(parts, totals, fit, settings))
+        return Regression(parts, settings, totals, selection, fit, measure_errors(parts, totals, fit, settings))
 
 
 def accumulate(parts: Iterable[WithinDesign], settings: RegressionSettings) -> Totals:
@@ -221,7 +226,7 @@ def measure_errors(
     """Sum the scores of all parts into covariances.
 
     Args:
-        parts (iterable of `WithinDesign`): Parts of the design; exactly one for CR2 and wild bootstrap errors.
+        parts (iterable of `WithinDesign`): Parts of the design; exactly one for wild bootstrap errors.
         totals (`Totals`): Counts and sizes.
         fit (`Fit`): Coefficients.
         settings (`RegressionSettings`): Errors.
@@ -231,51 +236,52 @@ def measure_errors(
     """
     solution, counts = fit.solution, totals.counts
     m, width = len(totals.sizes), len(fit.columns)
+    sums = BiasReduced(solution, counts.n_clusters)
     meat, residual_sizes = np.zeros((m, m, width, width)), np.zeros(m)
+    rows_are_clusters = True
     for part in parts:
         if not len(part.rows):
             continue
-        products, largest = score_products(
-            _used_columns(part, fit), part.outcomes, solution.coefficients, part.clusters
-        )
-        meat += products
-        residual_sizes = np.maximum(residual_sizes, largest)
+        rows, rows_are_clusters = used_columns(part, fit), rows_are_clusters and part.clusters is None
+        if settings.errors != "crv1" or part.clusters is not None:
+            sums.add(rows, part.outcomes, part.clusters)
+        if settings.errors != "cr2":
+            products, largest = score_products(rows, part.outcomes, solution.coefficients, part.clusters)
+            meat += products
+            residual_sizes = np.maximum(residual_sizes, largest)
+    residual_sizes = np.maximum(residual_sizes, sums.largest)
     with np.errstate(invalid="ignore", divide="ignore"):
         perfect = np.where(totals.sizes > 0, residual_sizes / totals.sizes, 0.0) < PERFECT
-    degrees = np.full((m, width), fit.freedom)
+    degrees = np.full(width, fit.freedom)
     if not fit.has_errors:
         nothing = np.full((m, width, width), np.nan), np.full((width, m, m), np.nan)
-        return Covariances(*nothing, degrees, (None,) * m, perfect)
-    factor = cluster_factor(counts.n_clusters, counts.n_used, solution.rank + fit.absorbed)
-    joint = factor * solution.bread @ meat @ solution.bread
+        return Covariances(*nothing, degrees, degrees, (None,) * m, perfect)
+    information = sums.freedom()
+    if settings.errors == "crv1" and rows_are_clusters:
+        # One cluster per row: its count is a bound that costs nothing.
+        information = np.r_[[fit.freedom] * settings.pooled, totals.discordant - 1.0][fit.columns]
+    if settings.errors == "cr2":
+        joint, degrees = sums.covariance(), information
+    else:
+        factor = cluster_factor(counts.n_clusters, counts.n_used, solution.rank + fit.absorbed)
+        joint = factor * solution.bread @ meat @ solution.bread
     between = np.moveaxis(np.diagonal(joint, axis1=2, axis2=3), -1, 0)
-    covariances = Covariances(joint[np.arange(m), np.arange(m)], between, degrees, (None,) * m, perfect)
-    if settings.errors in ("cr2", "wild"):
+    within = joint[np.arange(m), np.arange(m)]
+    covariances = Covariances(within, between, degrees, information, (None,) * m, perfect)
+    if settings.errors == "wild":
         (whole,) = parts
-        refine = _bias_reduced if settings.errors == "cr2" else _bootstrapped
-        return refine(covariances, whole, fit, settings)
+        return _bootstrapped(covariances, whole, fit, settings)
     return covariances
 
 
-def _used_columns(part: WithinDesign, fit: Fit) -> Floats:
+def used_columns(part: WithinDesign, fit: Fit) -> Floats:
     """Rows of a part without the dropped columns; not copied where none were dropped."""
     return part.rows if len(fit.columns) == part.rows.shape[1] else part.rows[:, fit.columns]
 
 
-def _bias_reduced(
-    covariances: Covariances, whole: WithinDesign, fit: Fit, _settings: RegressionSettings
-) -> Covariances:
-    """Replace covariances and degrees of freedom by those of CR2."""
-    rows = _used_columns(whole, fit)
-    residuals = whole.outcomes - rows @ fit.solution.coefficients
-    refined = [cr2(rows, outcome, whole.clusters, fit.solution) for outcome in residuals.T]
-    within, degrees = (np.array(values) for values in zip(*refined, strict=True))
-    return replace(covariances, within=within, degrees=degrees)
-
-
 def _bootstrapped(covariances: Covariances, whole: WithinDesign, fit: Fit, settings: RegressionSettings) -> Covariances:
     """Add the wild cluster bootstrap of each outcome."""
-    rows = _used_columns(whole, fit)
+    rows = used_columns(whole, fit)
     residuals = whole.outcomes - rows @ fit.solution.coefficients
     wild = tuple(
         wild_bootstrap(

@@ -245,6 +245,7 @@ def _coefficients(
                 "odds_ratio",
                 "standardised",
                 "standardised_difference",
+                "degrees_of_freedom",
                 "n_discordant",
                 "n_flips",
                 "status",

@@ -137,10 +137,13 @@ def _compare_with_gold(
         columns = [schema.gold_column(feature.name, side) for side in schema.SIDES]
         if feature.type == "labels" or not all(column in part.column_names for column in columns):
             continue
+        prompts = np.tile(np.asarray(part[schema.PROMPT_ID][:]), 2)
         gold = np.array([np.nan if value is None else float(value) for column in columns for value in part[column]])
         for name, frame in frames.items():
             design = feature_design(frame, [feature])
             labels = np.concatenate([design.chosen[:, 0], design.rejected[:, 0]])
             both = ~(np.isnan(gold) | np.isnan(labels))
-            accuracies.setdefault(feature.name, {})[name] = estimate.label_accuracy(labels[both], gold[both])
+            accuracies.setdefault(feature.name, {})[name] = estimate.label_accuracy(
+                labels[both], gold[both], groups=prompts[both]
+            )
     return accuracies

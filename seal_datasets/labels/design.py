@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -24,11 +24,15 @@ class Design:
         names (`tuple[str, ...]`): Column names, length k.
         chosen (`ndarray` of shape (n, k)): Values on the chosen side, nan where a label is missing.
         rejected (`ndarray` of shape (n, k)): Values on the rejected side.
+        blocks (`dict[str, tuple[str, ...]]`): Column names of each `labels` feature.
+        references (`dict[str, str]`): By `labels` feature, the column left out, which the others are relative to.
     """
 
     names: tuple[str, ...]
     chosen: Floats
     rejected: Floats
+    blocks: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    references: dict[str, str] = field(default_factory=dict)
 
     @property
     def complete(self) -> NDArray[np.bool_]:
@@ -36,19 +40,60 @@ class Design:
         missing = np.isnan(np.hstack([self.chosen, self.rejected]))
         return np.asarray(missing.sum(axis=1) == 0, dtype=np.bool_)
 
+    def without_references(self) -> Design:
+        """Leave out the commonest answer of each `labels` feature of which every text has the same number of answers.
+
+        The indicators of such a feature add up to a constant, so that none of them has a coefficient of its own.
+
+        Returns:
+            `Design`: With the answers left out as `references`; unchanged where answers do not exclude each other.
+
+        Example:
+
+        ```python
+        >>> topics = np.array([[1.0, 0.0], [0.0, 1.0], [1.0, 0.0]])
+        >>> design = Design(("topic: art", "topic: law"), topics, topics, {"topic": ("topic: art", "topic: law")})
+        >>> design.without_references().names, design.without_references().references
+        (('topic: law',), {'topic': 'topic: art'})
+
+        ```
+        """
+        rows = np.vstack([self.chosen[self.complete], self.rejected[self.complete]])
+        references = {}
+        for feature, columns in self.blocks.items():
+            answers = rows[:, [self.names.index(column) for column in columns]]
+            totals = answers.sum(axis=1)
+            if len(rows) and (totals == totals[0]).all():
+                references[feature] = columns[int(answers.sum(axis=0).argmax())]
+        kept = [i for i, name in enumerate(self.names) if name not in references.values()]
+        names = tuple(self.names[i] for i in kept)
+        blocks = {feature: tuple(c for c in columns if c in names) for feature, columns in self.blocks.items()}
+        blocks = {feature: columns for feature, columns in blocks.items() if columns}
+        return Design(names, self.chosen[:, kept], self.rejected[:, kept], blocks, references)
+
+    def select(self, kept: NDArray[np.bool_]) -> Design:
+        """Some of the columns; a block of which any is left out is none."""
+        names = tuple(name for name, keeps in zip(self.names, kept, strict=True) if keeps)
+        blocks = {feature: columns for feature, columns in self.blocks.items() if set(columns) <= set(names)}
+        return Design(names, self.chosen[:, kept], self.rejected[:, kept], blocks, self.references)
+
 
 def feature_design(frame: pd.DataFrame, features: Sequence[Feature]) -> Design:
     """Make the design matrix of both sides from a table's feature columns."""
     names: list[str] = []
+    blocks = {}
     sides: dict[str, list[Floats]] = {side: [] for side in schema.SIDES}
     for feature in features:
         expanded = [f"{feature.name}: {answer}" for answer in feature.answers] if feature.type == "labels" else []
         names += expanded or [feature.name]
+        if expanded:
+            blocks[feature.name] = tuple(expanded)
         for side in schema.SIDES:
             values = frame[schema.feature_column(feature.name, side)]
             sides[side].append(_encode_indicators(values, feature) if expanded else numbers(values)[:, None])
     empty = np.empty((len(frame), 0))
-    return Design(tuple(names), *(np.hstack([empty, *sides[side]]) for side in schema.SIDES))
+    chosen, rejected = (np.hstack([empty, *sides[side]]) for side in schema.SIDES)
+    return Design(tuple(names), chosen, rejected, blocks)
 
 
 def numbers(values: pd.Series[Any]) -> Floats:

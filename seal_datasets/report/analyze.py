@@ -22,8 +22,11 @@ from seal_datasets.labels.design import Design, Floats, feature_design, numbers
 from seal_datasets.labels.surface import SURFACE_FEATURES
 from seal_datasets.labels.taxonomy import Feature
 
+MIN_INFORMATION = 4.0
+"""Least effective degrees of freedom for an estimate of least squares: below 4 the t reference is rough (Tipton, 2015)."""
+
 MIN_DISCORDANT = 10
-"""Least number of prompts, or pairs, in which a feature must differ for an estimate."""
+"""Least number of pairs in which a feature must differ for an estimate of a logit, which has no degrees of freedom."""
 
 
 def analyze(
@@ -47,7 +50,7 @@ def analyze(
     frame = _frame(pairs, features, pre, post)
     population, used = _population(frame, pre, post)
     frame = frame[used].reset_index(drop=True)
-    design = feature_design(frame, features)
+    design = feature_design(frame, features).without_references()
     targets = sorted(
         (feature for feature in features if feature.role == "target"), key=lambda feature: feature.priority or 0
     )
@@ -218,7 +221,12 @@ def _imprint(frame: pd.DataFrame, design: Design, pre: str, post: str) -> dict[s
     prompts = np.tile(part[schema.PROMPT_ID].to_numpy(), 2)
     before, after = (np.concatenate(_rewards(part, model)) for model in (pre, post))
     trajectory = estimate.imprint_trajectory(
-        {"pre": before, "post": after}, features, prompts, design.names, min_discordant=MIN_DISCORDANT
+        {"pre": before, "post": after},
+        features,
+        prompts,
+        design.names,
+        blocks=design.blocks,
+        min_information=MIN_INFORMATION,
     )
     models = {**trajectory.models, "difference": trajectory.changes["post - pre"]}
     results: dict[str, Any] = {name: fit.to_dict() for name, fit in models.items()}
@@ -228,9 +236,9 @@ def _imprint(frame: pd.DataFrame, design: Design, pre: str, post: str) -> dict[s
         design.rejected[complete],
         design.names,
         groups=part[schema.PROMPT_ID].to_numpy(),
-        min_discordant=MIN_DISCORDANT,
+        min_information=MIN_INFORMATION,
     ).to_dict()
-    return {**left_out, "status": "ok", **results}
+    return {**left_out, "status": "ok", "references": design.references, **results}
 
 
 def _drivers(frame: pd.DataFrame, design: Design, post: str, tie_band: float) -> dict[str, Any]:
@@ -280,6 +288,7 @@ def _agreement(frame: pd.DataFrame, targets: Sequence[Feature], pre: str, post: 
         [target.name for target in targets],
         aligned=estimate.aligned_pairs(*_rewards(part, post), tie_band=tie_band),
         pre_aligned=estimate.aligned_pairs(*_rewards(part, pre), tie_band=tie_band),
+        groups=part[schema.PROMPT_ID].to_numpy(),
     )
     return {**left_out, "status": "ok", **result.to_dict()}
 
@@ -322,7 +331,8 @@ def _against_gold(frame: pd.DataFrame, feature: Feature, values: pd.Series[Any])
     gold = numbers(pd.concat([frame[column] for column in columns]))
     labels = numbers(values)
     both = ~(np.isnan(gold) | np.isnan(labels))
-    return estimate.label_accuracy(labels[both], gold[both]).to_dict()
+    prompts = np.tile(frame[schema.PROMPT_ID].to_numpy(), 2)
+    return estimate.label_accuracy(labels[both], gold[both], groups=prompts[both]).to_dict()
 
 
 def _calibration(frame: pd.DataFrame, feature: Feature) -> dict[str, Any] | None:

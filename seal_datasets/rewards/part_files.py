@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
 import pyarrow.parquet  # type: ignore[import-untyped]
 from datasets import Dataset, Features
 
+from seal_datasets.atomic import move
 from seal_datasets.data.transform import Batch
 from seal_datasets.errors import DataError
 
@@ -85,10 +85,10 @@ class PartFiles:
             names = [path.name for path in self.done]
             with self._said_of_the_disk():
                 self._name_ours([*self._earlier, *names])
-                for name in self._earlier:
+                for name in names:  # before others are removed, so that a kill leaves no gap
+                    move(self._whole(name), self.folder / name)
+                for name in set(self._earlier) - set(names):
                     (self.folder / name).unlink(missing_ok=True)
-                for name in names:
-                    os.replace(self._whole(name), self.folder / name)
                 self._name_ours(names)
                 self._place.rmdir()
             self._earlier = []
@@ -102,14 +102,14 @@ class PartFiles:
             name = f"part-{len(self.done):05d}.parquet"
             if not self._earlier:
                 self._name_ours([*(path.name for path in self.done), name])
-            os.replace(self._unfinished(), self._whole(name))
+            move(self._unfinished(), self._whole(name))
         self.done.append(self.folder / name)
         self._writer, self._n_rows = None, 0
 
     def _name_ours(self, names: list[str]) -> None:
         unfinished = self.folder / f"{MANIFEST}.unfinished"
         unfinished.write_text(json.dumps({"files": sorted(set(names))}) + "\n", "utf-8")
-        os.replace(unfinished, self.folder / MANIFEST)
+        move(unfinished, self.folder / MANIFEST)
 
     @contextlib.contextmanager
     def _said_of_the_disk(self) -> Iterator[None]:

@@ -23,6 +23,7 @@ import transformers
 from datasets import Dataset
 from safetensors import SafetensorError
 from transformers import PreTrainedTokenizerBase
+from transformers.trainer import TRAINER_STATE_NAME
 from transformers.trainer_utils import get_last_checkpoint
 
 from seal_datasets import schema
@@ -196,6 +197,7 @@ def _train(
     if done.is_file():
         kept = json.loads(done.read_text("utf-8"))
         if {name: kept.get(name) for name in record} == record:
+            _remove_checkpoints(out)
             return
         raise DataError(f"{out} holds a model of other data or settings; remove the folder or choose another")
     resumed = _begun_training(out, record)
@@ -228,24 +230,45 @@ def _train(
         data_collator=_Collator(tokenizer),
     )
     sys.stderr.write(f"    training {out.name}: {len(examples):,} comparisons, {epochs} epoch(s)\n")
-    trainer.train(resume_from_checkpoint=resumed)
-    with filling(out) as written:
-        try:
+    with _said_of_the_disk(out):
+        trainer.train(resume_from_checkpoint=resumed)
+        with filling(out) as written:
             trainer.save_model(str(written))
-        except SafetensorError as error:
-            raise DataError(f"cannot write the model to {out}: {error}; free space and re-run") from error
     record = {**record, "n_pairs": len(examples)}
     _write_card(out, record, {})
     write_json(done, record)
-    # These files serve only to resume training; many are pickled.
+    _remove_checkpoints(out)
+
+
+def _remove_checkpoints(out: Path) -> None:
+    """Remove the files that serve only to resume training; many are pickled."""
     for checkpoint in out.glob("checkpoint-*"):
         shutil.rmtree(checkpoint)
     (out / "training_args.bin").unlink(missing_ok=True)
     (out / _BEGUN).unlink(missing_ok=True)
 
 
+@contextlib.contextmanager
+def _said_of_the_disk(out: Path) -> Iterator[None]:
+    """Turn what writing to a full disk raises, which depends on the kind of file, into one error."""
+    try:
+        yield
+    except (SafetensorError, OSError, RuntimeError) as error:
+        if (
+            isinstance(error, RuntimeError)
+            and "PytorchStreamWriter" not in str(error)
+            and "inline_container" not in str(error)
+        ):
+            raise
+        why = " ".join(str(error).split())[:200]
+        raise DataError(
+            f"cannot write the model or its checkpoint to {out}: {why}; free space and re-run, which resumes from the last "
+            "whole checkpoint"
+        ) from error
+
+
 def _begun_training(out: Path, record: dict[str, Any]) -> str | None:
-    """The newest checkpoint of an interrupted training; it is resumed only with the data and settings that it began with."""
+    """The newest whole checkpoint of an interrupted training, which is resumed only with its own data and settings."""
     begun = out / _BEGUN
     newest = get_last_checkpoint(str(out)) if out.is_dir() else None
     try:
@@ -257,9 +280,20 @@ def _begun_training(out: Path, record: dict[str, Any]) -> str | None:
             f"{out} holds an interrupted training of other data or settings ({Path(newest).name}); remove the folder or "
             "choose another"
         )
+    while newest is not None and not _is_whole(Path(newest)):
+        shutil.rmtree(newest)  # of a run that was killed, or found the disk full, while it wrote
+        newest = get_last_checkpoint(str(out))
     out.mkdir(parents=True, exist_ok=True)
     write_json(begun, record)
     return newest
+
+
+def _is_whole(checkpoint: Path) -> bool:
+    """Whether a checkpoint was written to its end; the trainer writes its own state last."""
+    try:
+        return isinstance(json.loads((checkpoint / TRAINER_STATE_NAME).read_text("utf-8")), dict)
+    except (OSError, ValueError):
+        return False
 
 
 def _encode_pairs(

@@ -40,6 +40,10 @@ FAULTS = (
     "garbage",
     "truncated_json",
     "wrong_model",
+    "bad_status_line",
+    "long_header",
+    "bad_chunk",
+    "bad_length",
 )
 WRONG_MODEL = "someone-else"
 
@@ -60,6 +64,15 @@ _NOT_FORWARDED = {
     "trailer",
     "transfer-encoding",
     "upgrade",
+}
+
+
+# What no HTTP client can read; the connection is closed after it.
+_MALFORMED = {
+    "bad_status_line": b"HTTP/9.9 xx nonsense\r\n\r\n",
+    "long_header": b"HTTP/1.1 200 OK\r\nX-A: " + b"a" * 200_000 + b"\r\nContent-Length: 2\r\n\r\n{}",
+    "bad_chunk": b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nZZZ\r\nabc\r\n0\r\n\r\n",
+    "bad_length": b"HTTP/1.1 200 OK\r\nContent-Length: abc\r\n\r\n{}",
 }
 
 
@@ -95,6 +108,7 @@ class FaultProxy:
     - `garbage`: 200 with an HTML page; upstream is not asked
     - `truncated_json`: 200 with the first half of the true body, and the right length for that half
     - `wrong_model`: the true body with another model's name
+    - `bad_status_line`, `long_header` (200 kB), `bad_chunk`, `bad_length`: no HTTP; upstream is not asked
 
     An upstream's own refusal (any status but 200) is passed on as it is, under `ok` or `slow` and unpaid; an upstream
     that cannot be reached is answered with 502 and recorded as `upstream_failed`.
@@ -228,6 +242,9 @@ class FaultProxy:
         if fault in _REFUSALS:
             self._note(digest, fault)
             return _response(_REFUSALS[fault])
+        if fault in _MALFORMED:
+            self._note(digest, fault)
+            return _break_protocol(request, _MALFORMED[fault])
         return await self._spoil(request, body, digest, fault)
 
     def _draw(self) -> str:
@@ -375,6 +392,14 @@ def _drop(request: web.Request, response: web.StreamResponse | None = None) -> w
     if request.transport is not None:
         request.transport.abort()
     return response if response is not None else web.Response()
+
+
+def _break_protocol(request: web.Request, raw: bytes) -> web.StreamResponse:
+    """Send what is no HTTP and close the connection; what is returned goes nowhere."""
+    if request.transport is not None:
+        request.transport.write(raw)
+        request.transport.close()
+    return web.Response()
 
 
 def _fault(text: str) -> tuple[str, float]:

@@ -186,6 +186,15 @@ def test_truncated_json_is_the_first_half_of_the_true_body(client):
         assert only_record(proxy) == ("truncated_json", False)
 
 
+@pytest.mark.parametrize("fault", ["bad_status_line", "long_header", "bad_chunk", "bad_length"])
+def test_what_is_no_http_is_a_protocol_error_to_a_client_and_not_paid(client, fault):
+    with proxy_with(fault) as proxy:
+        for _ in range(2):
+            with pytest.raises(httpx.RemoteProtocolError):
+                ask(client, proxy)
+        assert [(each["fault"], each["paid"]) for each in proxy.records] == [(fault, False)] * 2
+
+
 def test_the_wrong_model_signs_an_otherwise_true_answer(client):
     with proxy_with("wrong_model") as proxy, FaultProxy(None, {}, answer=lambda request: CONTENT) as true:
         assert ask(client, proxy).json() == {**ask(client, true).json(), "model": WRONG_MODEL}

@@ -1,11 +1,6 @@
 """Labeling through a proxy that spoils up to 40 % of the answers: every text ends labelled or with a reason, paid once."""
 
 import json
-import random
-import signal
-import subprocess
-import sys
-import time
 from collections import Counter
 
 import pytest
@@ -75,50 +70,6 @@ def test_the_real_server_behind_faults_gives_what_it_gives_without_them(embedded
     assert len(labelled) >= 22
     # Sums in another order of batches may turn a coin-flip answer of a small model, so nearly all and not all are equal.
     assert sum(got.values == want.values for got, want in labelled) >= len(labelled) - 2
-
-
-KILLED = """
-import sys
-from seal_datasets.data.texts import Text
-from seal_datasets.endpoints import client
-from seal_datasets.endpoints.options import RequestOptions
-from seal_datasets.endpoints.store import ResponseStore
-from seal_datasets.labels.labeler import Labeler
-from seal_datasets.labels.taxonomy import load_taxonomy
-client._BACKOFF_SECONDS = 0.01
-taxonomy = load_taxonomy().select(["last_response_is_harmless", "last_response_sentiment"])
-with ResponseStore(sys.argv[2]) as store:
-    labeler = Labeler("m", base_url=sys.argv[1], store=store, options=RequestOptions(concurrency=4, timeout=0.5))
-    labeler.ask((Text("p", str(n)) for n in range(int(sys.argv[3]))), taxonomy)
-"""
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize(
-    ("kills", "n_texts"), [(5, 100), pytest.param(20, 400, marks=pytest.mark.endurance)], ids=["5 kills", "20 kills"]
-)
-def test_killed_again_and_again_amid_faults_the_end_is_that_of_an_undisturbed_run(kills, n_texts, tmp_path):
-    concurrency = 4
-    rng = random.Random(1)
-    with FaultProxy(None, MIX, slow_seconds=0.02, hang_seconds=1.0, answer=lambda request: GOOD) as proxy:
-        command = [sys.executable, "-c", KILLED, proxy.url, str(tmp_path / "s.sqlite"), str(n_texts)]
-        for _ in range(kills):
-            goal = len(proxy.records) + rng.randint(1, 25)
-            child = subprocess.Popen(command)
-            while len(proxy.records) < goal and child.poll() is None:
-                time.sleep(0.002)
-            child.kill()
-            assert child.wait() == -signal.SIGKILL
-        assert subprocess.run(command, check=False).returncode == 0
-        texts = [Text("p", str(number)) for number in range(n_texts)]
-        with ResponseStore(tmp_path / "s.sqlite") as store:
-            labeler = Labeler("m", base_url=proxy.url, store=store, options=RequestOptions(timeout=0.5))
-            labels = labeler.label(texts, TAXONOMY)
-            assert len(store) == n_texts
-        paid = Counter(each["sha256"] for each in proxy.records if each["paid"])
-    assert all(each.failures == () and each.values == labels[0].values for each in labels)
-    assert len(paid) == n_texts
-    assert sum(paid.values()) - n_texts <= kills * concurrency
 
 
 def test_rewrites_through_faults_end_accepted_or_with_a_reason_and_none_is_paid_twice(tmp_path):

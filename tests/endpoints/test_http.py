@@ -40,6 +40,14 @@ def test_a_malformed_answer_is_sent_again_as_after_a_lost_connection(malformed, 
         assert len(server.requests) > 12
 
 
+@pytest.mark.parametrize("broken", [MALFORMED["bad chunk"], None], ids=["malformed", "broken off"])
+def test_a_run_that_begins_at_a_bad_moment_is_not_turned_away(broken, data):
+    count = iter(range(10_000))
+    with ChatServer(lambda request: (200, broken) if next(count) < 4 else (200, completion(GOOD))) as server:
+        code, out = label(data, server.url)
+    assert (code, labels_of(out)) == (0, [True] * 12)
+
+
 def test_a_server_that_never_speaks_http_is_named(data, capsys):
     with ChatServer(lambda request: (200, MALFORMED["bad status line"])) as server:
         code, _ = label(data, server.url)

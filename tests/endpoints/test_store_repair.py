@@ -92,12 +92,6 @@ def test_repair_saves_all_but_one_page_whichever_is_damaged(store, seed):
     damage_and_repair(store, 1 + (seed * 7919) % (os.path.getsize(store) // 4096 - 1))
 
 
-@pytest.mark.endurance
-def test_repair_saves_all_but_one_page_for_every_page(whole, tmp_path):
-    for page in range(1, os.path.getsize(whole) // 4096):
-        damage_and_repair(shutil.copy(whole, tmp_path / f"{page}.sqlite"), page)
-
-
 def test_writing_to_a_damaged_store_says_what_can_be_done(store):
     flip(store, (os.path.getsize(store) // 4096 - 1) * 4096, 4096)
     entries = [(key(n), StoredResponse(ASKED, '{"content": "x"}', 0.0)) for n in range(N, N + 500)]

@@ -9,9 +9,10 @@ from hypothesis import strategies as st
 from scipy import stats
 from wildboottest.wildboottest import wildboottest
 
-from seal_datasets.estimate.covariance import cr2, simultaneous_critical_value, wald_test, wild_bootstrap
+from seal_datasets.estimate.covariance import joint_test, simultaneous_critical_values, wald_test, wild_bootstrap
 from seal_datasets.estimate.intervals import critical_value
-from seal_datasets.estimate.linear import fit_linear, solve, triangle
+from seal_datasets.estimate.least_squares import fit_linear
+from seal_datasets.estimate.linear import solve, triangle
 
 
 def _data(seed=0, sizes=(1, 2, 3, 4, 5, 6, 7, 8), k=3):
@@ -28,63 +29,8 @@ def _fit(x, y):
     return solution, y - x @ solution.coefficients[:, 0]
 
 
-def _cr2_by_definition(x, residuals, clusters):
-    """Bell and McCaffrey with every n by n matrix written out."""
-    n, k = x.shape
-    bread = np.linalg.inv(x.T @ x)
-    left = np.eye(n) - x @ bread @ x.T
-    meat, columns = np.zeros((k, k)), [[] for _ in range(k)]
-    for g in np.unique(clusters):
-        rows = np.flatnonzero(clusters == g)
-        values, vectors = np.linalg.eigh(left[np.ix_(rows, rows)])
-        half = np.array([1 / math.sqrt(v) if v > 1e-10 else 0.0 for v in values])
-        adjust = vectors * half @ vectors.T
-        score = x[rows].T @ adjust @ residuals[rows]
-        meat += np.outer(score, score)
-        for j in range(k):
-            columns[j].append(left[:, rows] @ adjust @ x[rows] @ bread[:, j])
-    freedom = []
-    for each in columns:
-        values = np.linalg.eigvalsh(np.column_stack(each).T @ np.column_stack(each))
-        freedom.append(values.sum() ** 2 / (values**2).sum())
-    return bread @ meat @ bread, np.array(freedom)
-
-
-@pytest.mark.parametrize("sizes", [(1, 2, 3, 4, 5, 6, 7, 8), (2,) * 12, (1,) * 20])
-def test_cr2_is_its_definition(sizes):
-    x, y, clusters = _data(1, sizes)
-    solution, residuals = _fit(x, y)
-    covariance, freedom = cr2(x, residuals, None if max(sizes) == 1 else clusters, solution)
-    expected, expected_freedom = _cr2_by_definition(x, residuals, clusters)
-    np.testing.assert_allclose(covariance, expected, rtol=1e-9)
-    np.testing.assert_allclose(freedom, expected_freedom, rtol=1e-9)
-
-
-def test_cr2_with_single_rows_is_hc2_and_its_two_sample_case_is_welch():
-    # With one dummy, Bell and McCaffrey's test is Welch's with Welch's degrees of freedom at equal variances.
-    rng = np.random.default_rng(3)
-    x = np.column_stack([np.ones(12), np.arange(12) < 4])
-    y = rng.normal(size=12)
-    solution, residuals = _fit(x, y)
-    covariance, freedom = cr2(x, residuals, None, solution)
-    a, b = y[:4], y[4:]
-    assert covariance[1, 1] == pytest.approx(a.var(ddof=1) / 4 + b.var(ddof=1) / 8)
-    # Satterthwaite at equal variances: (1/4 + 1/8)^2 / ((1/4)^2 / 3 + (1/8)^2 / 7).
-    assert freedom[1] == pytest.approx((1 / 4 + 1 / 8) ** 2 / ((1 / 4) ** 2 / 3 + (1 / 8) ** 2 / 7))
-
-
-def test_a_cluster_that_is_fitted_exactly_counts_for_nothing():
-    x, y, clusters = _data(2)
-    x = np.column_stack([x, clusters == 0])
-    solution, residuals = _fit(x, y)
-    covariance, freedom = cr2(x, residuals, clusters, solution)
-    expected, expected_freedom = _cr2_by_definition(x, residuals, clusters)
-    np.testing.assert_allclose(covariance[:3, :3], expected[:3, :3], rtol=1e-8)
-    np.testing.assert_allclose(freedom[:3], expected_freedom[:3], rtol=1e-6)
-
-
 def _bootstrap(x, y, clusters, n_draws=1000, seed=0):
-    fit = fit_linear(x, y, clusters)
+    fit = fit_linear(x, y, clusters, errors="crv1")
     solution, residuals = _fit(x, y)
     errors = np.sqrt(np.diag(fit.covariance))
     return (
@@ -111,12 +57,12 @@ def _bootstrap_by_definition(x, y, clusters, j, null=0.0):
     n_clusters = clusters.max() + 1
     others = np.delete(x, j, axis=1)
     restricted = others @ np.linalg.lstsq(others, y - null * x[:, j])[0] + null * x[:, j]
-    fit = fit_linear(x, y, clusters)
+    fit = fit_linear(x, y, clusters, errors="crv1")
     observed = abs(fit.coefficients[j] - null) / math.sqrt(fit.covariance[j, j])
     extreme = 0
     for pattern in range(2**n_clusters):
         signs = 2.0 * (pattern >> np.arange(n_clusters) & 1) - 1
-        drawn = fit_linear(x, restricted + signs[clusters] * (y - restricted), clusters)
+        drawn = fit_linear(x, restricted + signs[clusters] * (y - restricted), clusters, errors="crv1")
         extreme += abs(drawn.coefficients[j] - null) / math.sqrt(drawn.covariance[j, j]) >= observed * (1 - 1e-9)
     return extreme / 2**n_clusters
 
@@ -160,21 +106,32 @@ def test_many_clusters_draw_at_random_and_near_the_t_test():
     np.testing.assert_allclose(found.high, fit.coefficients + half, atol=float(0.15 * errors.max()))
 
 
+def _same(m, freedom):
+    return np.full(m, float(freedom))
+
+
 def test_simultaneous_values_between_one_test_and_bonferroni():
     one, bonferroni = critical_value(0.95, 30), critical_value(1 - 0.05 / 10, 30)
     correlated = 0.8 * np.ones((10, 10)) + 0.2 * np.eye(10)
-    assert one < simultaneous_critical_value(correlated, 30, 0.95, 0) < bonferroni
-    assert simultaneous_critical_value(np.ones((4, 4)), math.inf, 0.95, 0) == pytest.approx(1.96, abs=0.02)
-    # Independent: 1 - (1 - p)^10 = 0.05.
-    independent = stats.norm.ppf(0.5 + 0.95 ** (1 / 10) / 2)
-    assert simultaneous_critical_value(np.eye(10), math.inf, 0.95, 1) == pytest.approx(independent, abs=0.02)
-    # Dunnett and Sobel's bivariate t with 10 degrees of freedom, correlation 0.5: P(max |t| <= c) = 0.95.
-    covariance = np.array([[1.0, 0.5], [0.5, 1.0]])
-    c = simultaneous_critical_value(covariance, 10, 0.95, 2)
-    inside = stats.multivariate_t(shape=covariance, df=10, seed=0)
-    box = inside.cdf([c, c]) - inside.cdf([c, -c]) - inside.cdf([-c, c]) + inside.cdf([-c, -c])
-    assert box == pytest.approx(0.95, abs=0.003)
-    assert math.isnan(simultaneous_critical_value(np.empty((0, 0)), 5, 0.95, 0))
+    values = simultaneous_critical_values(correlated, _same(10, 30), 0.95, 0)
+    assert (one < values).all()
+    assert (values < bonferroni).all()
+    same = simultaneous_critical_values(np.ones((4, 4)), _same(4, math.inf), 0.95, 0)
+    np.testing.assert_allclose(same, 1.96, atol=0.02)
+    assert not len(simultaneous_critical_values(np.empty((0, 0)), np.empty(0), 0.95, 0))
+
+
+@pytest.mark.parametrize("degrees", [[math.inf] * 10, [5, 50], [3, 8, 2500, math.inf], [1.5, 40]])
+def test_simultaneous_values_of_independent_tests_are_sidaks(degrees):
+    # Independent: (1 - level)^m = 0.95. Each has its own t reference; a common one would be too narrow for the first.
+    degrees = np.array(degrees, dtype=float)
+    level = 1 - 0.95 ** (1 / len(degrees))
+    expected = np.where(np.isinf(degrees), stats.norm.isf(level / 2), stats.t.isf(level / 2, np.minimum(degrees, 1e9)))
+    found = simultaneous_critical_values(np.eye(len(degrees)), degrees, 0.95, 1)
+    # Monte Carlo error, and of the normal equivalent at the fewest degrees of freedom.
+    np.testing.assert_allclose(found, expected, rtol=0.03 if degrees.min() > 2 else 0.12)
+    held = (1 - 2 * stats.t.sf(found, np.minimum(degrees, 1e9))).prod()
+    assert held == pytest.approx(0.95, abs=0.005)
 
 
 @settings(max_examples=30)
@@ -196,3 +153,15 @@ def test_wald_of_one_is_the_squared_t_test_and_of_nothing_is_nothing():
     assert p == pytest.approx(2 * stats.t.sf(2, 7))
     assert math.isnan(wald_test(np.empty(0), np.empty((0, 0)), 7)[2])
     assert math.isnan(wald_test(np.zeros(1), np.zeros((1, 1)), 7)[2])
+
+
+def test_aht_is_hotellings_test():
+    # Of a mean vector from n normal draws: T squared with n - 1 degrees of freedom, F = T^2 (n - q) / (q (n - 1)).
+    rng = np.random.default_rng(0)
+    draws = rng.normal(size=(12, 3)) + 0.5
+    mean, covariance = draws.mean(axis=0), np.cov(draws.T) / 12
+    statistic, freedom, p = joint_test(mean, covariance, 11, True)
+    squared = mean @ np.linalg.solve(covariance, mean)
+    assert (statistic, freedom) == (pytest.approx(squared * 9 / 33), (3.0, 9))
+    assert p == pytest.approx(stats.f.sf(squared * 9 / 33, 3, 9))
+    assert math.isnan(joint_test(mean, covariance, 2.0, True)[2])

@@ -47,8 +47,10 @@ def test_the_linear_probability_is_a_difference_of_shares():
     )
     row = fit.drivers[0]
     assert row.coefficient == pytest.approx(3 / 4 - 1 / 5)
-    # HC1 of a difference of means: (3/16 / 4 + 4/25 / 5) * n / (n - k).
-    assert row.std_error == pytest.approx(math.sqrt((3 / 64 + 4 / 125) * 9 / 7))
+    # HC2 of a difference of means is Welch's error: s^2 / n of each side, (3/16 * 4/3) / 4 + (4/25 * 5/4) / 5.
+    assert row.std_error == pytest.approx(math.sqrt(1 / 16 + 1 / 25))
+    # Satterthwaite at equal variances: (1/4 + 1/5)^2 / ((1/4)^2 / 3 + (1/5)^2 / 4).
+    assert row.degrees_of_freedom == pytest.approx((1 / 4 + 1 / 5) ** 2 / ((1 / 4) ** 2 / 3 + (1 / 5) ** 2 / 4))
     assert row.average_marginal_effect == row.coefficient
     assert row.average_marginal_effect_std_error == row.std_error
     assert math.isnan(row.odds_ratio)
@@ -75,11 +77,12 @@ def test_the_logit_and_its_marginal_effects_are_statsmodels(clustered):
 def test_the_linear_probability_is_statsmodels_ols(clustered):
     aligned, x, prompts = _draw(1)
     kind = {"cov_type": "cluster", "cov_kwds": {"groups": prompts}} if clustered else {"cov_type": "HC1"}
-    reference = sm.OLS(aligned.astype(float), sm.add_constant(x)).fit(use_t=False, **kind)
-    fit = _fit(aligned, x, groups=prompts if clustered else None, estimator="linear_probability")
+    reference = sm.OLS(aligned.astype(float), sm.add_constant(x)).fit(use_t=True, **kind)
+    fit = _fit(aligned, x, groups=prompts if clustered else None, estimator="linear_probability", errors="crv1")
     np.testing.assert_allclose(_column(fit, "coefficient"), reference.params[1:], rtol=1e-8)
     np.testing.assert_allclose(_column(fit, "std_error"), reference.bse[1:], rtol=1e-8)
-    np.testing.assert_allclose(_column(fit, "p_value"), reference.pvalues[1:], rtol=1e-6)
+    # statsmodels takes t with n - k degrees of freedom for HC1, ours with the clusters less one.
+    np.testing.assert_allclose(_column(fit, "p_value"), reference.pvalues[1:], rtol=1e-6 if clustered else 0.02)
 
 
 @pytest.mark.parametrize("estimator", ["logit", "linear_probability"])

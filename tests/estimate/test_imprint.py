@@ -28,14 +28,18 @@ def test_two_prompts_by_hand():
     fit = feature_imprint([3.0, 1.0, 7.0, 6.0], [[1], [0], [1], [0]], ["p", "p", "q", "q"], ["polite"])
     row = fit.imprint[0]
     assert row.coefficient == pytest.approx(1.5)
-    # Scores of the prompts are +-1/4, bread 1: 2 / 16 * G/(G-1) * (n-1)/(n-k-1) = 1/8 * 2 * 3/2 = 3/8.
-    assert row.std_error == pytest.approx(math.sqrt(3 / 8))
-    # t = sqrt(6) with one degree of freedom: p = 1 - 2 atan(sqrt(6)) / pi, and the 97.5 % point is tan(0.475 pi).
-    assert row.p_value == pytest.approx(1 - 2 * math.atan(math.sqrt(6)) / math.pi)
-    half = math.sqrt(3 / 8) * math.tan(0.475 * math.pi)
+    # The error of a mean of two, s / sqrt(2) with s^2 = 1/2: CR2 is that of the differences' mean.
+    assert row.std_error == pytest.approx(1 / 2)
+    # t = 3 with one degree of freedom: p = 1 - 2 atan(3) / pi, and the 97.5 % point is tan(0.475 pi).
+    assert row.p_value == pytest.approx(1 - 2 * math.atan(3) / math.pi)
+    half = math.tan(0.475 * math.pi) / 2
     assert row.confidence_interval == pytest.approx((1.5 - half, 1.5 + half))
     assert (row.n_discordant, row.vif, row.status) == (2, pytest.approx(1.0), "ok")
-    assert (fit.n_texts, fit.n_groups, fit.n_singletons, fit.degrees_of_freedom) == (4, 2, 0, 1)
+    assert row.degrees_of_freedom == pytest.approx(1)
+    assert (fit.n_texts, fit.n_groups, fit.n_singletons, fit.n_clusters) == (4, 2, 0, 2)
+    # CRV1: scores of the prompts are +-1/4, bread 1: 2 / 16 * G/(G-1) * (n-1)/(n-k-1) = 1/8 * 2 * 3/2 = 3/8.
+    plain = feature_imprint([3.0, 1.0, 7.0, 6.0], [[1], [0], [1], [0]], ["p", "p", "q", "q"], ["polite"], errors="crv1")
+    assert plain.imprint[0].std_error == pytest.approx(math.sqrt(3 / 8))
 
 
 @pytest.mark.parametrize("prompts_per_cluster", [None, 40])
@@ -43,7 +47,7 @@ def test_is_pyfixest(prompts_per_cluster):
     pairs = planted_pairs(120, imprint={"x1": 1.5, "x2": -0.5}, n_prompts=prompts_per_cluster, seed=5)
     frame = pd.DataFrame(pairs.features, columns=["x1", "x2"]).assign(y=pairs.rewards, prompt=pairs.groups)
     reference = pyfixest.feols("y ~ x1 + x2 | prompt", data=frame, vcov={"CRV1": "prompt"})
-    fit = feature_imprint(pairs.rewards, pairs.features, pairs.groups, ["x1", "x2"])
+    fit = feature_imprint(pairs.rewards, pairs.features, pairs.groups, ["x1", "x2"], errors="crv1")
     np.testing.assert_allclose(_column(fit, "coefficient"), reference.coef(), rtol=1e-6)
     np.testing.assert_allclose(_column(fit, "std_error"), reference.se(), rtol=1e-6)
     np.testing.assert_allclose(_column(fit, "p_value"), reference.pvalue(), rtol=1e-5, atol=1e-12)
@@ -51,7 +55,7 @@ def test_is_pyfixest(prompts_per_cluster):
 
 
 def test_pooled_is_statsmodels_clustered_ols():
-    fit = feature_imprint(*ROWS, effects="pooled")
+    fit = feature_imprint(*ROWS, effects="pooled", errors="crv1")
     reference = sm.OLS(PAIRS.rewards, sm.add_constant(PAIRS.features)).fit(
         cov_type="cluster", cov_kwds={"groups": PAIRS.groups}, use_t=True
     )
@@ -62,7 +66,7 @@ def test_pooled_is_statsmodels_clustered_ols():
 
 def test_pair_effects_are_least_squares_on_differences_without_intercept():
     pairs = planted_pairs(80, imprint={"helpful": 1.0, "honest": 0.5}, seed=7)
-    fit = feature_imprint(pairs.rewards, pairs.features, pairs.groups, pairs.feature_names)
+    fit = feature_imprint(pairs.rewards, pairs.features, pairs.groups, pairs.feature_names, errors="crv1")
     x, y = pairs.chosen_features - pairs.rejected_features, pairs.chosen_rewards - pairs.rejected_rewards
     reference = sm.OLS(y, x).fit(cov_type="HC0")
     # Same influence of each pair; the factor counts 160 texts where HC1 would count 80 pairs.
@@ -115,7 +119,7 @@ def test_statuses_are_never_a_number():
     x = np.column_stack([groups % 2, twice, 2 * twice, rare, free])
     fit = feature_imprint(rng.normal(size=60), x, groups, ["topic", "a", "b", "rare", "free"])
     assert [row.status for row in fit.imprint] == [
-        *("not_identified", "collinear", "collinear", "too_few_discordant", "ok"),
+        *("not_identified", "collinear", "collinear", "too_little_information", "ok"),
     ]
     assert np.isnan(_column(fit, "coefficient")).tolist() == [True, True, True, True, False]
     assert np.isnan(_column(fit, "std_error")).tolist() == [True, True, True, True, False]
@@ -123,7 +127,7 @@ def test_statuses_are_never_a_number():
     assert _column(fit, "n_discordant").tolist() == [0, 30, 30, 1, 30]
     assert fit.family_size == 1
     assert fit.imprint[4].p_adjusted == fit.imprint[4].p_value
-    shown = feature_imprint(rng.normal(size=60), x, groups, ["topic", "a", "b", "rare", "free"], min_discordant=1)
+    shown = feature_imprint(rng.normal(size=60), x, groups, ["topic", "a", "b", "rare", "free"], min_information=0)
     assert math.isfinite(shown.imprint[3].coefficient)
     assert fit.to_dict()["imprint"][0]["coefficient"] is None
 
@@ -133,13 +137,13 @@ def test_too_rare_a_feature_stays_in_as_a_control():
     x[:, 2] = 0
     x[0, 2] = 1
     fit = feature_imprint(PAIRS.rewards, x, PAIRS.groups, PAIRS.feature_names)
-    shown = feature_imprint(PAIRS.rewards, x, PAIRS.groups, PAIRS.feature_names, min_discordant=1)
-    assert [row.status for row in fit.imprint] == ["ok", "ok", "too_few_discordant"]
+    shown = feature_imprint(PAIRS.rewards, x, PAIRS.groups, PAIRS.feature_names, min_information=0)
+    assert [row.status for row in fit.imprint] == ["ok", "ok", "too_little_information"]
     assert _column(fit, "coefficient")[:2].tolist() == _column(shown, "coefficient")[:2].tolist()
 
 
 def test_one_prompt_has_no_error():
-    fit = feature_imprint([3.0, 1.0, 2.0], [[1], [0], [0]], ["p"] * 3, ["polite"], min_discordant=1)
+    fit = feature_imprint([3.0, 1.0, 2.0], [[1], [0], [0]], ["p"] * 3, ["polite"], min_information=0)
     assert fit.imprint[0].coefficient == pytest.approx(1.5)
     assert fit.imprint[0].status == "too_few_clusters"
     assert math.isnan(fit.imprint[0].std_error)
@@ -155,7 +159,7 @@ def test_a_perfect_fit_has_no_error_to_measure():
 
 def test_only_single_texts_identify_nothing():
     fit = feature_imprint([1.0, 2.0], [[1], [0]], ["p", "q"], ["polite"])
-    assert (fit.imprint[0].status, fit.n_singletons, fit.degrees_of_freedom) == ("not_identified", 2, 0)
+    assert (fit.imprint[0].status, fit.n_singletons, fit.n_clusters) == ("not_identified", 2, 0)
     assert math.isnan(fit.imprint[0].coefficient)
 
 
@@ -234,7 +238,7 @@ def test_is_linearmodels():
     reference = PanelOLS(frame["y"], frame[["x1", "x2"]], entity_effects=True).fit(
         cov_type="clustered", cluster_entity=True, group_debias=True, count_effects=False
     )
-    fit = feature_imprint(pairs.rewards, pairs.features, pairs.groups, ["x1", "x2"])
+    fit = feature_imprint(pairs.rewards, pairs.features, pairs.groups, ["x1", "x2"], errors="crv1")
     np.testing.assert_allclose(_column(fit, "coefficient"), reference.params, rtol=1e-8)
     ratio = _column(fit, "std_error") / reference.std_errors.to_numpy()
     np.testing.assert_allclose(ratio, ratio[0], rtol=1e-8)
@@ -245,9 +249,11 @@ def test_coarser_clusters_are_pyfixest():
     pairs = planted_pairs(120, imprint={"x1": 1.5, "x2": -0.5}, n_prompts=60, seed=6)
     frame = _frame(pairs, ["x1", "x2"]).assign(source=pairs.groups % 12)
     reference = pyfixest.feols("y ~ x1 + x2 | prompt", data=frame, vcov={"CRV1": "source"})
-    fit = feature_imprint(pairs.rewards, pairs.features, pairs.groups, ["x1", "x2"], clusters=pairs.groups % 12)
+    fit = feature_imprint(
+        pairs.rewards, pairs.features, pairs.groups, ["x1", "x2"], clusters=pairs.groups % 12, errors="crv1"
+    )
     np.testing.assert_allclose(_column(fit, "coefficient"), reference.coef(), rtol=1e-8)
-    assert fit.degrees_of_freedom == 11
+    assert fit.imprint[0].degrees_of_freedom == fit.n_clusters - 1 == 11
     # fixest counts the effects of prompts, which are not the clusters, unless told that they are nested in them.
     ratio = _column(fit, "std_error") / reference.se().to_numpy()
     np.testing.assert_allclose(ratio, ratio[0], rtol=1e-6)
@@ -257,7 +263,7 @@ def test_coarser_clusters_are_pyfixest():
 
 @pytest.mark.parametrize("errors", ["cr2", "wild"])
 def test_other_errors_change_errors_only(errors):
-    plain, fit = (feature_imprint(*ROWS, errors=each, n_bootstrap=199) for each in ("cluster", errors))
+    plain, fit = (feature_imprint(*ROWS, errors=each, n_bootstrap=199) for each in ("crv1", errors))
     np.testing.assert_allclose(_column(fit, "coefficient"), _column(plain, "coefficient"), rtol=1e-12)
     np.testing.assert_allclose(_column(fit, "confidence_interval"), _column(plain, "confidence_interval"), atol=0.15)
     assert (_column(fit, "p_value") != _column(plain, "p_value")).all()
@@ -292,7 +298,7 @@ def test_standardised_imprints_do_not_depend_on_units():
 
 
 def test_a_block_of_one_is_its_t_test_and_blocks_are_adjusted():
-    fit = feature_imprint(*ROWS, blocks={"kind": ["helpful"], "rest": ["honest", "long"]}, adjust="holm")
+    fit = feature_imprint(*ROWS, blocks={"kind": ["helpful"], "rest": ["honest", "long"]}, adjust="holm", errors="crv1")
     kind, rest = fit.blocks
     assert kind.p_value == pytest.approx(fit.imprint[0].p_value)
     assert rest.degrees_of_freedom == (2.0, 39.0)
@@ -384,7 +390,9 @@ def test_joint_tests_of_change_keep_their_level():
         rewards = {str(i): common + rng.normal(size=300) for i in range(4)}
         found = imprint_trajectory(rewards, x, groups, ["a", "b"])
         rejected += [each.p_value < 0.05 for each in found.any_change]
-        assert found.any_change[0].degrees_of_freedom == (3.0, 74.0)
+        # Hotelling's T squared of three changes: the denominator has the degrees of freedom of one test, less two.
+        single = found.changes["1 - 0"].imprint[0].degrees_of_freedom
+        assert found.any_change[0].degrees_of_freedom == (3.0, pytest.approx(single - 2))
     assert 0.03 < np.mean(rejected) < 0.08
 
 
@@ -400,7 +408,7 @@ def test_shards_and_the_whole_give_the_same_numbers(n_shards, seed):
     found = streamed_imprint(parts, list(CHECKPOINTS), PAIRS.feature_names)
     for name, fit in {**found.models, **found.changes}.items():
         reference = (whole.models | whole.changes)[name]
-        for field in ("coefficient", "std_error", "p_value", "vif", "n_discordant", "minimum_detectable_effect"):
+        for field in ("coefficient", "std_error", "p_value", "vif", "n_discordant", "degrees_of_freedom"):
             np.testing.assert_allclose(_column(fit, field), _column(reference, field), rtol=1e-8, atol=1e-14)
         assert (fit.n_texts, fit.n_groups, fit.family_size) == (240, 40, 3)
     np.testing.assert_allclose(
@@ -420,9 +428,13 @@ def test_streams_say_what_they_need():
 
 def test_duplicated_rows_leave_clustered_errors_unchanged():
     # Each prompt's scores double and the bread halves; only the factor (n - 1) / (n - k - 1) sees the doubled n.
-    fit = feature_imprint(*ROWS)
+    fit = feature_imprint(*ROWS, errors="crv1")
     twice = feature_imprint(
-        np.tile(PAIRS.rewards, 2), np.tile(PAIRS.features, (2, 1)), np.tile(PAIRS.groups, 2), PAIRS.feature_names
+        np.tile(PAIRS.rewards, 2),
+        np.tile(PAIRS.features, (2, 1)),
+        np.tile(PAIRS.groups, 2),
+        PAIRS.feature_names,
+        errors="crv1",
     )
     factor = math.sqrt((479 / 476) / (239 / 236))
     np.testing.assert_allclose(_column(twice, "coefficient"), _column(fit, "coefficient"), rtol=1e-8)

@@ -175,3 +175,25 @@ def test_json_has_no_nan_and_no_numpy():
     found = as_json({"a": (np.float64("inf"), np.int64(2), np.bool_(True)), 3: [math.nan, "x", None]})
     assert found == {"a": [None, 2, True], "3": [None, "x", None]}
     assert [type(value) for value in found["a"]] == [type(None), int, bool]
+
+
+@pytest.mark.parametrize("size", [1e200, 1e-200])
+def test_numbers_whose_products_overflow_or_vanish_are_refused_by_place(size):
+    x, y, groups = [[0.0, 1.0], [0.0, 0.0], [0.0, 1.0], [size, 0.0]], [1.0, 2.0, 4.0, 3.0], ["p", "p", "q", "q"]
+    with pytest.raises(DataError, match=r"features has .*numbers .* first in row 3, column 0: 1e[+-]200"):
+        estimate.feature_imprint(y, x, groups, ["a", "b"])
+    for call in (
+        lambda: estimate.feature_imprint([0.0, 0.0, 0.0, size], [[1], [0], [1], [0]], groups, ["a"]),
+        lambda: estimate.imprint_trajectory(
+            {"pre": y, "post": [0.0, 0.0, 0.0, size]}, [[1], [0], [1], [0]], groups, ["a"]
+        ),
+        lambda: estimate.shift_imprint([0.0, 0.0, 0.0, size], [[1], [0], [1], [0]], [[1]] * 4, ["a"]),
+    ):
+        with pytest.raises(DataError, match=r"has (only )?numbers .* the first in row 3: 1e[+-]200"):
+            call()
+    # Beside larger numbers of its column, a vanishing one is 0.
+    if size < 1:
+        rows = [[1.0], [0.0], [1.0], [size]]
+        assert estimate.feature_imprint(y, rows, groups, ["a"]) == estimate.feature_imprint(
+            y, [[1.0], [0.0], [1.0], [0.0]], groups, ["a"]
+        )

@@ -5,11 +5,11 @@ import pytest
 import statsmodels.api as sm
 from statsmodels.stats.outliers_influence import variance_inflation_factor
 
+from seal_datasets.estimate.least_squares import fit_linear
 from seal_datasets.estimate.linear import (
     condition_number,
     constant_columns,
     demean,
-    fit_linear,
     group_sums,
     null_loadings,
     variance_inflation,
@@ -26,26 +26,27 @@ def _data(seed=0, n=200, n_clusters=25):
 
 def test_a_line_through_three_points():
     # y = 0, 1, 5 at x = 0, 1, 2: slope 5/2, intercept -1/2, residuals 1/2, -1, 1/2.
-    fit = fit_linear(np.array([[1.0, 0], [1, 1], [1, 2]]), np.array([0.0, 1, 5]), np.arange(3))
+    fit = fit_linear(np.array([[1.0, 0], [1, 1], [1, 2]]), np.array([0.0, 1, 5]), np.arange(3), errors="crv1")
     assert fit.coefficients == pytest.approx([-0.5, 2.5])
     assert fit.residual_size == pytest.approx(1 / 5)
     # HC1 of the slope: sum((x - 1)^2 e^2) / (sum (x - 1)^2)^2 * n / (n - k) = (1/4 + 1/4) / 4 * 3.
     assert fit.covariance[1, 1] == pytest.approx(0.375)
 
 
-def test_each_row_a_cluster_is_statsmodels_hc1():
+def test_each_row_a_cluster_is_statsmodels_hc1_or_hc2():
     x, y, _ = _data()
-    fit, reference = fit_linear(x, y, np.arange(len(y))), sm.OLS(y, x).fit(cov_type="HC1")
+    fit, reference = fit_linear(x, y, np.arange(len(y)), errors="crv1"), sm.OLS(y, x).fit(cov_type="HC1")
     np.testing.assert_allclose(fit.coefficients, reference.params, rtol=1e-8)
+    np.testing.assert_allclose(fit.covariance, reference.cov_params(), rtol=1e-6)
+    fit, reference = fit_linear(x, y, np.arange(len(y))), sm.OLS(y, x).fit(cov_type="HC2")
     np.testing.assert_allclose(fit.covariance, reference.cov_params(), rtol=1e-6)
 
 
 def test_clusters_are_statsmodels_clusters():
     x, y, clusters = _data()
     reference = sm.OLS(y, x).fit(cov_type="cluster", cov_kwds={"groups": clusters})
-    np.testing.assert_allclose(fit_linear(x, y, clusters).covariance, reference.cov_params(), rtol=1e-6)
-    plain = sm.OLS(y, x).fit(cov_type="cluster", cov_kwds={"groups": clusters, "use_correction": False})
-    np.testing.assert_allclose(fit_linear(x, y, clusters, small_sample=False).covariance, plain.cov_params(), rtol=1e-6)
+    fit = fit_linear(x, y, clusters, errors="crv1")
+    np.testing.assert_allclose(fit.covariance, reference.cov_params(), rtol=1e-6)
 
 
 def test_an_exact_combination_has_no_coefficient_and_leaves_the_others_alone():

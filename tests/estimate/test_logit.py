@@ -199,3 +199,10 @@ def test_a_fit_without_a_maximum_is_told(monkeypatch):
     assert np.isnan(fit.coefficients).all()
     monkeypatch.undo()
     assert fit_logit(x, y).converged
+
+
+def test_distinct_rows_are_never_merged():
+    # Beside 1e17 the random sum of a row cannot tell 0 from 1.
+    x = np.array([[1.0, 0.0], [1.0, 1.0], [1.0, 1e17], [1.0, 0.0]])
+    patterns = find_patterns(x)
+    np.testing.assert_array_equal(patterns.x[patterns.inverse], x)

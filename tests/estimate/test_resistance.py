@@ -146,20 +146,20 @@ def test_published_regimes_give_mcnemars_statistic_and_their_shares():
     assert found.change.p_value == stats.chi2.sf((41_445 - 14_065) ** 2 / (41_445 + 14_065), 1)
 
 
-def test_cluster_bootstrap_of_single_pairs_is_the_binomial_and_of_prompts_is_wider():
+def test_an_interval_of_single_pairs_is_wilsons_and_of_prompts_is_wider():
     _, post, groups = _models(n=2000)
     zero = np.zeros(2000)
+    plain = alignment_resistance(post, zero)
     alone = alignment_resistance(post, zero, groups=np.arange(2000))
-    np.testing.assert_allclose(alone.cluster_interval, alone.confidence_interval, atol=0.003)
+    np.testing.assert_allclose(alone.confidence_interval, plain.confidence_interval, atol=2e-4)  # t in place of normal
     prompts = alignment_resistance(post, zero, groups=groups)
-    assert np.ptp(prompts.cluster_interval) > 1.2 * np.ptp(prompts.confidence_interval)
-    assert prompts.confidence_interval == alone.confidence_interval
+    assert np.ptp(prompts.confidence_interval) > 1.2 * np.ptp(plain.confidence_interval)
     one = alignment_resistance(post, zero, groups=zero)
-    assert all(math.isnan(bound) for bound in one.cluster_interval)
+    assert all(math.isnan(bound) for bound in one.confidence_interval)
     regimes = alignment_resistance(
         post, zero, pre_chosen_rewards=post[::-1], pre_rejected_rewards=zero, groups=groups
     ).regimes
-    assert all(low < each.share < high for each in regimes.values() for low, high in [each.cluster_interval])
+    assert all(low < each.share < high for each in regimes.values() for low, high in [each.confidence_interval])
 
 
 def test_clustered_intervals_and_tests_hold_their_level_where_plain_ones_do_not():
@@ -169,9 +169,9 @@ def test_clustered_intervals_and_tests_hold_their_level_where_plain_ones_do_not(
         groups = np.repeat(np.arange(80), 6)
         pre, post = (2 * rng.normal(size=80)[groups] + rng.normal(size=480) for _ in range(2))
         arguments = {"pre_chosen_rewards": pre, "pre_rejected_rewards": 0 * pre}
-        found = alignment_resistance(post, 0 * post, groups=groups, n_bootstrap=400, **arguments)
+        found = alignment_resistance(post, 0 * post, groups=groups, **arguments)
         plain = alignment_resistance(post, 0 * post, **arguments)
-        covered += [low <= 0.5 <= high for low, high in (found.cluster_interval, plain.confidence_interval)]
+        covered += [low <= 0.5 <= high for low, high in (found.confidence_interval, plain.confidence_interval)]
         rejected += [found.change.p_value < 0.05, plain.change.p_value < 0.05]
     assert 0.91 <= covered[0] / 300 <= 0.98
     assert covered[1] / 300 < 0.8
@@ -248,3 +248,27 @@ def test_aligned_pairs_beyond_a_tie_band_are_those_of_the_score():
     assert aligned_pairs(chosen, rejected).tolist() == [True, True, False, False]
     score = alignment_resistance(chosen, rejected, tie_band=1.0).alignment_score
     assert aligned_pairs(chosen, rejected, tie_band=1.0).mean() == score
+
+
+def test_any_change_of_models_is_tested_over_prompts():
+    # Two models: T-squared over prompts is the square of the paired t of the prompts' sums.
+    rng = np.random.default_rng(3)
+    groups = np.repeat(np.arange(30), 4)
+    pre, post = rng.normal(size=(2, 120)) + rng.normal(size=30)[groups]
+    found = resistance_trajectory({"a": pre, "b": post}, groups=groups)
+    sums = np.bincount(groups, weights=(post > 0).astype(float) - (pre > 0))
+    assert found.any_change_p_value == pytest.approx(stats.ttest_1samp(sums, 0).pvalue)
+    # A model that repeats another one adds no contrast.
+    again = resistance_trajectory({"a": pre, "b": pre, "c": post}, groups=groups)
+    assert again.any_change_p_value == pytest.approx(found.any_change_p_value)
+    assert math.isnan(resistance_trajectory({"a": pre, "b": post}, groups=np.zeros(120)).any_change_p_value)
+
+
+def test_any_change_holds_its_level_with_prompts_of_eight():
+    rejected = 0
+    for seed in range(400):
+        rng = np.random.default_rng(seed)
+        groups = np.repeat(np.arange(40), 8)
+        models = {name: 2 * rng.normal(size=40)[groups] + rng.normal(size=320) for name in "abcd"}
+        rejected += resistance_trajectory(models, groups=groups).any_change_p_value < 0.05
+    assert rejected / 400 <= 0.05 + 2.5 * math.sqrt(0.05 * 0.95 / 400)

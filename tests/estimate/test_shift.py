@@ -103,7 +103,9 @@ def test_json_has_the_angles_only_on_request():
 @pytest.mark.parametrize("intercept", [True, False])
 def test_shift_imprint_is_statsmodels_ols(intercept):
     design = sm.add_constant(FEATURES) if intercept else FEATURES
-    found = estimate.shift_imprint(ANGLES, FEATURES[:, :2], FEATURES[:, 2:], ["helpful", "honest"], intercept=intercept)
+    found = estimate.shift_imprint(
+        ANGLES, FEATURES[:, :2], FEATURES[:, 2:], ["helpful", "honest"], intercept=intercept, errors="crv1"
+    )
     reference = sm.OLS(ANGLES, design).fit(cov_type="HC1", use_t=True)
     skip = int(intercept)
     assert [(row.side, row.feature) for row in found.imprint] == [
@@ -119,7 +121,7 @@ def test_shift_imprint_is_statsmodels_ols(intercept):
 
 def test_clustered_shift_imprint_is_statsmodels_ols():
     found = estimate.shift_imprint(
-        ANGLES, FEATURES[:, :2], FEATURES[:, 2:], ["helpful", "honest"], groups=GROUPS, adjust="holm"
+        ANGLES, FEATURES[:, :2], FEATURES[:, 2:], ["helpful", "honest"], groups=GROUPS, adjust="holm", errors="crv1"
     )
     reference = sm.OLS(ANGLES, sm.add_constant(FEATURES)).fit(
         cov_type="cluster", cov_kwds={"groups": GROUPS}, use_t=True
@@ -145,13 +147,16 @@ def test_one_odd_pair_makes_no_finding():
     odd = np.eye(1, 100)[0]
     angles[0] = 120
     fit = estimate.shift_imprint(angles, np.column_stack([common, odd]), np.zeros((100, 2)), ["common", "odd"])
-    assert (fit.imprint[0].status, fit.imprint[1].status) == ("ok", "too_few_discordant")
+    assert (fit.imprint[0].status, fit.imprint[1].status) == ("ok", "too_little_information")
     assert fit.imprint[1].n_discordant == 1
     assert math.isnan(fit.imprint[1].coefficient)
     shown = estimate.shift_imprint(
-        angles, np.column_stack([common, odd]), np.zeros((100, 2)), ["common", "odd"], min_discordant=1
+        angles, np.column_stack([common, odd]), np.zeros((100, 2)), ["common", "odd"], min_information=0
     )
-    assert shown.imprint[1].p_adjusted < 1e-6
+    # The pair fits itself: an estimate, and no error.
+    assert shown.imprint[1].status == "too_little_information"
+    assert math.isfinite(shown.imprint[1].coefficient)
+    assert math.isnan(shown.imprint[1].std_error)
     assert shown.imprint[0].coefficient == fit.imprint[0].coefficient
 
 

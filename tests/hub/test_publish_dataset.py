@@ -195,26 +195,6 @@ def test_private_is_what_a_new_one_becomes_and_an_old_one_stays(hub, seal, audit
     assert hub.repos["dataset", REPO].private
 
 
-@pytest.mark.slow
-def test_killed_at_any_request_nothing_is_half_there_and_again_makes_it_whole(hub, seal, audit_folder):
-    assert seal(*PUBLISH, audit_folder, *OPTIONS).code == 0
-    whole, asked = dict(published(hub)), [each for each in hub.requests]
-    assert len(asked) >= 8
-    for number, request in enumerate(asked):
-        hub.repos.clear()
-        hub._blobs.clear()
-        nth = 1 + sum((each.method, each.path) == request[:2] for each in asked[:number])
-        fault = hub.fault(request.method, f"^{request.path}$", nth=nth, how="hang")
-        assert seal(*PUBLISH, audit_folder, *OPTIONS, kill_at=fault).code == -9
-        left = published(hub) if ("dataset", REPO) in hub.repos else {}
-        assert set(left) <= {".gitattributes"} or left == whole
-        hub.heal()
-        again = seal(*PUBLISH, audit_folder, *OPTIONS)
-        assert again.code == 0, again.said
-        assert published(hub) == whole
-        assert len(hub.repos["dataset", REPO].commits) == 2
-
-
 @pytest.mark.parametrize(
     ("path", "status", "words"),
     [

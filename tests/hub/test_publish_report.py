@@ -136,26 +136,6 @@ def test_other_content_a_read_token_and_broken_markers_stop_it(hub, seal, model,
     assert "not of an audit (train.csv)" in seal(*PUBLISH, audit_folder, *OPTIONS).said
 
 
-@pytest.mark.slow
-def test_killed_at_any_request_each_repository_is_as_before_or_whole(hub, seal, model, audit_folder):
-    assert seal(*PUBLISH, audit_folder, *OPTIONS).code == 0
-    whole = {key: dict(repo.commits[-1].files) for key, repo in hub.repos.items()}
-    asked = list(hub.requests)
-    for number, request in enumerate(asked):
-        hub.repos.clear()
-        hub._blobs.clear()
-        hub.put("model", MODEL, {"README.md": MODEL_CARD, "config.json": "{}"})
-        nth = 1 + sum((each.method, each.path) == request[:2] for each in asked[:number])
-        fault = hub.fault(request.method, f"^{request.path}$", nth=nth, how="hang")
-        assert seal(*PUBLISH, audit_folder, *OPTIONS, kill_at=fault).code == -9
-        for key, repo in hub.repos.items():
-            left = dict(repo.commits[-1].files)
-            assert len(repo.commits) == 1 or left == whole[key]
-        hub.heal()
-        assert seal(*PUBLISH, audit_folder, *OPTIONS).code == 0
-        assert {key: dict(repo.commits[-1].files) for key, repo in hub.repos.items()} == whole
-
-
 @pytest.mark.parametrize(
     "name", ["figures/table1_regimes.png", "doctor.json", "report.json", "run.json", "pairs.parquet", "figures"]
 )

@@ -42,7 +42,7 @@ def test_agreement_is_what_the_estimator_says_of_the_labels(tiny_pairs):
     assert harmless.pairs[0].n == 7
     assert 0.0 < harmless.pairs[0].agreement < 1.0
     assert found.stability["last_response_sentiment"].level == "ordinal"
-    assert found.gold["last_response_is_harmless"]["a"] == estimate.label_accuracy([1, 1], [1, 1])
+    assert found.gold["last_response_is_harmless"]["a"] == estimate.label_accuracy([1, 1], [1, 1], groups=[0, 0])
     assert "a_feature_last_response_is_harmless_chosen" in found.table.column_names
     assert any(line.startswith("    a and b: agree on") for line in found.lines())
     assert json.loads(json.dumps(found.to_dict(), allow_nan=False))["n_pairs"] == 4

@@ -6,12 +6,8 @@ The scripted endpoint is a double: it exists because a healthy server cannot be 
 import json
 import os
 import platform
-import random
-import subprocess
-import sys
 import threading
 import time
-from collections import Counter
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
@@ -277,54 +273,6 @@ def test_too_many_failures_stop_the_run_with_the_last_reason():
         ):
             labeler.label([Text("p", str(number)) for number in range(200)], TAXONOMY)
         assert len(endpoint.requests) < 100
-
-
-KILLED = """
-import sys
-from seal_datasets.data.texts import Text
-from seal_datasets.endpoints.options import RequestOptions
-from seal_datasets.endpoints.store import ResponseStore
-from seal_datasets.labels.labeler import Labeler
-from seal_datasets.labels.taxonomy import load_taxonomy
-taxonomy = load_taxonomy().select(["last_response_is_harmless", "last_response_sentiment"])
-with ResponseStore(sys.argv[2]) as store:
-    labeler = Labeler("m", base_url=sys.argv[1], store=store, options=RequestOptions(concurrency=4))
-    labeler.ask((Text("p", str(n)) for n in range(300)), taxonomy)
-"""
-
-
-def test_killed_at_random_moments_a_run_ends_as_if_undisturbed_and_pays_once(tmp_path):
-    """`Endpoint` is a double; what is under test is what a `kill -9` leaves behind, not the model."""
-    kills, concurrency = 5, 4
-    rng = random.Random(0)
-    with Endpoint((200, GOOD, "stop")) as endpoint:
-        command = [sys.executable, "-c", KILLED, endpoint.url, str(tmp_path / "s.sqlite")]
-        for _ in range(kills):
-            goal = len(endpoint.requests) + rng.randint(1, 45)
-            child = subprocess.Popen(command)
-            while len(endpoint.requests) < goal and child.poll() is None:
-                time.sleep(0.001)
-            child.kill()
-            child.wait()
-        assert subprocess.run(command, check=False).returncode == 0
-        sent = Counter(json.dumps(each) for each in endpoint.requests)
-        with ResponseStore(tmp_path / "s.sqlite") as store:
-            assert len(store) == 300
-            texts = [Text("p", str(number)) for number in range(300)]
-            labels = Labeler("m", base_url=endpoint.url, store=store).label(texts, TAXONOMY)
-        assert len(endpoint.requests) == sum(sent.values())
-    assert {tuple(each.values.items()) for each in labels} == {tuple(labels[0].values.items())}
-    assert all(each.failures == () for each in labels)
-    assert len(sent) == 300
-    assert sum(sent.values()) - 300 <= kills * concurrency
-
-
-def test_two_processes_on_one_store_share_the_work(tmp_path):
-    with Endpoint((200, GOOD, "stop")) as endpoint:
-        command = [sys.executable, "-c", KILLED, endpoint.url, str(tmp_path / "s.sqlite")]
-        children = [subprocess.Popen(command) for _ in range(2)]
-        assert [child.wait(60) for child in children] == [0, 0]
-        assert len(endpoint.requests) == 300
 
 
 def test_what_another_process_asks_about_does_not_hold_up_the_rest(tmp_path):

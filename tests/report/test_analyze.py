@@ -63,9 +63,15 @@ def test_planted_imprints_come_back_and_the_change_is_their_difference(results):
         )
 
 
-def test_a_list_feature_becomes_one_indicator_per_answer(results):
+def test_a_feature_of_one_answer_per_text_becomes_indicators_relative_to_the_commonest_and_a_joint_test(results):
     rows = {row["feature"]: row for row in results["imprint"]["all_features"]["post"]["imprint"]}
-    assert sum(name.startswith("topics: ") for name in rows) == 12
+    # Twelve answers; each text has one.
+    assert sum(name.startswith("topics: ") for name in rows) == 11
+    reference = results["imprint"]["all_features"]["references"]["topics"]
+    assert reference.startswith("topics: ")
+    assert reference not in rows
+    assert "collinear" not in {row["status"] for name, row in rows.items() if name.startswith("topics: ")}
+    assert [test["block"] for test in results["imprint"]["all_features"]["post"]["blocks"]] == ["topics"]
     assert rows["topics: technology and applied sciences"]["status"] == "not_identified"
     assert rows["topics: technology and applied sciences"]["coefficient"] is None
 

@@ -14,6 +14,7 @@ from seal_datasets.cli.options import write_table
 from seal_datasets.data.load import load_pairs
 from seal_datasets.data.texts import Exchange
 from seal_datasets.errors import DataError, ModelError
+from seal_datasets.rewards import part_files
 from seal_datasets.rewards.classifier import RewardModel
 from seal_datasets.rewards.score import add_rewards, reward_columns, write_rewards
 from seal_datasets.rewards.score_store import ScoreStore
@@ -131,6 +132,29 @@ def test_files_of_an_earlier_run_stay_until_the_new_ones_are_whole(tiny_pairs, r
     assert sorted(os.listdir(tmp_path)) == [".seal-parts", "part-00000.parquet"]
     assert [path.name for path in files] == ["part-00000.parquet"]
     assert len(load_pairs(str(tmp_path))[0]) == len(tiny_pairs)
+
+
+@pytest.mark.parametrize("nth", [1, 2, 3])
+def test_stopped_while_files_change_places_no_row_is_missing(tiny_pairs, reward_models, tmp_path, monkeypatch, nth):
+    model, moved = RewardModel(reward_models["post"]), []
+    write_rewards(tiny_pairs, {"post": model}, tmp_path, window=1, rows_per_file=1)
+
+    def stop(unfinished, target):
+        moved.append(target)
+        if (
+            target.parent == tmp_path
+            and sum(path.suffix == ".parquet" for path in moved if path.parent == tmp_path) == nth
+        ):
+            raise KeyboardInterrupt
+        os.replace(unfinished, target)
+
+    monkeypatch.setattr(part_files, "move", stop)
+    with pytest.raises(KeyboardInterrupt):
+        write_rewards(tiny_pairs, {"post": model}, tmp_path, window=1, rows_per_file=1)
+    monkeypatch.undo()
+    assert load_pairs(str(tmp_path))[0][schema.PAIR_ID][:] == tiny_pairs[schema.PAIR_ID][:]
+    write_rewards(tiny_pairs, {"post": model}, tmp_path)
+    assert sorted(os.listdir(tmp_path)) == [".seal-parts", "part-00000.parquet"]
 
 
 def test_a_full_disk_is_said_and_rewards_that_were_kept_are_not_computed_again(tiny_pairs, reward_models, tmp_path):

@@ -1,11 +1,7 @@
 """Rewards kept by content: shared by processes, found after a crash, refused on a full disk."""
 
 import hashlib
-import json
 import sqlite3
-import subprocess
-import sys
-import time
 from contextlib import closing
 
 import pytest
@@ -89,58 +85,6 @@ def test_a_folder_that_cannot_be_written_is_named(tmp_path):
     (tmp_path / "file").write_text("x")
     with pytest.raises(DataError, match="choose a writable folder"):
         ScoreStore(tmp_path / "file")
-
-
-KILLED = """
-import sys, time
-from seal_datasets.rewards.options import ModelOptions
-from seal_datasets.data.load import load_pairs
-from seal_datasets.rewards.classifier import RewardModel
-from seal_datasets.rewards.score import write_rewards
-from seal_datasets.rewards.score_store import ScoreStore
-pairs, _ = load_pairs(sys.argv[1])
-model = RewardModel(sys.argv[2], options=ModelOptions(tokens_per_batch=256))
-with ScoreStore(sys.argv[3] + "/rewards") as store:
-    print("ready", flush=True)
-    write_rewards(pairs, {"rm": model}, sys.argv[3] + "/out", store=store, window=16)
-"""
-
-
-@pytest.mark.slow
-def test_killed_at_any_moment_it_goes_on_and_ends_as_if_it_had_not_been(tmp_path, reward_models):
-    from datasets import load_dataset
-
-    rows = [{"prompt": f"Question {n}?", "chosen": "yes " * (n % 40 + 1), "rejected": f"no {n}"} for n in range(200)]
-    data = tmp_path / "pairs.jsonl"
-    data.write_text("\n".join(map(json.dumps, rows)))
-    kept = []
-    for seconds in (0.3, 0.6, None):
-        command = [sys.executable, "-c", KILLED, str(data), reward_models["post"], str(tmp_path)]
-        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as child:
-            assert child.stdout.readline() == "ready\n"
-            if seconds is not None:
-                time.sleep(seconds)
-                child.kill()
-            child.wait()
-        with sqlite3.connect(tmp_path / "rewards" / "scores-00000.sqlite") as store:
-            kept.append(store.execute("SELECT COUNT(*) FROM scores").fetchone()[0])
-    assert kept == sorted(kept)
-    assert kept[-1] == len(
-        {text for row in rows for text in ((row["prompt"], row["chosen"]), (row["prompt"], row["rejected"]))}
-    )
-    files = sorted((tmp_path / "out").iterdir())
-    assert [path.name for path in files] == ["part-00000.parquet"]
-    table = load_dataset(
-        "parquet", data_files=[str(path) for path in files], split="train", cache_dir=str(tmp_path / "c")
-    )
-    fresh = RewardModel(reward_models["post"])
-    from seal_datasets.data.load import load_pairs
-    from seal_datasets.rewards.score import add_rewards
-
-    pairs, _ = load_pairs(str(data))
-    expected = add_rewards(pairs, {"rm": fresh})
-    for column in ("reward_rm_chosen", "reward_rm_rejected"):
-        assert table[column][:] == pytest.approx(expected[column][:], abs=1e-5)
 
 
 @pytest.mark.parametrize("name", ["run#1", "50% done?", "a b;c&d"])

@@ -98,6 +98,15 @@ def test_finished_models_are_kept_and_others_are_not_overwritten(trained, taught
 
 
 @pytest.mark.slow
+def test_checkpoints_that_a_kill_left_beside_a_finished_model_are_removed(trained, taught_pairs):
+    (trained.post / "checkpoint-4").mkdir()
+    (trained.post / "training_args.bin").write_text("pickled")
+    assert train_pair(taught_pairs, trained.post.parent, SETTINGS) == trained
+    assert not list(trained.post.glob("checkpoint-*"))
+    assert not (trained.post / "training_args.bin").exists()
+
+
+@pytest.mark.slow
 def test_training_again_gives_the_same_pre_model_however_long_the_post_model_trains(trained, taught_pairs, tmp_path):
     from transformers import AutoModelForSequenceClassification
 
@@ -132,6 +141,7 @@ def test_an_interrupted_training_is_resumed_with_its_own_data_and_settings_only(
     assert _begun_training(out, record) is None
     for step in (8, 16, 128):
         (out / f"checkpoint-{step}").mkdir()
+        (out / f"checkpoint-{step}" / "trainer_state.json").write_text("{}")
     assert _begun_training(out, record) == str(out / "checkpoint-128")
     for other in ({**record, "data": "abd"}, {**record, "settings": {"seed": 1}}):
         with pytest.raises(DataError, match=r"interrupted training of other data or settings \(checkpoint-128\)"):
@@ -140,6 +150,23 @@ def test_an_interrupted_training_is_resumed_with_its_own_data_and_settings_only(
     (out / "training-begun.json").unlink()
     with pytest.raises(DataError, match="interrupted training"):
         _begun_training(out, record)
+
+
+@pytest.mark.parametrize("state", [None, "", '{"epoch": 1.'])
+def test_a_checkpoint_that_was_not_written_to_its_end_is_not_resumed(tmp_path, state):
+    """The trainer writes its own state last, so that is what a kill or a full disk leaves out."""
+    record, out = {"settings": {"seed": 0}, "data": "abc"}, tmp_path / "pre"
+    _begun_training(out, record)
+    for step in (8, 16):
+        (out / f"checkpoint-{step}").mkdir()
+        (out / f"checkpoint-{step}" / "model.safetensors").write_text("")
+    (out / "checkpoint-8" / "trainer_state.json").write_text("{}")
+    if state is not None:
+        (out / "checkpoint-16" / "trainer_state.json").write_text(state)
+    assert _begun_training(out, record) == str(out / "checkpoint-8")
+    assert not (out / "checkpoint-16").exists()
+    (out / "checkpoint-8" / "trainer_state.json").unlink()
+    assert _begun_training(out, record) is None
 
 
 def test_a_checkpoint_of_other_data_is_not_resumed(taught_pairs, tmp_path):
