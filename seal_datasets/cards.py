@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -12,32 +13,12 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 from markupsafe import Markup
 
 from seal_datasets.errors import DataError
+from seal_datasets.escape import escape_markdown, escape_yaml
 
 _PACKAGE = Path(__file__).parent
+# In a wheel the templates lie inside the package, in a checkout beside it.
+_FOLDERS = (_PACKAGE / "hub_cards", _PACKAGE.parent / "hub_cards")
 _NO_VALUE = "–"
-
-# Markdown leaves an underscore inside a word alone, so names of columns stay readable in the source.
-_ACTIVE_IN_TEXT = re.compile(r"[\\`*\[\]!#|~]|(?<![^\W_])_|_(?![^\W_])")
-
-
-def escape_markdown(text: str) -> str:
-    r"""Make an outside string inert in Markdown, and in the HTML that Markdown becomes.
-
-    Args:
-        text (`str`): Any text.
-
-    Returns:
-        `str`: One line that shows as the text itself.
-
-    Example:
-
-    ```python
-    >>> escape_markdown("<b>*x*</b>")
-    '&lt;b&gt;\\*x\\*&lt;/b&gt;'
-
-    ```
-    """
-    return re.sub(r"([\\`*_\[\]!#|~])", r"\\\1", _escape_html(text))
 
 
 def format_percent(value: float | None, *, missing: str = _NO_VALUE) -> str:
@@ -145,12 +126,17 @@ def render_card(template: str, **fields: object) -> str:
         DataError: The template does not exist.
         jinja2.UndefinedError: The template names a field that was not given.
     """
-    # In a wheel the templates lie inside the package, in a checkout beside it.
-    folders = [_PACKAGE / "hub_cards", _PACKAGE.parent / "hub_cards"]
-    if not any((folder / template).is_file() for folder in folders):
-        raise DataError(f"there is no card template {template!r} in {' or '.join(map(str, folders))}")
+    if not any((folder / template).is_file() for folder in _FOLDERS):
+        raise DataError(f"there is no card template {template!r} in {' or '.join(map(str, _FOLDERS))}")
+    rendered = _environment().get_template(template).render(**fields)
+    return re.sub(r"\n{3,}", "\n\n", rendered)
+
+
+@cache
+def _environment() -> ImmutableSandboxedEnvironment:
+    """The sandbox, with compiled templates."""
     environment = ImmutableSandboxedEnvironment(
-        loader=FileSystemLoader(folders),
+        loader=FileSystemLoader(_FOLDERS),
         undefined=StrictUndefined,
         keep_trailing_newline=True,
         # Results of macros are `Markup`, which `_finalize` leaves as they are.
@@ -159,24 +145,25 @@ def render_card(template: str, **fields: object) -> str:
     )
     environment.filters |= {
         "markdown": lambda text: Markup(escape_markdown(text)),
-        "percent": format_percent,
-        "points": format_points,
-        "number": format_number,
-        "thousands": format_count,
-        "interval": format_interval,
-        "rate": format_rate,
+        "yaml": lambda text: Markup(escape_yaml(text)),
+        "percent": _own(format_percent),
+        "points": _own(format_points),
+        "number": _own(format_number),
+        "thousands": _own(format_count),
+        "interval": _own(format_interval),
+        "rate": _own(format_rate),
     }
     environment.tests["significant"] = is_significant
-    rendered = environment.get_template(template).render(**fields)
-    return re.sub(r"\n{3,}", "\n\n", rendered)
+    return environment
 
 
 def _finalize(value: object) -> object:
     """Escape a plain string that a template shows."""
     if not isinstance(value, str) or isinstance(value, Markup):
         return value
-    return Markup(_ACTIVE_IN_TEXT.sub(r"\\\g<0>", _escape_html(value)))
+    return Markup(escape_markdown(value, names=True))
 
 
-def _escape_html(text: str) -> str:
-    return str(text).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;").replace("\n", " ")
+def _own(format_value: Callable[..., str]) -> Callable[..., Markup]:
+    """A filter whose result holds figures only, such as a sign at its start, and is not escaped."""
+    return lambda *values, **options: Markup(format_value(*values, **options))

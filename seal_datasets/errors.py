@@ -18,9 +18,14 @@ import importlib
 import re
 from types import ModuleType
 
+from seal_datasets.escape import redact_keys
+
 
 class SealError(Exception):
-    """Base of every error this package raises on purpose."""
+    """Base of every error this package raises on purpose; its text holds no key of the environment or of the Hub."""
+
+    def __str__(self) -> str:
+        return redact_keys(super().__str__())
 
 
 class DataError(SealError, ValueError):

@@ -14,7 +14,8 @@ ROOT = Path(seal_datasets.__file__).parent
 
 # Left to right; a room imports only from rooms before it. Rooms on one line do not import each other.
 ORDER = [
-    {"version", "errors", "schema", "owners"},
+    {"version", "schema", "owners", "escape"},
+    {"errors"},
     {"cards", "atomic"},
     {"data", "endpoints", "estimate"},
     {"labels", "rewards", "evaluate_modules"},

@@ -26,6 +26,7 @@ from numpy.typing import NDArray
 from seal_datasets import estimate, schema
 from seal_datasets.atomic import filling, write_json, write_text
 from seal_datasets.audit.compare_markdown import render_comparison
+from seal_datasets.data.hub_answers import asking_hub, first_line
 from seal_datasets.errors import DataError
 from seal_datasets.estimate.comparison import (
     Estimate,
@@ -38,7 +39,7 @@ from seal_datasets.hub.recompute import find_published, restore_pairs
 from seal_datasets.labels.design import Design, feature_design
 from seal_datasets.report.analyze import MIN_INFORMATION
 from seal_datasets.report.figures import draw_comparison
-from seal_datasets.report.files import PAIRS_FILE, REPORT_FILE, features_of
+from seal_datasets.report.files import PAIRS_FILE, REPORT_FILE, check_pairs, features_of, read_valid
 
 Json = dict[str, Any]
 _FEWEST_PROMPTS = 10
@@ -128,15 +129,7 @@ def read_source(source: str | Path, name: str) -> Audit:
         report_path = _find_report(source)
         table = report_path.with_name(PAIRS_FILE)
         pairs = _read_pairs(table) if Path(source).expanduser().is_dir() and table.is_file() else None
-    try:
-        report = json.loads(report_path.read_text("utf-8"))
-        missing = [key for key in ("run", "population", "resistance", "imprint") if key not in report]
-    except (OSError, ValueError, TypeError) as error:
-        raise DataError(f"cannot read {report_path.absolute()}: {error}; give a finished `seal audit`") from error
-    if missing:
-        raise DataError(
-            f"{report_path.absolute()} is not a report of `seal audit`: it lacks {', '.join(missing)}; give a finished audit"
-        )
+    report = read_valid(report_path, "compared")
     return Audit(name, report, pairs)
 
 
@@ -157,12 +150,13 @@ def _find_report(source: str | Path) -> Path:
     if path.is_file() or str(source).count("/") != 1 or str(source).startswith((".", "/", "~")):
         return path
     try:
-        return Path(hf_hub_download(str(source), REPORT_FILE, repo_type="dataset"))
+        with asking_hub(str(source)):
+            return Path(hf_hub_download(str(source), REPORT_FILE, repo_type="dataset"))
     except (OSError, ValueError, httpx2.HTTPError, HfHubHTTPError, HFValidationError) as error:
         raise DataError(
             f"there is no folder {path.absolute()} and no dataset {source!r} on the Hub with a readable {REPORT_FILE}; give "
-            f"a folder of `seal audit` or a dataset id: {str(error).splitlines()[0]}"
-        ) from error
+            f"a folder of `seal audit` or a dataset id: {first_line(error)}"
+        ) from None
 
 
 def _read_published_pairs(published: Path) -> pd.DataFrame | None:
@@ -173,6 +167,7 @@ def _read_published_pairs(published: Path) -> pd.DataFrame | None:
 
 def _read_pairs(path: Path) -> pd.DataFrame | None:
     """Usable pairs indexed by a digest of their texts, without duplicates; `None` for a table without texts."""
+    check_pairs(path)
     table = pd.read_parquet(path)
     if not {schema.CHOSEN, schema.REJECTED} <= set(table):
         return None

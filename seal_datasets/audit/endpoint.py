@@ -17,6 +17,7 @@ from seal_datasets.endpoints.embedded import MODEL_NAME, EmbeddedLM, embedded_we
 from seal_datasets.endpoints.options import RequestOptions
 from seal_datasets.endpoints.store import ResponseStore
 from seal_datasets.errors import DataError
+from seal_datasets.escape import escape_terminal
 
 EMBEDDED_PENALTY = 0.5
 
@@ -136,5 +137,5 @@ def draw_sample(pair_ids: Sequence[str], size: int | None, seed: int) -> frozens
 
 def print_progress(message: str) -> None:
     """Write a line of progress to stderr."""
-    sys.stderr.write(f"{message}\n")
+    sys.stderr.write(f"{escape_terminal(message)}\n")
     sys.stderr.flush()

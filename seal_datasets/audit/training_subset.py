@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -21,7 +20,7 @@ from seal_datasets.errors import DataError
 from seal_datasets.labels.design import numbers
 from seal_datasets.labels.taxonomy import Feature
 from seal_datasets.report.analyze import unusable_pairs
-from seal_datasets.report.files import PAIRS_FILE, REPORT_FILE, features_of, read_audit
+from seal_datasets.report.files import PAIRS_FILE, features_of, read_audit, read_report
 
 Reason = Literal["resistant", "inconsistent", "mislabelled"]
 Form = Literal["conversational", "standard"]
@@ -148,10 +147,7 @@ def training_subset(
 
 
 def _read_tie_band(folder: Path) -> float:
-    try:
-        return float(json.loads((folder / REPORT_FILE).read_text("utf-8"))["resistance"]["all"]["tie_band"])
-    except (OSError, ValueError, KeyError) as error:
-        raise DataError(f"{folder / REPORT_FILE} does not state its tie band ({error}); give tie_band") from error
+    return float(read_report(folder)["resistance"]["all"]["tie_band"])
 
 
 def _judge_pairs(pairs: Dataset, reason: Reason, features: Sequence[Feature], tie_band: float) -> list[bool | None]:

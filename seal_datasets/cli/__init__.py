@@ -22,7 +22,7 @@ from seal_datasets.cli import (
     subset,
     train_pair,
 )
-from seal_datasets.cli.outcome import run_to_end
+from seal_datasets.cli.outcome import run_to_end, showing
 from seal_datasets.cli.outputs import check_outputs
 from seal_datasets.version import __version__
 
@@ -65,7 +65,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # a terminal without Unicode, or a file name that is none
-    options = _parser().parse_args(arguments)
+    with showing():
+        options = _parser().parse_args(arguments)
     run: Callable[[argparse.Namespace], int] = options.run
 
     def work() -> int:

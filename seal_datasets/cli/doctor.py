@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from seal_datasets.atomic import write_json
 from seal_datasets.cli.model_options import add_checkpoint_options, model_options
 from seal_datasets.cli.options import SPLIT_HELP, Verbs, add_verb
+from seal_datasets.escape import escape_terminal
 
 if TYPE_CHECKING:
     from seal_datasets.rewards.doctor.findings import Check, Examination
@@ -75,7 +76,7 @@ def _run(options: argparse.Namespace) -> int:
     )
     if options.out is not None:
         write_json(options.out, examination.to_dict())
-    sys.stdout.write("".join(f"{_escape_control(line)}\n" for line in _render_lines(examination)))
+    sys.stdout.write("".join(f"{_show_breaks(line)}\n" for line in _render_lines(examination)))
     return 1 if examination.failed else 0
 
 
@@ -99,8 +100,6 @@ def _format_difference(check: Check) -> str:
     return "-" if check.largest_difference is None else f"{check.largest_difference:.3g}"
 
 
-def _escape_control(text: str) -> str:
-    """A line with control characters escaped, which could change the terminal."""
-    return "".join(
-        character if character.isprintable() else character.encode("unicode_escape").decode() for character in text
-    )
+def _show_breaks(text: str) -> str:
+    """Text on one line, whose breaks are shown."""
+    return escape_terminal(text.replace("\n", r"\n"))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import logging
 import os
 import platform
 import re
@@ -11,10 +12,12 @@ import signal
 import sys
 import tempfile
 import traceback
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from types import FrameType
+from typing import Any, TextIO, cast
 
 from seal_datasets.errors import SealError, missing_extra
+from seal_datasets.escape import escape_terminal, redact_keys
 from seal_datasets.version import __version__
 
 WRONG_INPUT = 2
@@ -22,9 +25,8 @@ BUG = 70
 BROKEN_PIPE = 141
 
 _SIGNALS = ("SIGINT", "SIGTERM", "SIGHUP")
-_SECRET = re.compile(r"(^|_)(API_?KEY|KEY|TOKEN|SECRET|PASSWORD)S?$")
-# Forms of keys that show themselves, for those that did not come from the environment.
-_KEYS = re.compile(r"\b(sk-|hf_|Bearer\s+)[\w.~+/-]{8,}=*")
+# What tqdm writes: a bar from the start of its line, or a move up by some lines.
+_MOVE = re.compile(r"\r|\x1b\[A(?:\x1b\[A)*\Z")
 _DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG, errno.EACCES, errno.EPERM, errno.EMFILE)
 
 
@@ -39,7 +41,7 @@ def run_to_end(verb: str, work: Callable[[], int]) -> int:
         `int`: What the command returned, or 2 for an error that the user can mend. A bug gives 70, a signal 128 and its
         number, and an output that nobody reads 141.
     """
-    with _stopping(verb) as received:
+    with showing(), _stopping(verb) as received:
         try:
             code = work()
             sys.stdout.flush()
@@ -61,34 +63,47 @@ def run_to_end(verb: str, work: Callable[[], int]) -> int:
             return BUG
 
 
-def redact_keys(text: str, environment: Mapping[str, str] | None = None) -> str:
-    """Replace keys and tokens of the environment, and whatever looks like one, by stars.
+@contextlib.contextmanager
+def showing() -> Iterator[None]:
+    """Let everything that is printed pass one place, which escapes what could change the terminal and redacts keys."""
+    before = sys.stdout, sys.stderr
+    shown = tuple(cast(TextIO, _Shown(stream)) for stream in before)
+    # Libraries that were imported before hold the stream itself.
+    logging_to = [
+        (handler, handler.stream)
+        for logger in [logging.root, *logging.root.manager.loggerDict.values()]
+        for handler in getattr(logger, "handlers", ())
+        if vars(handler).get("stream") in before
+    ]
+    for handler, stream in logging_to:
+        handler.setStream(shown[before.index(stream)])
+    sys.stdout, sys.stderr = shown
+    try:
+        yield
+    finally:
+        sys.stdout, sys.stderr = before
+        for handler, stream in logging_to:
+            handler.setStream(stream)
 
-    Args:
-        text (`str`): Text to show or keep.
-        environment (`Mapping[str, str]`, *optional*): Variables; those of the process when omitted.
 
-    Returns:
-        `str`: The text.
+class _Shown:
+    """A stream that is written to through `escape_terminal`; bars of progress keep their moves at the start of a write."""
 
-    Example:
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
 
-    ```python
-    >>> redact_keys("401 for key abc123 and hf_abcdefgh", {"HF_TOKEN": "abc123"})
-    '401 for key *** and ***'
+    def write(self, text: str) -> int:
+        move = _MOVE.match(text)
+        start = move[0] if move else ""
+        self._stream.write(start + escape_terminal(text[len(start) :]))
+        return len(text)
 
-    ```
-    """
-    variables = os.environ if environment is None else environment
-    given = {part for name, value in variables.items() if _SECRET.search(name.upper()) for part in value.split()}
-    if environment is None and (hub := sys.modules.get("huggingface_hub")) is not None:
-        given.add(hub.get_token() or "")  # of `hf auth login`
-    for value in sorted(given | {entry.partition("=")[2] for entry in given}, key=len, reverse=True):
-        if len(value) >= 4:  # a shorter one is part of ordinary words
-            text = text.replace(value, "***")
-        elif value:
-            text = re.sub(rf"(?<!\w){re.escape(value)}(?!\w)", "***", text)
-    return _KEYS.sub("***", text)
+    def writelines(self, lines: Iterable[str]) -> None:
+        for line in lines:
+            self.write(line)
+
+    def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - any attribute of a stream
+        return getattr(self._stream, name)
 
 
 def _message_for_user(error: Exception) -> str | None:
@@ -126,13 +141,9 @@ def _describe_bug(verb: str, error: Exception) -> str:
 
 
 def _say(message: str) -> None:
-    """Write to standard error without what could change the terminal."""
-    shown = "".join(
-        character if character.isprintable() or character == "\n" else character.encode("unicode_escape").decode()
-        for character in redact_keys(message)
-    )
-    with contextlib.suppress(OSError, ValueError):  # nobody may be there to read it
-        sys.stderr.write(f"{shown.encode('utf-8', 'backslashreplace').decode()}\n")
+    """Write to standard error, where nobody may be there to read it."""
+    with contextlib.suppress(OSError, ValueError):
+        sys.stderr.write(f"{escape_terminal(message)}\n")
 
 
 @contextlib.contextmanager

@@ -21,6 +21,7 @@ from datasets.exceptions import DatasetGenerationError
 from seal_datasets.data.csv_rows import cell_type, csv_rows, read_cell
 from seal_datasets.data.formats import KNOWN_COLUMNS, TEXT_COLUMNS
 from seal_datasets.data.json_rows import json_rows
+from seal_datasets.data.parquet_files import check_parquet
 from seal_datasets.data.raw_files import sha256
 from seal_datasets.data.storage import unstorable
 from seal_datasets.errors import DataError
@@ -130,13 +131,9 @@ def _located_rows(paths: Iterable[Path], kind: str) -> Iterator[Row]:
 def _load_parquet(paths: Sequence[Path], streaming: bool) -> Dataset | IterableDataset:
     n_rows = 0
     for path in paths:
-        try:
-            with pa.parquet.ParquetFile(path) as file:
-                n_rows += file.metadata.num_rows
-        except (pa.ArrowException, OSError) as error:
-            raise DataError(
-                f"{path} is not an intact Parquet file ({str(error).splitlines()[0]}); copy or download it again"
-            ) from error
+        check_parquet(path)
+        with pa.parquet.ParquetFile(path) as file:
+            n_rows += file.metadata.num_rows
     if n_rows == 0:
         raise DataError(f"{paths[0]} has columns but no rows; needed is at least one pair")
     try:

@@ -33,6 +33,7 @@ from huggingface_hub.errors import (
 from pyarrow import ArrowException  # type: ignore[import-untyped]
 
 from seal_datasets.data.files import file_kind, load_files
+from seal_datasets.data.hub_answers import asking_hub, first_line
 from seal_datasets.errors import DataError
 
 _HUB_TIMEOUT_SECONDS = 10.0
@@ -129,25 +130,30 @@ def open_hub_dataset(dataset: HubDataset, *, split: str | None = None, streaming
     """
     _check_on_hub(dataset)
     try:
-        builder = load_dataset_builder(dataset.id, name=dataset.name, revision=dataset.revision)
-        splits = [str(key) for key in builder.info.splits or builder.config.data_files or ()]
-        if split is None and len(splits) != 1:
-            raise DataError(f"no split was named; {dataset.id!r} has the splits {splits}: choose one with split=...")
-        wanted = split or splits[0]
-        if files := _files_to_read(builder, wanted):
-            table, _, as_json = load_files(files, streaming=streaming)
-            return Source(table, dataset.id, f"hub:{builder.hash}" if builder.hash else None, as_json)
-        if streaming:
-            rows = builder.as_streaming_dataset(split=wanted)
-        else:
-            builder.download_and_prepare()
-            rows = builder.as_dataset(split=wanted)
+        return _read_hub_dataset(dataset, split, streaming)
     except DatasetGenerationError as error:
-        raise DataError(f"the files of {dataset.id!r} on the Hub cannot be read: {error.__cause__ or error}") from error
+        raise DataError(f"the files of {dataset.id!r} on the Hub cannot be read: {error.__cause__ or error}") from None
     except DataError:
         raise
     except (OSError, ValueError, httpx2.HTTPError) as error:
-        raise DataError(f"cannot load {dataset.id!r} from the Hub or its cache: {error}") from error
+        raise DataError(f"cannot load {dataset.id!r} from the Hub or its cache: {error}") from None
+
+
+def _read_hub_dataset(dataset: HubDataset, split: str | None, streaming: bool) -> Source:
+    with asking_hub(dataset.id):
+        builder = load_dataset_builder(dataset.id, name=dataset.name, revision=dataset.revision)
+    splits = [str(key) for key in builder.info.splits or builder.config.data_files or ()]
+    if split is None and len(splits) != 1:
+        raise DataError(f"no split was named; {dataset.id!r} has the splits {splits}: choose one with split=...")
+    wanted = split or splits[0]
+    if files := _files_to_read(builder, wanted):
+        table, _, as_json = load_files(files, streaming=streaming)
+        return Source(table, dataset.id, f"hub:{builder.hash}" if builder.hash else None, as_json)
+    if streaming:
+        rows = builder.as_streaming_dataset(split=wanted)
+    else:
+        builder.download_and_prepare()
+        rows = builder.as_dataset(split=wanted)
     return Source(rows, dataset.id, f"hub:{builder.hash}" if builder.hash else None)
 
 
@@ -256,20 +262,19 @@ def _load_saved(folder: Path) -> Dataset | DatasetDict:
 def _check_on_hub(dataset: HubDataset) -> None:
     """Ask the Hub once whether it has the dataset; `datasets` alone would retry for half a minute."""
     try:
-        HfApi().dataset_info(dataset.id, revision=dataset.revision, timeout=_HUB_TIMEOUT_SECONDS)
+        with asking_hub(dataset.id):
+            HfApi().dataset_info(dataset.id, revision=dataset.revision, timeout=_HUB_TIMEOUT_SECONDS)
     except (RepositoryNotFoundError, RevisionNotFoundError) as error:
         raise _DatasetNotFound(
             f"there is no dataset {dataset.id!r} (revision {dataset.revision or 'main'}) on the Hub that this token may see"
         ) from error
     except HFValidationError as error:
-        raise _DatasetNotFound(
-            f"{dataset.id!r} is not a valid dataset id on the Hub: {str(error).splitlines()[0]}"
-        ) from error
+        raise _DatasetNotFound(f"{dataset.id!r} is not a valid dataset id on the Hub: {first_line(error)}") from error
     except (OSError, httpx2.HTTPError, HfHubHTTPError, OfflineModeIsEnabled) as error:
         if not _is_cached(dataset.id):
             raise _DatasetNotFound(
-                f"{dataset.id!r} would be a dataset on the Hub, which cannot be reached ({error}), and it is not in "
-                f"the cache {config.HF_DATASETS_CACHE}. To work offline, give a data file or a folder made by "
+                f"{dataset.id!r} would be a dataset on the Hub, which cannot be reached ({first_line(error)}), and it is not "
+                f"in the cache {config.HF_DATASETS_CACHE}. To work offline, give a data file or a folder made by "
                 "save_to_disk, or load it once while online and then set HF_HUB_OFFLINE=1"
             ) from error
 

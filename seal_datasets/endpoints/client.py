@@ -24,9 +24,10 @@ import lazy_loader
 from seal_datasets.endpoints import server_errors
 from seal_datasets.endpoints.address import Address, retry_after
 from seal_datasets.endpoints.dialect import Dialect
-from seal_datasets.endpoints.keys import key_for, redact
+from seal_datasets.endpoints.keys import key_for
 from seal_datasets.endpoints.throttle import Throttle
 from seal_datasets.errors import LabelerError
+from seal_datasets.escape import redact_keys
 
 if TYPE_CHECKING:
     import openai
@@ -172,7 +173,7 @@ class EndpointClient:
 
     def redact(self, message: str) -> str:
         """Redact the key in an endpoint's message, and replace half characters, which a table cannot hold."""
-        return redact(replace_half_characters(message), self._secret)
+        return redact_keys(replace_half_characters(message), own=self._secret)
 
     def for_each(self, items: Iterator[Item], handle: Callable[[Item], Awaitable[None]]) -> None:
         """Handle items, several at once; blocks until all are handled.
@@ -342,8 +343,9 @@ class EndpointClient:
         Raises:
             RequestFailed: The body has another form, or another model answered.
         """
-        try:
-            return self._operation.read(body)
+        secret = (self._secret or "").encode()
+        try:  # a server may repeat the key in its answer, which is kept
+            return self._operation.read(body.replace(secret, b"***") if len(secret) >= 8 else body)
         except UnreadableAnswer as error:
             shown = self.redact(repr(body[:20_000]))[:90]
             raise RequestFailed("bad_response", f"{error}: {shown}", retry_after=0.0) from error

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
-from urllib.parse import quote, urlsplit
+from urllib.parse import urlsplit
 
 from seal_datasets.errors import DataError
 
 _SCHEMES = ("http://", "https://")
-_SHORT = 8
 
 
 def key_for(address: str, keys: str | None) -> str | None:
@@ -63,29 +61,6 @@ def check_keys(addresses: Iterable[str], keys: str | None) -> None:
             f"one key is given for {len(services)} services ({', '.join(services)}) and would be sent to all of them; "
             f"give {services[0]}=KEY instead, and one such entry for every service that needs a key, separated by blanks"
         )
-
-
-def redact(text: str, key: str | None) -> str:
-    """Replace a key by stars; a short key is replaced where it stands alone, and left inside longer words.
-
-    Example:
-
-    ```python
-    >>> redact("max_tokens: the key x is wrong", "x")
-    'max_tokens: the key *** is wrong'
-    >>> redact("Bearer sk-long-key", "sk-long-key")
-    'Bearer ***'
-
-    ```
-    """
-    if not key:
-        return text
-    for form in {key, quote(key, safe="")}:
-        if len(form) >= _SHORT:
-            text = text.replace(form, "***")
-        else:
-            text = re.sub(rf"(?<![\w-]){re.escape(form)}(?![\w-])", "***", text)
-    return text
 
 
 def _service(address: str) -> str:

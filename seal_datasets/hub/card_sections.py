@@ -75,7 +75,7 @@ def split_card(card: str) -> tuple[dict[str, Any], str]:
         return {}, card
     try:
         keys = yaml.safe_load(front_matter.group(1)) or {}
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise DataError(f"the front matter of the card is not YAML ({error}); mend it first") from error
     if not isinstance(keys, dict):
         raise DataError("the front matter of the card holds no keys; mend it first")
@@ -113,6 +113,20 @@ def join_card(card: str, keys: Mapping[str, Any], text: str, *, repo_type: str) 
 
 def with_tags(keys: Mapping[str, Any], tags: tuple[str, ...]) -> dict[str, Any]:
     """Add tags to the keys of a card, after its own tags."""
-    present = keys.get("tags") or []
-    present = [present] if isinstance(present, str) else list(present)
+    present = [keys["tags"]] if isinstance(keys.get("tags"), str) else listed(keys, "tags", str)
     return {**keys, "tags": [*present, *(tag for tag in tags if tag not in present)]}
+
+
+def listed(keys: Mapping[str, Any], name: str, kind: type) -> list[Any]:
+    """The items of a card's key, which somebody else may have written.
+
+    Raises:
+        DataError: The key holds something else than a list of this kind.
+    """
+    value = keys.get(name) or []
+    if not isinstance(value, list) or not all(isinstance(item, kind) for item in value):
+        needed = "texts" if kind is str else "keys with values"
+        raise DataError(
+            f"the card's key {name!r} holds {repr(value)[:80]}; needed is a list of {needed}: mend the card first"
+        )
+    return value

@@ -23,7 +23,9 @@ import httpx2
 from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi, RepoFile, get_token, hf_hub_download
 from huggingface_hub.errors import HfHubHTTPError, HFValidationError, OfflineModeIsEnabled, RepositoryNotFoundError
 
+from seal_datasets.data.hub_answers import asking_hub
 from seal_datasets.errors import HubError
+from seal_datasets.escape import redact_keys
 
 RepoType = Literal["dataset", "model", "space"]
 HashKind = Literal["git", "sha256"]
@@ -228,7 +230,10 @@ def read_text(repo: Repository, path: str) -> str | None:
         f"read {path} of {repo.id}",
         lambda: hf_hub_download(repo.id, path, repo_type=repo.type, revision=repo.head),
     )
-    return Path(local).read_text("utf-8")
+    try:
+        return Path(local).read_text("utf-8")
+    except UnicodeDecodeError as error:
+        raise HubError(f"{path} of {repo.id} is not UTF-8 text ({error.reason}); mend it on the Hub first") from None
 
 
 def plan_change(repo: Repository, files: Mapping[str, Content], stale: Iterable[str] = (), *, private: bool) -> Change:
@@ -299,7 +304,8 @@ def ask(doing: str, question: Callable[[], Answer], *, repeats: bool = True) -> 
     """
     for wait in (*_WAITS_SECONDS, None):
         try:
-            return question()
+            with asking_hub(doing):
+                return question()
         except HfHubHTTPError as error:
             status = error.response.status_code
             if wait is not None and (status == 429 or status >= 500):
@@ -376,9 +382,8 @@ def _asked_to_wait(error: HfHubHTTPError) -> float:
 
 
 def _redact(message: str) -> str:
-    """A message of a client or server as one line, with tokens redacted."""
-    message = re.sub(r"\bhf_\w+", "hf_***", message.replace(get_token() or "hf_", "hf_***"))
-    return " ".join(message.split())[:300]
+    """A message of a client or server as one line, without keys."""
+    return " ".join(redact_keys(message).split())[:300]
 
 
 def _size(content: Content) -> int:

@@ -11,10 +11,11 @@ from typing import Any, Literal
 from huggingface_hub import HfApi
 
 from seal_datasets.atomic import apart
-from seal_datasets.cards import escape_markdown, render_card
+from seal_datasets.cards import render_card
 from seal_datasets.data.demo import DEMO_LICENSE, DEMO_NAME
 from seal_datasets.errors import DataError, HubError
-from seal_datasets.hub.card_sections import CARD, join_card, put_section, split_card, with_tags
+from seal_datasets.escape import escape_markdown
+from seal_datasets.hub.card_sections import CARD, join_card, listed, put_section, split_card, with_tags
 from seal_datasets.hub.commit import (
     Change,
     Content,
@@ -182,7 +183,8 @@ def _license_of(run: Mapping[str, Any]) -> str | None:
     doing = f"read the license of {run['source']}; give it with --source-license"
     data = ask(doing, lambda: HfApi().dataset_info(run["source"])).card_data
     licenses = data.license if data is not None else None
-    names = [licenses] if isinstance(licenses, str) else list(licenses or ())
+    names = [licenses] if isinstance(licenses, str) else licenses if isinstance(licenses, list) else []
+    names = [name for name in names if isinstance(name, str)]
     return next((name for name in names if name not in REDISTRIBUTABLE), names[0] if names else None)
 
 
@@ -207,7 +209,7 @@ def _card(repo: Repository, audit: Finished, configs: Sequence[Config], license_
         {"config_name": config, "data_files": f"{config}/*.parquet", **({"default": True} if config == "pairs" else {})}
         for config in configs
     ]
-    theirs = [config for config in keys.get("configs") or () if config.get("config_name") not in CONFIGS]
+    theirs = [config for config in listed(keys, "configs", dict) if config.get("config_name") not in CONFIGS]
     title = f"SEAL audit of {audit.run['source']}"
     keys = with_tags({"pretty_name": title, **keys}, TAGS)
     keys |= {

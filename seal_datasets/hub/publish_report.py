@@ -9,9 +9,10 @@ from typing import Any
 import yaml
 from huggingface_hub import EvalResultEntry, eval_result_entries_to_yaml
 
-from seal_datasets.cards import escape_markdown, render_card
+from seal_datasets.cards import render_card
 from seal_datasets.errors import HubError
-from seal_datasets.hub.card_sections import CARD, join_card, put_section, split_card, with_tags
+from seal_datasets.escape import escape_markdown
+from seal_datasets.hub.card_sections import CARD, join_card, listed, put_section, split_card, with_tags
 from seal_datasets.hub.commit import Change, Content, Publication, Repository, open_hub, plan_change, publish, read_text
 from seal_datasets.hub.publish_dataset import TAGS, refuse_other_content
 from seal_datasets.hub.shareable import Finished, finished_audit, refuse_link
@@ -97,7 +98,7 @@ def _model_files(repo: Repository, dataset_id: str, url: str, audit: Finished) -
     card = read_text(repo, CARD) or ""
     keys, text = split_card(card)
     keys = with_tags(keys, _MODEL_TAGS)
-    keys["model-index"] = _model_index(keys.get("model-index"), repo.id, dataset_id, audit)
+    keys["model-index"] = _model_index(keys, repo.id, dataset_id, audit)
     section = render_card(
         "model_report_section.md", dataset_id=dataset_id, url=url, **_fields(audit, f"{url}/resolve/main/{_FIGURES}/")
     )
@@ -146,7 +147,7 @@ def _measures(audit: Finished) -> list[tuple[str, str, str, float, dict[str, Any
     return measures
 
 
-def _model_index(present: Any, model_id: str, dataset_id: str, audit: Finished) -> list[dict[str, Any]]:  # noqa: ANN401
+def _model_index(keys: Mapping[str, Any], model_id: str, dataset_id: str, audit: Finished) -> list[dict[str, Any]]:
     """Keep the results of others, and replace our earlier results on this dataset."""
     ours = {
         "task": _TASK,
@@ -156,14 +157,20 @@ def _model_index(present: Any, model_id: str, dataset_id: str, audit: Finished) 
             for _, metric, name, value, about in _measures(audit)
         ],
     }
-    entries = [dict(entry) for entry in present or ()] or [{"name": model_id.split("/")[-1], "results": []}]
+    entries = [dict(entry) for entry in listed(keys, "model-index", dict)] or [
+        {"name": model_id.split("/")[-1], "results": []}
+    ]
     first = entries[0]
-    first["results"] = [*(result for result in first.get("results") or () if not _is_ours(result, dataset_id)), ours]
+    first["results"] = [
+        *(result for result in listed(first, "results", dict) if not _is_ours(result, dataset_id)),
+        ours,
+    ]
     return entries
 
 
 def _is_ours(result: Mapping[str, Any], dataset_id: str) -> bool:
-    return result.get("task") == _TASK and (result.get("dataset") or {}).get("type") == dataset_id
+    dataset = result.get("dataset")
+    return result.get("task") == _TASK and isinstance(dataset, dict) and dataset.get("type") == dataset_id
 
 
 def _eval_results(dataset_id: str, url: str, audit: Finished) -> str:

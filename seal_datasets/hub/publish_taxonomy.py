@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from seal_datasets.cards import escape_markdown, render_card
+from seal_datasets.cards import render_card
 from seal_datasets.errors import DataError, HubError
+from seal_datasets.escape import escape_markdown
 from seal_datasets.hub.card_sections import CARD, join_card, put_section, split_card, with_tags
 from seal_datasets.hub.commit import Change, Content, Publication, Repository, open_hub, plan_change, publish, read_text
 from seal_datasets.labels.taxonomy import TAXONOMY_FILE, Taxonomy, load_taxonomy

@@ -21,6 +21,7 @@ from huggingface_hub.errors import (
 )
 
 from seal_datasets.atomic import filling, occupying
+from seal_datasets.data.hub_answers import asking_hub, first_line
 from seal_datasets.errors import DataError
 from seal_datasets.hub.viewer_tables import CONFIGS, restore_table
 from seal_datasets.report.files import (
@@ -30,6 +31,7 @@ from seal_datasets.report.files import (
     differences,
     features_of,
     read_json,
+    read_run,
     refuse_other_audit,
 )
 from seal_datasets.report.write import write_report
@@ -67,7 +69,8 @@ def find_published(source: str) -> Path | None:
     if folder.exists() or source.startswith((".", "/", "~")) or source.count("/") != 1:
         return folder if _is_published(folder) else None
     try:
-        info = HfApi().dataset_info(source, timeout=_TIMEOUT_SECONDS)
+        with asking_hub(source):
+            info = HfApi().dataset_info(source, timeout=_TIMEOUT_SECONDS)
     except (RepositoryNotFoundError, HFValidationError):
         return None
     except (OSError, httpx2.HTTPError, HfHubHTTPError, OfflineModeIsEnabled):
@@ -76,9 +79,10 @@ def find_published(source: str) -> Path | None:
     if RUN_FILE not in files or not any(name.startswith("pairs/") for name in files):
         return None
     try:
-        folder = Path(snapshot_download(source, repo_type="dataset", revision=info.sha, allow_patterns=_WANTED))
+        with asking_hub(source):
+            folder = Path(snapshot_download(source, repo_type="dataset", revision=info.sha, allow_patterns=_WANTED))
     except (OSError, httpx2.HTTPError, HfHubHTTPError) as error:
-        raise DataError(f"cannot download the published audit {source!r}: {str(error).splitlines()[0]}") from error
+        raise DataError(f"cannot download the published audit {source!r}: {first_line(error)}") from None
     return folder if _is_published(folder) else None
 
 
@@ -97,7 +101,7 @@ def recompute(published: Path, out: str | Path) -> Recomputed:
     """
     out = Path(out)
     before = read_json(published / REPORT_FILE) if (published / REPORT_FILE).is_file() else None
-    refuse_other_audit(out, read_json(published / RUN_FILE)["source"])
+    refuse_other_audit(out, read_run(published)["source"])
     with occupying(out, "an audit"), filling(out) as written:
         restore_pairs(published, written / PAIRS_FILE)
         shutil.copyfile(published / RUN_FILE, written / RUN_FILE)
@@ -115,7 +119,7 @@ def restore_pairs(published: Path, out: Path) -> None:
     Raises:
         DataError: The published tables do not match each other, or cannot be read.
     """
-    run = read_json(published / RUN_FILE)
+    run = read_run(published)
     shards = {config: sorted((published / config).glob("*.parquet")) for config in CONFIGS}
     restore_table(shards, run, features_of(run), out)
 

@@ -8,7 +8,16 @@ from typing import Any
 
 from seal_datasets.errors import DataError
 from seal_datasets.labels.taxonomy import Feature
-from seal_datasets.report.files import PAIRS_FILE, REPORT_FILE, RUN_FILE, features_of, read_json, shareable
+from seal_datasets.report.files import (
+    PAIRS_FILE,
+    REPORT_FILE,
+    RUN_FILE,
+    check_pairs,
+    features_of,
+    read_report,
+    read_run,
+    shareable,
+)
 
 _MAY_HOLD_PATHS = ("source", "models", "training", "labeler", "rewrites", "settings")
 
@@ -50,7 +59,7 @@ def finished_audit(folder: str | Path) -> Finished:
     folder = Path(folder)
     for name in (PAIRS_FILE, RUN_FILE, REPORT_FILE):
         refuse_link(folder / name)
-    run, report = read_json(folder / RUN_FILE), read_json(folder / REPORT_FILE)
+    run, report = read_run(folder), read_report(folder)
     if not (folder / PAIRS_FILE).is_file():
         raise DataError(
             f"{(folder / PAIRS_FILE).absolute()} does not exist; give the folder of a finished `seal audit`"
@@ -59,6 +68,7 @@ def finished_audit(folder: str | Path) -> Finished:
         raise DataError(
             f"report.json and run.json in {folder.absolute()} belong to different audits; run: seal report {folder}"
         )
+    check_pairs(folder / PAIRS_FILE)
     shared = {**run, **{key: shareable(run[key]) for key in _MAY_HOLD_PATHS if key in run}}
     shared["diagnosis"] = {**run["diagnosis"], "source": shared["source"]}
     return Finished(folder, shared, {**report, "run": shared}, features_of(run))

@@ -16,6 +16,7 @@ import pyarrow.parquet as pq  # type: ignore[import-untyped]
 from datasets import ClassLabel, Features, load_dataset
 
 from seal_datasets import schema
+from seal_datasets.data.parquet_files import check_parquet
 from seal_datasets.data.problems import PROBLEMS
 from seal_datasets.errors import DataError
 from seal_datasets.estimate import REGIMES
@@ -90,9 +91,8 @@ def restore_table(
     Raises:
         DataError: The tables do not match each other.
     """
-    types = {
-        config: Features.from_arrow_schema(pq.read_schema(str(paths[0]))) for config, paths in shards.items() if paths
-    }
+    schemas = {config: [check_parquet(path) for path in paths] for config, paths in shards.items() if paths}
+    types = {config: Features.from_arrow_schema(each[0]) for config, each in schemas.items()}
     if "pairs" not in types:
         raise DataError("the published audit has no table 'pairs'")
     forms = _published_forms(types, run, features)

@@ -264,16 +264,18 @@ def _from_hub(source: str) -> str:
     from huggingface_hub import hf_hub_download
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError
 
+    from seal_datasets.data.hub_answers import asking_hub, first_line
+
     name, _, revision = source.partition("@")
     try:
-        path = hf_hub_download(name, TAXONOMY_FILE, repo_type="dataset", revision=revision or None)
+        with asking_hub(name):
+            path = hf_hub_download(name, TAXONOMY_FILE, repo_type="dataset", revision=revision or None)
         return _read_file(Path(path))
     except (OSError, ValueError, HfHubHTTPError, HFValidationError) as error:
-        why = " ".join(str(error).split())[:200]
         raise DataError(
             f"no taxonomy at {Path(source).absolute()}, and the dataset {name!r} on the Hub has no readable "
-            f"{TAXONOMY_FILE} ({why})"
-        ) from error
+            f"{TAXONOMY_FILE} ({first_line(error)})"
+        ) from None
 
 
 def _taxonomy(content: object, source: str) -> Taxonomy:

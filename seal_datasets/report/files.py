@@ -3,21 +3,29 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any
 
+import pyarrow as pa  # type: ignore[import-untyped]
 from datasets import Dataset
 
+from seal_datasets import schema
+from seal_datasets.data.parquet_files import check_parquet
 from seal_datasets.errors import DataError
+from seal_datasets.escape import redact_keys
 from seal_datasets.labels.taxonomy import Feature
+from seal_datasets.report.audit_schema import Part, check_audit_json
 
 PAIRS_FILE = "pairs.parquet"
 RUN_FILE = "run.json"
 REPORT_FILE = "report.json"
 
 Json = dict[str, Any]
+
+_GIVE = "give the folder of a finished `seal audit`"
 
 _PASSWORD = re.compile(r"(?<=://)[^/\s@]*@")
 # A path inside a longer value, as in dpo:POLICY@REFERENCE; the slashes of an address are none.
@@ -44,7 +52,40 @@ def read_audit(folder: Path) -> tuple[Dataset, Json]:
     path = folder / PAIRS_FILE
     if not path.is_file():
         raise DataError(f"{path.absolute()} does not exist; give the folder of a finished `seal audit`")
-    return Dataset.from_parquet(str(path)), read_json(folder / RUN_FILE)
+    run = read_run(folder)
+    check_pairs(path)
+    return Dataset.from_parquet(str(path)), run
+
+
+def check_pairs(path: Path) -> None:
+    """Raise unless a table of pairs is whole, and its own columns have the types that an audit writes.
+
+    Raises:
+        DataError: The file is damaged, or a column has another type.
+    """
+    known = {schema.PROBLEMS: ("a list of texts", _is_list), schema.PROMPT_ID: ("text", _is_text)}
+    known |= {schema.PAIR_ID: ("text", _is_text), schema.REGIME: ("text", _is_text)}
+    known |= {schema.CHOSEN: ("text", _is_text), schema.REJECTED: ("text", _is_text)}
+    numbers = (schema.reward_column, schema.reward_tokens_column)
+    columns = [column(model, side) for column in numbers for model in ("pre", "post") for side in schema.SIDES]
+    columns += [schema.margin_column(model) for model in ("pre", "post")]
+    known |= dict.fromkeys(columns, ("numbers", _is_number))
+    for field in check_parquet(path):
+        needed, fits = known.get(field.name, ("", None))
+        if fits is not None and not fits(field.type):
+            raise DataError(f"{path}: column {field.name!r} holds {field.type}; needed is {needed}; {_GIVE}")
+
+
+def _is_list(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_list(kind) or pa.types.is_large_list(kind))
+
+
+def _is_text(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_null(kind))
+
+
+def _is_number(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_floating(kind) or pa.types.is_integer(kind) or pa.types.is_null(kind))
 
 
 def refuse_other_audit(folder: Path, source: str | None) -> None:
@@ -59,8 +100,7 @@ def refuse_other_audit(folder: Path, source: str | None) -> None:
     """
     if not (folder / RUN_FILE).is_file():
         return
-    present = read_json(folder / RUN_FILE)
-    found = present.get("source") if isinstance(present, dict) else None
+    found = read_json(folder / RUN_FILE).get("source")
     if found != source:
         raise DataError(
             f"{folder} holds an audit of {found!r}, and this one is of {source!r}; give another folder (--out), "
@@ -68,29 +108,77 @@ def refuse_other_audit(folder: Path, source: str | None) -> None:
         )
 
 
-def read_json(path: Path) -> Json:
-    """Read a JSON file of an audit.
+def read_run(folder: Path) -> Json:
+    """The validated record of an audit's run, from `run.json` of its folder."""
+    return read_valid(folder / RUN_FILE, "run")
+
+
+def read_report(folder: Path) -> Json:
+    """The validated `report.json` of an audit's folder."""
+    return read_valid(folder / REPORT_FILE, "report")
+
+
+def read_valid(path: Path, part: Part) -> Json:
+    """Read a JSON file of an audit, and check its form.
 
     Args:
-        path (`Path`): `run.json` or `report.json`.
+        path (`Path`): The file.
+        part (`"run"`, `"report"` or `"compared"`): Its form, see `check_audit_json`.
 
     Returns:
         `dict[str, Any]`: Its content.
 
     Raises:
-        DataError: The file is missing or not JSON.
+        DataError: The file is missing, is not JSON, or has another form.
     """
-    try:
-        content: Json = json.loads(path.read_text("utf-8"))
-    except (OSError, ValueError) as error:
-        raise DataError(
-            f"cannot read {path.absolute()}: {error}; give the folder of a finished `seal audit`"
-        ) from error
+    content = read_json(path)
+    check_audit_json(content, part, str(path.absolute()))
     return content
 
 
+def read_json(path: Path) -> Json:
+    """Read a JSON file of an audit.
+
+    Args:
+        path (`Path`): The file.
+
+    Returns:
+        `dict[str, Any]`: Its content.
+
+    Raises:
+        DataError: The file is missing, is not JSON, or holds what cannot be written again.
+    """
+    try:
+        content = json.loads(
+            path.read_text("utf-8"), parse_constant=_refuse_number, parse_float=_read_float, parse_int=_read_int
+        )
+        dump(content).encode()
+    except RecursionError:
+        raise DataError(f"cannot read {path.absolute()}: it is too deep; {_GIVE}") from None
+    except (OSError, ValueError) as error:
+        raise DataError(f"cannot read {path.absolute()}: {error}; {_GIVE}") from error
+    if not isinstance(content, dict):
+        raise DataError(f"{path.absolute()} holds {type(content).__name__}; needed are keys with values; {_GIVE}")
+    return content
+
+
+def _refuse_number(text: str) -> float:
+    raise ValueError(f"found {text}; needed is a number or null")
+
+
+def _read_float(text: str) -> float:
+    value = float(text)
+    return value if math.isfinite(value) else _refuse_number(text[:20])
+
+
+def _read_int(text: str) -> int:
+    if len(text) > 19:
+        raise ValueError(f"found a whole number of {len(text)} characters; at most 19 are read")
+    return int(text)
+
+
 def shareable(value: Any) -> Any:  # noqa: ANN401 - JSON
-    """Redact local paths and passwords; of a path, the last part stays.
+    """Redact local paths, passwords and keys; of a path, the last part stays.
 
     Args:
         value (`Any`): JSON.
@@ -118,6 +206,8 @@ def shareable(value: Any) -> Any:  # noqa: ANN401 - JSON
         return PurePosixPath(value).name
     if PureWindowsPath(value).drive:
         return PureWindowsPath(value).name
+    # A shorter key may be a word of the record.
+    value = redact_keys(value, shortest=8)
     return _PATH.sub(lambda path: PurePosixPath(path[0]).name, _PASSWORD.sub("", value))
 
 

@@ -215,7 +215,7 @@ def test_what_is_no_audit_is_answered(audits, tmp_path, monkeypatch):
     with pytest.raises(DataError, match="named twice"):
         compare_audits([audits["one"], audits["one"]])
     (tmp_path / "report.json").write_text("{}")
-    with pytest.raises(DataError, match="is not a report of `seal audit`: it lacks run"):
+    with pytest.raises(DataError, match=r"report\.json: the key 'run' is missing; give the folder"):
         compare_audits([audits["one"], tmp_path / "report.json"])
     (tmp_path / "broken.json").write_text("{")
     with pytest.raises(DataError, match=r"cannot read .*broken\.json"):

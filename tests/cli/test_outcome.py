@@ -12,7 +12,8 @@ import pytest
 
 from seal_datasets import errors
 from seal_datasets.cli import main
-from seal_datasets.cli.outcome import redact_keys, run_to_end
+from seal_datasets.cli.outcome import run_to_end
+from seal_datasets.escape import redact_keys
 
 # A double of a long verb: it says that it works, and cleans up slowly when it is stopped.
 LONG = """

@@ -92,6 +92,7 @@ class Fault:
     times: int
     outcome: int | str
     headers: Mapping[str, str]
+    body: object = None
     seen: int = 0
     reached: threading.Event = field(default_factory=threading.Event)
     then: Callable[[], object] = lambda: None
@@ -173,6 +174,7 @@ class HubDouble:
         status: int | None = None,
         how: str = "cut",
         headers: Mapping[str, str] | None = None,
+        body: object = None,
     ) -> Fault:
         """Make requests fail.
 
@@ -185,12 +187,13 @@ class HubDouble:
             how (`str`): Without a status: `cut` closes the connection unanswered, `lost` does what was asked and then
                 closes it, and `hang` never answers (for killing the client).
             headers (`Mapping`, *optional*): Headers that go with the status, such as `Retry-After`.
+            body (`object`, *optional*): Bytes or JSON that go with the status.
 
         Returns:
             `Fault`: It tells when it was reached.
         """
         outcome = how if status is None else status
-        fault = Fault(method, re.compile(path), nth, times, outcome, headers or {})
+        fault = Fault(method, re.compile(path), nth, times, outcome, headers or {}, body)
         with self._lock:
             self._faults.append(fault)
         return fault
@@ -231,7 +234,8 @@ class HubDouble:
         if outcome in (None, "lost"):
             answer: _Answer | None = self._serve(method, url, path, headers, body)
         elif isinstance(outcome, int):
-            answer = _Answer(outcome, {"error": "injected by the test"}, struck[0].headers)
+            body_ = {"error": "injected by the test"} if struck[0].body is None else struck[0].body
+            answer = _Answer(outcome, body_, struck[0].headers)
         else:
             answer = None
         if outcome is not None:

@@ -64,3 +64,14 @@ def test_paths_and_passwords_are_not_shared_and_ids_are():
         "who": "a@b.example",
         "slash": "/",
     }
+
+
+@pytest.mark.parametrize("value", [3, "x", [3], {"a": 1}, [["x"]]])
+def test_a_key_of_another_form_is_refused_by_name(value):
+    from seal_datasets.hub.card_sections import listed
+
+    with pytest.raises(
+        DataError, match=r"the card's key 'model-index' holds .* needed is a list of keys with values: mend"
+    ):
+        listed({"model-index": value}, "model-index", dict)
+    assert listed({"model-index": None}, "model-index", dict) == []
