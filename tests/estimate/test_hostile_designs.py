@@ -111,7 +111,6 @@ def alignment_resistance(rng, n, k):
         groups=maybe(rng, prompts(rng, n)),
         tie_band=either(rng, 0.0, 0.1, 1e60),
         label_noise=either(rng, None, 0.0, 0.1, 0.49),
-        n_bootstrap=50,
     )
 
 
