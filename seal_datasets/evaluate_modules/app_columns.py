@@ -64,6 +64,7 @@ INPUTS: dict[str, tuple[Input, ...]] = {
         _GROUPS,
     ),
     "reward_shift": (*_PRE_REWARDS, *_REWARDS, _GROUPS),
+    "reward_calibration": (*_REWARDS, _GROUPS),
     "feature_imprint": (
         _one("rewards", "Reward of each text ({side}: of both responses)", *_sided(_SIDES, _POST)),
         _many("features", "Features of each text ({side}: of both responses)", *_sided(_SIDES, _FEATURES)),

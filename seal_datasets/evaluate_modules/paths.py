@@ -14,6 +14,7 @@ from seal_datasets.errors import DataError
 METRICS = (
     "alignment_resistance",
     "reward_shift",
+    "reward_calibration",
     "feature_imprint",
     "misalignment_drivers",
     "alignment_robustness",

@@ -21,6 +21,7 @@ from seal_datasets.errors import DataError
 from seal_datasets.labels.design import Design, Floats, feature_design, numbers
 from seal_datasets.labels.surface import SURFACE_FEATURES
 from seal_datasets.labels.taxonomy import Feature
+from seal_datasets.report.analyze_choices import Choices, analyze_choices
 
 MIN_DISCORDANT = 10
 """Least number of prompts, or pairs, in which a feature must differ for an estimate."""
@@ -60,6 +61,7 @@ def analyze(
         "drivers": _drivers(frame, design, post, tie_band),
         "labeler_agreement": _agreement(frame, targets, pre, post, tie_band),
         "labels": _labels(frame, features),
+        **analyze_choices(_choices(frame, pre, post)),
     }
     surface = feature_design(frame, [feature for feature in features if feature in SURFACE_FEATURES])
     if surface.names and not design.complete.all():
@@ -159,6 +161,11 @@ def unusable_pairs(frame: pd.DataFrame) -> NDArray[np.bool_]:
 def _rewards(frame: pd.DataFrame, model: str) -> tuple[Floats, Floats]:
     chosen, rejected = (frame[schema.reward_column(model, side)].to_numpy(float) for side in schema.SIDES)
     return chosen, rejected
+
+
+def _choices(frame: pd.DataFrame, pre: str, post: str) -> Choices:
+    rewards = {"pre": _rewards(frame, pre), "post": _rewards(frame, post)}
+    return Choices(frame[schema.PROMPT_ID].to_numpy(), rewards, _parts(frame))
 
 
 def _parts(frame: pd.DataFrame) -> dict[str, NDArray[np.bool_]]:

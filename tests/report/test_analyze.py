@@ -48,6 +48,17 @@ def test_resistance_is_the_estimators_on_each_part(enriched, results):
     assert results["resistance"]["train"]["n_pairs"] + results["resistance"]["heldout"]["n_pairs"] == 117
 
 
+def test_calibration_is_the_estimators_of_each_model_on_each_part(enriched, results):
+    table = enriched[0].to_pandas()
+    used = ~table.index.isin([5, 6, 7])
+    heldout = used & (table[schema.PARTITION] == "heldout")
+    for model in ("pre", "post"):
+        for part, mask in (("all", used), ("heldout", heldout)):
+            rewards = [table.loc[mask, schema.reward_column(model, side)].to_numpy(float) for side in schema.SIDES]
+            found = estimate.reward_calibration(*rewards, groups=table.loc[mask, schema.PROMPT_ID])
+            assert results["reward_calibration"][model][part] == found.to_dict()
+
+
 def test_planted_imprints_come_back_and_the_change_is_their_difference(results):
     imprint = results["imprint"]["all_features"]
     rows = {

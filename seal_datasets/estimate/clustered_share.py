@@ -1,0 +1,106 @@
+"""Means and shares over clustered pairs, with bias-reduced (CR2) errors and Satterthwaite degrees of freedom."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pandas as pd
+from scipy import special
+from statsmodels.stats.proportion import proportion_confint
+
+from seal_datasets.estimate.covariance import cr2
+from seal_datasets.estimate.inputs import Codes, Floats
+from seal_datasets.estimate.intervals import Interval, critical_value
+from seal_datasets.estimate.linear import PERFECT, solve, triangle
+
+
+@dataclass(frozen=True, slots=True)
+class Mean:
+    """A mean with its clustered error; nan for fewer than two clusters, or where scores cancel within every cluster.
+
+    Attributes:
+        value (`float`): Mean.
+        std_error (`float`): CR2 error.
+        freedom (`float`): Satterthwaite degrees of freedom.
+        interval (`tuple[float, float]`): Interval by t.
+        n (`int`): Numbers.
+    """
+
+    value: float
+    std_error: float
+    freedom: float
+    interval: Interval
+    n: int
+
+
+def clustered_mean(values: Floats, clusters: Codes, confidence: float) -> Mean:
+    """Compute a mean with its clustered error.
+
+    Args:
+        values (`ndarray` of shape (n,)): Numbers.
+        clusters (`ndarray` of shape (n,)): Cluster of each number.
+        confidence (`float`): Level.
+
+    Returns:
+        `Mean`: With CR2 errors, which hold with few and uneven clusters.
+
+    Source: Bell and McCaffrey (2002).
+
+    Example:
+
+    ```python
+    >>> mean = clustered_mean(np.array([0.0, 1.0, 2.0, 5.0]), np.arange(4), 0.95)
+    >>> mean.value, round(mean.std_error, 4), round(mean.freedom, 6)  # s / sqrt(n) with n - 1
+    (2.0, 1.0801, 3.0)
+
+    ```
+    """
+    n, codes = len(values), pd.factorize(clusters)[0]
+    if not n:
+        return Mean(math.nan, math.nan, math.nan, (math.nan, math.nan), 0)
+    mean, ones = float(values.mean()), np.ones((n, 1))
+    if codes.max() < 1:
+        return Mean(mean, math.nan, math.nan, (math.nan, math.nan), n)
+    variance, freedom = cr2(ones, values - mean, codes, solve(triangle(ones, values), 1))
+    error = math.sqrt(max(float(variance[0, 0]), 0.0))
+    # Deviations that cancel within clusters leave rounding, which must not become a tiny error.
+    if error <= PERFECT * float(np.abs(values).max()) or not freedom[0] > 0:
+        return Mean(mean, math.nan, math.nan, (math.nan, math.nan), n)
+    half = critical_value(confidence, float(freedom[0])) * error
+    return Mean(mean, error, float(freedom[0]), (mean - half, mean + half), n)
+
+
+def clustered_share(values: Floats, clusters: Codes, confidence: float) -> Mean:
+    """Compute a mean of numbers from 0 to 1 with Wilson's interval, at the effective number of observations.
+
+    Args:
+        values (`ndarray` of shape (n,)): Numbers from 0 to 1, such as whether a pair is correct.
+        clusters (`ndarray` of shape (n,)): Cluster of each number.
+        confidence (`float`): Level.
+
+    Returns:
+        `Mean`: The interval uses t with the error's degrees of freedom. The effective number of observations is that of
+            the clustered error, at most n; where no cluster differs, it is the number of clusters.
+
+    Source: Wilson (1927) with the design effect, as Dean and Pagano (2015) recommend for surveys.
+
+    Example:
+
+    ```python
+    >>> share = clustered_share(np.array([1.0, 1.0, 0.0, 1.0]), np.arange(4), 0.95)
+    >>> share.value, share.interval[1] < 1
+    (0.75, True)
+
+    ```
+    """
+    mean, n_clusters = clustered_mean(values, clusters, confidence), len(np.unique(clusters))
+    if n_clusters < 2:
+        return mean
+    p, error = mean.value, mean.std_error
+    freedom = n_clusters - 1 if math.isnan(error) else mean.freedom
+    effective = n_clusters if math.isnan(error) else min(p * (1 - p) / error**2, mean.n)
+    alpha = 2 * float(special.ndtr(-critical_value(confidence, freedom)))
+    low, high = proportion_confint(p * effective, effective, alpha=alpha, method="wilson")
+    return replace(mean, interval=(max(float(low), 0.0), min(float(high), 1.0)))
