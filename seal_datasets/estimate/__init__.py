@@ -5,6 +5,7 @@
 - `reward_shift`: reward shift (Definition 1).
 - `reward_calibration`: whether the margin is a probability (temperature, reliability, Brier score).
 - `congruent_accuracy`, `ruler_accuracy`: accuracy where a feature is right or wrong, and of features alone.
+- `amplification`: what a model gives a feature beyond what people asked for.
 - `feature_imprint`: feature imprint on rewards (Eq. (1)).
 - `imprint_trajectory`, `streamed_imprint`: imprints of several models, and their change (Eq. (1)).
 - `shift_imprint`: feature imprint on the reward shift (Eq. (2)).
@@ -32,6 +33,7 @@ from seal_datasets.estimate.agreement import (
     labeler_agreement,
     labeler_preference,
 )
+from seal_datasets.estimate.amplification import Amplification, AmplificationRow, amplification
 from seal_datasets.estimate.balance import Contrast, SpoilerBalance, SpoilerContrast, TargetContrast, spoiler_balance
 from seal_datasets.estimate.binary_regression import BinaryRow
 from seal_datasets.estimate.calibration import Calibration, calibrate_probabilities, implied_rates
@@ -91,6 +93,8 @@ __all__ = [
     "Agreement",
     "AlignmentResistance",
     "AlignmentRobustness",
+    "Amplification",
+    "AmplificationRow",
     "AngleSummary",
     "BestRuler",
     "BinaryRow",
@@ -146,6 +150,7 @@ __all__ = [
     "alignment_regimes",
     "alignment_resistance",
     "alignment_robustness",
+    "amplification",
     "clearly_rejected",
     "compare_estimates",
     "congruent_accuracy",

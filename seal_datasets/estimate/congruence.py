@@ -169,7 +169,19 @@ def _row(pairs: RankedPairs, column: int, confidence: float, min_discordant: int
     p_value = float(two_sided_p(np.array([gap / error]), freedom)[0])
     # A difference of two shares lies within [-1, 1].
     interval = (float(np.maximum(gap - half, -1.0)), float(np.minimum(gap + half, 1.0)))
-    return CongruenceRow(pairs.names[column], *parts, gap, error, freedom, p_value, math.nan, interval, status)
+    return CongruenceRow(
+        feature=pairs.names[column],
+        congruent=parts[0],
+        incongruent=parts[1],
+        neutral=parts[2],
+        gap=gap,
+        std_error=error,
+        degrees_of_freedom=freedom,
+        p_value=p_value,
+        p_adjusted=math.nan,
+        confidence_interval=interval,
+        status=status,
+    )
 
 
 def _part(pairs: RankedPairs, rows: Bools, confidence: float) -> PartAccuracy:

@@ -20,12 +20,14 @@ class RankedPairs:
 
     Attributes:
         names (`tuple[str, ...]`): The k features.
+        margins (`ndarray` of shape (n,)): Chosen minus rejected reward; 0 for a tie.
         correct (`ndarray` of shape (n,)): 1 where the model ranks the pair as humans chose, 0.5 for a tie, else 0.
         differences (`ndarray` of shape (n, k)): Chosen minus rejected features.
         clusters (`ndarray` of shape (n,)): Cluster codes from 0.
     """
 
     names: tuple[str, ...]
+    margins: Floats
     correct: Floats
     differences: Floats
     clusters: Codes
@@ -63,7 +65,7 @@ def ranked_pairs(
     clusters: Codes = np.arange(n) if groups is None else group_codes(groups, "groups")
     same_length(chosen_rewards=margin, groups=clusters)
     margin = np.where(np.abs(margin) <= tie_band, 0.0, margin)
-    return RankedPairs(names, ranking(margin), chosen - rejected, clusters)
+    return RankedPairs(names, margin, ranking(margin), chosen - rejected, clusters)
 
 
 def ranking(differences: Floats) -> Floats:

@@ -70,6 +70,7 @@ INPUTS: dict[str, tuple[Input, ...]] = {
         _many("features", "Features of each text ({side}: of both responses)", *_sided(_SIDES, _FEATURES)),
         Input("groups", "Prompt of each text", False, True, ("groups", schema.PROMPT_ID, "prompt")),
     ),
+    "amplification": (*_REWARDS, *_SIDE_FEATURES, _GROUPS),
     "misalignment_drivers": (_one("aligned", "Whether each pair is aligned"), *_SIDE_FEATURES, _GROUPS),
     "alignment_robustness": (
         _one("aligned", "Whether each pair is aligned"),

@@ -267,7 +267,18 @@ def _coefficients(
 
     def table(result: Result) -> list[dict[str, Any]]:
         first = (
-            *("feature", "spoiler", "side", "direction", value, "confidence_interval", "std_error", "p_value"),
+            *(
+                "feature",
+                "spoiler",
+                "side",
+                "direction",
+                "asked",
+                "given",
+                value,
+                "confidence_interval",
+                "std_error",
+                "p_value",
+            ),
             *(
                 "p_adjusted",
                 "odds_ratio",
@@ -377,6 +388,14 @@ VIEWS: dict[str, View] = {
         "imprints",
         "points of reward",
         lambda result: [("texts", format_count(result["n_texts"])), ("prompts", format_count(result["n_groups"]))],
+    ),
+    "amplification": _coefficients(
+        "features",
+        lambda row: str(row["feature"]),
+        "amplifications",
+        "log-odds given beyond those asked for",
+        lambda result: [("temperature", _number(result["temperature"])), *_pairs(result)],
+        "amplification",
     ),
     "misalignment_drivers": _coefficients(
         "drivers", _side_and_feature, "drivers of alignment", "log-odds of alignment", _pairs

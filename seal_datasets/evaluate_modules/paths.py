@@ -16,6 +16,7 @@ METRICS = (
     "reward_shift",
     "reward_calibration",
     "feature_imprint",
+    "amplification",
     "misalignment_drivers",
     "alignment_robustness",
     "labeler_agreement",

@@ -61,9 +61,11 @@ def analyze(
         "drivers": _drivers(frame, design, post, tie_band),
         "labeler_agreement": _agreement(frame, targets, pre, post, tie_band),
         "labels": _labels(frame, features),
-        **analyze_choices(_choices(frame, pre, post)),
     }
     surface = feature_design(frame, [feature for feature in features if feature in SURFACE_FEATURES])
+    rewards = {"pre": _rewards(frame, pre), "post": _rewards(frame, post)}
+    choices = Choices(frame[schema.PROMPT_ID].to_numpy(), rewards, _parts(frame), tie_band, MIN_DISCORDANT)
+    results |= analyze_choices(choices, design, surface)
     if surface.names and not design.complete.all():
         results["imprint"]["surface"] = _imprint(frame, surface, pre, post)
     return results
@@ -161,11 +163,6 @@ def unusable_pairs(frame: pd.DataFrame) -> NDArray[np.bool_]:
 def _rewards(frame: pd.DataFrame, model: str) -> tuple[Floats, Floats]:
     chosen, rejected = (frame[schema.reward_column(model, side)].to_numpy(float) for side in schema.SIDES)
     return chosen, rejected
-
-
-def _choices(frame: pd.DataFrame, pre: str, post: str) -> Choices:
-    rewards = {"pre": _rewards(frame, pre), "post": _rewards(frame, post)}
-    return Choices(frame[schema.PROMPT_ID].to_numpy(), rewards, _parts(frame))
 
 
 def _parts(frame: pd.DataFrame) -> dict[str, NDArray[np.bool_]]:
