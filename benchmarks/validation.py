@@ -443,6 +443,8 @@ _READING = """## How to read it
   the prompts correct that, whatever the errors depend on. MC-SIMEX uses the error rates only and removes most of the bias,
   not all.
 - Where a rare feature separates the outcome, maximum likelihood has no finite estimate; Firth's profile interval does.
+- Amplification and accuracy gaps take Satterthwaite's degrees of freedom, so a feature in few prompts is not called more often
+  than it should be. In its rows the reward is the human utility, half of which lies outside the features.
 """
 
 

@@ -15,6 +15,8 @@ from seal_datasets.estimate.linear import null_loadings, solve, triangle
 
 _MAX_STEPS = 60
 _STEP_TOLERANCE = 1e-12
+# Variance of a certain choice in the score regression; without it, products overflow.
+_SATURATED = 1e-12
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,7 +157,7 @@ def _score_regression(x: Floats, columns: Floats, p: Floats, clusters: Codes) ->
     """Probability minus choice, regressed on the differences and the calibration's columns: estimates, errors, freedom."""
     k = x.shape[1]
     undefined = np.full(k, math.nan)
-    weight = np.sqrt(np.maximum(p * (1 - p), np.finfo(float).tiny))
+    weight = np.sqrt(np.maximum(p * (1 - p), _SATURATED))
     rows = np.hstack([x, columns / np.abs(columns).max(axis=0, initial=0.0)]) * weight[:, None]
     outcome = (p - 1) / weight
     if clusters.max() < 1 or len(x) <= rows.shape[1]:

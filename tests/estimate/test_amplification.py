@@ -141,6 +141,14 @@ def test_what_has_no_number_has_a_status(margin, x, groups, statuses):
     assert result.family_size == 0
 
 
+@pytest.mark.parametrize("calibration", ["temperature", "curve", "none"])
+@pytest.mark.parametrize("size", [1e-60, 1e4, 1e30, 1e49])
+def test_rewards_of_any_size_give_numbers_or_a_status(calibration, size):
+    margin, x, groups = world(60, 5)
+    result = amplify(size * margin, x, groups, calibration=calibration)
+    assert all(row.status == "ok" and math.isfinite(row.std_error) for row in result.features)
+
+
 def test_bad_input_is_named():
     with pytest.raises(DataError, match=r"calibration must be one of \['temperature', 'curve', 'none'\], got 'platt'"):
         amplify(np.ones(2), np.ones((2, 1)), None, calibration="platt")
