@@ -10,10 +10,9 @@ import pandas as pd
 from scipy import special
 from statsmodels.stats.proportion import proportion_confint
 
-from seal_datasets.estimate.covariance import cr2
 from seal_datasets.estimate.inputs import Codes, Floats
 from seal_datasets.estimate.intervals import Interval, critical_value
-from seal_datasets.estimate.linear import PERFECT, solve, triangle
+from seal_datasets.estimate.linear import PERFECT
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,16 +59,20 @@ def clustered_mean(values: Floats, clusters: Codes, confidence: float) -> Mean:
     n, codes = len(values), pd.factorize(clusters)[0]
     if not n:
         return Mean(math.nan, math.nan, math.nan, (math.nan, math.nan), 0)
-    mean, ones = float(values.mean()), np.ones((n, 1))
+    mean = float(values.mean())
     if codes.max() < 1:
         return Mean(mean, math.nan, math.nan, (math.nan, math.nan), n)
-    variance, freedom = cr2(ones, values - mean, codes, solve(triangle(ones, values), 1))
-    error = math.sqrt(max(float(variance[0, 0]), 0.0))
+    # `covariance.cr2` for a column of ones, whose products have a closed form: ten times as fast.
+    sizes = np.bincount(codes)
+    left = 1 - sizes / n
+    own, shared = sizes / n**2 / left, sizes**2 / n**3 / left
+    freedom = float((own - shared).sum() ** 2 / ((own**2 - 2 * own * shared).sum() + shared.sum() ** 2))
+    error = math.sqrt(float((np.bincount(codes, weights=values - mean) ** 2 / left).sum())) / n
     # Deviations that cancel within clusters leave rounding, which must not become a tiny error.
-    if error <= PERFECT * float(np.abs(values).max()) or not freedom[0] > 0:
+    if error <= PERFECT * float(np.abs(values).max()) or not freedom > 0:
         return Mean(mean, math.nan, math.nan, (math.nan, math.nan), n)
-    half = critical_value(confidence, float(freedom[0])) * error
-    return Mean(mean, error, float(freedom[0]), (mean - half, mean + half), n)
+    half = critical_value(confidence, freedom) * error
+    return Mean(mean, error, freedom, (mean - half, mean + half), n)
 
 
 def clustered_share(values: Floats, clusters: Codes, confidence: float) -> Mean:

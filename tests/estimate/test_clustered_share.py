@@ -5,7 +5,9 @@ import pytest
 from scipy import stats
 
 from seal_datasets.estimate.clustered_share import clustered_mean, clustered_share
+from seal_datasets.estimate.covariance import cr2
 from seal_datasets.estimate.intervals import wilson
+from seal_datasets.estimate.linear import solve, triangle
 
 
 def test_a_mean_of_independent_numbers_is_students():
@@ -15,6 +17,15 @@ def test_a_mean_of_independent_numbers_is_students():
     assert (mean.value, mean.std_error) == pytest.approx((values.mean(), values.std(ddof=1) / math.sqrt(30)))
     assert mean.freedom == pytest.approx(29)
     assert mean.interval == pytest.approx(tuple(expected.confidence_interval(0.95)))
+
+
+def test_errors_of_uneven_prompts_are_those_of_cr2():
+    rng = np.random.default_rng(1)
+    clusters = np.repeat(np.arange(60), rng.integers(1, 9, 60))
+    values, ones = rng.normal(size=len(clusters)), np.ones((len(clusters), 1))
+    mean = clustered_mean(values, clusters, 0.95)
+    variance, freedom = cr2(ones, values - values.mean(), clusters, solve(triangle(ones, values), 1))
+    assert (mean.std_error**2, mean.freedom) == pytest.approx((variance[0, 0], freedom[0]))
 
 
 def test_a_share_of_many_independent_pairs_is_near_wilsons():
