@@ -22,6 +22,8 @@ from tqdm import tqdm
 from seal_datasets.estimate import (
     alignment_resistance,
     alignment_robustness,
+    amplification,
+    congruent_accuracy,
     corrected_imprint,
     feature_imprint,
     imprint_trajectory,
@@ -29,7 +31,9 @@ from seal_datasets.estimate import (
     labeler_stability,
     misalignment_drivers,
     resistance_trajectory,
+    reward_calibration,
     reward_shift,
+    ruler_accuracy,
     shift_imprint,
     simex_imprint,
 )
@@ -302,6 +306,112 @@ def stability(rng: np.random.Generator) -> Found:
     yield held(estimate.pairs[0].kappa_interval, 0.6), None
 
 
+def choices(
+    rng: np.random.Generator,
+    groups: np.ndarray,
+    spoiler: float = 0.0,
+    omitted: float = 1.5,
+    differing: int | None = None,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Margins and differences of three features, oriented by the human choices, which share luck within a prompt.
+
+    The margin is the human utility, with `omitted` of it outside the features, and `spoiler` for the first feature. With
+    `differing`, the first feature differs in that many prompts.
+    """
+    n = len(groups)
+    shared = rng.normal(size=(groups.max() + 1, 4))[groups]
+    latent = 0.6 * shared + 0.8 * rng.normal(size=(n, 4))
+    x = np.column_stack([(latent[:, :2] > 0) - (rng.random((n, 2)) < 0.5).astype(float), latent[:, 2]])
+    if differing is not None:
+        x[:, 0] = np.where(groups < differing, np.where(rng.random(n) < 0.5, 1.0, -1.0), 0.0)
+    utility = 0.8 * x[:, 1] + 0.5 * x[:, 2] + omitted * latent[:, 3]
+    luck = np.where(rng.random(n) < 0.4, rng.random(groups.max() + 1)[groups], rng.random(n))
+    sign = np.where(luck < 1 / (1 + np.exp(-utility)), 1.0, -1.0)
+    return sign * (utility + spoiler * x[:, 0]), sign[:, None] * x
+
+
+def amplified(
+    n: int, *, per_prompt: int | None = None, differing: int | None = None, calibration: str = "temperature"
+) -> Callable[[np.random.Generator], Found]:
+    """No amplification: the reward is three times the human utility (once without calibration), half of it outside."""
+
+    def draw(rng: np.random.Generator) -> Found:
+        groups = prompts(rng, n) if per_prompt is None else np.arange(n) // per_prompt
+        margin, x = choices(rng, groups, differing=differing)
+        scale = 1.0 if calibration == "none" else 3.0
+        fit = amplification(
+            scale * margin, 0 * margin, x, 0 * x, ["a", "b", "c"], groups=groups, calibration=calibration
+        )
+        for row in fit.features[: 1 if differing else 3]:
+            if row.status == "ok":
+                yield held(row.confidence_interval, 0.0), row.p_value < 0.05
+
+    return draw
+
+
+def spoiled(rng: np.random.Generator) -> Found:
+    """Amplification 0.6 of the first feature, none of the others, uncalibrated, with no utility outside the features."""
+    groups = prompts(rng, 1000)
+    margin, x = choices(rng, groups, spoiler=0.6, omitted=0.0)
+    fit = amplification(margin, 0 * margin, x, 0 * x, ["a", "b", "c"], groups=groups, calibration="none")
+    for row, truth in zip(fit.features, (0.6, 0.0, 0.0), strict=True):
+        yield held(row.confidence_interval, truth), row.p_value < 0.05 if truth == 0 else None
+
+
+def score_test(rng: np.random.Generator) -> Found:
+    """The regression of probability minus choice."""
+    groups = prompts(rng, 300)
+    margin, x = choices(rng, groups)
+    for row in amplification(3 * margin, 0 * margin, x, 0 * x, ["a", "b", "c"], groups=groups).features:
+        yield None, row.score_p_value < 0.05
+
+
+def calibrated(n: int, temperature: float) -> Callable[[np.random.Generator], Found]:
+    """Slope and its test, then expected calibration error and its test; margins of size 1.5."""
+    size = np.abs(1.5 * stats.norm.ppf((np.arange(20_000) + 0.5) / 20_000))
+    error = float(np.mean(1 / (1 + np.exp(-size)) - 1 / (1 + np.exp(-size / temperature))))
+
+    def draw(rng: np.random.Generator) -> Found:
+        groups = prompts(rng, n)
+        margin = 1.5 * (0.7 * rng.normal(size=groups.max() + 1)[groups] + math.sqrt(0.51) * rng.normal(size=n))
+        luck = np.where(rng.random(n) < 0.5, rng.random(groups.max() + 1)[groups], rng.random(n))
+        margin = np.where(luck < 1 / (1 + np.exp(-margin / temperature)), margin, -margin)
+        fit = reward_calibration(margin, 0 * margin, groups=groups)
+        null = temperature == 1.0
+        yield held(fit.slope_interval, 1 / temperature), fit.slope_p_value < 0.05 if null else None
+        yield held(fit.calibration_error.interval, error), fit.calibration_error.p_value < 0.05 if null else None
+
+    return draw
+
+
+def gaps(differing: int | None = None) -> Callable[[np.random.Generator], Found]:
+    """Accuracy where a feature that neither people nor the model care for is right and wrong."""
+
+    def draw(rng: np.random.Generator) -> Found:
+        groups = prompts(rng, 300)
+        margin, x = choices(rng, groups, differing=differing)
+        row = congruent_accuracy(margin, 0 * margin, x[:, :1], 0 * x[:, :1], ["a"], groups=groups).features[0]
+        if row.status == "ok":
+            yield held(row.confidence_interval, 0.0), row.p_value < 0.05
+
+    return draw
+
+
+def rulers(level: float) -> Callable[[np.random.Generator], Found]:
+    """Model, and one of three rulers, right with the same probability: that ruler, and the best of the three."""
+
+    def draw(rng: np.random.Generator) -> Found:
+        groups = prompts(rng, 300)
+        luck = np.where(rng.random((300, 4)) < 0.5, rng.random((groups.max() + 1, 4))[groups], rng.random((300, 4)))
+        right = np.where(luck < [level, level, 0.5, 0.5], 1.0, -1.0)
+        fit = ruler_accuracy(right[:, 0], np.zeros(300), right[:, 1:], 0 * right[:, 1:], ["a", "b", "c"], groups=groups)
+        assert fit.best is not None
+        yield held(fit.rulers[0].difference_interval, 0.0), fit.rulers[0].p_value < 0.05
+        yield held(fit.best.difference_interval, 0.0), fit.best.p_value < 0.05
+
+    return draw
+
+
 CASES: list[tuple[str, str, Callable[[np.random.Generator], Found]]] = [
     ("Eq. (1), clustered (CRV1)", "200 pairs, prompts of 1-8", imprint(200)),
     ("Eq. (1), clustered (CRV1)", "40 pairs, prompts of 1-8", imprint(40)),
@@ -346,6 +456,26 @@ CASES: list[tuple[str, str, Callable[[np.random.Generator], Found]]] = [
     ("imprint, 10 % wrong labels, MC-SIMEX", "800 pairs", labels("MC-SIMEX")),
     ("labeler agreement; tests of regimes", "400 pairs, prompts of 1-8", agreement),
     ("Cohen's kappa, cluster bootstrap", "400 rows, prompts of 1-8", stability),
+    ("amplification 0, temperature", "300 pairs, prompts of 1-8", amplified(300)),
+    ("amplification 0, temperature", "40 prompts of 8 pairs", amplified(320, per_prompt=8)),
+    ("amplification 0, temperature", "15 prompts of 8 pairs", amplified(120, per_prompt=8)),
+    ("amplification 0, temperature", "8 prompts of 8 pairs", amplified(64, per_prompt=8)),
+    ("amplification 0, temperature", "1,000 prompts of one pair", amplified(1000, per_prompt=1)),
+    ("amplification 0, temperature", "400 pairs, feature differs in 2 prompts", amplified(400, differing=2)),
+    ("amplification 0, temperature", "400 pairs, feature differs in 5 prompts", amplified(400, differing=5)),
+    ("amplification 0, temperature", "400 pairs, feature differs in 10 prompts", amplified(400, differing=10)),
+    ("amplification 0, temperature", "400 pairs, feature differs in 50 prompts", amplified(400, differing=50)),
+    ("amplification 0, calibration curve", "300 pairs, prompts of 1-8", amplified(300, calibration="curve")),
+    ("amplification 0, no calibration", "300 pairs, prompts of 1-8", amplified(300, calibration="none")),
+    ("amplification 0.6 of a planted spoiler", "1,000 pairs, prompts of 1-8", spoiled),
+    ("amplification 0, score test", "300 pairs, prompts of 1-8", score_test),
+    ("accuracy gap of a feature, CR2", "300 pairs, prompts of 1-8", gaps()),
+    ("accuracy gap of a feature, CR2", "300 pairs, feature differs in 10 prompts", gaps(10)),
+    ("model against a ruler, and the best of 3", "300 pairs, all right in 50 %", rulers(0.5)),
+    ("model against a ruler, and the best of 3", "300 pairs, two right in 65 %", rulers(0.65)),
+    ("temperature 1; calibration error", "300 pairs, prompts of 1-8", calibrated(300, 1.0)),
+    ("temperature 2; calibration error", "300 pairs, prompts of 1-8", calibrated(300, 2.0)),
+    ("temperature 1.5; calibration error", "1,000 pairs, prompts of 1-8", calibrated(1000, 1.5)),
     ("resistance of 50 %, clustered", "10 prompts of 8, correlation 0.5", shares(10, (8,), 0.5, 0.5)),
     ("resistance of 10 %, clustered", "15 prompts of 8, correlation 0.5", shares(15, (8,), 0.1, 0.5)),
     ("resistance of 3 %, clustered", "40 prompts of 8, correlation 0.5", shares(40, (8,), 0.03, 0.5)),
@@ -397,6 +527,8 @@ _READING = """## How to read it
   the prompts correct that, whatever the errors depend on. MC-SIMEX uses the error rates only and removes most of the bias,
   not all.
 - Where a rare feature separates the outcome, maximum likelihood has no finite estimate; Firth's profile interval does.
+- Amplification and accuracy gaps take Satterthwaite's degrees of freedom, so a feature in few prompts is not called more often
+  than it should be. In its rows the reward is the human utility, half of which lies outside the features.
 """
 
 

@@ -3,6 +3,9 @@
 - `alignment_resistance`: alignment score, resistance, regimes (SEAL section 2.2, Table 1).
 - `resistance_trajectory`: resistance of several models, and its change (section 2.2).
 - `reward_shift`: reward shift (Definition 1).
+- `reward_calibration`: whether the margin is a probability (temperature, reliability, Brier score).
+- `congruent_accuracy`, `ruler_accuracy`: accuracy where a feature is right or wrong, and of features alone.
+- `amplification`: what a model gives a feature beyond what people asked for.
 - `feature_imprint`: feature imprint on rewards (Eq. (1)).
 - `imprint_trajectory`, `streamed_imprint`: imprints of several models, and their change (Eq. (1)).
 - `shift_imprint`: feature imprint on the reward shift (Eq. (2)).
@@ -30,11 +33,14 @@ from seal_datasets.estimate.agreement import (
     labeler_agreement,
     labeler_preference,
 )
+from seal_datasets.estimate.amplification import Amplification, AmplificationRow, amplification
 from seal_datasets.estimate.balance import Contrast, SpoilerBalance, SpoilerContrast, TargetContrast, spoiler_balance
 from seal_datasets.estimate.binary_regression import BinaryRow
 from seal_datasets.estimate.calibration import Calibration, calibrate_probabilities, implied_rates
+from seal_datasets.estimate.calibration_error import CalibrationError, ReliabilityBin
 from seal_datasets.estimate.choice_prediction import ChoicePrediction
 from seal_datasets.estimate.comparison import Difference, EstimateComparison, compare_estimates
+from seal_datasets.estimate.congruence import CongruenceRow, CongruentAccuracy, PartAccuracy, congruent_accuracy
 from seal_datasets.estimate.consistency import Consistency, inconsistent_pairs
 from seal_datasets.estimate.corrected_imprint import CorrectedImprint, CorrectedRow, corrected_imprint, simex_imprint
 from seal_datasets.estimate.drivers import Driver, MisalignmentDrivers, misalignment_drivers
@@ -61,7 +67,9 @@ from seal_datasets.estimate.resistance import (
     alignment_resistance,
 )
 from seal_datasets.estimate.resistance_trajectory import ResistanceTrajectory, resistance_trajectory
+from seal_datasets.estimate.reward_calibration import RewardCalibration, reward_calibration
 from seal_datasets.estimate.robustness import AlignmentRobustness, RobustnessScore, alignment_robustness
+from seal_datasets.estimate.rulers import BestRuler, Ruler, RulerAccuracy, ruler_accuracy
 from seal_datasets.estimate.shift import (
     AngleSummary,
     MarginShift,
@@ -85,10 +93,16 @@ __all__ = [
     "Agreement",
     "AlignmentResistance",
     "AlignmentRobustness",
+    "Amplification",
+    "AmplificationRow",
     "AngleSummary",
+    "BestRuler",
     "BinaryRow",
     "BlockTest",
+    "CalibrationError",
     "ChoicePrediction",
+    "CongruenceRow",
+    "CongruentAccuracy",
     "Consistency",
     "Contrast",
     "CorrectedImprint",
@@ -111,13 +125,18 @@ __all__ = [
     "NoiseAwareResistance",
     "PairStability",
     "PairedTest",
+    "PartAccuracy",
     "REGIMES",
     "Regime",
     "RegimeTest",
+    "ReliabilityBin",
     "ResistanceTrajectory",
+    "RewardCalibration",
     "RewardShift",
     "RewriteRejection",
     "RobustnessScore",
+    "Ruler",
+    "RulerAccuracy",
     "ShiftImprint",
     "ShiftImprintRow",
     "ShiftPart",
@@ -131,8 +150,10 @@ __all__ = [
     "alignment_regimes",
     "alignment_resistance",
     "alignment_robustness",
+    "amplification",
     "clearly_rejected",
     "compare_estimates",
+    "congruent_accuracy",
     "corrected_imprint",
     "feature_imprint",
     "implied_error_rate",
@@ -146,8 +167,10 @@ __all__ = [
     "labeler_stability",
     "misalignment_drivers",
     "resistance_trajectory",
+    "reward_calibration",
     "reward_shift",
     "reward_shift_angles",
+    "ruler_accuracy",
     "shift_imprint",
     "simex_imprint",
     "spoiler_balance",

@@ -26,7 +26,7 @@ from seal_datasets.estimate.inputs import (
     same_length,
     unique_names,
 )
-from seal_datasets.estimate.intervals import Interval, clustered_share, two_sided_p, wilson
+from seal_datasets.estimate.intervals import Interval, clustered_wilson, two_sided_p, wilson
 from seal_datasets.estimate.linear import group_sums
 from seal_datasets.estimate.multiplicity import adjust_p
 from seal_datasets.estimate.resistance import REGIMES
@@ -297,7 +297,7 @@ def label_accuracy(
     else:
         codes = group_codes(groups, "groups")
         same_length(labels=given, groups=codes)
-        interval = clustered_share(given == truth, codes, confidence)
+        interval = clustered_wilson(given == truth, codes, confidence)
     return LabelAccuracy(n, agreement, interval, float(shares[1].max()), kappa, status)
 
 
@@ -307,7 +307,7 @@ def _agreement(preference: NDArray[np.str_], codes: Codes | None, confidence: fl
     if codes is None:
         interval = wilson(agreeing, n, confidence=confidence)
     else:
-        interval = clustered_share(preference[decided] == "chosen", codes[decided], confidence)
+        interval = clustered_wilson(preference[decided] == "chosen", codes[decided], confidence)
     return Agreement(agreeing / n if n else math.nan, interval, n, len(preference) - n)
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -188,6 +188,37 @@ class BiasReduced:
             moved = np.einsum("gpr,gpk->kgr", part.rows[rows] * np.sqrt(inverse[rows])[:, :, None], slopes[rows])
             for j, each in enumerate(moved):
                 self._products[:, j] += (each.T @ each)[self._upper]
+
+
+def cr2(rows: Floats, residuals: Floats, clusters: Codes | None, solution: Solution) -> tuple[Floats, Floats]:
+    """Compute the CR2 covariance of one fit from its residuals, and its Satterthwaite degrees of freedom.
+
+    Args:
+        rows (`ndarray` of shape (n, k)): The design, weighted where the fit was.
+        residuals (`ndarray` of shape (n,)): Residuals.
+        clusters (`ndarray` of shape (n,), *optional*): Codes; each row is its own cluster when omitted.
+        solution (`Solution`): The fit.
+
+    Returns:
+        `tuple[ndarray, ndarray]`: Covariance of shape (k, k), and degrees of freedom of each coefficient.
+
+    Source: as `BiasReduced`.
+
+    Example:
+
+    ```python
+    >>> from seal_datasets.estimate.linear import solve, triangle
+    >>> x, y = np.ones((4, 1)), np.array([0.0, 1.0, 2.0, 5.0])
+    >>> covariance, freedom = cr2(x, y - 2.0, None, solve(triangle(x, y), 1))  # a mean: s^2 / n with n - 1
+    >>> round(float(covariance[0, 0]), 6), round(float(y.var(ddof=1) / 4), 6), round(float(freedom[0]), 6)
+    (1.166667, 1.166667, 3.0)
+
+    ```
+    """
+    n_clusters = len(rows) if clusters is None else int(clusters.max(initial=-1)) + 1
+    sums = BiasReduced(replace(solution, coefficients=np.zeros((rows.shape[1], 1))), n_clusters)
+    sums.add(rows, residuals[:, None], clusters)
+    return sums.covariance()[0, 0], sums.freedom()
 
 
 def joint_freedom(rows: Floats, clusters: Codes | None, solution: Solution, members: Codes) -> float:

@@ -44,7 +44,9 @@ def wilson(successes: int, n: int, *, confidence: float = 0.95) -> Interval:
     return (0.0 if successes == 0 else float(low)), (1.0 if successes == n else float(high))
 
 
-def clustered_share(successes: NDArray[np.bool_], codes: NDArray[np.int64], confidence: float) -> Interval:
+def clustered_wilson(
+    values: NDArray[np.bool_] | NDArray[np.float64], codes: NDArray[np.int64], confidence: float
+) -> Interval:
     """Interval of a share when rows come in clusters, such as pairs of the same prompt.
 
     Wilson's interval at the effective number of rows. The design effect comes from the sums of the clusters, each scaled up
@@ -52,7 +54,7 @@ def clustered_share(successes: NDArray[np.bool_], codes: NDArray[np.int64], conf
     by what they contribute. Where all rows agree, each cluster counts as one row.
 
     Args:
-        successes (`ndarray` of shape (n,)): Whether each row is a success.
+        values (`ndarray` of shape (n,)): Whether each row is a success, or numbers from 0 to 1.
         codes (`ndarray` of shape (n,)): Cluster codes.
         confidence (`float`): Level.
 
@@ -66,21 +68,21 @@ def clustered_share(successes: NDArray[np.bool_], codes: NDArray[np.int64], conf
 
     ```python
     >>> rows = np.repeat([True, False, True, True], 25)
-    >>> low, high = clustered_share(rows, np.repeat(np.arange(4), 25), 0.95)  # four prompts are no hundred pairs
+    >>> low, high = clustered_wilson(rows, np.repeat(np.arange(4), 25), 0.95)  # four prompts are no hundred pairs
     >>> round(low, 2), round(high, 2)
     (0.13, 0.98)
 
     ```
     """
-    n = len(successes)
+    n = len(values)
     clusters, rows = np.unique(codes, return_inverse=True)
     if n == 0 or len(clusters) < 2:
         return math.nan, math.nan
     sizes = np.bincount(rows)
-    share, effective = float(successes.mean()), n**2 / float((sizes**2).sum())
+    share, effective = float(values.mean()), n**2 / float((sizes**2).sum())
     freedom, n_effective = effective - 1.0, effective
     if 0.0 < share < 1.0:
-        sums = np.bincount(rows, weights=successes - share)
+        sums = np.bincount(rows, weights=values - share)
         squares = sums**2 / (1.0 - sizes / n)
         total = float(squares.sum())
         n_effective = n / max(1.0, total / (n * share * (1.0 - share)))

@@ -263,7 +263,7 @@ def _fit_patterns(design: Centred, successes: Floats, totals: Floats) -> _Patter
     """Maximum likelihood on the independent columns; `None` if Newton's method does not converge."""
     columns = _independent(design.triangle)
     basis = design.basis(columns)
-    maximum = _newton(basis.rows, successes, totals)
+    maximum = newton(basis.rows, successes, totals)
     return None if maximum is None else _PatternFit(*maximum, basis, columns, _unidentified(design))
 
 
@@ -275,7 +275,7 @@ def _unidentified(design: Centred) -> Bools:
     return loaded
 
 
-def _newton(x: Floats, successes: Floats, totals: Floats) -> tuple[Floats, Floats, Floats] | None:
+def newton(x: Floats, successes: Floats, totals: Floats) -> tuple[Floats, Floats, Floats] | None:
     """Newton's method with step halving on orthonormal rows: coefficients, log-odds, root of the coefficients' variance."""
     beta = np.zeros(x.shape[1])
     linear = np.zeros(len(x))

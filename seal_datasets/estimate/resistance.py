@@ -15,7 +15,7 @@ from seal_datasets.errors import DataError
 from seal_datasets.estimate.inputs import Bools, Codes, Floats, confidence_level, finite, group_codes, same_length
 from seal_datasets.estimate.intervals import (
     Interval,
-    clustered_share,
+    clustered_wilson,
     mean_interval,
     two_sided_p,
     wilson,
@@ -108,7 +108,7 @@ class AlignmentResistance(Result):
         alignment_score (`float`): Share of pairs whose chosen response has the strictly higher reward.
         alignment_resistance (`float`): 1 - `alignment_score`.
         confidence_interval (`tuple[float, float]`): Wilson's interval of the resistance, at the effective number of pairs
-            where prompts were given, see `clustered_share`.
+            where prompts were given, see `clustered_wilson`.
         n_pairs (`int`): Number of pairs.
         n_ties (`int`): Pairs with rewards within `tie_band`; they count as not aligned.
         tie_band (`float`): Largest difference that is a tie.
@@ -295,7 +295,7 @@ def _margins(chosen: ArrayLike, rejected: ArrayLike, chosen_name: str, rejected_
 def _share_interval(members: Bools, codes: Codes | None, confidence: float) -> Interval:
     if codes is None:
         return wilson(int(members.sum()), len(members), confidence=confidence)
-    return clustered_share(members, codes, confidence)
+    return clustered_wilson(members, codes, confidence)
 
 
 def _by_margin(

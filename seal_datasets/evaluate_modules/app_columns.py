@@ -64,11 +64,13 @@ INPUTS: dict[str, tuple[Input, ...]] = {
         _GROUPS,
     ),
     "reward_shift": (*_PRE_REWARDS, *_REWARDS, _GROUPS),
+    "reward_calibration": (*_REWARDS, _GROUPS),
     "feature_imprint": (
         _one("rewards", "Reward of each text ({side}: of both responses)", *_sided(_SIDES, _POST)),
         _many("features", "Features of each text ({side}: of both responses)", *_sided(_SIDES, _FEATURES)),
         Input("groups", "Prompt of each text", False, True, ("groups", schema.PROMPT_ID, "prompt")),
     ),
+    "amplification": (*_REWARDS, *_SIDE_FEATURES, _GROUPS),
     "misalignment_drivers": (_one("aligned", "Whether each pair is aligned"), *_SIDE_FEATURES, _GROUPS),
     "alignment_robustness": (
         _one("aligned", "Whether each pair is aligned"),

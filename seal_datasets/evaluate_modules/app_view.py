@@ -210,6 +210,34 @@ def _draw_shift(axes: Axes, result: Result) -> None:
     axes.set(title="Reward shift of each pair", xlabel="signed degrees, counter-clockwise positive", ylabel="pairs")
 
 
+# reward calibration
+
+
+def _calibration_numbers(result: Result) -> list[tuple[str, str]]:
+    error = result["calibration_error"]
+    return [
+        (f"temperature, {_interval(result['temperature_interval'], _number)}", _number(result["temperature"])),
+        (
+            f"expected calibration error (a calibrated model: {_percent(error['if_calibrated'])})",
+            _percent(error["observed"]),
+        ),
+        (f"Brier score, {_interval(result['brier_interval'], _number)}", format_number(result["brier"], 3)),
+        (f"log loss, {_interval(result['log_loss_interval'], _number)}", format_number(result["log_loss"], 3)),
+        ("pairs", format_count(result["n_pairs"])),
+    ]
+
+
+def _draw_calibration(axes: Axes, result: Result) -> None:
+    axes.plot([0.5, 1], [0.5, 1], color="black", lw=0.8)
+    for part in result["curve"]:
+        if None not in part["confidence_interval"]:
+            axes.plot([part["probability"]] * 2, part["confidence_interval"], color=_BLUE, lw=1.8)
+        axes.plot(part["probability"], part["accuracy"], "o", color=_BLUE, ms=6.5)
+    _as_percent(axes)
+    axes.yaxis.set_major_formatter(lambda value, _: f"{value:.0%}")
+    axes.set(title="Reliability", xlabel="accuracy that the margin promises", ylabel="accuracy, 95 % intervals")
+
+
 # coefficients: imprint, drivers, robustness, balance
 
 
@@ -239,7 +267,18 @@ def _coefficients(
 
     def table(result: Result) -> list[dict[str, Any]]:
         first = (
-            *("feature", "spoiler", "side", "direction", value, "confidence_interval", "std_error", "p_value"),
+            *(
+                "feature",
+                "spoiler",
+                "side",
+                "direction",
+                "asked",
+                "given",
+                value,
+                "confidence_interval",
+                "std_error",
+                "p_value",
+            ),
             *(
                 "p_adjusted",
                 "odds_ratio",
@@ -341,12 +380,23 @@ def _draw_stability(axes: Axes, result: Result) -> None:
 VIEWS: dict[str, View] = {
     "alignment_resistance": View(_resistance_numbers, _resistance_rows, _draw_resistance),
     "reward_shift": View(_shift_numbers, _shift_rows, _draw_shift),
+    "reward_calibration": View(
+        _calibration_numbers, lambda result: list(result["curve"]), _draw_calibration, lambda _: 3.6
+    ),
     "feature_imprint": _coefficients(
         "imprint",
         lambda row: str(row["feature"]),
         "imprints",
         "points of reward",
         lambda result: [("texts", format_count(result["n_texts"])), ("prompts", format_count(result["n_groups"]))],
+    ),
+    "amplification": _coefficients(
+        "features",
+        lambda row: str(row["feature"]),
+        "amplifications",
+        "log-odds given beyond those asked for",
+        lambda result: [("temperature", _number(result["temperature"])), *_pairs(result)],
+        "amplification",
     ),
     "misalignment_drivers": _coefficients(
         "drivers", _side_and_feature, "drivers of alignment", "log-odds of alignment", _pairs

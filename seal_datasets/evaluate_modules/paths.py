@@ -14,7 +14,9 @@ from seal_datasets.errors import DataError
 METRICS = (
     "alignment_resistance",
     "reward_shift",
+    "reward_calibration",
     "feature_imprint",
+    "amplification",
     "misalignment_drivers",
     "alignment_robustness",
     "labeler_agreement",

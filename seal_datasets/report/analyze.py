@@ -21,6 +21,7 @@ from seal_datasets.errors import DataError
 from seal_datasets.labels.design import Design, Floats, feature_design, numbers
 from seal_datasets.labels.surface import SURFACE_FEATURES
 from seal_datasets.labels.taxonomy import Feature
+from seal_datasets.report.analyze_choices import Choices, analyze_choices
 
 MIN_INFORMATION = 4.0
 """Least effective degrees of freedom for an estimate of least squares: below 4 the t reference is rough (Tipton, 2015)."""
@@ -65,6 +66,9 @@ def analyze(
         "labels": _labels(frame, features),
     }
     surface = feature_design(frame, [feature for feature in features if feature in SURFACE_FEATURES])
+    rewards = {"pre": _rewards(frame, pre), "post": _rewards(frame, post)}
+    choices = Choices(frame[schema.PROMPT_ID].to_numpy(), rewards, _parts(frame), tie_band, MIN_DISCORDANT)
+    results |= analyze_choices(choices, design, surface)
     if surface.names and not design.complete.all():
         results["imprint"]["surface"] = _imprint(frame, surface, pre, post)
     return results

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from seal_datasets.errors import DataError
-from seal_datasets.estimate.intervals import clustered_share, critical_value, mean_interval, two_sided_p, wilson
+from seal_datasets.estimate.intervals import clustered_wilson, critical_value, mean_interval, two_sided_p, wilson
 from seal_datasets.estimate.multiplicity import adjust_p
 
 P_VALUES = st.lists(st.floats(0, 1), min_size=1, max_size=12).map(np.array)
@@ -96,13 +96,13 @@ def test_deviations_that_cancel_within_groups_leave_no_error():
 # Shares of clustered rows -------------------------------------------------------------------------------------------------
 
 
-def test_a_clustered_share_by_hand():
+def test_a_clustered_wilson_by_hand():
     # Four prompts of one pair, two successes: sums of -1/2 and 1/2, each squared and divided by 1 - 1/4 gives 4/3 in all. That
     # over 4 * 1/4 is a design effect of 4/3, so three effective pairs; t has min(4, 3 * 4) - 1 = 3 degrees of freedom.
     z, t = stats.norm.ppf(0.975), stats.t.ppf(0.975, 3)
     n = 3 * (z / t) ** 2
     middle, half = 0.5, z * math.sqrt(0.25 / n + z**2 / (4 * n**2)) / (1 + z**2 / n)
-    found = clustered_share(np.array([True, True, False, False]), np.arange(4), 0.95)
+    found = clustered_wilson(np.array([True, True, False, False]), np.arange(4), 0.95)
     np.testing.assert_allclose(found, (middle - half, middle + half))
 
 
@@ -110,18 +110,18 @@ def test_rows_that_repeat_their_prompt_add_nothing():
     rng = np.random.default_rng(0)
     once = rng.random(30) < 0.3
     np.testing.assert_allclose(
-        clustered_share(np.repeat(once, 8), np.repeat(np.arange(30), 8), 0.95),
-        clustered_share(once, np.arange(30), 0.95),
+        clustered_wilson(np.repeat(once, 8), np.repeat(np.arange(30), 8), 0.95),
+        clustered_wilson(once, np.arange(30), 0.95),
     )
 
 
 @pytest.mark.parametrize("successes", [0, 5, 6])
 def test_bounds_stay_within_zero_and_one_and_are_no_point(successes):
-    low, high = clustered_share(np.arange(6) < successes, np.arange(6), 0.95)
+    low, high = clustered_wilson(np.arange(6) < successes, np.arange(6), 0.95)
     assert 0.0 <= low < high <= 1.0
-    low, high = clustered_share(np.repeat(np.arange(6) < successes, 4), np.repeat(np.arange(6), 4), 0.95)
+    low, high = clustered_wilson(np.repeat(np.arange(6) < successes, 4), np.repeat(np.arange(6), 4), 0.95)
     assert 0.0 <= low < high <= 1.0
-    assert np.isnan(clustered_share(np.ones(3, bool), np.zeros(3, int), 0.95)).all()
+    assert np.isnan(clustered_wilson(np.ones(3, bool), np.zeros(3, int), 0.95)).all()
 
 
 @pytest.mark.parametrize(
@@ -139,6 +139,6 @@ def test_coverage_of_planted_shares_with_few_and_uneven_prompts(n_prompts, sizes
         else:
             scale = (1 - within) / within
             levels = rng.beta(share * scale, (1 - share) * scale, n_prompts)
-        low, high = clustered_share(rng.random(len(codes)) < levels[codes], codes, 0.95)
+        low, high = clustered_wilson(rng.random(len(codes)) < levels[codes], codes, 0.95)
         covered += low <= share <= high
     assert covered / 300 >= 0.95 - 2.5 * math.sqrt(0.95 * 0.05 / 300)

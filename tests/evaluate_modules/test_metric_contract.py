@@ -31,7 +31,14 @@ PROMPTS = [f"prompt {row // 2}" for row in range(N)]
 ARRAYS = {
     "alignment_resistance": {"chosen_rewards": A, "rejected_rewards": B},
     "reward_shift": {"pre_chosen_rewards": A, "pre_rejected_rewards": B, "chosen_rewards": C, "rejected_rewards": D},
+    "reward_calibration": {"chosen_rewards": A, "rejected_rewards": B},
     "feature_imprint": {"rewards": A, "features": X},
+    "amplification": {
+        "chosen_rewards": A,
+        "rejected_rewards": B,
+        "chosen_features": X,
+        "rejected_features": Y,
+    },
     "misalignment_drivers": {"aligned": ALIGNED, "chosen_features": X, "rejected_features": Y},
     "alignment_robustness": {
         "aligned": ALIGNED,
@@ -46,7 +53,9 @@ ARRAYS = {
 OPTIONS = {
     "alignment_resistance": {"pre_chosen_rewards": C, "pre_rejected_rewards": D},
     "reward_shift": {"return_angles": True},
+    "reward_calibration": {"groups": PROMPTS, "n_bins": 3},
     "feature_imprint": {"groups": PROMPTS, **NAMES},
+    "amplification": {"groups": PROMPTS, "calibration": "curve", **NAMES},
     "misalignment_drivers": {"groups": PROMPTS, **NAMES},
     "alignment_robustness": NAMES,
     "spoiler_balance": {"groups": PROMPTS, "targets": ["kind"], **NAMES},

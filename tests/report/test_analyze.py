@@ -7,7 +7,9 @@ import pytest
 
 from seal_datasets import estimate, schema
 from seal_datasets.errors import DataError
-from seal_datasets.report.analyze import analyze, derived_columns
+from seal_datasets.labels.design import feature_design
+from seal_datasets.labels.surface import SURFACE_FEATURES
+from seal_datasets.report.analyze import MIN_DISCORDANT, analyze, derived_columns
 
 
 @pytest.fixture(scope="module")
@@ -46,6 +48,46 @@ def test_resistance_is_the_estimators_on_each_part(enriched, results):
         prompts = table.loc[mask, schema.PROMPT_ID]
         assert results["resistance"][part] == estimate.alignment_resistance(**rewards, groups=prompts).to_dict()
     assert results["resistance"]["train"]["n_pairs"] + results["resistance"]["heldout"]["n_pairs"] == 117
+
+
+def test_calibration_is_the_estimators_of_each_model_on_each_part(enriched, results):
+    table = enriched[0].to_pandas()
+    used = ~table.index.isin([5, 6, 7])
+    heldout = used & (table[schema.PARTITION] == "heldout")
+    for model in ("pre", "post"):
+        for part, mask in (("all", used), ("heldout", heldout)):
+            rewards = [table.loc[mask, schema.reward_column(model, side)].to_numpy(float) for side in schema.SIDES]
+            found = estimate.reward_calibration(*rewards, groups=table.loc[mask, schema.PROMPT_ID])
+            assert results["reward_calibration"][model][part] == found.to_dict()
+
+
+def test_quantities_by_feature_are_the_estimators_on_held_out_pairs(enriched, results):
+    table = enriched[0].to_pandas()
+    heldout = ~table.index.isin([5, 6, 7]) & (table[schema.PARTITION] == "heldout")
+    surface = [feature for feature in enriched[1] if feature in SURFACE_FEATURES]
+    rewards = [table.loc[heldout, schema.reward_column("post", side)].to_numpy(float) for side in schema.SIDES]
+    design = feature_design(table[heldout].reset_index(drop=True), surface)
+    for name, estimator in (("congruence", estimate.congruent_accuracy), ("rulers", estimate.ruler_accuracy)):
+        found = estimator(
+            *rewards,
+            design.chosen,
+            design.rejected,
+            design.names,
+            groups=table.loc[heldout, schema.PROMPT_ID],
+            min_discordant=MIN_DISCORDANT,
+        )
+        assert results[name] == {
+            "status": "ok",
+            **found.to_dict(),
+            "pairs": "heldout",
+            "n_pairs_with_missing_labels": 0,
+        }
+    amplified = results["amplification"]
+    assert (amplified["pairs"], amplified["n_pairs"]) == (
+        "heldout",
+        heldout.sum() - amplified["n_pairs_with_missing_labels"],
+    )
+    assert amplified["n_pairs_with_missing_labels"] > 0
 
 
 def test_planted_imprints_come_back_and_the_change_is_their_difference(results):
