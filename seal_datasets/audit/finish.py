@@ -15,6 +15,7 @@ from datasets import Dataset, Features, Value
 from seal_datasets import schema
 from seal_datasets.atomic import filling, write_json, write_parquet
 from seal_datasets.data.diagnosis import Diagnosis
+from seal_datasets.data.storage import without_local_paths
 from seal_datasets.data.transform import add_columns
 from seal_datasets.labels.taxonomy import Feature, Taxonomy
 from seal_datasets.report.analyze import derived_columns
@@ -48,6 +49,7 @@ def finish_audit(
         `dict[str, Any]`: The content of `report.json`.
     """
     pairs = with_columns(pairs, derived_columns(pairs, features, tie_band=about.get("tie_band", 0.0)))
+    pairs = without_local_paths(pairs)
     run = {
         "seal_datasets": __version__,
         "source": diagnosis.source,

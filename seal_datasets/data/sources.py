@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import glob
+import itertools
 import os
 import re
 from dataclasses import dataclass
@@ -37,6 +38,7 @@ from seal_datasets.data.hub_answers import asking_hub, first_line
 from seal_datasets.errors import DataError
 
 _HUB_TIMEOUT_SECONDS = 10.0
+_MAX_FILES = 20_000
 _HUB_FILE = re.compile(r"hf://datasets/(?P<id>[^@]+)@(?P<revision>[^/]+)/(?P<path>.+)")
 _FILE_SUFFIXES = (".gz", ".txt", ".zip", ".pkl", ".pickle", ".arrow", ".xlsx", ".zst", ".yaml", ".xml")
 
@@ -228,7 +230,12 @@ def _open_path(path: Path, *, split: str | None, streaming: bool) -> Source:
 
 def _choose_files(folder: Path, split: str | None) -> list[Path]:
     """The data files of a split of a folder that is laid out as on the Hub."""
-    found = sorted(path for path in folder.rglob("*") if path.is_file() and file_kind(path))
+    listed = list(itertools.islice(folder.rglob("*"), _MAX_FILES + 1))
+    if len(listed) > _MAX_FILES:
+        raise DataError(
+            f"the folder {folder.absolute()} holds more than {_MAX_FILES:,} files; give the one with the data"
+        )
+    found = sorted(path for path in listed if path.is_file() and file_kind(path))
     if not found:
         raise DataError(f"the folder {folder.absolute()} was not made by save_to_disk; it has no data files either")
     try:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable
 from dataclasses import replace
+from pathlib import PurePath
 from typing import TypeAlias
 
 from datasets import Audio, Dataset, Features, Image, IterableDataset, Json, LargeList, List, Pdf, Video
@@ -42,3 +43,32 @@ def unstorable(kind: FeatureType) -> bool:
 def as_json_text(values: Iterable[object]) -> list[str | None]:
     """Values as JSON text; null stays null."""
     return [None if value is None else json.dumps(value, ensure_ascii=False, default=str) for value in values]
+
+
+def without_local_paths(rows: Dataset) -> Dataset:
+    """The same rows with file names in place of the paths of images, sounds and the like, which may tell of a machine."""
+    columns = [name for name, kind in rows.features.items() if _is_media(kind)]
+    if not columns:
+        return rows
+    plain = Features({name: _undecoded(kind) for name, kind in rows.features.items()})
+    return rows.cast(plain).map(
+        lambda batch: {name: [_named(value) for value in batch[name]] for name in columns},
+        batched=True,
+        features=plain,
+        desc="File names",
+    )
+
+
+def _is_media(kind: FeatureType) -> bool:
+    if isinstance(kind, dict):
+        return any(map(_is_media, kind.values()))
+    if isinstance(kind, List | LargeList):
+        return _is_media(kind.feature)
+    return isinstance(kind, Image | Audio | Video | Pdf)
+
+
+def _named(value: object) -> object:
+    """A value with the last part of every `path` in it."""
+    if isinstance(value, dict):
+        return {key: PurePath(item).name if key == "path" and item else _named(item) for key, item in value.items()}
+    return [_named(item) for item in value] if isinstance(value, list) else value

@@ -8,6 +8,7 @@ import pytest
 from datasets import ClassLabel, Dataset, Features, Image, IterableDataset, List, Value
 
 from seal_datasets.data.load import load_pairs
+from seal_datasets.data.storage import with_media_undecoded, without_local_paths
 from seal_datasets.errors import DataError
 
 
@@ -354,6 +355,17 @@ def test_images_beside_a_pair_are_carried_along_and_never_decoded(tmp_path):
     for source in (table, table.to_iterable_dataset()):
         (pair,) = load_pairs(source)[0]
         assert (pair["chosen"], pair["images"]) == ("a", [{"bytes": b"no image", "path": None}])
+
+
+def test_paths_of_media_are_cut_to_their_file_names(tmp_path):
+    (tmp_path / "a.png").write_bytes(b"no image")
+    kinds = {"prompt": Value("string"), "images": List(Image()), "one": Image()}
+    rows = {"prompt": ["Q"], "images": [[str(tmp_path / "a.png"), None]], "one": [str(tmp_path / "a.png")]}
+    table = with_media_undecoded(Dataset.from_dict(rows, features=Features(kinds)))
+    cut = without_local_paths(table)
+    assert cut[0]["images"] == [{"bytes": None, "path": "a.png"}, None]
+    assert cut[0]["one"]["path"] == "a.png"
+    assert without_local_paths(table.select_columns(["prompt"])).features == {"prompt": Value("string")}
 
 
 def test_a_structure_without_fields_can_be_written_whatever_the_source(tmp_path):
