@@ -20,7 +20,7 @@ _ACTIVE = re.compile(r"[\\`*_\[\]!#|~]")
 # Markdown leaves an underscore inside a word alone, so names of columns stay readable in the source.
 _ACTIVE_IN_TEXT = re.compile(r"[\\`*\[\]!#|~]|(?<![^\W_])_|_(?![^\W_])")
 # Marks of a list, a heading's underline and a table, which act only where a line begins.
-_ACTIVE_AT_START = re.compile(r"\A(\s*)(?:([-+=:])|(\d{1,9})([.)]))")
+_ACTIVE_AT_START = re.compile(r"\A(\s*)(?:([-+](?=[\s-]|\Z)|[=:])|(\d{1,9})([.)])(?=\s|\Z))")
 
 _SECRET = re.compile(r"(^|_)(API_?KEY|KEY|TOKEN|SECRET|PASSWORD)S?$")
 # Forms of keys that show themselves, for those that did not come from the environment.

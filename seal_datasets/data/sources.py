@@ -240,14 +240,14 @@ def _choose_files(folder: Path, split: str | None) -> list[Path]:
         raise DataError(f"the folder {folder.absolute()} was not made by save_to_disk; it has no data files either")
     try:
         patterns = get_data_patterns(str(folder))
-    except (EmptyDatasetError, FileNotFoundError):
-        patterns = {"train": ["**"]}
-    splits = {
-        str(name): sorted(
-            {Path(file) for pattern in of_split for file in resolve_pattern(pattern, str(folder))} & set(found)
-        )
-        for name, of_split in patterns.items()
-    }
+        splits = {
+            str(name): sorted(
+                {Path(file) for pattern in of_split for file in resolve_pattern(pattern, str(folder))} & set(found)
+            )
+            for name, of_split in patterns.items()
+        }
+    except (EmptyDatasetError, FileNotFoundError):  # `datasets` passes over names such as config.json
+        splits = {"train": found}
     splits = {name: files for name, files in splits.items() if files}
     if split is None and len(splits) == 1:
         return next(iter(splits.values()))

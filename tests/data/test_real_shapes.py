@@ -395,5 +395,9 @@ def test_a_folder_as_on_the_hub_is_read_by_its_splits(tmp_path):
     assert load_pairs(f"{tmp_path}/data/train-*.parquet")[0]["prompt"][:] == ["A", "B"]
     with pytest.raises(DataError, match=r"no split was named; .* has the splits \['train', 'test'\]"):
         load_pairs(tmp_path)
+    (tmp_path / "only").mkdir()
+    (tmp_path / "only" / "config.json").write_text('{"a": {}}')  # a name that `datasets` passes over
+    with pytest.raises(DataError, match="make no preference pairs"):
+        load_pairs(tmp_path / "only")
     with pytest.raises(DataError, match="no file matches"):
         load_pairs(f"{tmp_path}/data/dev-*.parquet")

@@ -36,7 +36,10 @@ def commands(audit_folder, tmp_path_factory):
         "taxonomy": ["featurize", data, *remote, "--taxonomy", "me/taxonomy", "--out", folder / "t.parquet"],
         "score": ["score", data, "--model", "rm=me/model", "--out", folder / "s.parquet"],
         "doctor": ["doctor", "me/model"],
-        "similarity": ["rewrite", data, "--similarity-model", "me/encoder", *remote, "--out", folder / "r.parquet"],
+        "similarity": [
+            *("rewrite", data, "--similarity-model", "me/encoder", "--share", "0.5", "--out", folder / "r.parquet"),
+            *("--rewriter", "http://127.0.0.1:9/v1", "--rewriter-model", "m"),
+        ],
         "publish dataset": ["publish", "dataset", audit_folder, "--repo", "me/a", "--ids-only"],
         "publish report": ["publish", "report", audit_folder, "--repo", "me/a", "--model-repo", "me/m"],
         "publish taxonomy": ["publish", "taxonomy", taxonomy, "--repo", "me/t"],
