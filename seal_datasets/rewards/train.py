@@ -134,12 +134,15 @@ def measure_pair(pairs: Dataset, trained: TrainedPair) -> dict[str, dict[str, Al
 
 
 def _write_card(folder: Path, record: dict[str, Any], accuracy: dict[str, AlignmentResistance]) -> None:
+    settings = dict(record["settings"])
+    if Path(settings["backbone"]).is_absolute():  # a card may be published, and a path tells of the machine
+        settings["backbone"] = Path(settings["backbone"]).name
     card = render_card(
         "reward_model_card.md",
         title=f"SEAL reward model ({folder.name})",
         role=folder.name,
         accuracy=accuracy,
-        **record,
+        **{**record, "settings": settings},
     )
     write_text(folder / "README.md", card)
 

@@ -9,6 +9,7 @@ from seal_datasets import schema
 from seal_datasets.data.load import load_pairs
 from seal_datasets.data.texts import Exchange
 from seal_datasets.errors import DataError
+from seal_datasets.rewards import train
 from seal_datasets.rewards.classifier import RewardModel
 from seal_datasets.rewards.train import (
     TrainingSettings,
@@ -174,3 +175,11 @@ def test_a_checkpoint_of_other_data_is_not_resumed(taught_pairs, tmp_path):
     with pytest.raises(DataError, match="holds an interrupted training of other data or settings"):
         train_pair(taught_pairs, tmp_path, SETTINGS)
     assert (tmp_path / "pre" / "checkpoint-4").is_dir()
+
+
+def test_a_card_names_a_backbone_and_not_its_folder(tmp_path):
+    record = {"settings": {"backbone": "/home/somebody/models/encoder", "seed": 0}, "data": "d", "n_pairs": 3}
+    train._write_card(tmp_path, record, {})
+    card = (tmp_path / "README.md").read_text()
+    assert "| backbone | encoder |" in card
+    assert "somebody" not in card
