@@ -20,7 +20,7 @@ from seal_datasets.errors import DataError
 from seal_datasets.labels.design import numbers
 from seal_datasets.labels.taxonomy import Feature
 from seal_datasets.report.analyze import unusable_pairs
-from seal_datasets.report.files import PAIRS_FILE, features_of, read_audit, read_report
+from seal_datasets.report.files import PAIRS_FILE, features_of, read_audit
 
 Reason = Literal["resistant", "inconsistent", "mislabelled"]
 Form = Literal["conversational", "standard"]
@@ -107,7 +107,7 @@ def training_subset(
         flag (`Sequence[str]`): Reasons to report in a column, from `REASONS`.
         form (`"conversational"` or `"standard"`, defaults to `"conversational"`): Messages or text; prompts are
             in their own column.
-        tie_band (`float`, *optional*): As for `alignment_resistance`; the report's own when omitted.
+        tie_band (`float`, *optional*): As for `alignment_resistance`; the audit's own when omitted.
 
     Returns:
         `Subset`: The pairs, in the order of the audit, and counts.
@@ -125,7 +125,7 @@ def training_subset(
     folder = Path(folder)
     pairs, run = read_audit(folder)
     usable = ~unusable_pairs(pairs.select_columns([schema.PROBLEMS]).to_pandas())
-    band = _read_tie_band(folder) if tie_band is None else tie_band
+    band = float(run.get("tie_band", 0.0)) if tie_band is None else tie_band
     kept = pairs.select(np.flatnonzero(usable))
     flags = {reason: _judge_pairs(kept, reason, features_of(run), band) for reason in reasons}
     dropped = np.zeros(len(kept), dtype=bool)
@@ -144,10 +144,6 @@ def training_subset(
         if not fine
     )
     return Subset(table, len(pairs), dict(sorted(unusable.items())), counts, tuple(drop), int(dropped.sum()))
-
-
-def _read_tie_band(folder: Path) -> float:
-    return float(read_report(folder)["resistance"]["all"]["tie_band"])
 
 
 def _judge_pairs(pairs: Dataset, reason: Reason, features: Sequence[Feature], tie_band: float) -> list[bool | None]:

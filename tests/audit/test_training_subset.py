@@ -13,6 +13,7 @@ from seal_datasets.cli import main
 from seal_datasets.data.load import load_pairs
 from seal_datasets.errors import DataError
 from seal_datasets.labels.taxonomy import load_taxonomy
+from tests.report.test_write import RUN
 
 HARMLESS, HELPFUL = "last_response_is_harmless", "last_response_is_helpful"
 
@@ -41,8 +42,9 @@ def make_audit(folder, *, rows=ROWS, tie_band=0.0, **columns):
         pairs = pairs.add_column(name, values)
     folder.mkdir(exist_ok=True)
     pairs.to_parquet(folder / "pairs.parquet")
-    (folder / "run.json").write_text(json.dumps({"features": [asdict(each) for each in taxonomy.features]}))
-    (folder / "report.json").write_text(json.dumps({"resistance": {"all": {"tie_band": tie_band}}}))
+    (folder / "run.json").write_text(
+        json.dumps(RUN | {"tie_band": tie_band, "features": [asdict(each) for each in taxonomy.features]})
+    )
     return folder
 
 
@@ -71,13 +73,10 @@ def test_dropped_pairs_are_gone_and_counted_once(audit):
     assert "2 of 5 dropped" in subset.lines()[-1]
 
 
-def test_the_tie_band_of_the_report_is_kept_to(tmp_path):
+def test_the_tie_band_of_the_audit_is_kept_to(tmp_path):
     audit = make_audit(tmp_path / "wide", tie_band=1.0)  # 2 against 1 is now a tie
     assert training_subset(audit, flag=["resistant"]).table["resistant"][:] == [True, True, True, None, False]
     assert training_subset(audit, flag=["resistant"], tie_band=0.0).table["resistant"][0] is False
-    (audit / "report.json").unlink()
-    with pytest.raises(DataError, match="give tie_band"):
-        training_subset(audit, drop=["resistant"])
 
 
 def test_human_labels_count_instead_of_the_labelers(tmp_path):
@@ -121,7 +120,7 @@ def test_dialogues_come_back_as_they_were(tmp_path):
     for side, reward in (("chosen", 1.0), ("rejected", 0.0)):
         pairs = pairs.add_column(f"reward_post_{side}", [reward])
     pairs.to_parquet(tmp_path / "pairs.parquet")
-    (tmp_path / "run.json").write_text(json.dumps({"features": []}))
+    (tmp_path / "run.json").write_text(json.dumps(RUN | {"features": []}))
     standard = training_subset(tmp_path, flag=["resistant"], form="standard", tie_band=0.0).table[0]
     assert standard["prompt"] + standard["chosen"] == rows["chosen"][0]
     turns = training_subset(tmp_path, flag=["resistant"], tie_band=0.0).table[0]
@@ -163,7 +162,7 @@ def test_what_goes_out_is_what_came_in(tmp_path, rows, standard, content):
     for side, reward in (("chosen", 1.0), ("rejected", 0.0)):
         pairs = pairs.add_column(f"reward_post_{side}", [reward])
     pairs.to_parquet(tmp_path / "pairs.parquet")
-    (tmp_path / "run.json").write_text(json.dumps({"features": []}))
+    (tmp_path / "run.json").write_text(json.dumps(RUN | {"features": []}))
     row = training_subset(tmp_path, flag=["resistant"], form="standard", tie_band=0.0).table[0]
     assert (row["prompt"], row["chosen"]) == standard
     row = training_subset(tmp_path, flag=["resistant"], tie_band=0.0).table[0]

@@ -58,6 +58,9 @@ def test_whatever_the_hub_answers_a_verb_ends_with_a_line_and_no_token(name, ans
     for method in ("GET", "HEAD", "POST"):
         hub.fault(method, "", times=10**6, status=status, headers=headers, body=body)
     done = seal(*commands[name], token=TOKEN)
+    hub.heal()
+    # The Hub's client keeps one of the answers for other commands.
+    (seal.folder / "home" / ".agent_harnesses.json").unlink(missing_ok=True)
     assert done.code == 2, done.said
     assert TOKEN not in done.said
     assert "Traceback" not in done.said
