@@ -124,7 +124,7 @@ def test_visibility_is_as_said(hub, seal):
     assert hub.repos["space", "seal/reward_shift"].private
     seal()
     assert not hub.repos["space", "seal/reward_shift"].private
-    assert len(hub.asked("POST", "/commit/")) == 1
+    assert len(hub.asked("POST", "/reward_shift/commit/")) == 1
 
 
 @pytest.mark.parametrize(
