@@ -49,6 +49,11 @@ def show_invisible(text: str) -> str:
     return _INVISIBLE.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
 
 
+def replace_half_characters(text: str) -> str:
+    """Replace each half of a surrogate pair by U+FFFD: JSON can spell it, and no text can hold it."""
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+
+
 def one_line(text: str) -> str:
     """Put a text on one line, with invisible characters shown."""
     return show_invisible(_BREAKS.sub(" ", text))

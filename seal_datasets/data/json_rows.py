@@ -9,13 +9,12 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from seal_datasets.data.problems import REPLACEMENT
 from seal_datasets.data.raw_files import encoding_of, not_text, open_bytes, reading
 from seal_datasets.errors import DataError
+from seal_datasets.escape import replace_half_characters
 
 Row = dict[str, Any]
 
-_SURROGATE = re.compile("[\ud800-\udfff]")
 _ESCAPED_SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 _ROW_LISTS = ("data", "rows", "examples")
 _DECODER = json.JSONDecoder()
@@ -151,11 +150,11 @@ class _Values:
 def _replaced(value: object) -> object:
     """A value with U+FFFD for each lone surrogate, which no table can hold."""
     if isinstance(value, str):
-        return _SURROGATE.sub(REPLACEMENT, value)
+        return replace_half_characters(value)
     if isinstance(value, list):
         return [_replaced(item) for item in value]
     if isinstance(value, dict):
-        return {_SURROGATE.sub(REPLACEMENT, str(key)): _replaced(item) for key, item in value.items()}
+        return {replace_half_characters(str(key)): _replaced(item) for key, item in value.items()}
     return value
 
 

@@ -191,14 +191,17 @@ def _choose_split(source: Dataset | IterableDataset | dict[str, Any], split: str
         if split is not None and split != str(source.split):
             raise DataError(f"split={split!r} does not apply: the source is one table; choose the split before")
         return source
-    if split is None and len(source) == 1:
-        return next(iter(source.values()))
-    if split is None or split not in source:
+    return source[_name_split(list(source), split, "the source")]
+
+
+def _name_split(splits: list[str], split: str | None, label: str) -> str:
+    """The split to take: the named one, or the only one."""
+    if split is None and len(splits) == 1:
+        return splits[0]
+    if split is None or split not in splits:
         reason = "no split was named" if split is None else f"there is no split {split!r}"
-        raise DataError(
-            f"{reason}; the source has the splits {list(source)}: choose one, e.g. split={next(iter(source))!r}"
-        )
-    return source[split]
+        raise DataError(f"{reason}; {label} has the splits {splits}: choose one, e.g. split={splits[0]!r}")
+    return split
 
 
 def _stream_if(streaming: bool, rows: Dataset | IterableDataset) -> Dataset | IterableDataset:
@@ -249,12 +252,7 @@ def _choose_files(folder: Path, split: str | None) -> list[Path]:
     except (EmptyDatasetError, FileNotFoundError):  # `datasets` passes over names such as config.json
         splits = {"train": found}
     splits = {name: files for name, files in splits.items() if files}
-    if split is None and len(splits) == 1:
-        return next(iter(splits.values()))
-    if split is None or split not in splits:
-        reason = "no split was named" if split is None else f"there is no split {split!r}"
-        raise DataError(f"{reason}; {folder} has the splits {list(splits)}: choose one with split=... (--split)")
-    return splits[split]
+    return splits[_name_split(list(splits), split, str(folder))]
 
 
 def _load_saved(folder: Path) -> Dataset | DatasetDict:

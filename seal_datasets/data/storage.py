@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import PurePath
 from typing import TypeAlias
@@ -11,6 +11,7 @@ from typing import TypeAlias
 from datasets import Audio, Dataset, Features, Image, IterableDataset, Json, LargeList, List, Pdf, Video
 
 FeatureType: TypeAlias = object
+_MEDIA = (Image, Audio, Video, Pdf)
 
 
 def with_media_undecoded(rows: Dataset | IterableDataset) -> Dataset | IterableDataset:
@@ -22,7 +23,7 @@ def with_media_undecoded(rows: Dataset | IterableDataset) -> Dataset | IterableD
 
 
 def _undecoded(kind: FeatureType) -> FeatureType:
-    if isinstance(kind, Image | Audio | Video | Pdf):
+    if isinstance(kind, _MEDIA):
         return replace(kind, decode=False)
     if isinstance(kind, dict):
         return {name: _undecoded(inner) for name, inner in kind.items()}
@@ -33,11 +34,18 @@ def _undecoded(kind: FeatureType) -> FeatureType:
 
 def unstorable(kind: FeatureType) -> bool:
     """Whether a column's type has a structure without fields, or JSON values, which not every reader of Parquet takes."""
-    if isinstance(kind, dict):
-        return not kind or any(unstorable(inner) for inner in kind.values())
+    return any(leaf == {} or isinstance(leaf, Json) for leaf in _leaves(kind))
+
+
+def _leaves(kind: FeatureType) -> Iterator[FeatureType]:
+    """The types that hold values in a type; a structure without fields is one."""
     if isinstance(kind, List | LargeList):
-        return unstorable(kind.feature)
-    return isinstance(kind, Json)
+        yield from _leaves(kind.feature)
+    elif isinstance(kind, dict) and kind:
+        for inner in kind.values():
+            yield from _leaves(inner)
+    else:
+        yield kind
 
 
 def as_json_text(values: Iterable[object]) -> list[str | None]:
@@ -47,7 +55,7 @@ def as_json_text(values: Iterable[object]) -> list[str | None]:
 
 def without_local_paths(rows: Dataset) -> Dataset:
     """The same rows with file names in place of the paths of images, sounds and the like, which may tell of a machine."""
-    columns = [name for name, kind in rows.features.items() if _is_media(kind)]
+    columns = [name for name, kind in rows.features.items() if any(isinstance(leaf, _MEDIA) for leaf in _leaves(kind))]
     if not columns:
         return rows
     plain = Features({name: _undecoded(kind) for name, kind in rows.features.items()})
@@ -57,14 +65,6 @@ def without_local_paths(rows: Dataset) -> Dataset:
         features=plain,
         desc="File names",
     )
-
-
-def _is_media(kind: FeatureType) -> bool:
-    if isinstance(kind, dict):
-        return any(map(_is_media, kind.values()))
-    if isinstance(kind, List | LargeList):
-        return _is_media(kind.feature)
-    return isinstance(kind, Image | Audio | Video | Pdf)
 
 
 def _named(value: object) -> object:

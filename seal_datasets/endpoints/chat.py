@@ -6,8 +6,9 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from seal_datasets.endpoints.client import RequestFailed, UnreadableAnswer, replace_half_characters
+from seal_datasets.endpoints.client import RequestFailed, UnreadableAnswer
 from seal_datasets.endpoints.model_names import is_asked_model
+from seal_datasets.escape import replace_half_characters
 
 if TYPE_CHECKING:
     import openai

@@ -27,7 +27,7 @@ from seal_datasets.endpoints.dialect import Dialect
 from seal_datasets.endpoints.keys import key_for
 from seal_datasets.endpoints.throttle import Throttle
 from seal_datasets.errors import LabelerError
-from seal_datasets.escape import redact_keys
+from seal_datasets.escape import redact_keys, replace_half_characters
 
 if TYPE_CHECKING:
     import openai
@@ -424,8 +424,3 @@ def _is_unreachable(error: BaseException | None) -> bool:
             return True
         error = error.__cause__ or error.__context__
     return False
-
-
-def replace_half_characters(text: str) -> str:
-    """Replace each half of a surrogate pair by U+FFFD."""
-    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")

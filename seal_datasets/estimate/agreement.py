@@ -26,7 +26,7 @@ from seal_datasets.estimate.inputs import (
     same_length,
     unique_names,
 )
-from seal_datasets.estimate.intervals import Interval, clustered_wilson, two_sided_p, wilson
+from seal_datasets.estimate.intervals import Interval, share_interval, two_sided_p
 from seal_datasets.estimate.linear import group_sums
 from seal_datasets.estimate.multiplicity import adjust_p
 from seal_datasets.estimate.resistance import REGIMES
@@ -292,22 +292,18 @@ def label_accuracy(
     agreement, chance = float((given == truth).mean()), float(shares[0] @ shares[1])
     kappa = (agreement - chance) / (1 - chance) if chance < 1 else math.nan
     status = "ok" if chance < 1 else "both give one and the same label throughout: kappa is undefined"
-    if groups is None:
-        interval = wilson(int((given == truth).sum()), n, confidence=confidence)
-    else:
-        codes = group_codes(groups, "groups")
+    codes = None if groups is None else group_codes(groups, "groups")
+    if codes is not None:
         same_length(labels=given, groups=codes)
-        interval = clustered_wilson(given == truth, codes, confidence)
+    interval = share_interval(given == truth, codes, confidence)
     return LabelAccuracy(n, agreement, interval, float(shares[1].max()), kappa, status)
 
 
 def _agreement(preference: NDArray[np.str_], codes: Codes | None, confidence: float) -> Agreement:
     decided = preference != "indifferent"
     agreeing, n = int((preference == "chosen").sum()), int(decided.sum())
-    if codes is None:
-        interval = wilson(agreeing, n, confidence=confidence)
-    else:
-        interval = clustered_wilson(preference[decided] == "chosen", codes[decided], confidence)
+    codes = None if codes is None else codes[decided]
+    interval = share_interval(preference[decided] == "chosen", codes, confidence)
     return Agreement(agreeing / n if n else math.nan, interval, n, len(preference) - n)
 
 

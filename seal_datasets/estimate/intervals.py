@@ -93,6 +93,22 @@ def clustered_wilson(
     return (0.0 if share == 0.0 else float(low)), (1.0 if share == 1.0 else float(high))
 
 
+def share_interval(successes: NDArray[np.bool_], codes: NDArray[np.int64] | None, confidence: float) -> Interval:
+    """Wilson's interval of a share, clustered where cluster codes are given.
+
+    Args:
+        successes (`ndarray` of shape (n,)): Whether each row is a success.
+        codes (`ndarray` of shape (n,), *optional*): Cluster codes; rows are independent when omitted.
+        confidence (`float`): Level.
+
+    Returns:
+        `tuple[float, float]`: Bounds in [0, 1]; nan without rows, and for fewer than two clusters.
+    """
+    if codes is None:
+        return wilson(int(successes.sum()), len(successes), confidence=confidence)
+    return clustered_wilson(successes, codes, confidence)
+
+
 def normal_quantile(probability: float) -> float:
     """Quantile of the standard normal distribution."""
     return float(special.ndtri(probability))

@@ -15,10 +15,9 @@ from seal_datasets.errors import DataError
 from seal_datasets.estimate.inputs import Bools, Codes, Floats, confidence_level, finite, group_codes, same_length
 from seal_datasets.estimate.intervals import (
     Interval,
-    clustered_wilson,
     mean_interval,
+    share_interval,
     two_sided_p,
-    wilson,
 )
 from seal_datasets.estimate.result import Result
 
@@ -199,7 +198,7 @@ def alignment_resistance(
         same_length(chosen_rewards=margins, groups=codes)
     after = margins > tie_band
     aligned = int(after.sum())
-    interval = _share_interval(~after, codes, confidence)
+    interval = share_interval(~after, codes, confidence)
     noise_aware = None if label_noise is None else _noise_aware(1 - aligned / n, interval, label_noise)
     result = AlignmentResistance(
         alignment_score=aligned / n,
@@ -224,7 +223,7 @@ def alignment_resistance(
         pre_alignment_score=float(before.mean()),
         n_pre_ties=int((np.abs(earlier) <= tie_band).sum()),
         regimes={
-            name: Regime(int(rows.sum()), float(rows.mean()), _share_interval(rows, codes, confidence))
+            name: Regime(int(rows.sum()), float(rows.mean()), share_interval(rows, codes, confidence))
             for name, rows in zip(REGIMES, members, strict=True)
         },
         change=paired_test(before, after, codes, confidence),
@@ -292,12 +291,6 @@ def _margins(chosen: ArrayLike, rejected: ArrayLike, chosen_name: str, rejected_
     return margins
 
 
-def _share_interval(members: Bools, codes: Codes | None, confidence: float) -> Interval:
-    if codes is None:
-        return wilson(int(members.sum()), len(members), confidence=confidence)
-    return clustered_wilson(members, codes, confidence)
-
-
 def _by_margin(
     margins: Floats, aligned: Bools, codes: Codes | None, n_bins: int, confidence: float
 ) -> tuple[MarginBin, ...]:
@@ -308,7 +301,7 @@ def _by_margin(
     for i in np.unique(bins):
         inside = bins == i
         misaligned = ~aligned[inside]
-        interval = _share_interval(misaligned, None if codes is None else codes[inside], confidence)
+        interval = share_interval(misaligned, None if codes is None else codes[inside], confidence)
         low, high = float(sizes[inside].min()), float(sizes[inside].max())
         rows.append(MarginBin(low, high, len(misaligned), float(misaligned.mean()), interval))
     return tuple(rows)
