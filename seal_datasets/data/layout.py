@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
@@ -16,6 +17,7 @@ from seal_datasets.data.cells import Row, field, is_text_list
 from seal_datasets.data.formats import (
     EARLIER_PARTS,
     FORMAT_NEEDS,
+    KNOWN_COLUMNS,
     LATER_PARTS,
     PROMPTS,
     SPELLINGS,
@@ -88,10 +90,11 @@ class Layout:
         return [_decoded(value) for value in values] if name in self.json_text else values
 
 
-def find_spellings(features: Features, format: Asked) -> tuple[Spelling, ...]:
+def find_spellings(rows: Dataset | IterableDataset, features: Features, format: Asked) -> tuple[Spelling, ...]:
     """The spellings that fit a source's columns, the best first.
 
     Args:
+        rows (`Dataset` or `IterableDataset`): The source; rows tell the fields of columns that no one type holds.
         features (`Features`): Columns and types of the source.
         format (`str`): One of `PairFormat`, or `"auto"`.
 
@@ -103,7 +106,7 @@ def find_spellings(features: Features, format: Asked) -> tuple[Spelling, ...]:
     """
     if format not in (*get_args(PairFormat), "auto"):
         raise DataError(f"format must be 'auto' or one of {list(get_args(PairFormat))}, got {format!r}")
-    paths = set(_column_paths(features))
+    paths = {*_column_paths(features), *_mixed_paths(rows, features)}
     fitting = [
         spelling.within(paths) for spelling in SPELLINGS if spelling.fits(paths) and _fits_format(spelling, format)
     ]
@@ -147,7 +150,8 @@ def find_layout(
     head = [dict(zip(cells, values, strict=True)) for values in zip(*cells.values(), strict=True)]
     formats = _count_formats(head, reader, forced)
     commonest: PairFormat = "responses" if spellings[0].is_judged else formats.most_common(1)[0][0]
-    main = _main_columns(head, reader, formats)
+    prompts = _main_cells(head, reader)
+    main = tuple(dict(prompts)) if set(formats) - _WHOLE else ()
     parts = reader.parts if set(main) & set(PROMPTS) else PromptColumns(reader.parts.system)
     prompt_columns = tuple(dict.fromkeys((*parts.system, *parts.earlier, *main, *parts.later)))
     kept = _name_kept_columns(features, head, reader, _Plain(formats, main, prompt_columns, json_text))
@@ -164,7 +168,7 @@ def find_layout(
         prompt_columns,
         tuple(name for name in features if name not in read),
         kept,
-        _added_columns(formats, reader, head, kept),
+        _added_columns(formats, reader, [cell for _, cell in prompts], kept),
     )
 
 
@@ -188,6 +192,16 @@ def _column_paths(features: Mapping[str, Any], prefix: str = "") -> Iterator[str
         inner = kind.feature if isinstance(kind, List | LargeList) else kind
         if isinstance(inner, dict):
             yield from _column_paths(inner, f"{prefix}{name}.")
+
+
+def _mixed_paths(rows: Dataset | IterableDataset, features: Features) -> Iterator[str]:
+    """Fields of structures in columns of mixed values, by the rows looked at."""
+    mixed = tuple(name for name, kind in features.items() if isinstance(kind, Json) and name in KNOWN_COLUMNS)
+    for row in _look_at(rows, mixed) if mixed else ():
+        for name, value in row.items():
+            for item in value if isinstance(value, list) else [value]:
+                if isinstance(item, dict):
+                    yield from (f"{name}.{key}" for key in item)
 
 
 def _fits_format(spelling: Spelling, format: Asked) -> bool:
@@ -263,11 +277,10 @@ def _count_formats(head: list[Row], reader: Reader, forced: PairFormat | None) -
     for row in head:
         try:
             format = row_format(row, reader)
+            n_whole += all(field(row, name) is not None for name in reader.spelling_of(row).responses)
         except DataError as caught:
             error = error or caught
             continue
-        spelling = reader.spelling_of(row)
-        n_whole += all(field(row, name) is not None for name in spelling.responses)
         if format is not None:
             formats[format] += 1
     if error is not None and not formats:
@@ -284,14 +297,14 @@ def _count_formats(head: list[Row], reader: Reader, forced: PairFormat | None) -
     )
 
 
-def _main_columns(head: list[Row], reader: Reader, formats: Counter[PairFormat]) -> tuple[str, ...]:
-    """The prompt columns that the rows looked at are read from."""
-    if not set(formats) - _WHOLE:
-        return ()
-    first = [
-        next((name for name in reader.spelling_of(row).prompt if field(row, name) is not None), None) for row in head
-    ]
-    return tuple(dict.fromkeys(name for name in first if name is not None))
+def _main_cells(head: list[Row], reader: Reader) -> list[tuple[str, object]]:
+    """The prompt column that each readable row has its prompt in, and the cell."""
+    cells = []
+    for row in head:
+        with contextlib.suppress(DataError):
+            named = ((name, field(row, name)) for name in reader.spelling_of(row).prompt)
+            cells += [cell for cell in named if cell[1] is not None][:1]
+    return cells
 
 
 def _name_kept_columns(features: Features, head: list[Row], reader: Reader, plain: _Plain) -> dict[str, str]:
@@ -318,13 +331,14 @@ def _name_kept_columns(features: Features, head: list[Row], reader: Reader, plai
     return kept_columns
 
 
-def _added_columns(formats: Counter[PairFormat], reader: Reader, head: list[Row], kept: dict[str, str]) -> Features:
+def _added_columns(
+    formats: Counter[PairFormat], reader: Reader, prompts: list[object], kept: dict[str, str]
+) -> Features:
     names: list[str] = []
     if formats["dialogue"] and set(schema.SIDES) <= set(reader.spellings[0].columns):
         names += [schema.source_column(side) for side in schema.SIDES]
     if any(spelling.authors for spelling in reader.spellings):
         names += [schema.author_column(side) for side in schema.SIDES]
-    prompts = [field(row, path) for row in head for path in reader.spellings[0].prompt]
     has_turns = any(isinstance(prompt, str) and "Human:" in prompt for prompt in prompts)
     may_be_rendered = "standard" in formats and (has_turns or reader.parts.system or reader.parts.earlier)
     if set(formats) not in ({"dialogue"}, {"standard"}) or may_be_rendered:

@@ -126,10 +126,11 @@ def load_pairs(
         return (
             (pairs, known) if isinstance(pairs, IterableDataset) else (pairs, _complete_diagnosis(pairs, known, strict))
         )
-    spellings = find_spellings(features, format)
+    spellings = find_spellings(rows, features, format)
     rows = _gather_responses(rows, spellings[0].prompt[0]) if spellings[0].gathered else rows
     rows, row_numbers = _take_rows(rows, limit, seed)
-    layout = find_layout(rows, _read_features(rows), format, spellings)
+    # Gathering changes types; a stream is never gathered, and its head need not be read again.
+    layout = find_layout(rows, rows.features or features, format, spellings)
     if isinstance(rows, IterableDataset):
         return _stream_pairs(rows, layout, strict), _describe(known, layout, opened.as_json)
     pairs = _table_pairs(rows, layout, row_numbers)
@@ -222,8 +223,7 @@ def _describe(known: Diagnosis, layout: Layout, as_json: tuple[str, ...]) -> Dia
 
 
 def _stream_pairs(rows: IterableDataset, layout: Layout, strict: bool) -> IterableDataset:
-    features = _read_features(rows)
-    kept = {new: features[name] for name, new in layout.kept_columns.items()}
+    kept = {new: layout.features[name] for name, new in layout.kept_columns.items()}
     as_json = _unstorable_columns(layout)
 
     def make(batch: dict[str, list[Any]], indices: list[int]) -> dict[str, list[Any]]:
@@ -240,7 +240,7 @@ def _stream_pairs(rows: IterableDataset, layout: Layout, strict: bool) -> Iterab
         batched=True,
         with_indices=True,
         batch_size=500,
-        remove_columns=list(features),
+        remove_columns=list(layout.features),
         features=Features({**PAIR_FEATURES, **layout.added, **stored}),
     )
 

@@ -332,6 +332,20 @@ def test_what_is_odd_about_a_row_is_its_problem(load, row, problems):
             load(*[GOOD] * 3, row, strict=True)
 
 
+SUMMARY = {"info": {"post": "Long."}, "summaries": [{"text": "a"}, {"text": "b"}], "choice": 0}
+RANKED = {"prompt": "Q", "answers": [{"answer": "a", "rank": 1}, {"answer": "b", "rank": 2}]}
+
+
+@pytest.mark.parametrize(
+    ("good", "odd"),
+    [(SUMMARY, {"info": "x"}), (SUMMARY, {"summaries": "x"}), (RANKED, {"answers": ["x"]}), (RANKED, {"answers": "x"})],
+)
+def test_one_row_without_the_structure_of_the_others_refuses_none_of_them(load, good, odd):
+    pairs, diagnosis = load(*[good] * 3, good | odd)
+    assert pairs["problems"][:] == [[]] * 3 + [["unreadable_row"]]
+    assert diagnosis.first_unreadable.startswith(f"row 3: column {next(iter(odd))!r} holds ")
+
+
 def test_calls_of_tools_are_kept_as_text(load):
     pairs, _ = load(GOOD | {"chosen": [{"role": "assistant", "content": "Wait.", "tool_calls": CALL}]})
     assert pairs["chosen"][0] == "Wait." + json.dumps(CALL)
