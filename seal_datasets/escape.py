@@ -1,4 +1,4 @@
-"""Show outside strings so that they cannot act: one function each for Markdown, HTML, YAML and the terminal; no keys.
+"""Show outside strings so that they cannot act, in Markdown, HTML, YAML and on a terminal; hide keys and local paths.
 
 Texts, names of files, models and features, messages of servers and published records are all written by others.
 """
@@ -9,6 +9,8 @@ import os
 import re
 import sys
 from collections.abc import Mapping
+from pathlib import PurePosixPath, PureWindowsPath
+from typing import Any
 from urllib.parse import quote
 
 # What changes a terminal or the order of letters, and halves of characters; line breaks and tabs are left out.
@@ -27,6 +29,9 @@ _SECRET = re.compile(r"(^|_)(API_?KEY|KEY|TOKEN|SECRET|PASSWORD)S?$")
 _KEYS = re.compile(r"\b(sk-|hf_|Bearer\s+)[\w.~+/-]{8,}=*")
 _STARS = "***"
 _SHORT = 8  # characters; a shorter key may be a part of words
+_PASSWORD = re.compile(r"(?<=://)[^/\s@]*@")
+# A path inside a longer value, as in dpo:POLICY@REFERENCE; the slashes of an address are none.
+_PATH = re.compile(r"(?<=[\s@=:,])(?:/(?!/)|~/|\.{1,2}/)[^\s@=,]+")
 
 
 def show_invisible(text: str) -> str:
@@ -173,3 +178,37 @@ def redact_keys(
         elif key:
             text = re.sub(rf"(?<![\w-]){re.escape(key)}(?![\w-])", _STARS, text)
     return _KEYS.sub(_STARS, text)
+
+
+def shareable(value: Any) -> Any:  # noqa: ANN401 - JSON
+    """Redact local paths, passwords and keys; of a path, the last part stays.
+
+    Args:
+        value (`Any`): JSON.
+
+    Returns:
+        `Any`: The redacted JSON.
+
+    Example:
+
+    ```python
+    >>> shareable({"pre": "/home/me/models/before", "endpoint": "https://me:secret@lm.example/v1", "model": "me/after"})
+    {'pre': 'before', 'endpoint': 'https://lm.example/v1', 'model': 'me/after'}
+    >>> shareable("dpo:/home/me/policy@/home/me/reference")
+    'dpo:policy@reference'
+
+    ```
+    """
+    if isinstance(value, dict):
+        return {key: shareable(entry) for key, entry in value.items()}
+    if isinstance(value, list):
+        return [shareable(entry) for entry in value]
+    if not isinstance(value, str):
+        return value
+    if value.startswith(("/", "~", "../", "./")) and len(value) > 1:
+        return PurePosixPath(value).name
+    if PureWindowsPath(value).drive:
+        return PureWindowsPath(value).name
+    # A shorter key may be a word of the record.
+    value = redact_keys(value, shortest=8)
+    return _PATH.sub(lambda path: PurePosixPath(path[0]).name, _PASSWORD.sub("", value))

@@ -17,9 +17,10 @@ from seal_datasets.atomic import filling, write_json, write_parquet
 from seal_datasets.data.diagnosis import Diagnosis
 from seal_datasets.data.storage import without_local_paths
 from seal_datasets.data.transform import add_columns
+from seal_datasets.escape import shareable
 from seal_datasets.labels.taxonomy import Feature, Taxonomy
 from seal_datasets.report.analyze import derived_columns
-from seal_datasets.report.files import PAIRS_FILE, RUN_FILE, shareable
+from seal_datasets.report.files import PAIRS_FILE, RUN_FILE
 from seal_datasets.report.write import write_report
 from seal_datasets.version import __version__
 

@@ -14,11 +14,12 @@ from seal_datasets.audit.finish import finish_audit
 from seal_datasets.data.load import load_pairs
 from seal_datasets.data.transform import add_columns
 from seal_datasets.errors import DataError
+from seal_datasets.escape import shareable
 from seal_datasets.labels.featurize import add_surface_features, feature_columns
 from seal_datasets.labels.gold import add_gold, parse_label
 from seal_datasets.labels.surface import SURFACE_FEATURES
 from seal_datasets.labels.taxonomy import Feature, Taxonomy, load_taxonomy
-from seal_datasets.report.files import refuse_other_audit, shareable
+from seal_datasets.report.files import refuse_other_audit
 from seal_datasets.rewards.precomputed import RewardColumns, add_own_rewards
 
 

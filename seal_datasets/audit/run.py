@@ -19,10 +19,11 @@ from seal_datasets.audit.settings import AuditSettings
 from seal_datasets.data.demo import DEMO_NAME, demo_path
 from seal_datasets.data.load import load_pairs
 from seal_datasets.endpoints.keys import check_keys
+from seal_datasets.escape import shareable
 from seal_datasets.labels.featurize import add_surface_features
 from seal_datasets.labels.surface import SURFACE_FEATURES
 from seal_datasets.labels.taxonomy import Taxonomy
-from seal_datasets.report.files import refuse_other_audit, shareable
+from seal_datasets.report.files import refuse_other_audit
 from seal_datasets.rewards.counts import count_statuses, describe_counts
 from seal_datasets.rewards.doctor.examine import Extent, examine
 from seal_datasets.rewards.open import addresses_of, find_scorer, open_scorer

@@ -13,7 +13,8 @@ from typing import BinaryIO, cast
 
 from seal_datasets.errors import DataError
 
-_LFS_POINTER = b"version https://git-lfs.github.com/spec/"
+LFS_POINTER = b"version https://git-lfs"
+"""How a file begins that Git LFS has not fetched."""
 _MARKS = (  # UTF-32 before UTF-16, whose mark begins it
     (codecs.BOM_UTF8, "utf-8-sig"),
     (codecs.BOM_UTF32_LE, "utf-32"),
@@ -41,7 +42,7 @@ def sha256(path: Path) -> str:
     digest = hashlib.sha256()
     with reading(path), path.open("rb") as file:
         while block := file.read(1 << 20):
-            if block.startswith(_LFS_POINTER):
+            if block.startswith(LFS_POINTER):
                 raise DataError(
                     f"{path} is a Git LFS pointer, not the data itself; fetch the data with `git lfs pull` in its repository"
                 )

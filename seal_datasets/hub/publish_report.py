@@ -11,13 +11,13 @@ from huggingface_hub import EvalResultEntry, eval_result_entries_to_yaml
 
 from seal_datasets.cards import render_card
 from seal_datasets.errors import HubError
-from seal_datasets.escape import escape_markdown
+from seal_datasets.escape import escape_markdown, shareable
 from seal_datasets.hub.card_sections import CARD, join_card, listed, put_section, split_card, with_tags
 from seal_datasets.hub.commit import Change, Content, Publication, Repository, open_hub, plan_change, publish, read_text
 from seal_datasets.hub.publish_dataset import TAGS, refuse_other_content
 from seal_datasets.hub.shareable import Finished, finished_audit, refuse_link
 from seal_datasets.report.figures import CAPTIONS
-from seal_datasets.report.files import REPORT_FILE, RUN_FILE, dump, read_json, shareable
+from seal_datasets.report.files import REPORT_FILE, RUN_FILE, dump, read_json
 from seal_datasets.report.markdown import render_markdown, report_fields
 
 EVAL_RESULTS = ".eval_results/seal.yaml"

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from seal_datasets.errors import DataError
+from seal_datasets.escape import shareable
 from seal_datasets.labels.taxonomy import Feature
 from seal_datasets.report.files import (
     PAIRS_FILE,
@@ -16,7 +17,6 @@ from seal_datasets.report.files import (
     features_of,
     read_report,
     read_run,
-    shareable,
 )
 
 _MAY_HOLD_PATHS = ("source", "models", "training", "labeler", "rewrites", "settings")

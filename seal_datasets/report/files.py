@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import json
 import math
-import re
 from collections.abc import Iterator, Mapping
-from pathlib import Path, PurePosixPath, PureWindowsPath
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa  # type: ignore[import-untyped]
@@ -15,7 +14,6 @@ from datasets import Dataset
 from seal_datasets import schema
 from seal_datasets.data.parquet_files import check_parquet
 from seal_datasets.errors import DataError
-from seal_datasets.escape import redact_keys
 from seal_datasets.labels.taxonomy import Feature
 from seal_datasets.report.audit_schema import Part, check_audit_json
 
@@ -26,10 +24,6 @@ REPORT_FILE = "report.json"
 Json = dict[str, Any]
 
 _GIVE = "give the folder of a finished `seal audit`"
-
-_PASSWORD = re.compile(r"(?<=://)[^/\s@]*@")
-# A path inside a longer value, as in dpo:POLICY@REFERENCE; the slashes of an address are none.
-_PATH = re.compile(r"(?<=[\s@=:,])(?:/(?!/)|~/|\.{1,2}/)[^\s@=,]+")
 
 
 def features_of(run: Mapping[str, Any]) -> list[Feature]:
@@ -175,40 +169,6 @@ def _read_int(text: str) -> int:
     if len(text) > 19:
         raise ValueError(f"found a whole number of {len(text)} characters; at most 19 are read")
     return int(text)
-
-
-def shareable(value: Any) -> Any:  # noqa: ANN401 - JSON
-    """Redact local paths, passwords and keys; of a path, the last part stays.
-
-    Args:
-        value (`Any`): JSON.
-
-    Returns:
-        `Any`: The redacted JSON.
-
-    Example:
-
-    ```python
-    >>> shareable({"pre": "/home/me/models/before", "endpoint": "https://me:secret@lm.example/v1", "model": "me/after"})
-    {'pre': 'before', 'endpoint': 'https://lm.example/v1', 'model': 'me/after'}
-    >>> shareable("dpo:/home/me/policy@/home/me/reference")
-    'dpo:policy@reference'
-
-    ```
-    """
-    if isinstance(value, dict):
-        return {key: shareable(entry) for key, entry in value.items()}
-    if isinstance(value, list):
-        return [shareable(entry) for entry in value]
-    if not isinstance(value, str):
-        return value
-    if value.startswith(("/", "~", "../", "./")) and len(value) > 1:
-        return PurePosixPath(value).name
-    if PureWindowsPath(value).drive:
-        return PureWindowsPath(value).name
-    # A shorter key may be a word of the record.
-    value = redact_keys(value, shortest=8)
-    return _PATH.sub(lambda path: PurePosixPath(path[0]).name, _PASSWORD.sub("", value))
 
 
 def dump(report: Mapping[str, Any]) -> str:

@@ -19,6 +19,7 @@ from huggingface_hub.errors import (
 )
 from transformers.utils import cached_file
 
+from seal_datasets.data.raw_files import LFS_POINTER
 from seal_datasets.errors import ModelError
 
 CONFIG = "config.json"
@@ -26,8 +27,6 @@ ADAPTER_CONFIG = "adapter_config.json"
 
 PICKLES = (".bin", ".pt", ".pth", ".pkl", ".pickle", ".ckpt")
 """Endings of files that are read by unpickling."""
-
-_LFS = b"version https://git-lfs"
 
 
 @dataclass(frozen=True, slots=True)
@@ -239,12 +238,12 @@ def tensor_shapes(path: Path) -> dict[str, list[int]]:
 def refuse_pointers(name: str, paths: Iterable[Path]) -> None:
     """Refuse files that Git LFS has not fetched."""
     for path in paths:
-        if _head(path).startswith(_LFS):
-            raise ModelError(f"{path.name} of {name!r} is a Git LFS pointer, not the file. {_cure(_LFS)}")
+        if _head(path).startswith(LFS_POINTER):
+            raise ModelError(f"{path.name} of {name!r} is a Git LFS pointer, not the file. {_cure(LFS_POINTER)}")
 
 
 def _cure(head: bytes) -> str:
-    if head.startswith(_LFS):
+    if head.startswith(LFS_POINTER):
         return "Run `git lfs pull` in the model's folder"
     return "Download the model again"
 

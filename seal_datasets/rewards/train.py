@@ -32,6 +32,7 @@ from seal_datasets.cards import render_card
 from seal_datasets.data.load import UNUSABLE
 from seal_datasets.data.texts import Exchange, exchange
 from seal_datasets.errors import DataError, import_extra
+from seal_datasets.escape import shareable
 from seal_datasets.estimate import AlignmentResistance, alignment_resistance
 from seal_datasets.rewards.classifier import RewardModel
 from seal_datasets.rewards.counts import count_statuses, describe_counts
@@ -134,15 +135,12 @@ def measure_pair(pairs: Dataset, trained: TrainedPair) -> dict[str, dict[str, Al
 
 
 def _write_card(folder: Path, record: dict[str, Any], accuracy: dict[str, AlignmentResistance]) -> None:
-    settings = dict(record["settings"])
-    if Path(settings["backbone"]).is_absolute():  # a card may be published, and a path tells of the machine
-        settings["backbone"] = Path(settings["backbone"]).name
     card = render_card(
         "reward_model_card.md",
         title=f"SEAL reward model ({folder.name})",
         role=folder.name,
         accuracy=accuracy,
-        **{**record, "settings": settings},
+        **{**record, "settings": shareable(record["settings"])},  # a card may be published
     )
     write_text(folder / "README.md", card)
 

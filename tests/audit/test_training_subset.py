@@ -14,6 +14,7 @@ from seal_datasets.data.load import load_pairs
 from seal_datasets.errors import DataError
 from seal_datasets.labels.taxonomy import load_taxonomy
 from tests.report.test_write import RUN
+from tests.turns import assistant, user
 
 HARMLESS, HELPFUL = "last_response_is_harmless", "last_response_is_helpful"
 
@@ -128,14 +129,6 @@ def test_dialogues_come_back_as_they_were(tmp_path):
     assert turns["chosen"] == [{"role": "assistant", "content": "So."}]
     with pytest.raises(DataError, match="no labels of target features"):
         training_subset(tmp_path, drop=["mislabelled"], tie_band=0.0)
-
-
-def user(content):
-    return {"role": "user", "content": content}
-
-
-def assistant(content):
-    return {"role": "assistant", "content": content}
 
 
 DIALOGUE = "\n\nHuman: Hi\n\nAssistant:"

@@ -7,14 +7,7 @@ from seal_datasets.data import formats
 from seal_datasets.data.formats import FORMAT_NEEDS, SPELLINGS
 from seal_datasets.data.pairs import Reader, prompt_digest, row_pairs
 from seal_datasets.data.problems import PROBLEMS, UNUSABLE
-
-
-def user(content):
-    return {"role": "user", "content": content}
-
-
-def assistant(content):
-    return {"role": "assistant", "content": content}
+from tests.turns import assistant, user
 
 
 def paths_of(row):

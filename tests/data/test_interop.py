@@ -8,19 +8,12 @@ from datasets import Dataset
 
 from seal_datasets.data.load import load_pairs
 from seal_datasets.errors import DataError
+from tests.turns import assistant, user
 
 
 @pytest.fixture(autouse=True)
 def cache(monkeypatch, tmp_path):
     monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / "cache")
-
-
-def user(content):
-    return {"role": "user", "content": content}
-
-
-def assistant(content):
-    return {"role": "assistant", "content": content}
 
 
 def completion(response, rating, score):

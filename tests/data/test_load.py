@@ -16,19 +16,12 @@ from seal_datasets.data.diagnosis import Diagnosis, ProblemCount
 from seal_datasets.data.formats import FORMAT_NEEDS
 from seal_datasets.data.load import PAIR_FEATURES, HubDataset, diagnose, load_pairs
 from seal_datasets.errors import DataError
+from tests.turns import assistant, user
 
 
 @pytest.fixture(autouse=True)
 def cache(monkeypatch, tmp_path):
     monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / "cache")
-
-
-def user(content):
-    return {"role": "user", "content": content}
-
-
-def assistant(content):
-    return {"role": "assistant", "content": content}
 
 
 STANDARD = [

@@ -11,17 +11,10 @@ from seal_datasets.data.dialogue import parse_dialogue
 from seal_datasets.data.formats import SPELLINGS, PromptColumns, Spelling
 from seal_datasets.data.pairs import Reader, prompt_digest, row_format, row_pairs
 from seal_datasets.errors import DataError
+from tests.turns import assistant, user
 
 EXPLICIT = Spelling("explicit", ("chosen", "rejected"), ("prompt",))
 IMPLICIT = Spelling("implicit", ("chosen", "rejected"))
-
-
-def user(content):
-    return {"role": "user", "content": content}
-
-
-def assistant(content):
-    return {"role": "assistant", "content": content}
 
 
 def only_pair(row, spelling, **settings):

@@ -10,23 +10,12 @@ from datasets import ClassLabel, Dataset, Features, Image, IterableDataset, List
 from seal_datasets.data.load import load_pairs
 from seal_datasets.data.storage import with_media_undecoded, without_local_paths
 from seal_datasets.errors import DataError
+from tests.turns import assistant, system, user
 
 
 @pytest.fixture(autouse=True)
 def cache(monkeypatch, tmp_path):
     monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / "cache")
-
-
-def user(content):
-    return {"role": "user", "content": content}
-
-
-def assistant(content):
-    return {"role": "assistant", "content": content}
-
-
-def system(content):
-    return {"role": "system", "content": content}
 
 
 def human(value):

@@ -1,8 +1,8 @@
 import pytest
 
 from seal_datasets.errors import DataError
+from seal_datasets.escape import shareable
 from seal_datasets.hub.card_sections import join_card, put_section, split_card, with_tags
-from seal_datasets.hub.shareable import shareable
 
 CARD = "---\n# a comment\nlicense: mit\ntags: [a]\n---\n\n# Title\n\nText --- with dashes.\n"
 
