@@ -8,6 +8,7 @@
 - `amplification`: what a model gives a feature beyond what people asked for.
 - `feature_imprint`: feature imprint on rewards (Eq. (1)).
 - `imprint_trajectory`, `streamed_imprint`: imprints of several models, and their change (Eq. (1)).
+- `standardised_imprint`: imprints and their changes in units that make models comparable (Eq. (1)).
 - `shift_imprint`: feature imprint on the reward shift (Eq. (2)).
 - `misalignment_drivers`: drivers of misalignment (Eq. (3)).
 - `alignment_robustness`: alignment robustness (Eq. (4)).
@@ -80,6 +81,7 @@ from seal_datasets.estimate.shift import (
 )
 from seal_datasets.estimate.shift_imprint import ShiftImprint, ShiftImprintRow, shift_imprint
 from seal_datasets.estimate.stability import LabelerStability, PairStability, labeler_stability
+from seal_datasets.estimate.standardised import StandardisedImprint, StandardisedRow, standardised_imprint
 from seal_datasets.estimate.treatment import (
     RewriteRejection,
     TreatmentEffect,
@@ -139,6 +141,8 @@ __all__ = [
     "RulerAccuracy",
     "ShiftImprint",
     "ShiftImprintRow",
+    "StandardisedImprint",
+    "StandardisedRow",
     "ShiftPart",
     "SpoilerBalance",
     "SpoilerContrast",
@@ -173,6 +177,7 @@ __all__ = [
     "ruler_accuracy",
     "shift_imprint",
     "simex_imprint",
+    "standardised_imprint",
     "spoiler_balance",
     "streamed_imprint",
     "rewrite_selection",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -29,6 +28,7 @@ from seal_datasets.estimate.within_prompt import (
     RegressionSettings,
     StreamedDesign,
     Texts,
+    change_pairs,
     with_changes,
     within_design,
 )
@@ -265,9 +265,7 @@ def streamed_imprint(
 
 
 def _lay_out_trajectory(regression: Regression, names: list[str]) -> ImprintTrajectory:
-    changes = [f"{later} - {earlier}" for earlier, later in itertools.pairwise(names)]
-    if len(names) > 2:
-        changes.append(f"{names[-1]} - {names[0]}")
+    changes = [f"{names[later]} - {names[earlier]}" for earlier, later in change_pairs(len(names))]
     models = {name: outcome_imprint(regression, i) for i, name in enumerate(names)}
     changed = {name: outcome_imprint(regression, len(names) + i) for i, name in enumerate(changes)}
     return ImprintTrajectory(

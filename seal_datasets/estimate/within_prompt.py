@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
@@ -192,8 +193,13 @@ def with_changes(rewards: Floats) -> Floats:
     Returns:
         `ndarray` of shape (n, 2m - 1), or (n, 2m) for more than two models: Rewards and changes.
     """
-    last = [rewards[:, -1] - rewards[:, 0]] if rewards.shape[1] > 2 else []
-    return np.column_stack([rewards, np.diff(rewards, axis=1), *last])
+    changes = [rewards[:, later] - rewards[:, earlier] for earlier, later in change_pairs(rewards.shape[1])]
+    return np.column_stack([rewards, *changes])
+
+
+def change_pairs(n_models: int) -> list[tuple[int, int]]:
+    """Earlier and later model of each change: neighbours, and the first and the last of more than two."""
+    return [*itertools.pairwise(range(n_models)), *([(0, n_models - 1)] if n_models > 2 else [])]
 
 
 def _two_texts(codes: Codes, n_groups: int) -> tuple[Codes | slice, Codes | slice]:
