@@ -153,7 +153,6 @@ def _environment() -> ImmutableSandboxedEnvironment:
         "interval": _own(format_interval),
         "rate": _own(format_rate),
     }
-    environment.tests["significant"] = is_significant
     return environment
 
 

@@ -190,7 +190,7 @@ def enriched():
         None if index % 10 == 0 else value
         for index, value in enumerate(columns["feature_last_response_is_helpful_chosen"])
     ]
-    columns[schema.PARTITION] = ["heldout" if index % 60 < 12 else "train" for index in range(n)]
+    columns[schema.PARTITION] = ["heldout" if index % 60 < 44 else "train" for index in range(n)]
     for side in schema.SIDES:
         harmless, helpful = (labels[name, side] for name in names)
         surface = [surface_features(text or "") for text in pairs[side]]

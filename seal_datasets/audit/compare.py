@@ -37,7 +37,7 @@ from seal_datasets.estimate.comparison import (
 from seal_datasets.estimate.multiplicity import adjust_p
 from seal_datasets.hub.recompute import find_published, restore_pairs
 from seal_datasets.labels.design import Design, feature_design
-from seal_datasets.report.analyze import MIN_INFORMATION
+from seal_datasets.report.analyze_part import MIN_INFORMATION
 from seal_datasets.report.figures import draw_comparison
 from seal_datasets.report.files import PAIRS_FILE, REPORT_FILE, check_pairs, features_of, read_valid
 

@@ -9,6 +9,7 @@
 - `feature_imprint`: feature imprint on rewards (Eq. (1)).
 - `imprint_trajectory`, `streamed_imprint`: imprints of several models, and their change (Eq. (1)).
 - `standardised_imprint`: imprints and their changes in units that make models comparable (Eq. (1)).
+- `memorisation_gap`: a quantity on the pairs trained on, less the same on held-out pairs.
 - `shift_imprint`: feature imprint on the reward shift (Eq. (2)).
 - `misalignment_drivers`: drivers of misalignment (Eq. (3)).
 - `alignment_robustness`: alignment robustness (Eq. (4)).
@@ -56,6 +57,7 @@ from seal_datasets.estimate.imprint_results import (
     ImprintTrajectory,
 )
 from seal_datasets.estimate.intervals import wilson
+from seal_datasets.estimate.memory import MemorisationGap, memorisation_gap
 from seal_datasets.estimate.resistance import (
     REGIMES,
     AlignmentResistance,
@@ -123,6 +125,7 @@ __all__ = [
     "LabelerStability",
     "MarginBin",
     "MarginShift",
+    "MemorisationGap",
     "MisalignmentDrivers",
     "NoiseAwareResistance",
     "PairStability",
@@ -169,6 +172,7 @@ __all__ = [
     "labeler_agreement",
     "labeler_preference",
     "labeler_stability",
+    "memorisation_gap",
     "misalignment_drivers",
     "resistance_trajectory",
     "reward_calibration",

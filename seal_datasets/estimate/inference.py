@@ -64,8 +64,7 @@ def infer(
     errors = np.where((errors > 0) & (freedom > 0) & ~np.isnan(coefficients), errors, np.nan)
     p_values = two_sided_p(coefficients / errors, freedom)
     half = special.stdtrit(freedom, 0.5 + confidence / 2) * errors
-    tests = max(int((~np.isnan(p_values)).sum()), 1)
-    level = special.stdtrit(freedom, 1 - (1 - confidence) / (2 * tests))
+    tests = int((~np.isnan(p_values)).sum())
     statuses = np.select(
         [constant, uninformed, np.isnan(coefficients), np.isnan(freedom), np.isnan(errors)],
         ["not_identified", "too_little_information", "collinear", "too_little_information", why_no_error],
@@ -78,6 +77,24 @@ def infer(
         adjust_p(p_values, adjust),
         coefficients - half,
         coefficients + half,
-        (level + special.stdtrit(freedom, POWER)) * errors,
+        detectable_effect(errors, freedom, tests, confidence),
         statuses.tolist(),
     )
+
+
+def detectable_effect(errors: Floats, degrees_of_freedom: Floats, n_tests: int, confidence: float = 0.95) -> Floats:
+    """Smallest effect that a two-sided test finds at 80 % power, at the Bonferroni level of its family.
+
+    Args:
+        errors (`ndarray` of shape (k,)): Standard errors.
+        degrees_of_freedom (`ndarray` of shape (k,)): Of the t reference.
+        n_tests (`int`): Tests of the family.
+        confidence (`float`, defaults to 0.95): One minus the family's level.
+
+    Returns:
+        `ndarray` of shape (k,): Effects; nan without an error.
+
+    Source: Bloom (1995).
+    """
+    level = special.stdtrit(degrees_of_freedom, 1 - (1 - confidence) / (2 * max(n_tests, 1)))
+    return np.asarray((level + special.stdtrit(degrees_of_freedom, POWER)) * errors, dtype=np.float64)

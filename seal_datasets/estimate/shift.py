@@ -96,6 +96,8 @@ class RewardShift(AngleSummary):
         by (`dict[str, ShiftPart]`): Shift by the labels given as `by`.
         angles (`ndarray` of shape (n,)): Signed shift of each pair, nan where undefined.
         centred_angles (`ndarray` of shape (n,)): The same after centring.
+        standardised_changes (`ndarray` of shape (n,)): Change of each pair's margin, each model's margins divided by their
+            standard deviation; nan where margins do not vary.
     """
 
     centred: AngleSummary
@@ -105,15 +107,17 @@ class RewardShift(AngleSummary):
     by: dict[str, ShiftPart]
     angles: Floats
     centred_angles: Floats
+    standardised_changes: Floats
 
     def to_dict(self, *, angles: bool = False) -> dict[str, Any]:
         """JSON-ready values.
 
         Args:
-            angles (`bool`, defaults to `False`): Whether to include the angles of every pair.
+            angles (`bool`, defaults to `False`): Whether to include the angles and changes of every pair.
         """
         plain = Result.to_dict(self)
-        return plain if angles else {k: v for k, v in plain.items() if k not in ("angles", "centred_angles")}
+        by_pair = ("angles", "centred_angles", "standardised_changes")
+        return plain if angles else {name: value for name, value in plain.items() if name not in by_pair}
 
 
 def reward_shift(
@@ -190,6 +194,7 @@ def reward_shift(
         by={label: shifts.summarise(rows) for label, rows in rows_by_label.items()},
         angles=shifts.angles,
         centred_angles=shifts.centred_angles,
+        standardised_changes=shifts.standardised_changes,
     )
 
 

@@ -96,7 +96,8 @@ def shift_imprint(
     """Regress the rotation of the reward vector on the features of both sides.
 
     Args:
-        angles (array-like of shape (n,)): Signed reward shifts in degrees; nan marks an undefined angle.
+        angles (array-like of shape (n,)): Signed reward shifts in degrees, raw or centred; nan marks an undefined angle. The
+            change of each pair's margin may stand in their place, and coefficients are then in its unit.
         chosen_features (array-like of shape (n, k)): Features of the chosen responses.
         rejected_features (array-like of shape (n, k)): Features of the rejected responses.
         feature_names (`Sequence[str]`): The k names.
@@ -113,7 +114,9 @@ def shift_imprint(
     Raises:
         DataError: Shapes differ, an entry is not a finite number, or a name is repeated.
 
-    Source: SEAL, Eq. (2); errors as in `feature_imprint`.
+    Source: SEAL, Eq. (2); errors as in `feature_imprint`. Raw angles turn with the arbitrary zero of each model's rewards, so
+    that a coefficient may change its sign; neither centred angles nor margins do. Angles near 180 and -180 degrees are far
+    apart here although their directions are not.
 
     Example:
 

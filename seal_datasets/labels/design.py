@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -70,6 +70,10 @@ class Design:
         blocks = {feature: tuple(c for c in columns if c in names) for feature, columns in self.blocks.items()}
         blocks = {feature: columns for feature, columns in blocks.items() if columns}
         return Design(names, self.chosen[:, kept], self.rejected[:, kept], blocks, references)
+
+    def at(self, rows: NDArray[np.bool_]) -> Design:
+        """Some of the pairs."""
+        return replace(self, chosen=self.chosen[rows], rejected=self.rejected[rows])
 
     def select(self, kept: NDArray[np.bool_]) -> Design:
         """Some of the columns; a block of which any is left out is none."""

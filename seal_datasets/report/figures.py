@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from seal_datasets import schema
-from seal_datasets.cards import is_significant
+from seal_datasets.report.claims import is_found
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -35,7 +35,7 @@ CAPTIONS = {
     ),
     "figure3_imprint.png": (
         "Feature imprint before and after training (Eq. 1), imprint on the reward shift (Eq. 2), and drivers of "
-        "alignment (Eq. 3), after Figure 3. Bars: 95 % intervals; filled marks: significant after adjustment."
+        "alignment (Eq. 3), after Figure 3. Bars: 95 % intervals; filled marks: claims, or exploratory tests with q < 0.05."
     ),
     "figure4_shift_by_regime.png": "Reward shift by alignment regime and labeler preference (after Figure 4).",
     "rewrites_thresholds.png": (
@@ -171,7 +171,7 @@ def _thresholds(results: Mapping[str, Any], table: pd.DataFrame, pyplot: Any) ->
 
 
 def _regimes(results: Mapping[str, Any], pyplot: Any) -> Figure:  # noqa: ANN401 - pyplot is imported at run time
-    regimes = results["resistance"]["all"]["regimes"]
+    regimes = results["resistance"][results["population"]["estimated_on"]]["regimes"]
     agreement = results["labeler_agreement"].get("regimes", {})
     figure, axes = pyplot.subplots(figsize=(7.2, 2.6))
     for row, name in enumerate(reversed(REGIMES)):
@@ -202,8 +202,9 @@ def _reward_shift(results: Mapping[str, Any], table: pd.DataFrame, pyplot: Any) 
     left.set(title="Direction of the reward vector", xlabel="degrees; aligned between the dotted lines", ylabel="pairs")
     left.legend()
     right.hist(used[schema.REWARD_SHIFT].dropna().to_numpy(float), bins, color=POST, alpha=0.85)
-    mean = results["shift"]["all"]["mean_degrees"]
-    if mean is not None:
+    # The mean of all pairs that are drawn, along the circle.
+    mean = results["shift"]["all"]["circular_mean_degrees"]
+    if mean is not None and results["population"]["estimated_on"] == "all":
         right.axvline(mean, color="black", lw=1.2)
         right.annotate(
             f"mean {mean:.1f}°",
@@ -223,17 +224,20 @@ def _imprint(results: Mapping[str, Any], pyplot: Any) -> Figure | None:  # noqa:
     imprint, drivers = results["imprint"]["all_features"], results["drivers"]
     if "post" not in imprint:
         return None
-    names = [row["feature"] for row in imprint["post"]["imprint"] if row["coefficient"] is not None]
+    after = imprint["standardised"]["sd"]["models"]["post"]
+    names = [row["feature"] for row in after if row["estimate"] is not None]
     if not names:
         return None
-    names.sort(key=lambda name: _row(imprint["post"]["imprint"], name)["coefficient"])
+    names.sort(key=lambda name: _row(after, name)["estimate"])
     height = 1.6 + 0.36 * len(names)
     figure, panels = pyplot.subplots(1, 3, figsize=(13, height), sharey=True)
-    _forest(panels[0], names, [("pre", PRE, imprint["pre"]["imprint"]), ("post", POST, imprint["post"]["imprint"])])
-    panels[0].set(title="Imprint on rewards (Eq. 1)", xlabel="reward points")
+    before = imprint["standardised"]["sd"]["models"]["pre"]
+    _forest(panels[0], names, [("pre", PRE, before), ("post", POST, after)])
+    panels[0].set(title="Imprint on rewards (Eq. 1)", xlabel="standard deviations of reward within prompts")
     sides = (("chosen", CHOSEN), ("rejected", REJECTED))
-    _forest(panels[1], names, [(s, c, [r for r in imprint["shift"]["imprint"] if r["side"] == s]) for s, c in sides])
-    panels[1].set(title="Imprint on reward shift (Eq. 2)", xlabel="degrees")
+    shift = imprint["shift_centred"]["imprint"]
+    _forest(panels[1], names, [(s, c, [r for r in shift if r["side"] == s]) for s, c in sides])
+    panels[1].set(title="Imprint on reward shift (Eq. 2)", xlabel="degrees, rewards centred")
     rows = drivers.get("drivers", [])
     _forest(panels[2], names, [(s, c, [r for r in rows if r["side"] == s]) for s, c in sides])
     panels[2].set(title="Drivers of alignment (Eq. 3)", xlabel="log-odds of alignment")
@@ -246,12 +250,12 @@ def _forest(axes: Axes, names: Sequence[str], series: Sequence[tuple[str, str, S
     for offset, (label, colour, rows) in zip((0.14, -0.14), series, strict=True):
         for position, name in enumerate(names):
             row = _row(rows, name)
-            if row is None or row["coefficient"] is None or row["confidence_interval"] is None:
+            value = None if row is None else row.get("estimate", row.get("coefficient"))
+            if value is None or None in row["confidence_interval"]:
                 continue
-            significant = is_significant(row)
             y = position + offset
             axes.plot(row["confidence_interval"], [y, y], color=colour, lw=1.6)
-            axes.plot(row["coefficient"], y, "o", color=colour, mfc=colour if significant else "white", ms=5.5)
+            axes.plot(value, y, "o", color=colour, mfc=colour if is_found(row) else "white", ms=5.5)
         axes.plot([], [], "o-", color=colour, label=label)
     axes.set_yticks(range(len(names)), [name.replace("_", " ") for name in names])
     axes.set_ylim(-0.6, len(names) - 0.4)

@@ -16,6 +16,7 @@ from seal_datasets.cards import render_card
 from seal_datasets.labels.surface import SURFACE_FEATURES
 from seal_datasets.report.analyze import analyze
 from seal_datasets.report.analyze_rewrites import analyze_rewrites
+from seal_datasets.report.claims import add_claims
 from seal_datasets.report.figures import draw_figures
 from seal_datasets.report.files import REPORT_FILE, Json, differences, dump, features_of, read_audit, read_json
 from seal_datasets.report.headline import headline
@@ -82,6 +83,7 @@ def _compute(pairs: Dataset, run: Json) -> Json:
             axes=rewrites["axes"],
             min_similarity=rewrites["min_similarity"],
         )
+    add_claims(report, features)
     return report
 
 

@@ -50,7 +50,7 @@ def rescored(table, seed, *, harmless=0.0):
 
 @pytest.fixture(scope="module")
 def audits(enriched, tmp_path_factory):
-    table, features = enriched
+    table, features = enriched[0].remove_columns([schema.PARTITION]), enriched[1]
     root = tmp_path_factory.mktemp("audits")
     features = [each for each in features if each.name != "topics"]
     other = table.map(

@@ -13,6 +13,7 @@ from seal_datasets.cli import main
 from seal_datasets.data.load import load_pairs
 from seal_datasets.errors import DataError
 from seal_datasets.report.analyze import analyze
+from seal_datasets.report.claims import add_claims
 from seal_datasets.report.files import features_of
 from seal_datasets.report.write import check_report, write_report
 from seal_datasets.rewards.precomputed import add_own_rewards
@@ -41,8 +42,9 @@ def test_an_audit_of_own_columns_equals_one_of_scored_pairs(table, enriched, tmp
     assert report["labels"]["last_response_is_harmless"]["gold"]["agreement"] == 1.0
     assert report["run"]["scoring"] == {"pre": {"given": 238, "not_given": 2}, "post": {"given": 237, "not_given": 3}}
     ours = analyze(enriched[0].remove_columns([schema.PARTITION]), features_of(report["run"]))
+    add_claims(ours, features_of(report["run"]))
     assert {each.name for each in enriched[1]} == set(report["labels"])
-    for quantity in ("resistance", "imprint", "drivers", "labeler_agreement"):
+    for quantity in ("resistance", "imprint", "drivers", "labeler_agreement", "claims"):
         assert json.loads(json.dumps(report[quantity])) == json.loads(json.dumps(ours[quantity]))
     text = (tmp_path / "own" / "report.md").read_text("utf-8")
     assert "| model | given by the table | no score in the table |" in text

@@ -72,17 +72,16 @@ def test_the_folder_is_whole(folder):
 
 def test_numbers_in_the_text_are_those_of_the_json(folder):
     report, markdown = json.loads((folder / "report.json").read_text()), (folder / "report.md").read_text()
-    resistance = report["resistance"]["all"]
+    resistance = report["resistance"]["heldout"]
     assert f"Alignment resistance {100 * resistance['alignment_resistance']:.1f} %" in markdown
-    for name, entry in report["resistance"]["all"]["regimes"].items():
+    for name, entry in report["resistance"]["heldout"]["regimes"].items():
         title = name.replace("_", " ").capitalize()
         assert f"| {title} | {entry['count']} | {100 * entry['share']:.1f} %" in markdown
-    row = next(
-        row
-        for row in report["imprint"]["all_features"]["post"]["imprint"]
-        if row["feature"] == "last_response_is_harmless"
-    )
-    assert f"{row['coefficient']:+.2f} ± {row['std_error']:.2f}" in markdown
+    imprint, feature = report["imprint"]["all_features"], "last_response_is_harmless"
+    points = next(row for row in imprint["post"]["imprint"] if row["feature"] == feature)
+    assert f"{points['coefficient']:+.2f} ± {points['std_error']:.2f}" in markdown
+    units = next(row for row in imprint["standardised"]["sd"]["models"]["post"] if row["feature"] == feature)
+    assert f"{units['estimate']:+.2f} ± {units['std_error']:.2f}\\*" in markdown  # the planted imprint is a claim
     assert "nan" not in markdown.lower().split()
 
 
@@ -127,11 +126,16 @@ def test_the_dataset_card_loads_with_its_front_matter(folder):
     assert card.data.size_categories == ["n<1K"]
 
 
-def test_headline_states_its_denominators(folder):
-    lines = headline(json.loads((folder / "report.json").read_text()))
-    assert "on 117 pairs" in lines[0]
-    assert any("held out" in line for line in lines)
-    assert any("last_response_is_harmless (+" in line for line in lines)
+def test_headline_speaks_of_held_out_pairs_and_of_claims_alone(folder):
+    report = json.loads((folder / "report.json").read_text())
+    lines = headline(report)
+    assert "on 85 held-out pairs" in lines[0]
+    assert "on the 32 pairs trained on" in lines[2]
+    rewarded = next(line for line in lines if line.startswith("The post-training model rewards"))
+    claimed = {claim["feature"] for claim in report["claims"] if claim["quantity"] == "imprint"}
+    assert claimed == {"last_response_is_harmless", "last_response_is_helpful"}
+    assert all(f"{feature} (+" in rewarded for feature in claimed)
+    assert not any("surface_" in line for line in lines)
 
 
 def test_a_folder_without_an_audit_is_refused(tmp_path):

@@ -1,0 +1,162 @@
+"""What a report may claim: one family of tests, declared before any number is seen, with one error rate over all of it.
+
+Every other test is exploratory and gets a q-value.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from seal_datasets.estimate.inference import detectable_effect
+from seal_datasets.estimate.multiplicity import adjust_p
+from seal_datasets.labels.surface import SURFACE_FEATURES
+from seal_datasets.labels.taxonomy import Feature
+
+LEVEL = 0.05
+"""Chance that any claim of a report is false where nothing is true."""
+
+QUANTITIES = {
+    "imprint": ("post", "standard deviations of reward"),
+    "change": ("post - pre", "standard deviations of reward"),
+    "amplification": ("post", "log-odds of a choice"),
+}
+"""Quantities of the primary family: model or comparison, and unit."""
+
+Json = dict[str, Any]
+
+
+def add_claims(report: Json, features: Sequence[Feature]) -> None:
+    """Add the primary family, what it claims, and the q-values of all other tests to a report.
+
+    Args:
+        report (`dict[str, Any]`): From `analyze`, possibly with `rewrites`. Its `primary_family` and `claims` are set, and
+            each of its tests gets `p_primary` (adjusted by Holm over the family) or `q_value`.
+        features (`Sequence[Feature]`): The audit's features. The family takes those of the taxonomy; where there are none,
+            the surface features.
+
+    Source: Holm (1979) for the family; Benjamini and Hochberg (1995) for q-values.
+    """
+    names = primary_features(features)
+    rows = [(quantity, row) for quantity in QUANTITIES for row in _rows(report, quantity) if row["feature"] in names]
+    p_values = np.array([np.nan if row["p_value"] is None else row["p_value"] for _, row in rows], dtype=float)
+    for (_, row), p in zip(rows, adjust_p(p_values, "holm"), strict=True):
+        row["p_primary"] = None if np.isnan(p) else float(p)
+    _add_q_values([row for row in _tests(report) if "p_primary" not in row])
+    tests = [_describe(quantity, row, report) for quantity, row in rows]
+    n_tests = int((~np.isnan(p_values)).sum())
+    report["primary_family"] = {
+        "features": list(names),
+        "quantities": list(QUANTITIES),
+        "pairs": report["population"]["estimated_on"],
+        "adjust": "holm",
+        "level": LEVEL,
+        "n_tests": n_tests,
+        "tests": tests,
+        "not_claimed": {
+            quantity: _limits([row for q, row in rows if q == quantity], n_tests) for quantity in QUANTITIES
+        },
+    }
+    claims = [test for test in tests if test["p_adjusted"] is not None and test["p_adjusted"] < LEVEL]
+    report["claims"] = sorted(
+        claims, key=lambda test: (list(QUANTITIES).index(test["quantity"]), -abs(test["estimate"]))
+    )
+
+
+def primary_features(features: Sequence[Feature]) -> tuple[str, ...]:
+    """Names of the features whose tests may become claims.
+
+    Args:
+        features (`Sequence[Feature]`): The audit's features.
+
+    Returns:
+        `tuple[str, ...]`: Features of the taxonomy with one value per text, or else surface features. Answers of a feature with
+            several are exploratory.
+
+    Example:
+
+    ```python
+    >>> from seal_datasets.labels.surface import SURFACE_FEATURES
+    >>> primary_features(list(SURFACE_FEATURES)[:1])
+    ('surface_log_tokens',)
+
+    ```
+    """
+    single = [feature for feature in features if feature.type != "labels"]
+    of_taxonomy = [feature for feature in features if feature not in SURFACE_FEATURES]
+    return tuple(feature.name for feature in single if feature in of_taxonomy or not of_taxonomy)
+
+
+def is_found(row: Mapping[str, Any]) -> bool:
+    """Whether an estimate is a claim, or an exploratory test with a q-value below 0.05."""
+    value = row.get("p_primary", row.get("q_value"))
+    return value is not None and bool(value < LEVEL)
+
+
+def _rows(report: Mapping[str, Any], quantity: str) -> list[Json]:
+    """Rows of all features, as the report holds them."""
+    if quantity == "amplification":
+        return list(report["amplification"].get("features", ()))
+    standardised = report["imprint"]["all_features"].get("standardised")
+    if standardised is None:
+        return []
+    model, _ = QUANTITIES[quantity]
+    return list(standardised["sd"]["models" if quantity == "imprint" else "changes"][model])
+
+
+def _describe(quantity: str, row: Mapping[str, Any], report: Mapping[str, Any]) -> Json:
+    model, unit = QUANTITIES[quantity]
+    value = row["amplification" if quantity == "amplification" else "estimate"]
+    part = report["amplification"] if quantity == "amplification" else report["imprint"]["all_features"]
+    return {
+        "quantity": quantity,
+        "feature": row["feature"],
+        "model": model,
+        "estimate": value,
+        "unit": unit,
+        "confidence_interval": row["confidence_interval"],
+        "p_value": row["p_value"],
+        "p_adjusted": row["p_primary"],
+        "n_pairs": part["n_pairs"],
+        "n_discordant": row["n_discordant"],
+        "robustness_value": row.get("robustness_value"),
+        "status": row["status"],
+        "family": "primary",
+    }
+
+
+def _limits(rows: Sequence[Mapping[str, Any]], n_tests: int) -> Json:
+    """What the tests of a quantity could have found, and what they exclude; for a report that claims nothing of it."""
+    tested = [row for row in rows if row["p_value"] is not None]
+    errors, freedom = (
+        np.array([row[key] for row in tested], dtype=float) for key in ("std_error", "degrees_of_freedom")
+    )
+    detectable = detectable_effect(errors, freedom, n_tests, 1 - LEVEL)
+    bounds = [row["equivalence_bound"] for row in tested if row.get("equivalence_bound") is not None]
+    return {
+        "n_tested": len(tested),
+        "not_tested": dict(sorted(Counter(row["status"] for row in rows if row["p_value"] is None).items())),
+        "detectable": [float(detectable.min()), float(detectable.max())] if tested else None,
+        "excluded_beyond": max(bounds) if bounds else None,
+    }
+
+
+def _tests(entry: object) -> Iterator[Json]:
+    """Every part of a report that holds a p-value."""
+    if isinstance(entry, dict):
+        if "p_value" in entry:
+            yield entry
+        for value in entry.values():
+            yield from _tests(value)
+    elif isinstance(entry, list):
+        for value in entry:
+            yield from _tests(value)
+
+
+def _add_q_values(tests: Sequence[Json]) -> None:
+    p_values = np.array([np.nan if test["p_value"] is None else test["p_value"] for test in tests], dtype=float)
+    for test, q in zip(tests, adjust_p(p_values, "bh"), strict=True):
+        test["q_value"] = None if np.isnan(q) else float(q)
