@@ -30,6 +30,11 @@ REASONS: dict[Reason, str] = {
     "inconsistent": "preferences between the responses to its prompt go in a circle",
     "mislabelled": "by the targets' labels the rejected response is better in one and worse in none",
 }
+_PARTS = {
+    "heldout": "held out from training",
+    "train": "trained on, whose rewards are partly memory: fewer look resistant than are",
+    "unknown": "not known whether trained on; if so, rewards are partly memory and fewer look resistant than are",
+}
 _COLUMNS: dict[Reason, str] = {
     "resistant": schema.RESISTANT,
     "inconsistent": schema.INCONSISTENT,
@@ -65,6 +70,8 @@ class Subset:
         counts (`dict[str, ReasonCount]`): By reason, over the usable pairs.
         dropped (`tuple[str, ...]`): Reasons for which pairs were dropped.
         n_dropped (`int`): Number of usable pairs dropped; a pair with several reasons counts once.
+        resistant_by_part (`dict[str, ReasonCount]`): Resistant pairs among those held out from training (`heldout`), trained on
+            (`train`), or of an audit that does not know (`unknown`).
     """
 
     table: Dataset
@@ -73,6 +80,7 @@ class Subset:
     counts: dict[Reason, ReasonCount]
     dropped: tuple[Reason, ...]
     n_dropped: int
+    resistant_by_part: dict[str, ReasonCount]
 
     def lines(self) -> list[str]:
         """Lines that report the counts and their denominators."""
@@ -85,6 +93,11 @@ class Subset:
             done = "dropped" if reason in self.dropped else "flagged"
             judged = f"{count:,} of {n_judged:,} judged{share}"
             lines.append(f"  {reason}: {judged}, {n_usable - n_judged:,} not judged; {done} ({REASONS[reason]})")
+            if reason == "resistant":
+                lines += [
+                    f"    {_PARTS[part]}: {found.count:,} of {found.n_judged:,} judged"
+                    for part, found in self.resistant_by_part.items()
+                ]
         return [*lines, f"{len(self.table):,} pairs written, {self.n_dropped:,} of {n_usable:,} dropped"]
 
 
@@ -143,7 +156,19 @@ def training_subset(
         for problems, fine in zip(pairs[schema.PROBLEMS], usable, strict=True)
         if not fine
     )
-    return Subset(table, len(pairs), dict(sorted(unusable.items())), counts, tuple(drop), int(dropped.sum()))
+    by_part = _count_by_part(kept, flags["resistant"]) if "resistant" in flags else {}
+    return Subset(table, len(pairs), dict(sorted(unusable.items())), counts, tuple(drop), int(dropped.sum()), by_part)
+
+
+def _count_by_part(pairs: Dataset, resistant: Sequence[bool | None]) -> dict[str, ReasonCount]:
+    """Resistant pairs by what is known of their part in training."""
+    known = pairs[schema.PARTITION][:] if schema.PARTITION in pairs.column_names else [None] * len(pairs)
+    parts = pd.Series([part if part in ("heldout", "train") else "unknown" for part in known], dtype=object)
+    flags: pd.Series[Any] = pd.Series(list[Any](resistant), dtype=object)
+    return {
+        str(part): ReasonCount(int((flags[rows] == True).sum()), int(flags[rows].notna().sum()))  # noqa: E712 - nulls
+        for part, rows in parts.groupby(parts, sort=True).indices.items()
+    }
 
 
 def _judge_pairs(pairs: Dataset, reason: Reason, features: Sequence[Feature], tie_band: float) -> list[bool | None]:

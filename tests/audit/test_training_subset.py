@@ -63,7 +63,19 @@ def test_reasons_are_told_by_hand(audit):
     assert subset.unusable == {"missing_chosen": 1}
     assert subset.lines()[:2] == ["6 pairs, 5 of them usable", "  unusable: 1 missing_chosen"]
     assert subset.lines()[2].startswith("  resistant: 2 of 4 judged (50.0%), 1 not judged; flagged (the post-training")
+    assert subset.lines()[3].startswith("    not known whether trained on; if so, rewards are partly memory")
     assert subset.lines()[-1] == "5 pairs written, 0 of 5 dropped"
+
+
+def test_resistance_on_pairs_trained_on_is_told_apart_from_that_on_held_out_ones(tmp_path):
+    audit = make_audit(tmp_path / "parts", partition=["heldout", "train", None, "heldout", "train", "train"])
+    found = training_subset(audit, flag=["resistant"]).resistant_by_part
+    # Pairs 1 and 2 are resistant, 3 cannot be judged, 5 is unusable.
+    counts = {part: (each.count, each.n_judged) for part, each in found.items()}
+    assert counts == {"heldout": (0, 1), "train": (1, 2), "unknown": (1, 1)}
+    lines = training_subset(audit, drop=["resistant"]).lines()
+    assert "    held out from training: 0 of 1 judged" in lines
+    assert "    trained on, whose rewards are partly memory: fewer look resistant than are: 1 of 2 judged" in lines
 
 
 def test_dropped_pairs_are_gone_and_counted_once(audit):
