@@ -15,8 +15,10 @@ from typing import Any
 
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
+import null_reports
 import numpy as np
 from scipy import stats
+from scipy.special import expit
 from tqdm import tqdm
 
 from seal_datasets.estimate import (
@@ -29,6 +31,7 @@ from seal_datasets.estimate import (
     imprint_trajectory,
     labeler_agreement,
     labeler_stability,
+    memorisation_gap,
     misalignment_drivers,
     resistance_trajectory,
     reward_calibration,
@@ -36,7 +39,9 @@ from seal_datasets.estimate import (
     ruler_accuracy,
     shift_imprint,
     simex_imprint,
+    standardised_imprint,
 )
+from seal_datasets.estimate.standardised import Unit
 from seal_datasets.estimate.synthetic import planted_pairs
 from seal_datasets.version import __version__
 
@@ -412,6 +417,57 @@ def rulers(level: float) -> Callable[[np.random.Generator], Found]:
     return draw
 
 
+def rescaled(
+    n_prompts: int, per_prompt: int, differing: int | None = None, unit: Unit = "sd"
+) -> Callable[[np.random.Generator], Found]:
+    """Standardised change between two models with equal preferences, one in threefold points; imprints are 1 and 0.5.
+
+    With `differing`, the first feature differs in that many prompts and its imprint is 0.
+    """
+
+    def draw(rng: np.random.Generator) -> Found:
+        groups = np.repeat(np.arange(n_prompts), per_prompt)
+        n = len(groups)
+        x = (rng.random((2, n, 2)) < 0.4).astype(float)
+        worth = np.array([1.0, 0.5])
+        if differing is not None:
+            x[:, :, 0], worth[0] = 0.0, 0.0
+            first = np.flatnonzero(np.isin(groups, rng.choice(n_prompts, differing, replace=False)))
+            x[0, first, 0] = 1.0
+        shared = rng.normal(size=(2, 2, n_prompts))[:, :, groups]
+        own = 0.8 * rng.standard_t(6, (2, 2, n)) + 0.5 * shared
+        rewards = [
+            [scale * (side @ worth + noise) for side, noise in zip(x, own[m], strict=True)]
+            for m, scale in enumerate((1, 3))
+        ]
+        swap = rng.random(n) > expit(sum(np.subtract(*model) / (3 if m else 1) for m, model in enumerate(rewards)) / 2)
+        for first_side, second_side in ((x[0], x[1]), *rewards):
+            first_side[swap], second_side[swap] = second_side[swap], first_side[swap].copy()
+        chosen, rejected = ({"pre": rewards[0][side], "post": rewards[1][side]} for side in (0, 1))
+        fit = standardised_imprint(chosen, rejected, x[0], x[1], ["a", "b"], groups=groups, unit=unit)
+        row = fit.changes["post - pre"][0]
+        if row.status == "ok":
+            yield held(row.confidence_interval, 0.0), row.p_value < 0.05
+
+    return draw
+
+
+def remembered(n_train: int, n_heldout: int) -> Callable[[np.random.Generator], Found]:
+    """The gap of two shares of clustered pairs, 90 % on pairs trained on and 70 % on held-out ones."""
+
+    def draw(rng: np.random.Generator) -> Found:
+        found = []
+        for n, share in ((n_train, 0.9), (n_heldout, 0.7)):
+            groups = np.repeat(np.arange(n), 4)
+            level = rng.beta(3 * share, 3 * (1 - share), n)[groups]
+            aligned = np.where(rng.random(4 * n) < level, 1.0, 0.0)
+            fit = alignment_resistance(aligned, 1 - aligned, groups=groups)
+            found += [fit.alignment_resistance, fit.confidence_interval]
+        yield held(memorisation_gap(*found).confidence_interval, -0.2), None
+
+    return draw
+
+
 CASES: list[tuple[str, str, Callable[[np.random.Generator], Found]]] = [
     ("Eq. (1), clustered (CRV1)", "200 pairs, prompts of 1-8", imprint(200)),
     ("Eq. (1), clustered (CRV1)", "40 pairs, prompts of 1-8", imprint(40)),
@@ -481,6 +537,19 @@ CASES: list[tuple[str, str, Callable[[np.random.Generator], Found]]] = [
     ("resistance of 3 %, clustered", "40 prompts of 8, correlation 0.5", shares(40, (8,), 0.03, 0.5)),
     ("resistance of 50 %, clustered", "40 prompts of 1 or 8, correlation 0.9", shares(40, (1, 1, 1, 8), 0.5, 0.9)),
     ("any change of resistance, clustered", "4 models, 40 prompts of 8", any_change),
+    *(
+        ("change of a standardised imprint", f"{n:,} prompts of {m} pair{'s' if m > 1 else ''}", rescaled(n, m))
+        for n, m in ((8, 8), (15, 8), (40, 8), (40, 1), (1000, 1))
+    ),
+    *(
+        ("change of a standardised imprint", f"feature differs in {m} of 1,000 prompts", rescaled(1000, 1, m))
+        for m in (2, 5, 10, 50)
+    ),
+    ("change of an imprint in log-odds", "40 prompts of 8 pairs", rescaled(40, 8, unit="logit")),
+    ("change of an imprint in log-odds", "1,000 prompts of 1 pair", rescaled(1000, 1, unit="logit")),
+    ("memorisation gap of two shares", "200 and 50 prompts of 4 pairs", remembered(200, 50)),
+    ("memorisation gap of two shares", "60 and 15 prompts of 4 pairs", remembered(60, 15)),
+    *null_reports.CASES,
 ]
 
 
@@ -529,6 +598,7 @@ _READING = """## How to read it
 - Where a rare feature separates the outcome, maximum likelihood has no finite estimate; Firth's profile interval does.
 - Amplification and accuracy gaps take Satterthwaite's degrees of freedom, so a feature in few prompts is not called more often
   than it should be. In its rows the reward is the human utility, half of which lies outside the features.
+- A whole report of noise claims something in at most 5 % of draws: its rows count reports, not tests.
 """
 
 
