@@ -115,7 +115,7 @@ def implied_rates(probabilities: ArrayLike) -> tuple[float, float]:
 
     Returns:
         `tuple[float, float]`: Expected share of true texts labelled true, and of false texts labelled false, as
-            `simex_imprint` needs them; nan where no such text is expected.
+            `known_rates_imprint` needs them; nan where no such text is expected.
 
     Raises:
         DataError: A probability is not between 0 and 1.

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from seal_datasets.errors import DataError
-from seal_datasets.estimate.corrected_imprint import check_labelled_texts, indefinite, invert_rates
+from seal_datasets.estimate.corrected_inference import check_labelled_texts, indefinite, invert_rates
 from seal_datasets.estimate.inputs import (
     Codes,
     Floats,

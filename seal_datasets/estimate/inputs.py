@@ -206,9 +206,58 @@ def confidence_level(confidence: float) -> float:
     Raises:
         DataError: It is not.
     """
-    if not 0 < confidence < 1:
-        raise DataError(f"confidence must lie between 0 and 1, e.g. 0.95, got {confidence}")
+    if not _is_number(confidence) or not 0 < confidence < 1:
+        raise DataError(f"confidence must lie between 0 and 1, e.g. 0.95, got {confidence!r}")
     return confidence
+
+
+def number(value: float, name: str, *, least: float = -math.inf) -> float:
+    """A single finite number.
+
+    Args:
+        value (`float`): The caller's argument.
+        name (`str`): Its name, for messages.
+        least (`float`, *optional*): Smallest value allowed.
+
+    Raises:
+        DataError: It is not a number, not finite, or below `least`.
+    """
+    if not _is_number(value) or not least <= value < math.inf:
+        floor = "" if least == -math.inf else f" of at least {least:g}"
+        raise DataError(f"{name} must be a finite number{floor}, got {value!r}")
+    return float(value)
+
+
+def whole_number(value: int, name: str, *, least: int = 0) -> int:
+    """A whole number, such as a number of draws or a seed.
+
+    Args:
+        value (`int`): The caller's argument.
+        name (`str`): Its name, for messages.
+        least (`int`, defaults to 0): Smallest value allowed.
+
+    Raises:
+        DataError: It is not a whole number, or below `least`.
+    """
+    if isinstance(value, (bool, np.bool_)) or not isinstance(value, (int, np.integer)) or value < least:
+        raise DataError(f"{name} must be a whole number of at least {least}, got {value!r}")
+    return int(value)
+
+
+def one_of(value: str, name: str, options: Sequence[str]) -> str:
+    """One of several words.
+
+    Args:
+        value (`str`): The caller's argument.
+        name (`str`): Its name, for messages.
+        options (`Sequence[str]`): The words, such as `get_args` of a `Literal`.
+
+    Raises:
+        DataError: It is another word.
+    """
+    if not isinstance(value, str) or value not in options:
+        raise DataError(f"{name} must be one of {list(options)}, got {value!r}")
+    return value
 
 
 def least_information(min_information: float) -> float:
@@ -217,12 +266,16 @@ def least_information(min_information: float) -> float:
     Raises:
         DataError: It is negative or not a number.
     """
-    if not 0 <= min_information < math.inf:
+    if not _is_number(min_information) or not 0 <= min_information < math.inf:
         raise DataError(
-            f"min_information must be a number of degrees of freedom, at least 0, got {min_information}; 1 withholds only "
+            f"min_information must be a number of degrees of freedom, at least 0, got {min_information!r}; 1 withholds only "
             "estimates without an error, 4 those that rest on a handful of prompts"
         )
     return min_information
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, (int, float, np.integer, np.floating)) and not isinstance(value, bool)
 
 
 def _ordinary(array: Floats) -> bool:
