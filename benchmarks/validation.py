@@ -253,6 +253,19 @@ def robustness(rng: np.random.Generator) -> Found:
     yield held(fit.scores[2].confidence_interval, 0.0), fit.scores[2].p_value < 0.05
 
 
+def lost_alignment(among: str) -> Callable[[np.random.Generator], Found]:
+    """Eq. (4) where flips are commoner among aligned pairs, which lose alignment as often with a flip as without."""
+
+    def draw(rng: np.random.Generator) -> Found:
+        before = rng.random(600) < 0.7
+        flips = (rng.random((600, 1)) < np.where(before, 0.6, 0.2)[:, None]).astype(float)
+        after = before & (rng.random(600) >= 0.2)
+        score = alignment_robustness(before, after, flips, 0 * flips, ["a"], among=among).scores[0]
+        yield None, score.p_value < 0.05
+
+    return draw
+
+
 def wrong_labels(
     method: str, *, n_gold: int = 200, prevalence: float = 0.5, differential: bool = False, uneven: bool = False
 ) -> Callable[[np.random.Generator], Found]:
@@ -450,6 +463,8 @@ CASES: list[tuple[str, str, Callable[[np.random.Generator], Found]]] = [
     ("Eq. (3), logit with Firth at separation", "400 pairs, features in 2 %", binary("logit", rare=True)),
     ("Eq. (3), Firth, profile intervals", "400 pairs, features in 2 %", binary("firth", rare=True)),
     ("Eq. (4), logit, clustered", "600 pairs, prompts of 1-8", robustness),
+    ("Eq. (4), joint, all pairs", "600 pairs, flips commoner among aligned pairs", lost_alignment("all")),
+    ("Eq. (4), conditional, aligned pairs", "600 pairs, flips commoner among aligned pairs", lost_alignment("aligned")),
     ("imprint, 10 % wrong labels, uncorrected", "feature in 50 % of 1,600 texts", wrong_labels("none")),
     *(
         ("imprint, wrong labels go with rewards, gold", f"feature in {share:.0%}, {n_gold} gold prompts{more}", each)
@@ -541,6 +556,8 @@ _READING = """## How to read it
 - Wrong labels bias an imprint towards zero, so an uncorrected interval rarely covers the truth. Gold labels of 10 prompts or
   more correct that, whatever the errors depend on; fewer give a status. Where the labels of a rare feature differ mostly by
   error, the status `no_variance_left` withholds many draws. Known error rates correct exactly, MC-SIMEX not.
+- The outcome of Eq. (4) is joint: aligned before and not after. Where flips are commoner among aligned pairs it rejects though
+  no flip costs alignment; among aligned pairs it does not.
 - Where a rare feature separates the outcome, maximum likelihood has no finite estimate; Firth's profile interval does.
 - Amplification and accuracy gaps take Satterthwaite's degrees of freedom, so a feature in few prompts is not called more often
   than it should be. In its rows the reward is the human utility, half of which lies outside the features.
