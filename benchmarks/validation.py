@@ -553,7 +553,7 @@ _READING = """## How to read it
 - Prompts of one to eight pairs make uneven clusters, and a rare feature rests on few prompts. CRV1 intervals are too narrow
   there; CR2 with Satterthwaite degrees of freedom, the default, holds. HC1 treats the texts of a prompt as independent.
 - A linear probability of a feature in two pairs has few values, so its rows begin at five.
-- Wrong labels bias an imprint towards zero, so an uncorrected interval rarely covers the truth. Gold labels of 10 prompts or
+- Wrong labels bias an imprint towards zero, so an uncorrected interval rarely covers the truth. Gold labels of 20 prompts or
   more correct that, whatever the errors depend on; fewer give a status. Where the labels of a rare feature differ mostly by
   error, the status `no_variance_left` withholds many draws. Known error rates correct exactly, MC-SIMEX not.
 - The outcome of Eq. (4) is joint: aligned before and not after. Where flips are commoner among aligned pairs it rejects though

@@ -154,6 +154,20 @@ def directions_of(bread: Floats, identified: Bools) -> Floats:
     return np.asarray(bread / diagonal, dtype=np.float64)
 
 
+def labels_freedom(within: Floats, codes: Codes) -> Floats:
+    """Effective prompts in which each label differs, net of the other labels, less one.
+
+    Args:
+        within (`ndarray` of shape (n, k)): Labels less their prompt's mean.
+        codes (`ndarray` of shape (n,)): Prompt of each text.
+
+    Returns:
+        `ndarray` of shape (k,): Degrees of freedom; at most 0 where labels differ in fewer than two prompts.
+    """
+    directions = directions_of(*invert_rates(within.T @ within))
+    return effective_number(np.nan_to_num(group_sums((within @ directions) ** 2, codes, int(codes.max()) + 1))) - 1
+
+
 def variances(scores: Floats, slopes: Floats, bread: Floats, outcome: Floats, freedom: Floats) -> tuple[Floats, Floats]:
     """`Correction.moments` from prompts' influences, and the size of its first row that is rounding."""
     with np.errstate(divide="ignore", invalid="ignore"):

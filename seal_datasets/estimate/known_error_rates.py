@@ -18,12 +18,12 @@ from seal_datasets.estimate.corrected_inference import (
     check_labelled_texts,
     corrected_rows,
     directions_of,
-    effective_number,
     indefinite,
     invert_rates,
+    labels_freedom,
     variances,
 )
-from seal_datasets.estimate.inputs import Bools, Codes, Floats, confidence_level, indicator, number, whole_number
+from seal_datasets.estimate.inputs import Codes, Floats, confidence_level, indicator, number, whole_number
 from seal_datasets.estimate.linear import demean
 from seal_datasets.estimate.multiplicity import Adjustment
 
@@ -100,7 +100,7 @@ def known_rates_imprint(
     bread, identified = invert_rates(gram)
     beta = bread @ (scores.rows.T @ scores.outcome)
     each, tilts = scores.moments(beta, directions_of(bread, identified))
-    freedom = _freedom(within, naive_bread, naive_identified, codes, n_groups)
+    freedom = labels_freedom(within, codes)
     moments, rounding = variances(each, tilts, bread, scores.outcome, freedom)
     with np.errstate(divide="ignore"):
         slope = np.where(identified, 1 / np.diag(bread), np.nan)
@@ -177,10 +177,8 @@ def simex_imprint(
     y, x, codes, names = check_labelled_texts(rewards, features, groups, feature_names)
     rates = _check_rates(x, names, sensitivity, specificity)
     matrices = {column: np.array([[passed, 1 - hit], [1 - passed, hit]]) for column, (hit, passed) in rates.items()}
-    outcome, n_groups = demean(y[:, None], codes)[:, 0], int(codes.max()) + 1
-    within = demean(x, codes)
-    bread, identified = invert_rates(within.T @ within)
-    freedom = _freedom(within, bread, identified, codes, n_groups)
+    outcome, within = demean(y[:, None], codes)[:, 0], demean(x, codes)
+    freedom = labels_freedom(within, codes)
     naive, base, rounding = _least_squares(within, outcome, codes, freedom)
     rng = np.random.default_rng(whole_number(seed, "seed"))
     points, spreads = [naive], [base]
@@ -266,13 +264,6 @@ def _error_warnings(
         for column in rates
         if errors[column] > _MOSTLY_ERROR * total[column] > 0
     )
-
-
-def _freedom(within: Floats, bread: Floats, identified: Bools, codes: Codes, n_groups: int) -> Floats:
-    """Effective prompts in which the labels differ, less one."""
-    none = np.zeros(len(within))
-    _, slopes = Scores(within, none, codes, n_groups).moments(np.zeros(len(bread)), directions_of(bread, identified))
-    return effective_number(np.nan_to_num(slopes)) - 1
 
 
 def _least_squares(x: Floats, y: Floats, codes: Codes, freedom: Floats) -> tuple[Floats, Floats, Floats]:

@@ -269,8 +269,8 @@ def _gold_of(truth, groups, prompts):
     return np.where(np.isin(groups, prompts)[:, None], truth, np.nan)
 
 
-@pytest.mark.parametrize("n_gold", [1, 2, 9])
-def test_fewer_than_ten_gold_prompts_give_no_number(n_gold):
+@pytest.mark.parametrize("n_gold", [1, 2, 19])
+def test_fewer_than_twenty_gold_prompts_give_no_number(n_gold):
     rewards, labels, truth, groups = _draw(7, n=300)
     fit = corrected_imprint(rewards, labels, _gold_of(truth, groups, np.arange(n_gold)), groups, ["a"])
     row = fit.imprint[0]
@@ -279,7 +279,7 @@ def test_fewer_than_ten_gold_prompts_give_no_number(n_gold):
     assert f"{n_gold} gold prompts are too few" in fit.warnings[0]
 
 
-@pytest.mark.parametrize(("n_gold", "prevalence"), [(10, 0.3), (10, 0.05), (20, 0.3), (50, 0.05), (200, 0.05)])
+@pytest.mark.parametrize(("n_gold", "prevalence"), [(20, 0.3), (20, 0.05), (50, 0.3), (50, 0.05), (200, 0.05)])
 def test_few_gold_prompts_cover_the_truth_or_say_that_they_cannot(n_gold, prevalence):
     covered, n_shown = 0, 0
     for seed in range(100):
@@ -411,3 +411,26 @@ def test_rates_under_which_all_variance_would_be_error_are_a_status():
     rewards, labels, _, groups = _draw(14, n=200)
     rates = {"sensitivity": {"a": 0.55}, "specificity": {"a": 0.55}}
     assert known_rates_imprint(rewards, labels, groups, ["a"], **rates).imprint[0].status == "no_variance_left"
+
+
+def test_a_curve_that_starts_at_zero_does_not_flip():
+    labels, groups = [[1], [0], [1], [0], [0], [1], [1], [0]], [1, 1, 2, 2, 3, 3, 4, 4]
+    for rewards in ([1.0, 0, 0, 1, 0, 0, 0, 0], [0.0] * 8):
+        curve = label_error_curve(rewards, labels, groups, ["polite"], rates=[0.0, 0.1])[0]
+        assert curve.coefficients == (0.0, 0.0)
+        assert math.isnan(curve.sign_flips_at)
+        assert curve.insignificant_at == 0.0
+
+
+def test_a_curve_of_a_feature_in_few_prompts_has_few_degrees_of_freedom():
+    # Labels differ in 3 of 50 prompts: t(2) is 4.303.
+    rng = np.random.default_rng(15)
+    labels = np.zeros((100, 1))
+    labels[[0, 2, 4]] = 1.0
+    rewards, groups = rng.normal(size=100), np.repeat(np.arange(50), 2)
+    curve = label_error_curve(rewards, labels, groups, ["a"], rates=[0.0])[0]
+    gaps = (rewards[::2] - rewards[1::2])[:3]
+    # Each gap's deviation from their mean, over 3; 50 prompts in the small-sample factor.
+    error = math.sqrt(((gaps - gaps.mean()) ** 2).sum() / 9 * 50 / 49)
+    low, high = curve.confidence_intervals[0]
+    assert (high - low) / 2 == pytest.approx(stats.t.ppf(0.975, 2) * error)
