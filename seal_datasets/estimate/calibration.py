@@ -94,7 +94,8 @@ def calibrate_probabilities(
     ```
     """
     if isinstance(probabilities, Sized) and isinstance(gold, Sized) and len(probabilities) == len(gold) == 0:
-        return Calibration(*[math.nan] * 2, 0, 0, *[math.nan] * 4, "no text has both a probability and a gold label")
+        none = math.nan
+        return Calibration(none, none, 0, 0, none, none, none, none, "no text has both a probability and a gold label")
     p, truth = _probabilities(probabilities), indicator(gold, "gold")
     n = same_length(probabilities=p, gold=truth)
     whole_number(seed, "seed")
