@@ -93,9 +93,10 @@ def label_error_curve(
     confidence_level(confidence)
     y, x, codes, names = check_labelled_texts(rewards, features, groups, feature_names)
     grid = finite(rates, "rates")
-    if ((grid < 0) | (grid >= 0.5)).any():
+    bad = np.flatnonzero((grid < 0) | (grid >= 0.5))
+    if bad.size:
         raise DataError(
-            f"rates must lie from 0 to below 0.5, where labels carry no signal; got {grid.min():g} to {grid.max():g}"
+            f"rates must lie from 0 to below 0.5, where labels carry no signal; row {bad[0]} is {grid[bad[0]]:g}"
         )
     for column, name in enumerate(names):
         indicator(x[:, column], f"features column {name!r}")

@@ -228,7 +228,10 @@ def _check_rates(
         )
     rates = {}
     for name in sensitivity:
-        hit, passed = (number(given[name], name) for given in (sensitivity, specificity))
+        hit, passed = (
+            number(given[name], f"{rate} of {name!r}")
+            for rate, given in (("sensitivity", sensitivity), ("specificity", specificity))
+        )
         if not (0 < hit <= 1 and 0 < passed <= 1 and hit + passed > 1):
             raise DataError(
                 f"{name}: sensitivity {hit} and specificity {passed} must lie in (0, 1] and add up to more than 1; "

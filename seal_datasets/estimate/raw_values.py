@@ -141,7 +141,7 @@ def _from_rows(rows: list[Any], name: str, allow_nan: bool) -> NDArray[np.float6
     except OverflowError as error:
         raise DataError(f"{name} holds a number that is too large: {error}") from error
     if plain is not None:
-        if np.abs(plain).max(initial=0.0) > EXACT:
+        if np.abs(plain).max(initial=0.0) >= EXACT:
             _check_whole(rows, name)
         return plain
     if allow_nan:

@@ -11,7 +11,15 @@ from numpy.typing import ArrayLike, NDArray
 
 from seal_datasets.errors import DataError
 from seal_datasets.estimate.binary_regression import BinaryRow, BinarySettings, Estimator, binary_regression
-from seal_datasets.estimate.inputs import group_codes, indicator, matrix, one_of, same_length, unique_names
+from seal_datasets.estimate.inputs import (
+    group_codes,
+    indicator,
+    matrix,
+    one_of,
+    same_length,
+    unique_names,
+    whole_number,
+)
 from seal_datasets.estimate.multiplicity import Adjustment
 from seal_datasets.estimate.result import Result
 
@@ -161,7 +169,12 @@ def alignment_robustness(
         ]
     ).astype(float)
     misaligned = (before & ~after)[used]
-    fit = binary_regression(misaligned, (columns,), codes, BinarySettings(estimator, adjust, confidence, min_flips))
+    fit = binary_regression(
+        misaligned,
+        (columns,),
+        codes,
+        BinarySettings(estimator, adjust, confidence, whole_number(min_flips, "min_flips")),
+    )
     counts = columns.sum(axis=0).astype(int)
     return AlignmentRobustness(
         tuple(
