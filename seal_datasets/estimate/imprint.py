@@ -179,8 +179,10 @@ def imprint_trajectory(
     ```
     """
     names = unique_names(feature_names)
-    if not isinstance(rewards, Mapping) or len(rewards) < 2:
-        raise DataError(f"rewards is {rewards!r:.60}; give a mapping of at least two models' names to their rewards")
+    if not isinstance(rewards, Mapping):
+        raise DataError(f"rewards is a {type(rewards).__name__}; give a mapping of models' names to their rewards")
+    if len(rewards) < 2:
+        raise DataError(f"rewards holds {len(rewards)} model(s); name at least two, such as pre and post")
     columns = {}
     for name, values in rewards.items():
         argument = f"rewards[{name!r}]"

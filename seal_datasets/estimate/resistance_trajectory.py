@@ -80,8 +80,10 @@ def resistance_trajectory(
 
     ```
     """
-    if not isinstance(margins, Mapping) or len(margins) < 2:
-        raise DataError(f"margins is {margins!r:.60}; give a mapping of at least two models' names to their margins")
+    if not isinstance(margins, Mapping):
+        raise DataError(f"margins is a {type(margins).__name__}; give a mapping of models' names to their margins")
+    if len(margins) < 2:
+        raise DataError(f"margins holds {len(margins)} model(s); name at least two, such as pre and post")
     number(tie_band, "tie_band", least=0)
     arrays = {name: finite(values, f"margins[{name!r}]") for name, values in margins.items()}
     n = same_length(**arrays)

@@ -289,10 +289,13 @@ def _margin_changes(rewards: _Rewards) -> tuple[Floats, Floats]:
 
 def _rows_by_label(by: Sequence[Any] | NDArray[Any], n: int) -> dict[str, NDArray[np.intp]]:
     """Rows of each label, in the labels' order."""
-    codes = group_codes(by, "by")
-    if len(codes) != n:
-        raise DataError(f"by has {len(codes)} labels for {n} pairs")
     labels = pd.Series(group_values(by, "by"))
+    if len(labels) != n:
+        raise DataError(f"by has {len(labels)} labels for {n} pairs")
+    if labels.isna().any():
+        row = int(labels.isna().to_numpy().argmax())
+        raise DataError(f"by row {row} has no label; name those pairs, e.g. 'unknown'")
+    group_codes(by, "by")
     rows_by_label = labels.groupby(labels, sort=True).indices
     return {str(label): np.asarray(rows, dtype=np.intp) for label, rows in rows_by_label.items()}
 
