@@ -10,7 +10,8 @@ from seal_datasets.evaluate_modules.table_input import TableInput
 _DESCRIPTION = """\
 Alignment robustness measures which changes of style, at the same meaning, turn a reward model against the human
 choice (Eq. 4). It is a logistic regression of "aligned before rewriting and not after" on the features that rewriting
-flipped, by side and direction. A positive score is a weakness: the flip is associated with lost alignment.
+flipped, by side and direction. A positive score is a weakness: the flip is associated with lost alignment. The outcome
+is joint, over all pairs, as in the paper; `among="aligned"` conditions on having been aligned.
 """
 
 _KWARGS_DESCRIPTION = """
@@ -25,6 +26,8 @@ Args:
         `"firth"` throughout, or `"linear_probability"` as in the published figures.
     targets_changed (`list[bool]`, *optional*): Whether rewriting changed a target label; such pairs are counted and
         excluded.
+    among (`str`, defaults to `"all"`): `"all"` pairs with the paper's joint outcome, or only pairs `"aligned"` before
+        rewriting: the odds that an aligned pair loses alignment.
     adjust (`str`, defaults to `"bonferroni"`): Adjustment of p-values: `"bonferroni"`, `"holm"` or `"bh"`.
     confidence (`float`, defaults to 0.95): Level of the intervals.
     min_flips (`int`, defaults to 2): Fewest pairs with a flip, and without it, that give it numbers.
@@ -37,7 +40,7 @@ Returns:
     it) `feature`, `side`, `direction`, `n_flips`, `coefficient` (log-odds of lost alignment), `odds_ratio`,
     `average_marginal_effect`, `std_error`, `p_value`, `p_adjusted`, `confidence_interval`,
     `minimum_detectable_effect`, `method` and `status`;
-    `alignment_before` and `alignment_after`; counts.
+    `among`; `alignment_before` and `alignment_after`; counts.
 
 Raises:
     DataError: Lengths or shapes differ, or a value is missing or not finite. The message names the input and the first
@@ -91,6 +94,7 @@ class AlignmentRobustness(TableInput, evaluate.Metric):
         feature_names,
         groups=None,
         targets_changed=None,
+        among="all",
         estimator="logit",
         adjust="bonferroni",
         confidence=0.95,
@@ -104,6 +108,7 @@ class AlignmentRobustness(TableInput, evaluate.Metric):
             feature_names,
             groups=groups,
             targets_changed=targets_changed,
+            among=among,
             estimator=estimator,
             adjust=adjust,
             confidence=confidence,

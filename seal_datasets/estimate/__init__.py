@@ -20,7 +20,8 @@
 - `treatment_effect`: effect of an attribute, by rewriting twice (RATE).
 - `compare_estimates`: difference of independent estimates (Wald, Cochran).
 - `calibrate_probabilities`: calibration of a labeler's probabilities (Platt).
-- `corrected_imprint`, `simex_imprint`, `label_error_curve`: imprints from labels with errors (DSL, MC-SIMEX).
+- `corrected_imprint`, `known_rates_imprint`, `simex_imprint`, `label_error_curve`: imprints from labels with errors (DSL,
+  corrected scores, MC-SIMEX).
 """
 
 from __future__ import annotations
@@ -44,7 +45,8 @@ from seal_datasets.estimate.choice_prediction import ChoicePrediction
 from seal_datasets.estimate.comparison import Difference, EstimateComparison, compare_estimates
 from seal_datasets.estimate.congruence import CongruenceRow, CongruentAccuracy, PartAccuracy, congruent_accuracy
 from seal_datasets.estimate.consistency import Consistency, inconsistent_pairs
-from seal_datasets.estimate.corrected_imprint import CorrectedImprint, CorrectedRow, corrected_imprint, simex_imprint
+from seal_datasets.estimate.corrected_imprint import corrected_imprint
+from seal_datasets.estimate.corrected_inference import CorrectedImprint, CorrectedRow
 from seal_datasets.estimate.drivers import Driver, MisalignmentDrivers, misalignment_drivers
 from seal_datasets.estimate.error_curve import ErrorCurve, label_error_curve
 from seal_datasets.estimate.error_rates import ErrorRates, implied_error_rate, label_error_rates
@@ -57,6 +59,7 @@ from seal_datasets.estimate.imprint_results import (
     ImprintTrajectory,
 )
 from seal_datasets.estimate.intervals import wilson
+from seal_datasets.estimate.known_error_rates import known_rates_imprint, simex_imprint
 from seal_datasets.estimate.memory import MemorisationGap, memorisation_gap
 from seal_datasets.estimate.resistance import (
     REGIMES,
@@ -166,6 +169,7 @@ __all__ = [
     "implied_error_rate",
     "imprint_trajectory",
     "inconsistent_pairs",
+    "known_rates_imprint",
     "label_accuracy",
     "label_error_curve",
     "label_error_rates",

@@ -29,6 +29,7 @@ from seal_datasets.estimate.inputs import (
 from seal_datasets.estimate.intervals import Interval, share_interval, two_sided_p
 from seal_datasets.estimate.linear import group_sums
 from seal_datasets.estimate.multiplicity import adjust_p
+from seal_datasets.estimate.raw_values import as_array, is_array
 from seal_datasets.estimate.resistance import REGIMES
 from seal_datasets.estimate.result import Result
 
@@ -377,7 +378,7 @@ def _wald_of_equal_rates(rates: Floats, covariance: Floats, freedom: float) -> t
 
 def _shape(labels: ArrayLike, name: str) -> tuple[int, int]:
     """Number of rows, and of columns in the first row."""
-    rows = np.asarray(labels) if hasattr(labels, "__array__") else labels
+    rows = as_array(labels, name) if is_array(labels) else labels
     first = rows[0] if isinstance(rows, (Sequence, np.ndarray)) and len(rows) else None
     width = len(first) if isinstance(first, (list, tuple, np.ndarray)) else 0
     if not width or not isinstance(rows, Sized):

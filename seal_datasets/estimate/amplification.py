@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 from seal_datasets.estimate.amplification_fit import AmplificationFit, fit_amplification, no_fit
 from seal_datasets.estimate.choice_probability import CalibrationCurve, choice_probability
 from seal_datasets.estimate.inference import Inference, infer
-from seal_datasets.estimate.inputs import Floats, confidence_level
+from seal_datasets.estimate.inputs import Floats, confidence_level, whole_number
 from seal_datasets.estimate.intervals import Interval, two_sided_p
 from seal_datasets.estimate.linear import one_blas_thread
 from seal_datasets.estimate.multiplicity import Adjustment
@@ -145,6 +145,7 @@ def amplification(
     ```
     """
     confidence_level(confidence)
+    whole_number(min_discordant, "min_discordant")
     pairs = ranked_pairs(
         (chosen_rewards, rejected_rewards), (chosen_features, rejected_features), feature_names, groups, 0.0
     )

@@ -24,6 +24,7 @@ from seal_datasets.estimate.inputs import (
     matrix,
     same_length,
     unique_names,
+    whole_number,
 )
 from seal_datasets.estimate.intervals import Interval, wilson
 from seal_datasets.estimate.linear import demean, differing
@@ -215,7 +216,7 @@ def spoiler_balance(
     n, k = len(chosen), len(spoiler_names)
     clusters = np.arange(n) if groups is None else group_codes(groups, "groups")
     same_length(chosen_features=chosen, groups=clusters)
-    options = _Options(adjust, confidence_level(confidence), min_discordant)
+    options = _Options(adjust, confidence_level(confidence), whole_number(min_discordant, "min_discordant"))
     folds = _draw_folds(int(clusters.max()) + 1, n_folds, seed)
     consistency, consistency_status = count_inconsistent(groups, clusters, chosen_ids, rejected_ids)
     differences = chosen - rejected
@@ -249,7 +250,7 @@ def _check_roles(
     names: tuple[str, ...], spoilers: Sequence[str] | None, targets: Sequence[str]
 ) -> tuple[list[str], list[str]]:
     """The names of spoilers and targets, checked."""
-    no_targets = not isinstance(targets, str) and len(targets) == 0
+    no_targets = isinstance(targets, (list, tuple)) and not targets
     target_names = [] if no_targets else list(unique_names(targets, "targets"))
     others = [name for name in names if name not in target_names]
     spoiler_names = others if spoilers is None else list(unique_names(spoilers, "spoilers"))
@@ -279,11 +280,8 @@ def _select_features(
 
 def _draw_folds(n_clusters: int, n_folds: int, seed: int) -> Codes:
     """A random fold for each cluster; folds are of equal size."""
-    if n_folds < 2:
-        raise DataError(f"n_folds must be at least 2, got {n_folds}")
-    if seed < 0:
-        raise DataError(f"seed must not be negative, got {seed}")
-    return np.random.default_rng(seed).permutation(n_clusters) % n_folds
+    whole_number(n_folds, "n_folds", least=2)
+    return np.random.default_rng(whole_number(seed, "seed")).permutation(n_clusters) % n_folds
 
 
 def _count_tests(rows: Sequence[Contrast]) -> int:

@@ -11,9 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import special
 
-from seal_datasets.errors import DataError
 from seal_datasets.estimate.inference import POWER
-from seal_datasets.estimate.inputs import Bools, Codes, Floats, confidence_level, group_codes, same_length
+from seal_datasets.estimate.inputs import Bools, Codes, Floats, confidence_level, group_codes, one_of, same_length
 from seal_datasets.estimate.intervals import Interval, critical_value, two_sided_p
 from seal_datasets.estimate.least_squares import ClusterErrors, describe, fit_linear
 from seal_datasets.estimate.linear import PERFECT, differing, one_blas_thread
@@ -110,8 +109,7 @@ class BinarySettings:
     errors: ClusterErrors = "cr2"
 
     def __post_init__(self) -> None:
-        if self.estimator not in get_args(Estimator):
-            raise DataError(f"estimator must be one of {list(get_args(Estimator))}, got {self.estimator!r}")
+        one_of(self.estimator, "estimator", get_args(Estimator))
         describe(self.errors, by_prompt=True)
         confidence_level(self.confidence)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Sequence, Sized
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import optimize, special, stats
 
 from seal_datasets.errors import DataError
-from seal_datasets.estimate.inputs import Bools, Floats, finite, group_codes, indicator, same_length
+from seal_datasets.estimate.inputs import Bools, Floats, finite, group_codes, indicator, same_length, whole_number
 from seal_datasets.estimate.result import Result
 
 _CLIP = 1e-6
@@ -76,7 +76,8 @@ def calibrate_probabilities(
         seed (`int`, defaults to 0): Seed of the folds of the calibrated Brier score.
 
     Returns:
-        `Calibration`: Slope, intercept and measures of fit; nan with a reason below 5 texts of either gold label.
+        `Calibration`: Slope, intercept and measures of fit; nan with a reason below 5 texts of either gold label,
+            or without texts.
 
     Raises:
         DataError: Lengths differ, a probability is not between 0 and 1, or a gold label is not true or false.
@@ -92,13 +93,17 @@ def calibrate_probabilities(
 
     ```
     """
+    if isinstance(probabilities, Sized) and isinstance(gold, Sized) and len(probabilities) == len(gold) == 0:
+        none = math.nan
+        return Calibration(none, none, 0, 0, none, none, none, none, "no text has both a probability and a gold label")
     p, truth = _probabilities(probabilities), indicator(gold, "gold")
     n = same_length(probabilities=p, gold=truth)
+    whole_number(seed, "seed")
     codes = np.arange(n) if groups is None else group_codes(groups, "groups")
     same_length(probabilities=p, groups=codes)
     n_true = int(truth.sum())
-    brier = float(np.mean((p - truth) ** 2)) if n else math.nan
-    constant = float(truth.mean() * (1 - truth.mean())) if n else math.nan
+    brier = float(np.mean((p - truth) ** 2))
+    constant = float(truth.mean() * (1 - truth.mean()))
     if min(n_true, n - n_true) < _FEWEST_OF_EACH:
         status = f"fewer than {_FEWEST_OF_EACH} texts whose gold label is {'yes' if n_true < n - n_true else 'no'}"
         return Calibration(math.nan, math.nan, n, n_true, _auc(p, truth), brier, math.nan, constant, status)
@@ -115,7 +120,7 @@ def implied_rates(probabilities: ArrayLike) -> tuple[float, float]:
 
     Returns:
         `tuple[float, float]`: Expected share of true texts labelled true, and of false texts labelled false, as
-            `simex_imprint` needs them; nan where no such text is expected.
+            `known_rates_imprint` needs them; nan where no such text is expected.
 
     Raises:
         DataError: A probability is not between 0 and 1.

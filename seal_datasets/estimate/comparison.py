@@ -148,14 +148,13 @@ def compare_estimates(
     ```
     """
     labels = unique_names(names, "names")
-    values, errors = (np.asarray(given, dtype=np.float64) for given in (estimates, std_errors))
+    values, errors = finite(estimates, "estimates", allow_nan=True), finite(std_errors, "std_errors", allow_nan=True)
     same_length(estimates=values, std_errors=errors)
     confidence_level(confidence)
     if len(labels) != len(values) or len(labels) < 2:
         raise DataError(
             f"names holds {len(labels)} entries and estimates {len(values)}; give as many of each, and at least two"
         )
-    values, errors = finite(values, "estimates", allow_nan=True), finite(errors, "std_errors", allow_nan=True)
     if (errors < 0).any():
         row = int(np.flatnonzero(errors < 0)[0])
         raise DataError(f"std_errors row {row} is {errors[row]:g}; a standard error is 0 or larger, or nan if unknown")

@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from seal_datasets.estimate.bias_reduced import cr2
 from seal_datasets.estimate.clustered_share import clustered_share
-from seal_datasets.estimate.inputs import Bools, Codes, Floats, confidence_level
+from seal_datasets.estimate.inputs import Bools, Codes, Floats, confidence_level, whole_number
 from seal_datasets.estimate.intervals import Interval, critical_value, two_sided_p
 from seal_datasets.estimate.linear import PERFECT, solve, triangle
 from seal_datasets.estimate.multiplicity import Adjustment, adjust_p
@@ -136,6 +136,7 @@ def congruent_accuracy(
     ```
     """
     confidence_level(confidence)
+    whole_number(min_discordant, "min_discordant")
     pairs = ranked_pairs(
         (chosen_rewards, rejected_rewards), (chosen_features, rejected_features), feature_names, groups, tie_band
     )

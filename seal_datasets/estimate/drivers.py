@@ -9,7 +9,7 @@ from typing import Any
 from numpy.typing import ArrayLike, NDArray
 
 from seal_datasets.estimate.binary_regression import BinaryRow, BinarySettings, Estimator, binary_regression
-from seal_datasets.estimate.inputs import indicator, matrix, unique_names
+from seal_datasets.estimate.inputs import indicator, matrix, unique_names, whole_number
 from seal_datasets.estimate.least_squares import ClusterErrors
 from seal_datasets.estimate.multiplicity import Adjustment
 from seal_datasets.estimate.result import Result
@@ -120,7 +120,7 @@ def misalignment_drivers(
     n = len(outcome)
     chosen = matrix(chosen_features, "chosen_features", n, len(names))
     rejected = matrix(rejected_features, "rejected_features", n, len(names))
-    settings = BinarySettings(estimator, adjust, confidence, min_discordant, errors)
+    settings = BinarySettings(estimator, adjust, confidence, whole_number(min_discordant, "min_discordant"), errors)
     fit = binary_regression(outcome, (chosen, rejected), groups, settings)
     labels = [(name, side) for side in ("chosen", "rejected") for name in names]
     return MisalignmentDrivers(

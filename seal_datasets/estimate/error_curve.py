@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from seal_datasets.errors import DataError
-from seal_datasets.estimate.corrected_imprint import check_labelled_texts, indefinite, invert_rates
+from seal_datasets.estimate.corrected_inference import check_labelled_texts, indefinite, invert_rates, labels_freedom
 from seal_datasets.estimate.inputs import (
     Codes,
     Floats,
@@ -36,8 +36,9 @@ class ErrorCurve(Result):
         feature (`str`): Name.
         rates (`tuple[float, ...]`): Assumed shares of wrong labels, the same for 0 and 1.
         coefficients (`tuple[float, ...]`): Imprint at each rate; nan where such errors would leave no signal.
-        confidence_intervals (`tuple[tuple[float, float], ...]`): By the delta method, the rate taken as known.
-        sign_flips_at (`float`): Smallest rate at which the sign differs from that at rate 0; nan if it never does.
+        confidence_intervals (`tuple[tuple[float, float], ...]`): By the delta method, the rate taken as known; t with
+            the effective prompts in which the labels differ, less one, as degrees of freedom.
+        sign_flips_at (`float`): Smallest rate at which the sign is opposite to that at the first rate; nan if it never is.
         insignificant_at (`float`): Smallest rate whose interval contains 0; nan if none does.
         largest_rate (`float`): Largest rate that the labels' variance allows.
     """
@@ -92,9 +93,10 @@ def label_error_curve(
     confidence_level(confidence)
     y, x, codes, names = check_labelled_texts(rewards, features, groups, feature_names)
     grid = finite(rates, "rates")
-    if ((grid < 0) | (grid >= 0.5)).any():
+    bad = np.flatnonzero((grid < 0) | (grid >= 0.5))
+    if bad.size:
         raise DataError(
-            f"rates must lie from 0 to below 0.5, where labels carry no signal; got {grid.min():g} to {grid.max():g}"
+            f"rates must lie from 0 to below 0.5, where labels carry no signal; row {bad[0]} is {grid[bad[0]]:g}"
         )
     for column, name in enumerate(names):
         indicator(x[:, column], f"features column {name!r}")
@@ -103,9 +105,10 @@ def label_error_curve(
     sizes = np.bincount(codes)
     spare = np.where(sizes > 1, sizes - 1.0, 0.0)
     used = int((sizes > 1).sum())
-    critical = critical_value(confidence, used - 1) if used > 1 else math.nan
+    freedom = labels_freedom(within, codes)
     curves = []
     for j, name in enumerate(names):
+        critical = critical_value(confidence, freedom[j]) if freedom[j] > 0 else math.nan
         coefficients, intervals, largest = [], [], math.nan
         for rate in grid:
             beta, error = _estimate_at_rate(moments, spare, j, float(rate), used)
@@ -113,7 +116,7 @@ def label_error_curve(
             intervals.append((beta - critical * error, beta + critical * error))
             largest = float(rate) if not math.isnan(beta) else largest
         first = np.sign(coefficients[0])
-        flips = [rate for rate, beta in zip(grid, coefficients, strict=True) if np.sign(beta) == -first]
+        flips = [rate for rate, beta in zip(grid, coefficients, strict=True) if np.sign(beta) * first < 0]
         covers = [rate for rate, (low, high) in zip(grid, intervals, strict=True) if low <= 0 <= high]
         curves.append(
             ErrorCurve(

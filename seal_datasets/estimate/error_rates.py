@@ -79,7 +79,7 @@ def implied_error_rate(labels: ArrayLike, other: ArrayLike, *, confidence: float
     """Estimate the error rate of labels from the disagreement of two equally good labelers with independent errors.
 
     It needs no gold labels: two labelers, or one asked twice, suffice. Errors that labelers share make it too low. Use it
-    as a rate for `simex_imprint`, or to read `label_error_curve`.
+    as a rate for `known_rates_imprint`, or to read `label_error_curve`.
 
     Args:
         labels (array-like of shape (n,)): The labeler's labels, 0 or 1.

@@ -179,6 +179,8 @@ def imprint_trajectory(
     ```
     """
     names = unique_names(feature_names)
+    if not isinstance(rewards, Mapping):
+        raise DataError(f"rewards is a {type(rewards).__name__}; give a mapping of models' names to their rewards")
     if len(rewards) < 2:
         raise DataError(f"rewards holds {len(rewards)} model(s); name at least two, such as pre and post")
     columns = {}
@@ -260,7 +262,7 @@ def streamed_imprint(
         raise DataError(
             f"errors must be 'cr2' or 'crv1' where texts stream, got {errors!r}; others need them in memory"
         )
-    settings = RegressionSettings(names, "fixed", errors, {}, max_vif, adjust, confidence, min_information, 0, seed)
+    settings = RegressionSettings(names, "fixed", errors, {}, max_vif, adjust, confidence, min_information, 999, seed)
     return _lay_out_trajectory(regress(StreamedDesign(parts, len(model_names), settings), settings), list(model_names))
 
 
@@ -278,6 +280,8 @@ def _lay_out_trajectory(regression: Regression, names: list[str]) -> ImprintTraj
 
 
 def _check_blocks(blocks: Mapping[str, Sequence[str]] | None, names: tuple[str, ...]) -> dict[str, tuple[str, ...]]:
+    if not isinstance(blocks or {}, Mapping):
+        raise DataError(f"blocks is {blocks!r:.60}; give a mapping of names of blocks to lists of features")
     checked = {block: unique_names(members, f"blocks[{block!r}]") for block, members in (blocks or {}).items()}
     for block, members in checked.items():
         if unknown := [name for name in members if name not in names]:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
-from itertools import chain
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -12,6 +11,7 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
 from seal_datasets.errors import DataError
+from seal_datasets.estimate.raw_values import EXACT, as_numbers, as_rows, check_one_kind, group_values, is_array
 
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
@@ -21,7 +21,6 @@ Codes = NDArray[np.int64]
 LARGEST = 1e50
 SMALLEST = 1e-50
 _BLOCK = 4096
-_PLAIN = {bool, float, int}
 
 
 def finite(values: ArrayLike, name: str, *, allow_nan: bool = False) -> Floats:
@@ -38,7 +37,7 @@ def finite(values: ArrayLike, name: str, *, allow_nan: bool = False) -> Floats:
     Raises:
         DataError: The argument is empty or not one-dimensional, or an entry is not a finite number or beyond 1e50.
     """
-    array = _numbers(values, name)
+    array = as_numbers(values, name, allow_nan=allow_nan)
     if array.ndim != 1:
         raise DataError(f"{name} must be one number per row, got an array of shape {array.shape}; pass a flat list")
     if array.size == 0:
@@ -71,15 +70,15 @@ def matrix(values: ArrayLike, name: str, n_rows: int, n_columns: int, *, allow_n
         DataError: Rows are ragged or the shape is wrong. An entry is not a finite number or beyond 1e50, or a column has only
             entries below 1e-50 in size.
     """
-    if not hasattr(values, "__array__"):
-        values = _rows(values, name)
+    if not is_array(values):
+        values = as_rows(values, name)
         ragged = {type(row) for row in values} - {list, tuple} or {len(row) for row in values} != {n_columns}
         for index, row in enumerate(values if ragged else ()):
             width = len(row) if isinstance(row, (list, tuple, np.ndarray)) else None
             if width != n_columns:
                 given = "a single value" if width is None else f"{width} value(s)"
                 raise DataError(f"{name} row {index} has {given}, but {n_columns} feature name(s) were given")
-    array = _numbers(values, name)
+    array = as_numbers(values, name, allow_nan=allow_nan)
     if array.shape != (n_rows, n_columns):
         raise DataError(f"{name} has shape {array.shape}, but ({n_rows}, {n_columns}) is needed: rows by feature names")
     if _ordinary(array):
@@ -149,22 +148,31 @@ def group_codes(groups: Sequence[Any] | NDArray[Any], name: str) -> Codes:
     """Number the groups 0, 1, ... in order of first appearance.
 
     Args:
-        groups (sequence of shape (n,)): Group of each row, e.g. prompt ids; strings or numbers.
+        groups (sequence of shape (n,)): Group of each row, e.g. prompt ids; all strings or all whole numbers.
         name (`str`): Name of the argument, for messages.
 
     Returns:
         `ndarray` of shape (n,): Integer code of each row's group.
 
     Raises:
-        DataError: A group is missing (None or nan), or the argument is empty or not one-dimensional.
+        DataError: A group is missing (None, nan or masked), or the argument is empty or not one-dimensional. Groups are of
+            several types, so that 1, 1.0, True and "1" might be one group.
     """
-    array = groups if isinstance(groups, np.ndarray) else np.asarray(_rows(groups, name), dtype=object)
-    if array.ndim != 1 or array.size == 0:
-        raise DataError(f"{name} must be one value per row, got an array of shape {array.shape}")
-    codes = pd.factorize(array)[0].astype(np.int64)
+    array = group_values(groups, name)
+    try:
+        codes = pd.factorize(array)[0].astype(np.int64)
+    except TypeError as error:
+        raise DataError(f"{name} holds a value that cannot be a group: {error}; give strings or numbers") from error
     if (codes < 0).any():
         row = int(np.flatnonzero(codes < 0)[0])
         raise DataError(f"{name} row {row} is {array[row]}; every row needs a group, such as its prompt's id")
+    if array.dtype.kind == "f" and np.abs(array).max() >= EXACT:
+        row = int(np.flatnonzero(np.abs(array) >= EXACT)[0])
+        raise DataError(
+            f"{name} row {row} is {array[row]!r}, a float beyond 2^53, where ids are rounded; give whole numbers or strings"
+        )
+    if array.dtype.kind == "O":
+        check_one_kind(array, name)
     return codes
 
 
@@ -187,11 +195,15 @@ def unique_names(names: Sequence[str], name: str = "feature_names") -> tuple[str
     """Feature names as distinct strings.
 
     Raises:
-        DataError: A name occurs twice, the list is empty, or it is one string.
+        DataError: An entry is not a string, a name occurs twice, the list is empty or without order, or it is one string.
     """
     if isinstance(names, str):
         raise DataError(f"{name} is the text {names!r}; give a list of names, such as [{names!r}]")
-    listed = tuple(str(entry) for entry in _rows(names, name))
+    rows = as_rows(names, name)
+    for index, entry in enumerate(rows):
+        if not isinstance(entry, str):
+            raise DataError(f"{name} entry {index} is {entry!r} ({type(entry).__name__}); a name is a string")
+    listed = tuple(map(str, rows))
     repeated = sorted({entry for entry in listed if listed.count(entry) > 1})
     if repeated:
         raise DataError(f"{name} holds {', '.join(repeated)} more than once; every feature needs a distinct name")
@@ -206,9 +218,58 @@ def confidence_level(confidence: float) -> float:
     Raises:
         DataError: It is not.
     """
-    if not 0 < confidence < 1:
-        raise DataError(f"confidence must lie between 0 and 1, e.g. 0.95, got {confidence}")
+    if not _is_number(confidence) or not 0 < confidence < 1:
+        raise DataError(f"confidence must lie between 0 and 1, e.g. 0.95, got {confidence!r}")
     return confidence
+
+
+def number(value: float, name: str, *, least: float = -math.inf) -> float:
+    """A single finite number.
+
+    Args:
+        value (`float`): The caller's argument.
+        name (`str`): Its name, for messages.
+        least (`float`, *optional*): Smallest value allowed.
+
+    Raises:
+        DataError: It is not a number, not finite, or below `least`.
+    """
+    if not _is_number(value) or not least <= value < math.inf:
+        floor = "" if least == -math.inf else f" of at least {least:g}"
+        raise DataError(f"{name} must be a finite number{floor}, got {value!r}")
+    return float(value)
+
+
+def whole_number(value: int, name: str, *, least: int = 0) -> int:
+    """A whole number, such as a number of draws or a seed.
+
+    Args:
+        value (`int`): The caller's argument.
+        name (`str`): Its name, for messages.
+        least (`int`, defaults to 0): Smallest value allowed.
+
+    Raises:
+        DataError: It is not a whole number, or below `least`.
+    """
+    if isinstance(value, (bool, np.bool_)) or not isinstance(value, (int, np.integer)) or value < least:
+        raise DataError(f"{name} must be a whole number of at least {least}, got {value!r}")
+    return int(value)
+
+
+def one_of(value: str, name: str, options: Sequence[str]) -> str:
+    """One of several words.
+
+    Args:
+        value (`str`): The caller's argument.
+        name (`str`): Its name, for messages.
+        options (`Sequence[str]`): The words, such as `get_args` of a `Literal`.
+
+    Raises:
+        DataError: It is another word.
+    """
+    if not isinstance(value, str) or value not in options:
+        raise DataError(f"{name} must be one of {list(options)}, got {value!r}")
+    return value
 
 
 def least_information(min_information: float) -> float:
@@ -217,12 +278,16 @@ def least_information(min_information: float) -> float:
     Raises:
         DataError: It is negative or not a number.
     """
-    if not 0 <= min_information < math.inf:
+    if not _is_number(min_information) or not 0 <= min_information < math.inf:
         raise DataError(
-            f"min_information must be a number of degrees of freedom, at least 0, got {min_information}; 1 withholds only "
+            f"min_information must be a number of degrees of freedom, at least 0, got {min_information!r}; 1 withholds only "
             "estimates without an error, 4 those that rest on a handful of prompts"
         )
     return min_information
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, (int, float, np.integer, np.floating)) and not isinstance(value, bool)
 
 
 def _ordinary(array: Floats) -> bool:
@@ -251,45 +316,3 @@ def _in_range(array: Floats, name: str) -> Floats:
             "the statistics would overflow. Divide the column by its scale, or correct the value"
         )
     return array
-
-
-def _numbers(values: ArrayLike, name: str) -> Floats:
-    raw = np.asarray(values) if hasattr(values, "__array__") else None
-    if raw is not None and raw.dtype.kind in "biuf":
-        return raw.astype(np.float64, copy=False)
-    if raw is not None and raw.dtype.kind in "mM":
-        raise DataError(f"{name} holds dates or durations ({raw.dtype}); numbers are needed")
-    flat = _rows(values if raw is None else raw.tolist(), name)
-    try:
-        plain = _plain_numbers(flat)
-    except OverflowError as error:
-        raise DataError(f"{name} holds a number that is too large: {error}") from error
-    if plain is not None:
-        return plain
-    for row, value in enumerate(flat):
-        for entry in value if isinstance(value, (list, tuple)) else (value,):
-            if not isinstance(entry, (int, float, np.number, np.bool_, np.ndarray)):
-                raise DataError(f"{name} row {row} is {entry!r} ({type(entry).__name__}); a number is needed")
-    try:
-        return np.asarray(flat, dtype=np.float64)
-    except (TypeError, ValueError) as error:
-        raise DataError(f"{name} is not an array of numbers: {error}") from error
-
-
-def _plain_numbers(rows: list[Any]) -> Floats | None:
-    """Rows of Python numbers as an array, four times faster than by NumPy; `None` for other rows."""
-    kinds = set(map(type, rows))
-    if rows and kinds <= _PLAIN:
-        return np.fromiter(rows, np.float64, len(rows))
-    if rows and kinds <= {list, tuple}:
-        widths, cells = set(map(len, rows)), chain.from_iterable
-        if len(widths) == 1 and set(map(type, cells(rows))) <= _PLAIN:
-            width = widths.pop()
-            return np.fromiter(cells(rows), np.float64, len(rows) * width).reshape(len(rows), width)
-    return None
-
-
-def _rows(values: object, name: str) -> list[Any]:
-    if not isinstance(values, Iterable):
-        raise DataError(f"{name} is {values!r} ({type(values).__name__}); one entry per row is needed")
-    return list(values)

@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 from scipy import special
 from statsmodels.stats.proportion import proportion_confint
 
+from seal_datasets.errors import DataError
+from seal_datasets.estimate.inputs import confidence_level, whole_number
 from seal_datasets.estimate.linear import PERFECT
 
 Interval = tuple[float, float]
@@ -26,6 +28,9 @@ def wilson(successes: int, n: int, *, confidence: float = 0.95) -> Interval:
     Returns:
         `tuple[float, float]`: Bounds in [0, 1]; nan for n = 0.
 
+    Raises:
+        DataError: A count is not a whole number of at least 0, or there are more successes than trials.
+
     Source: Wilson (1927), JASA 22.
 
     Example:
@@ -37,6 +42,9 @@ def wilson(successes: int, n: int, *, confidence: float = 0.95) -> Interval:
 
     ```
     """
+    confidence_level(confidence)
+    if whole_number(n, "n") < whole_number(successes, "successes"):
+        raise DataError(f"successes is {successes}, more than n, {n}")
     if n == 0:
         return math.nan, math.nan
     low, high = proportion_confint(successes, n, alpha=1 - confidence, method="wilson")

@@ -8,10 +8,9 @@ from typing import Literal, get_args
 
 import numpy as np
 
-from seal_datasets.errors import DataError
 from seal_datasets.estimate.basis import centred
 from seal_datasets.estimate.bias_reduced import BiasReduced
-from seal_datasets.estimate.inputs import Bools, Codes, Floats
+from seal_datasets.estimate.inputs import Bools, Codes, Floats, one_of
 from seal_datasets.estimate.linear import (
     cluster_factor,
     cluster_scores,
@@ -69,8 +68,7 @@ def describe(errors: ClusterErrors, *, by_prompt: bool) -> str:
     Raises:
         DataError: The name is unknown.
     """
-    if errors not in get_args(ClusterErrors):
-        raise DataError(f"errors must be one of {list(get_args(ClusterErrors))}, got {errors!r}")
+    one_of(errors, "errors", get_args(ClusterErrors))
     clusters = "clustered by prompt" if by_prompt else "each pair its own cluster"
     if errors == "cr2":
         return f"{clusters}, bias-reduced ({'CR2' if by_prompt else 'HC2'}), Satterthwaite degrees of freedom"

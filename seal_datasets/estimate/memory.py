@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+from seal_datasets.errors import DataError
+from seal_datasets.estimate.inputs import finite, number
 from seal_datasets.estimate.intervals import Interval
 from seal_datasets.estimate.result import Result
 
@@ -42,6 +44,9 @@ def memorisation_gap(
     Returns:
         `MemorisationGap`: The gap, with an interval at the level of the two. Of two shares it stays within [-1, 1].
 
+    Raises:
+        DataError: An estimate is not a finite number, or an interval is not two bounds.
+
     Source: Zou and Donner (2008), the recovery of variances from intervals that need not be symmetric.
 
     Example:
@@ -53,8 +58,11 @@ def memorisation_gap(
 
     ```
     """
-    gap = train - heldout
+    gap = number(train, "train") - number(heldout, "heldout")
+    for name, interval in (("train_interval", train_interval), ("heldout_interval", heldout_interval)):
+        if len(finite(interval, name, allow_nan=True)) != 2:
+            raise DataError(f"{name} must hold two bounds, got {len(interval)}")
     low = gap - math.hypot(train - train_interval[0], heldout_interval[1] - heldout)
     high = gap + math.hypot(train_interval[1] - train, heldout - heldout_interval[0])
     status = "no_interval" if math.isnan(low) or math.isnan(high) else "ok"
-    return MemorisationGap(train, heldout, gap, (low, high), status)
+    return MemorisationGap(float(train), float(heldout), gap, (low, high), status)

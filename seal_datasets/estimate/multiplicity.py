@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from statsmodels.stats.multitest import multipletests
 
-from seal_datasets.errors import DataError
+from seal_datasets.estimate.inputs import one_of
 
 Adjustment = Literal["bonferroni", "holm", "bh"]
 
@@ -37,8 +37,7 @@ def adjust_p(p_values: NDArray[np.float64], method: Adjustment) -> NDArray[np.fl
 
     ```
     """
-    if method not in get_args(Adjustment):
-        raise DataError(f"adjust must be one of {list(get_args(Adjustment))}, got {method!r}")
+    one_of(method, "adjust", get_args(Adjustment))
     adjusted = np.full(p_values.shape, np.nan)
     tested = np.flatnonzero(~np.isnan(p_values))
     if not tested.size:

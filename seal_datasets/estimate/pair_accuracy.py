@@ -9,9 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from seal_datasets.errors import DataError
 from seal_datasets.estimate.choice_probability import margins
-from seal_datasets.estimate.inputs import Codes, Floats, group_codes, matrix, same_length, unique_names
+from seal_datasets.estimate.inputs import Codes, Floats, group_codes, matrix, number, same_length, unique_names
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,8 +54,7 @@ def ranked_pairs(
     Raises:
         DataError: Shapes differ, an entry is not a finite number, or `tie_band` is not 0 or larger.
     """
-    if not tie_band >= 0:
-        raise DataError(f"tie_band must be 0 or larger, got {tie_band}")
+    number(tie_band, "tie_band", least=0)
     margin, names = margins(*rewards), unique_names(feature_names)
     n, k = len(margin), len(names)
     chosen, rejected = (

@@ -12,7 +12,17 @@ from numpy.typing import ArrayLike, NDArray
 from statsmodels.stats.contingency_tables import mcnemar
 
 from seal_datasets.errors import DataError
-from seal_datasets.estimate.inputs import Bools, Codes, Floats, confidence_level, finite, group_codes, same_length
+from seal_datasets.estimate.inputs import (
+    Bools,
+    Codes,
+    Floats,
+    confidence_level,
+    finite,
+    group_codes,
+    number,
+    same_length,
+    whole_number,
+)
 from seal_datasets.estimate.intervals import (
     Interval,
     mean_interval,
@@ -189,10 +199,8 @@ def alignment_resistance(
     confidence_level(confidence)
     margins = _margins(chosen_rewards, rejected_rewards, "chosen_rewards", "rejected_rewards")
     n = len(margins)
-    if not tie_band >= 0:
-        raise DataError(f"tie_band must be 0 or larger, got {tie_band}")
-    if n_bins < 1:
-        raise DataError(f"n_bins must be at least 1, got {n_bins}")
+    number(tie_band, "tie_band", least=0)
+    whole_number(n_bins, "n_bins", least=1)
     codes = None if groups is None else group_codes(groups, "groups")
     if codes is not None:
         same_length(chosen_rewards=margins, groups=codes)
@@ -244,11 +252,8 @@ def aligned_pairs(chosen_rewards: ArrayLike, rejected_rewards: ArrayLike, *, tie
     Raises:
         DataError: Lengths differ or a reward is not a finite number.
     """
-    chosen, rejected = finite(chosen_rewards, "chosen_rewards"), finite(rejected_rewards, "rejected_rewards")
-    same_length(chosen_rewards=chosen, rejected_rewards=rejected)
-    if tie_band:
-        return np.asarray(_margins(chosen, rejected, "chosen_rewards", "rejected_rewards") > tie_band, dtype=np.bool_)
-    return chosen > rejected
+    number(tie_band, "tie_band", least=0)
+    return _margins(chosen_rewards, rejected_rewards, "chosen_rewards", "rejected_rewards") > tie_band
 
 
 def alignment_regimes(
@@ -275,7 +280,7 @@ def alignment_regimes(
         DataError: Lengths differ or a reward is not a finite number.
     """
     after = aligned_pairs(chosen_rewards, rejected_rewards, tie_band=tie_band)
-    before = aligned_pairs(pre_chosen_rewards, pre_rejected_rewards, tie_band=tie_band)
+    before = _margins(pre_chosen_rewards, pre_rejected_rewards, "pre_chosen_rewards", "pre_rejected_rewards") > tie_band
     same_length(chosen_rewards=after, pre_chosen_rewards=before)
     return np.asarray(_BY_ALIGNMENT[before.astype(int), after.astype(int)], dtype=np.str_)
 
@@ -308,7 +313,7 @@ def _by_margin(
 
 
 def _noise_aware(observed: float, interval: Interval, noise: float) -> NoiseAwareResistance:
-    if not 0 <= noise < 0.5:
+    if not 0 <= number(noise, "label_noise") < 0.5:
         raise DataError(
             f"label_noise is the share of annotation errors in the human choices, from 0 to below 0.5; got {noise}"
         )

@@ -14,7 +14,7 @@ from scipy import special
 from statsmodels.stats.contingency_tables import cochrans_q
 
 from seal_datasets.errors import DataError
-from seal_datasets.estimate.inputs import Bools, Codes, finite, group_codes, same_length
+from seal_datasets.estimate.inputs import Bools, Codes, finite, group_codes, number, same_length
 from seal_datasets.estimate.multiplicity import Adjustment, adjust_p
 from seal_datasets.estimate.resistance import AlignmentResistance, PairedTest, alignment_resistance, paired_test
 from seal_datasets.estimate.result import Result
@@ -80,8 +80,11 @@ def resistance_trajectory(
 
     ```
     """
+    if not isinstance(margins, Mapping):
+        raise DataError(f"margins is a {type(margins).__name__}; give a mapping of models' names to their margins")
     if len(margins) < 2:
         raise DataError(f"margins holds {len(margins)} model(s); name at least two, such as pre and post")
+    number(tie_band, "tie_band", least=0)
     arrays = {name: finite(values, f"margins[{name!r}]") for name, values in margins.items()}
     n = same_length(**arrays)
     models = {

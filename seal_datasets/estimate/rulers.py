@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from seal_datasets.estimate.clustered_share import Mean, clustered_mean, clustered_share
-from seal_datasets.estimate.inputs import confidence_level
+from seal_datasets.estimate.inputs import confidence_level, whole_number
 from seal_datasets.estimate.intervals import Interval, critical_value, two_sided_p
 from seal_datasets.estimate.multiplicity import Adjustment, adjust_p
 from seal_datasets.estimate.pair_accuracy import RankedPairs, ranked_pairs, ranking
@@ -145,6 +145,7 @@ def ruler_accuracy(
     ```
     """
     confidence_level(confidence)
+    whole_number(min_discordant, "min_discordant")
     pairs = ranked_pairs(
         (chosen_rewards, rejected_rewards), (chosen_features, rejected_features), feature_names, groups, tie_band
     )

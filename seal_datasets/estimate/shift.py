@@ -15,6 +15,7 @@ from seal_datasets.errors import DataError
 from seal_datasets.estimate.inputs import Codes, Floats, confidence_level, finite, group_codes, same_length
 from seal_datasets.estimate.intervals import Interval, mean_interval
 from seal_datasets.estimate.linear import PERFECT
+from seal_datasets.estimate.raw_values import group_values
 from seal_datasets.estimate.result import Result
 
 # Pairs per block: an angle needs a dozen temporary arrays.
@@ -293,12 +294,13 @@ def _margin_changes(rewards: _Rewards) -> tuple[Floats, Floats]:
 
 def _rows_by_label(by: Sequence[Any] | NDArray[Any], n: int) -> dict[str, NDArray[np.intp]]:
     """Rows of each label, in the labels' order."""
-    labels = pd.Series(list(by), dtype=object)
+    labels = pd.Series(group_values(by, "by"))
     if len(labels) != n:
         raise DataError(f"by has {len(labels)} labels for {n} pairs")
     if labels.isna().any():
         row = int(labels.isna().to_numpy().argmax())
         raise DataError(f"by row {row} has no label; name those pairs, e.g. 'unknown'")
+    group_codes(by, "by")
     rows_by_label = labels.groupby(labels, sort=True).indices
     return {str(label): np.asarray(rows, dtype=np.intp) for label, rows in rows_by_label.items()}
 

@@ -19,8 +19,10 @@ from seal_datasets.estimate.inputs import (
     confidence_level,
     group_codes,
     matrix,
+    one_of,
     same_length,
     unique_names,
+    whole_number,
 )
 from seal_datasets.estimate.intervals import Interval, bootstrap_totals, percentile_interval
 from seal_datasets.estimate.result import Result
@@ -140,8 +142,9 @@ def labeler_stability(
     ```
     """
     confidence_level(confidence)
-    if level not in get_args(Level):
-        raise DataError(f"level must be one of {list(get_args(Level))}, got {level!r}")
+    one_of(level, "level", get_args(Level))
+    whole_number(n_bootstrap, "n_bootstrap", least=1)
+    whole_number(seed, "seed")
     names = unique_names(labeler_names, "labeler_names")
     if len(names) < 2:
         raise DataError(f"labeler_names holds {names[0]} only; stability needs two labelers or more")

@@ -22,6 +22,7 @@ from seal_datasets.estimate.inputs import (
     finite,
     group_codes,
     matrix,
+    one_of,
     same_length,
     unique_names,
     without_vanishing,
@@ -156,8 +157,7 @@ def standardised_imprint(
     ```
     """
     names = unique_names(feature_names)
-    if unit not in get_args(Unit):
-        raise DataError(f"unit must be one of {list(get_args(Unit))}, got {unit!r}")
+    one_of(unit, "unit", get_args(Unit))
     chosen, rejected = _rewards(chosen_rewards, rejected_rewards)
     n, models = len(chosen), list(chosen_rewards)
     features = [
@@ -166,7 +166,7 @@ def standardised_imprint(
     ]
     prompts = np.arange(n) if groups is None else group_codes(groups, "groups")
     same_length(chosen_rewards=chosen, groups=prompts)
-    settings = RegressionSettings(names, "fixed", "cr2", {}, None, adjust, confidence, min_information, 0, 0)
+    settings = RegressionSettings(names, "fixed", "cr2", {}, None, adjust, confidence, min_information, 1, 0)
     codes = np.tile(prompts, 2)
     design = within_design(np.vstack([chosen, rejected]), np.vstack(features), codes, None, settings)
     regression = regress([design], settings)
@@ -281,6 +281,11 @@ def _lay_out(
 
 def _rewards(chosen: Mapping[str, ArrayLike], rejected: Mapping[str, ArrayLike]) -> tuple[Floats, Floats]:
     """Rewards of both sides, of shape (n, m)."""
+    for argument, rewards in (("chosen_rewards", chosen), ("rejected_rewards", rejected)):
+        if not isinstance(rewards, Mapping):
+            raise DataError(
+                f"{argument} is a {type(rewards).__name__}; give a mapping of models' names to their rewards"
+            )
     if not chosen or list(chosen) != list(rejected):
         raise DataError(
             f"chosen_rewards and rejected_rewards must name the same models, one or more, in one order; got {list(chosen)} "

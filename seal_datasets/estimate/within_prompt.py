@@ -12,9 +12,21 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from seal_datasets.errors import DataError
-from seal_datasets.estimate.inputs import Bools, Codes, Floats, confidence_level, group_codes, least_information, matrix
+from seal_datasets.estimate.inputs import (
+    Bools,
+    Codes,
+    Floats,
+    confidence_level,
+    group_codes,
+    least_information,
+    matrix,
+    number,
+    one_of,
+    whole_number,
+)
 from seal_datasets.estimate.linear import constant_columns, demean, first_rows, group_sums, nonzero_counts
 from seal_datasets.estimate.multiplicity import Adjustment
+from seal_datasets.estimate.raw_values import group_values
 
 Effects = Literal["fixed", "pooled"]
 Errors = Literal["cr2", "crv1", "hc1", "wild"]
@@ -52,13 +64,13 @@ class RegressionSettings:
 
     def __post_init__(self) -> None:
         for name, value, known in (("effects", self.effects, Effects), ("errors", self.errors, Errors)):
-            if value not in get_args(known):
-                raise DataError(f"{name} must be one of {list(get_args(known))}, got {value!r}")
+            one_of(value, name, get_args(known))
         confidence_level(self.confidence)
-        if self.max_vif is not None and not self.max_vif > 1:
+        if self.max_vif is not None and not number(self.max_vif, "max_vif") > 1:
             raise DataError(f"max_vif must be larger than 1, the factor of uncorrelated features, got {self.max_vif}")
         least_information(self.min_information)
-        if self.errors == "wild" and self.n_bootstrap < 99:
+        whole_number(self.seed, "seed")
+        if whole_number(self.n_bootstrap, "n_bootstrap", least=1) < 99 and self.errors == "wild":
             raise DataError(
                 f"n_bootstrap must be at least 99, got {self.n_bootstrap}; fewer draws cannot give p-values"
             )
@@ -168,20 +180,50 @@ def within_design(
     return WithinDesign(rows, outcomes, row_clusters, discordant, varying, counts)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class StreamedDesign:
-    """Parts of a table as designs, read and built anew in each pass."""
+    """Parts of a table as designs, read and built anew in each pass; the first pass checks that prompts are whole."""
 
     parts: Iterable[Texts]
     n_models: int
     settings: RegressionSettings
+    checked: bool = False
 
     def __iter__(self) -> Iterator[WithinDesign]:
+        prompts: list[NDArray[np.uint64]] = []
         for part in self.parts:
             codes = group_codes(part.groups, "groups")
+            if not self.checked:
+                prompts.append(_prompt_hashes(part.groups, codes))
             features = matrix(part.features, "features", len(codes), len(self.settings.names))
             rewards = matrix(part.rewards, "rewards", len(codes), self.n_models)
             yield within_design(with_changes(rewards), features, codes, None, self.settings)
+        if not self.checked:
+            self._check_whole(prompts)
+            self.checked = True
+
+    def _check_whole(self, prompts: list[NDArray[np.uint64]]) -> None:
+        """Raise if a prompt's texts are in two parts."""
+        together = np.concatenate([*prompts, np.empty(0, dtype=np.uint64)])
+        together.sort()
+        repeated = together[1:][together[1:] == together[:-1]]
+        if not repeated.size:
+            return
+        first, second = np.flatnonzero([np.isin(repeated[0], part) for part in prompts])[:2]
+        part = next(part for number, part in enumerate(self.parts) if number == second)
+        codes = group_codes(part.groups, "groups")
+        group = int(np.flatnonzero(_prompt_hashes(part.groups, codes) == repeated[0])[0])
+        row = int(np.flatnonzero(codes == group)[0])
+        raise DataError(
+            f"groups row {row} of part {second} is the prompt {group_values(part.groups, 'groups')[row]!r}, which part {first} "
+            "also has; all texts of a prompt must be in one part"
+        )
+
+
+def _prompt_hashes(groups: NDArray[Any], codes: Codes) -> NDArray[np.uint64]:
+    """A hash of 64 bits of each prompt, in the order of its code."""
+    ids = group_values(groups, "groups")[first_rows(codes, int(codes.max()) + 1)]
+    return pd.util.hash_array(ids.astype(object) if ids.dtype.kind in "US" else ids, categorize=False)
 
 
 def with_changes(rewards: Floats) -> Floats:

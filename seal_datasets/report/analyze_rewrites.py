@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -244,17 +244,24 @@ def _robustness(kept: pd.DataFrame, name: str, features: Sequence[Feature], mode
         return {**left_out, "status": "no pair has every label and its targets unchanged"}
     aligned = estimate.aligned_pairs(*_rewards(kept, None, model))
     after = estimate.aligned_pairs(*_rewards(kept, name, model))
-    fit = estimate.alignment_robustness(
-        aligned[known],
-        after[known],
-        flips["chosen"][known],
-        flips["rejected"][known],
-        [spoiler.name for spoiler in spoilers],
-        groups=kept[schema.PROMPT_ID].to_numpy()[known],
-        targets_changed=changed[known],
-        min_flips=_FEWEST_FLIPS,
-    )
-    return {**left_out, **fit.to_dict()}
+
+    def fit(among: Literal["all", "aligned"]) -> dict[str, Any]:
+        return estimate.alignment_robustness(
+            aligned[known],
+            after[known],
+            flips["chosen"][known],
+            flips["rejected"][known],
+            [spoiler.name for spoiler in spoilers],
+            groups=kept[schema.PROMPT_ID].to_numpy()[known],
+            targets_changed=changed[known],
+            among=among,
+            min_flips=_FEWEST_FLIPS,
+        ).to_dict()
+
+    conditional: dict[str, Any] = {"status": "no pair was aligned before rewriting"}
+    if (aligned & known & ~changed).any():
+        conditional = fit("aligned")
+    return {**left_out, **fit("all"), "among_aligned": conditional}
 
 
 def _selection(part: pd.DataFrame, name: str, model: str, min_similarity: float) -> dict[str, Any]:

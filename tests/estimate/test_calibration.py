@@ -65,6 +65,12 @@ def test_too_few_gold_labels_are_nan_with_the_reason():
     assert np.isnan(found.apply([0.5])).all()
 
 
+def test_no_text_with_both_is_a_reason():
+    found = calibrate_probabilities([], [])
+    assert (found.n, found.status) == (0, "no text has both a probability and a gold label")
+    assert np.isnan([found.slope, found.auc, found.brier, *found.apply([0.5])]).all()
+
+
 def test_bad_input_is_named():
     with pytest.raises(DataError, match=r"1 value.*outside.*row 1: 1\.5"):
         calibrate_probabilities([0.5, 1.5], [0, 1])

@@ -98,7 +98,7 @@ def test_what_has_no_number_has_a_status(features, options, status):
 
 
 def test_bad_input_is_named():
-    with pytest.raises(DataError, match="tie_band must be 0 or larger, got nan"):
+    with pytest.raises(DataError, match="tie_band must be a finite number of at least 0, got nan"):
         congruent_accuracy([1.0], [0.0], [[1]], [[0]], ["f"], tie_band=math.nan)
     with pytest.raises(DataError, match="rejected_features row 0 has 2"):
         congruent_accuracy([1.0], [0.0], [[1]], [[0, 1]], ["f"])

@@ -186,7 +186,7 @@ def test_a_tie_band_takes_small_margins_for_ties():
     assert alignment_resistance(chosen, rejected).n_ties == 1
     tiny = np.nextafter(0, 1)
     assert alignment_resistance([tiny], [0.0]).n_ties == 0
-    with pytest.raises(DataError, match="tie_band must be 0 or larger"):
+    with pytest.raises(DataError, match="tie_band must be a finite number of at least 0"):
         alignment_resistance(chosen, rejected, tie_band=-1)
 
 

@@ -111,3 +111,37 @@ def test_pairs_whose_targets_changed_are_left_out_and_counted():
     assert (fit.n_pairs, fit.n_left_out, part.n_left_out) == (int((~changed).sum()), int(changed.sum()), 0)
     with pytest.raises(DataError, match="targets_changed is true for all 6 pairs"):
         alignment_robustness([1] * 6, [0, 1] * 3, [[0]] * 6, [[0]] * 6, ["polite"], targets_changed=[1] * 6)
+
+
+def _null_of_aligned_pairs(seed, n=600):
+    """Flips in 60 % of aligned pairs and in 20 % of others; a pair loses alignment with probability 0.2, flip or not."""
+    rng = np.random.default_rng(seed)
+    before = rng.random(n) < 0.7
+    flips = (rng.random((n, 1)) < np.where(before, 0.6, 0.2)[:, None]).astype(float)
+    return before, before & (rng.random(n) >= 0.2), flips, np.zeros((n, 1))
+
+
+def test_a_flip_that_is_commoner_among_aligned_pairs_scores_jointly_and_not_conditionally():
+    rejected = {"all": [], "aligned": []}
+    for seed in range(60):
+        for among, found in rejected.items():
+            row = alignment_robustness(*_null_of_aligned_pairs(seed), ["warm"], among=among).scores[0]
+            found.append(row.p_value < 0.05)
+    assert np.mean(rejected["all"]) > 0.4
+    assert np.mean(rejected["aligned"]) <= 0.05 + 4 * math.sqrt(0.05 * 0.95 / 60)
+
+
+def test_among_aligned_pairs_is_the_regression_on_these_pairs():
+    before, after, flips, prompts = _draw(3)
+    arguments = (flips[:, :2], flips[:, 2:], NAMES)
+    fit = alignment_robustness(before, after, *arguments, groups=prompts, among="aligned")
+    part = alignment_robustness(
+        before[before], after[before], flips[before, :2], flips[before, 2:], NAMES, groups=prompts[before]
+    )
+    assert fit.scores == part.scores
+    assert (fit.n_pairs, fit.n_left_out, fit.among) == (before.sum(), 0, "aligned")
+    assert (fit.alignment_before, fit.alignment_after) == (before.mean(), after.mean())
+    with pytest.raises(DataError, match="aligned is false for every pair"):
+        alignment_robustness([0, 0], [1, 0], [[1], [0]], [[0], [0]], ["warm"], among="aligned")
+    with pytest.raises(DataError, match=r"among must be one of \['all', 'aligned'\], got 'chosen'"):
+        alignment_robustness(before, after, *arguments, among="chosen")

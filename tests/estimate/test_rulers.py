@@ -88,7 +88,7 @@ def test_what_has_no_number_has_a_status(features, options, status):
 
 
 def test_bad_input_is_named():
-    with pytest.raises(DataError, match="tie_band must be 0 or larger, got -1"):
+    with pytest.raises(DataError, match="tie_band must be a finite number of at least 0, got -1"):
         ruler_accuracy([1.0], [0.0], [[1]], [[0]], ["f"], tie_band=-1)
     with pytest.raises(DataError, match="differ in length"):
         ruler_accuracy([1.0], [0.0], [[1]], [[0]], ["f"], groups=["a", "b"])

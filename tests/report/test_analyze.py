@@ -190,3 +190,28 @@ def test_probabilities_are_calibrated_on_gold_labels_and_say_how_often_labels_ar
     assert len(used) == 117
     assert {calibrated[row] > 0.5 for row in used if table[schema.gold_column(name, "chosen")][row]} == {True}
     assert analyze(*enriched)["labels"][name]["calibration"] is None
+
+
+def test_gold_labels_and_probabilities_of_different_texts_leave_a_reason(enriched):
+    table, features = enriched
+    name = "last_response_is_harmless"
+    n = len(table)
+    for number, side in enumerate(schema.SIDES):
+        gold = [value if number else None for value in table[schema.gold_column(name, side)][:]]
+        table = table.remove_columns(schema.gold_column(name, side)).add_column(schema.gold_column(name, side), gold)
+        table = table.add_column(schema.probability_column(name, side), [None if number else 0.7] * n)
+    label = analyze(table, features)["labels"][name]
+    assert label["calibration"]["status"] == "no text has both a probability and a gold label"
+    assert label["calibration"]["n"] == 0
+    assert label["gold"]["n"] == n - 3
+    assert schema.calibrated_column(name, "chosen") not in derived_columns(table, features)
+
+
+def test_gold_labels_of_texts_without_a_label_leave_a_reason(enriched):
+    table, features = enriched
+    name = "last_response_is_harmless"
+    for side in schema.SIDES:
+        column = schema.gold_column(name, side)
+        table = table.remove_columns(column).add_column(column, [None] * len(table))
+    gold = analyze(table, features)["labels"][name]["gold"]
+    assert (gold["n"], gold["agreement"], gold["status"]) == (0, None, "no text has both labels")

@@ -5,9 +5,11 @@ import pytest
 from datasets import Dataset
 
 from seal_datasets import estimate
+from seal_datasets.cards import render_card
 from seal_datasets.errors import DataError
 from seal_datasets.labels.taxonomy import load_taxonomy
 from seal_datasets.report.analyze_rewrites import analyze_rewrites
+from seal_datasets.report.audit_schema import _validator
 
 N = 200
 TAXONOMY = load_taxonomy().select(["last_response_is_harmless", "last_response_is_eloquent", "last_response_sentiment"])
@@ -157,3 +159,73 @@ def test_what_is_missing_is_named_and_what_is_empty_has_a_reason(table):
     assert none["robustness"]["status"] == "no pair has every label and its targets unchanged"
     unlabelled = analyze_rewrites(table, [], presets=["style"], min_similarity=0.7)["presets"]["style"]
     assert unlabelled["robustness"]["status"] == "no labelled feature besides the targets"
+
+
+class PlainSection:
+    """Stands in for the macros of the report that draw a figure or an estimate; it prints neither."""
+
+    figure = estimate = staticmethod(lambda _: "")
+
+
+def rendered(found):
+    settings = {
+        **{"model": "m", "endpoint": "e", "temperature": 0.0, "whole_dialogue": False},
+        **{"min_similarity": 0.7, "similarity_model": "s", "weak": False},
+    }
+    report = {"run": {"rewrites": settings}, "rewrites": found}
+    return render_card("report_rewrites.md", report=report, section=PlainSection())
+
+
+def with_axis(table, **columns):
+    """The table with one value throughout in columns of the axis."""
+    changed = table.to_dict()
+    for name, value in columns.items():
+        for side in ("chosen", "rejected"):
+            changed[f"{name}_{side}"] = [value] * N
+    return Dataset.from_dict(changed)
+
+
+@pytest.mark.parametrize("has", [True, False])
+def test_an_axis_on_which_every_text_has_the_attribute_or_none_is_reported(table, has):
+    found = analyze_rewrites(
+        with_axis(table, rewrite_attribute_long=has), TAXONOMY.features, axes=["long"], min_similarity=0.7
+    )
+    axis = found["axes"]["long"]
+    assert list(_validator("axis").iter_errors(axis)) == []
+    effects = {each["estimand"]: each for each in axis["models"]["post"]["effects"]}
+    assert (effects["att" if has else "atu"]["status"], effects["atu" if has else "att"]["status"]) == ("ok", "no_rows")
+    assert effects["ate"]["status"] == effects["naive"]["status"] == "not_identified"
+    assert "on all (ATE)" in rendered(found)
+
+
+@pytest.mark.parametrize("step", ["long", "long_back"])
+def test_an_axis_without_an_accepted_rewrite_is_reported(table, step):
+    nothing = {f"rewritten_{step}_reward_{model}": None for model in ("pre", "post")}
+    nothing |= {f"rewrite_status_{step}": "refused", f"rewrite_similarity_{step}": None}
+    found = analyze_rewrites(with_axis(table, **nothing), TAXONOMY.features, axes=["long"], min_similarity=0.7)
+    axis = found["axes"]["long"]
+    assert list(_validator("axis").iter_errors(axis)) == []
+    assert {each["status"] for each in axis["models"]["post"]["effects"]} == {"no_rows"}
+    assert "refused 400" in rendered(found)
+
+
+def test_robustness_is_reported_for_all_pairs_and_for_aligned_ones(table, found):
+    style = found["presets"]["style"]
+    assert list(_validator("preset").iter_errors(style)) == []
+    joint, conditional = style["robustness"], style["robustness"]["among_aligned"]
+    assert (joint["among"], conditional["among"]) == ("all", "aligned")
+    assert conditional["n_pairs"] == round(joint["alignment_before"] * joint["n_pairs"])
+    assert conditional["n_misaligned_by_rewriting"] == joint["n_misaligned_by_rewriting"]
+    text = rendered(found)
+    assert "aligned before and not after, by flip of a feature, over all pairs" in text
+    assert "The same among aligned pairs: log-odds that a pair aligned before is not after" in text
+
+
+def test_pairs_of_which_none_was_aligned_have_no_conditional_scores(table):
+    never = table.to_dict()
+    never["reward_post_chosen"] = [-100.0] * N
+    style = analyze_rewrites(Dataset.from_dict(never), TAXONOMY.features, presets=["style"], min_similarity=0.7)
+    robustness = style["presets"]["style"]["robustness"]
+    assert robustness["status"] == "one_class"
+    assert robustness["among_aligned"] == {"status": "no pair was aligned before rewriting"}
+    assert "no pair was aligned before rewriting" in rendered(style)
