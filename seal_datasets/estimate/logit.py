@@ -27,6 +27,7 @@ _SCORE_TOLERANCE = 1e-10
 _SURELY_FINITE = 15.0
 # Clustered variances below this share of the likelihood's are rounding of scores that cancel.
 _CANCELLED = 1e-16
+_ROUNDING = 1e-12
 # Above the solver's feasibility tolerance of 1e-7, on columns scaled to 1.
 _SEPARATION_TOLERANCE = 1e-6
 _BLOCK = 4096
@@ -160,12 +161,13 @@ def fit_logit(
         return _empty_fit(len(separated), separated, kept[inverse], firth, converged=not kept.any())
     probabilities = np.full(len(x), np.nan)
     probabilities[kept] = _logistic(fit.linear)
-    rows = kept[inverse]
-    if clusters is None:
-        covariance, freedom = fit.likelihood_covariance(), np.full(len(fit.root), np.inf)
-    else:
-        covariance, freedom = _clustered(fit, design[rows], outcome[rows], clusters[rows], probabilities[inverse[rows]])
-    by_column = np.array([freedom, *_effects(fit, x[kept], totals[kept] / totals.sum(), covariance)])
+    rows, columns = kept[inverse], x[kept][:, fit.columns] - fit.basis.centre
+    covariance, freedom = fit.likelihood_covariance(), np.full(len(fit.root), np.inf)
+    if clusters is not None:
+        positions = (np.cumsum(kept) - 1)[inverse[rows]]
+        covariance, freedom = _clustered(fit, columns, totals[kept], positions, outcome[rows], clusters[rows])
+    effects = _effects(fit, columns, totals[kept] / totals.sum(), covariance)
+    by_column = np.array([freedom, *effects])
     return _map_back(fit, covariance, by_column, separated, rows, probabilities[inverse], firth)
 
 
@@ -187,33 +189,34 @@ def _empty_fit(k: int, separated: Bools, kept: Bools, firth: FirthFit | None, *,
     )
 
 
-def _clustered(fit: _PatternFit, design: Floats, outcome: Bools, clusters: Codes, p: Floats) -> tuple[Floats, Floats]:
+def _clustered(
+    fit: _PatternFit, columns: Floats, totals: Floats, positions: Codes, outcome: Bools, clusters: Codes
+) -> tuple[Floats, Floats]:
     """CR2 covariance of the centred columns' coefficients, and its degrees of freedom; nan for fewer than two clusters."""
     codes = np.asarray(pd.factorize(clusters)[0], dtype=np.int64)
-    n_clusters, k = int(codes.max()) + 1, int(fit.columns.sum())
-    if n_clusters < 2 or len(design) <= k:
+    n_clusters, k = int(codes.max()) + 1, columns.shape[1]
+    if n_clusters < 2 or len(outcome) <= k:
         return np.full((k, k), np.nan), np.full(k, np.nan)
-    # The information is that of least squares on rows times the root of p (1 - p).
-    root = np.sqrt(p * (1 - p))
-    rows = design[:, fit.columns]
-    rows -= fit.basis.centre
-    lengths = np.sqrt((rows**2).sum(axis=0))
-    rows *= root[:, None]
-    residuals = np.where(outcome, np.sqrt((1 - p) / p), -np.sqrt(p / (1 - p)))
+    # The information is that of least squares on the columns times the root of p (1 - p), whose residuals are (y - p) / root.
+    half = np.exp(fit.linear / 2)
+    rows = columns / (half + 1 / half)[:, None]
+    lengths = np.sqrt(totals @ rows**2)
+    residuals = np.where(outcome, (1 / half)[positions], -half[positions])
     solution = Solution(np.zeros((k, 1)), fit.basis.turn @ fit.root, np.ones(k, dtype=bool), k, lengths)
-    covariance, freedom = cr2(rows, residuals, None if n_clusters == len(rows) else codes, solution)
+    covariance, freedom = cr2(rows[positions], residuals, None if n_clusters == len(codes) else codes, solution)
     # Scores that cancel leave rounding, not a tiny error.
     cancelled = np.diag(covariance) <= _CANCELLED * np.diag(fit.likelihood_covariance())
     covariance[cancelled[:, None] | cancelled] = 0.0
     return covariance, freedom
 
 
-def _effects(fit: _PatternFit, x: Floats, share: Floats, covariance: Floats) -> tuple[Floats, Floats]:
+def _effects(fit: _PatternFit, columns: Floats, share: Floats, covariance: Floats) -> tuple[Floats, Floats]:
     """Average marginal effects of the independent columns, and their errors."""
-    columns = x[:, fit.columns]
-    two = ((columns == 0) | (columns == 1)).all(axis=0) & (columns.min(axis=0) < columns.max(axis=0))
-    binary = np.where(two, -fit.basis.centre, np.nan)
-    return marginal_effects(columns - fit.basis.centre, fit.coefficients, fit.linear, share, covariance, binary)
+    low, high = columns.min(axis=0), columns.max(axis=0)
+    # Centring may round the two values.
+    two = (np.abs(low + fit.basis.centre) < _ROUNDING) & (np.abs(high + fit.basis.centre - 1) < _ROUNDING)
+    two[two] = ((columns[:, two] == low[two]) | (columns[:, two] == high[two])).all(axis=0)
+    return marginal_effects(columns, fit.coefficients, fit.linear, share, covariance, np.where(two, low, np.nan))
 
 
 def _map_back(
