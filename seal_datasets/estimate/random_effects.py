@@ -12,6 +12,8 @@ from seal_datasets.estimate.inputs import Floats
 from seal_datasets.estimate.intervals import Interval, critical_value
 from seal_datasets.estimate.result import Result
 
+_DRAWS = 20_000
+
 
 @dataclass(frozen=True, slots=True)
 class RandomEffects(Result):
@@ -22,7 +24,7 @@ class RandomEffects(Result):
         estimate (`float`): Mean; nan for fewer than two.
         std_error (`float`): Hartung and Knapp's, not below that of the weights.
         confidence_interval (`tuple[float, float]`): Of the mean, by t with n - 1 degrees of freedom.
-        prediction_interval (`tuple[float, float]`): Of the value of one more, by t with n - 2; nan for fewer than three.
+        prediction_interval (`tuple[float, float]`): Of the true value of one more; nan for fewer than three.
         spread (`float`): Standard deviation between true values, by Paule and Mandel.
     """
 
@@ -45,8 +47,8 @@ def random_effects(estimates: Floats, errors: Floats, confidence: float) -> Rand
     Returns:
         `RandomEffects`: Mean, interval and prediction interval.
 
-    Source: Hartung and Knapp (2001); Roever, Knapp and Friede (2015) for the lower limit of the error; Higgins, Thompson and
-        Spiegelhalter (2009) for the prediction interval.
+    Source: Hartung and Knapp (2001); Roever, Knapp and Friede (2015) for the lower limit of the error; Nagashima, Noma
+        and Furukawa (2019) for the prediction interval, from 20,000 draws: t with n - 2 misses one value in ten.
 
     Example: equal errors give the plain mean and its error.
 
@@ -67,12 +69,31 @@ def random_effects(estimates: Floats, errors: Floats, confidence: float) -> Rand
     mean, variance = float(found.mean_effect_re) * unit, float(found.tau2) * unit**2
     error = unit * math.sqrt(max(float(found.var_hksj_re), float(found.var_eff_w_re)))
     half = critical_value(confidence, n - 1) * error
-    one_more = critical_value(confidence, n - 2) * math.hypot(error, math.sqrt(variance)) if n > 2 else math.nan
+    low, high = _predict(estimates[used] / unit, errors[used] / unit, confidence) if n > 2 else nothing
     return RandomEffects(
         n=n,
         estimate=mean,
         std_error=error,
         confidence_interval=(mean - half, mean + half),
-        prediction_interval=(mean - one_more, mean + one_more),
+        prediction_interval=(unit * low, unit * high),
         spread=math.sqrt(variance),
     )
+
+
+def _predict(values: Floats, errors: Floats, confidence: float) -> Interval:
+    """Quantiles of draws of one more true value, which carry the uncertainty of the spread and of the mean."""
+    rng, n = np.random.default_rng(0), len(values)
+    variances = np.r_[0.0, np.geomspace(1e-4, 1e4, 400) * max(1.0, float(values.var()))]
+    weights = 1 / (errors**2 + variances[:, None])
+    means = (weights * values).sum(axis=1) / weights.sum(axis=1)
+    spent = (weights * (values - means[:, None]) ** 2).sum(axis=1)
+    # Q at the true spread is chi-squared; it falls with the spread, so each draw of it gives a spread.
+    drawn = np.interp(rng.chisquare(n - 1, _DRAWS), spent[::-1], variances[::-1])
+    weights = 1 / (errors**2 + drawn[:, None])
+    total = weights.sum(axis=1)
+    means = (weights * values).sum(axis=1) / total
+    scale = (weights * (values - means[:, None]) ** 2).sum(axis=1) / (n - 1)
+    noise = rng.standard_t(n - 1, _DRAWS) * np.sqrt(np.maximum(scale, 1.0) / total)
+    tail = (1 - confidence) / 2
+    low, high = np.quantile(means + noise + np.sqrt(drawn) * rng.normal(size=_DRAWS), [tail, 1 - tail])
+    return float(low), float(high)
