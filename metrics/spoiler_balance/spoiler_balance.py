@@ -27,7 +27,7 @@ Args:
     adjust (`str`, defaults to `"bonferroni"`): Adjustment of p-values: `"bonferroni"`, `"holm"` or `"bh"`.
     confidence (`float`, defaults to 0.95): Level of the intervals.
     min_discordant (`int`, defaults to 2): Discordant pairs, or texts, needed for a test.
-    n_folds (`int`, defaults to 5): Folds of the predictions; all pairs of a prompt are in one fold.
+    n_folds (`int`, defaults to 5): Folds of the predictions, each from those before it; a prompt is in one fold.
     seed (`int`, defaults to 0): Seed of the folds.
     dataset (`Dataset`, `DataFrame`, `pyarrow.Table` or mapping, *optional*): A table to take inputs from.
     columns (`dict`, *optional*): The table's column for each input; a list of columns for a matrix.
@@ -38,7 +38,7 @@ Returns:
     `confidence_interval`, `n`, `n_discordant`, `status`, `mean_chosen`, `mean_rejected`, `standardised_difference`,
     `share_more_in_chosen` with `share_interval`, and `at_equal_targets`, the same difference over pairs whose responses
     agree in every target; `across_targets`: for each spoiler and target the difference per unit of the target, over
-    texts, and the `correlation`; `predictions`: for `spoilers`, `targets` and `both` the cross-validated `accuracy` with
+    texts, and the `correlation`; `predictions`: for `spoilers`, `targets` and `both` the out-of-sample `accuracy` with
     `confidence_interval`, `n_ties` and `pseudo_r2`; `consistency`: `n_same_response`, `n_duplicate`,
     `n_contradictory`, `n_in_cycles` and `n_prompts_with_cycle`, or `None` and a `consistency_status`; besides these
     counts and what the numbers rest on.

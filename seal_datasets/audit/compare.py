@@ -74,7 +74,8 @@ def compare_audits(sources: Sequence[str | Path], out: str | Path | None = None)
 
     Returns:
         `dict[str, Any]`: JSON-ready: `audits`, `estimates` of each quantity by audit, `differences` with tests, `joint` and
-        `notes`. `joint` holds tests (Cochran's Q) that three or more independent audits are equal.
+        `notes`. `joint` holds, for three or more independent audits, a test (Cochran's Q) that they are equal and
+        their mean as a sample of audits (`random_effects`).
 
     Raises:
         DataError: Fewer than two audits are given, two have the same name, or one cannot be read.
@@ -272,7 +273,7 @@ def _compare_independent(earlier: Audit, later: Audit, rows: Sequence[Json]) -> 
 
 
 def _test_all_equal(audits: Sequence[Audit], rows: Sequence[Json], differences: Sequence[Json]) -> list[Json]:
-    """Tests that all of three or more audits are equal; none if any two were compared pair by pair."""
+    """Tests that three or more audits are equal, and their mean; none if any two were compared pair by pair."""
     if len(audits) < 3 or any(row["test"] != _INDEPENDENT for row in differences):
         return []
     tests = []
@@ -282,7 +283,7 @@ def _test_all_equal(audits: Sequence[Audit], rows: Sequence[Json], differences: 
             continue
         values, errors = ([entry[key] for entry in known.values()] for key in ("estimate", "std_error"))
         test = estimate.compare_estimates(list(known), values, errors).to_dict()
-        numbers = {key: test[key] for key in ("statistic", "degrees_of_freedom", "p_value")}
+        numbers = {key: test[key] for key in ("statistic", "degrees_of_freedom", "p_value", "random_effects")}
         tests.append({"quantity": row["quantity"], "of": row["of"], "n_audits": len(known), **numbers})
     return tests
 
@@ -292,7 +293,7 @@ def _compare_paired(earlier: Audit, later: Audit, keys: pd.Index[Any]) -> list[J
     first, second = (audit.pairs.loc[keys] for audit in (earlier, later) if audit.pairs is not None)
     prompts = first[schema.PROMPT_ID].to_numpy()
     margins = {
-        audit.name: table[schema.margin_column("post")].to_numpy(float)
+        audit.name: _without_ties(table[schema.margin_column("post")].to_numpy(float), audit.report)
         for audit, table in ((earlier, first), (later, second))
     }
     change = next(iter(estimate.resistance_trajectory(margins, groups=prompts).changes.values())).to_dict()
@@ -318,6 +319,11 @@ def _compare_paired(earlier: Audit, later: Audit, keys: pd.Index[Any]) -> list[J
         for row in _paired_imprints(first, second, design, prompts)
     ]
     return [resistance, *imprints]
+
+
+def _without_ties(margins: NDArray[np.float64], report: Json) -> NDArray[np.float64]:
+    """Margins with ties by the audit's own band set to 0, which is not aligned."""
+    return np.where(np.abs(margins) <= report["resistance"]["all"]["tie_band"], 0.0, margins)
 
 
 def _paired_imprints(first: pd.DataFrame, second: pd.DataFrame, design: Design, prompts: NDArray[Any]) -> list[Json]:

@@ -27,11 +27,16 @@ def render_comparison(result: Mapping[str, Any]) -> str:
         quantity, of = row["quantity"], row["of"]
         cells = [_format_value(row["by_audit"].get(name), quantity) for name in names]
         cells += [_format_difference(differences.get((quantity, of, *two)), quantity) for two in twos]
-        cells += [_format_test(joint.get((quantity, of)))] if joint else []
+        cells += [_format_test(joint.get((quantity, of))), _format_mean(joint.get((quantity, of)))] if joint else []
         rows.append({"title": _title(row), "cells": cells})
     return render_card(
         "comparison.md",
-        header=["", *names, *(f"{later} − {earlier}" for earlier, later in twos), *(["all equal"] if joint else [])],
+        header=[
+            "",
+            *names,
+            *(f"{later} − {earlier}" for earlier, later in twos),
+            *(["all equal", "one more audit"] if joint else []),
+        ],
         rows=rows,
         joint=bool(joint),
         audits=result["audits"],
@@ -64,6 +69,15 @@ def _format_test(test: Mapping[str, Any] | None) -> str:
         return "–"
     p = "p < 0.001" if test["p_value"] < 0.001 else f"p = {format_number(test['p_value'], 3)}"
     return f"Q = {format_number(test['statistic'], 1)}, df {test['degrees_of_freedom']}, {p}"
+
+
+def _format_mean(test: Mapping[str, Any] | None) -> str:
+    """Mean of the audits, and the prediction interval of one more."""
+    if test is None:
+        return "–"
+    found = test["random_effects"]
+    signed = test["quantity"] != "resistance"
+    return _format_cell(found["estimate"], found["prediction_interval"], test["quantity"], signed=signed)
 
 
 def _format_cell(value: float | None, interval: Sequence[float | None], quantity: str, *, signed: bool) -> str:

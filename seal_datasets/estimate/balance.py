@@ -184,7 +184,7 @@ def spoiler_balance(
         adjust (`"bonferroni"`, `"holm"` or `"bh"`): How p-values are adjusted.
         confidence (`float`, defaults to 0.95): Level of the intervals.
         min_discordant (`int`, defaults to 2): Discordant pairs, or texts, needed for a test.
-        n_folds (`int`, defaults to 5): Folds of the predictions; all pairs of a prompt are in one fold.
+        n_folds (`int`, defaults to 5): Folds of the predictions, each from those before it; a prompt is in one fold.
         seed (`int`, defaults to 0): Seed of the folds.
 
     Returns:

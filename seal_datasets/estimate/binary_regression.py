@@ -13,10 +13,10 @@ from scipy import special
 
 from seal_datasets.estimate.inference import POWER
 from seal_datasets.estimate.inputs import Bools, Codes, Floats, confidence_level, group_codes, one_of, same_length
-from seal_datasets.estimate.intervals import Interval, critical_value, two_sided_p
+from seal_datasets.estimate.intervals import Interval, two_sided_p
 from seal_datasets.estimate.least_squares import ClusterErrors, describe, fit_linear
 from seal_datasets.estimate.linear import PERFECT, differing, one_blas_thread
-from seal_datasets.estimate.logit import LogitFit, Patterns, find_patterns, fit_logit
+from seal_datasets.estimate.logit import Patterns, find_patterns, fit_logit
 from seal_datasets.estimate.multiplicity import Adjustment, adjust_p
 from seal_datasets.estimate.result import Result
 
@@ -32,6 +32,8 @@ _NUMBERS = (
     "p_adjusted",
     "minimum_detectable_effect",
 )
+# Effective degrees of freedom below which a coefficient's variance is not known; rounding may miss one half.
+LEAST_FREEDOM = 0.5 - 1e-6
 Estimator = Literal["logit", "firth", "linear_probability"]
 
 
@@ -42,22 +44,25 @@ class BinaryRow(Result):
     Attributes:
         coefficient (`float`): Log-odds; change in probability under `linear_probability`.
         odds_ratio (`float`): exp of the coefficient, inf beyond 1e308; nan under `linear_probability`.
-        average_marginal_effect (`float`): Mean over pairs of the change in probability per unit; nan under `firth`.
+        average_marginal_effect (`float`): Mean over all pairs of the change in probability from 0 to 1, or per unit for
+            regressors with other values; nan under `firth`.
         average_marginal_effect_std_error (`float`): Its standard error, by the delta method.
         std_error (`float`): Standard error of the coefficient.
-        degrees_of_freedom (`float`): Of the t reference; infinite for the normal reference of the logits.
+        degrees_of_freedom (`float`): Of the t reference: Satterthwaite's, or the effective number of clusters less 1 for
+            `firth`; infinite for logits without groups.
         p_value (`float`): Two-sided.
         p_adjusted (`float`): Adjusted within the regression.
         confidence_interval (`tuple[float, float]`): Interval of the coefficient, not adjusted.
         minimum_detectable_effect (`float`): Smallest coefficient detected at 80 % power at the family's Bonferroni level
             (Bloom, 1995); nan under `firth`.
-        method (`str`): `maximum_likelihood`; `least_squares`; `firth` (penalised likelihood with its ratio test and
-            profile interval), which is used under separation.
+        method (`str`): What gave the test and the interval: `maximum_likelihood` and `least_squares` (t); `firth` (penalised
+            likelihood ratio and profile interval), which is used under separation; `firth_clustered` (the same over the
+            design effect of the clusters).
         status (`str`): `ok`; `separated` (the regressor determines the outcome, and the likelihood estimate is infinite);
             `collinear`; `not_identified` (does not vary); `one_class` (all pairs have the same outcome);
             `too_few_clusters` or `too_few_pairs` (an estimate without an error);
             `no_residual_variation` (a linear fit without residuals);
-            `too_little_information` (a linear fit whose error the data do not determine);
+            `too_little_information` (the clusters do not determine the error);
             `not_converged` (no maximum or no interval bound was reached; such numbers are nan).
     """
 
@@ -170,7 +175,7 @@ def binary_regression(
         {
             **{name: float(values[i]) for name, values in numbers.items()},
             "confidence_interval": (float(low[i]), float(high[i])),
-            "method": fit.method if fit.by_likelihood[i] else "firth",
+            "method": fit.method if fit.by_likelihood[i] else fit.penalised_method,
             "status": _status(fit, i, bool(constant[i]), bool(rare[i])),
         }
         for i in range(k)
@@ -208,6 +213,7 @@ class _Fit:
     n_separated: int
     covariance: str
     method: str
+    penalised_method: str
     few: str
 
 
@@ -215,12 +221,13 @@ def _fit_logit(
     design: Floats, outcome: Bools, codes: Codes | None, patterns: Patterns, penalised: bool, confidence: float
 ) -> _Fit:
     fit = fit_logit(design, outcome, codes, patterns=patterns, penalised=penalised, confidence=confidence)
-    effects, effect_errors = _marginal_effects(fit)
+    effects, effect_errors = fit.effects[1:].copy(), fit.effect_errors[1:]
     coefficients, errors = fit.coefficients[1:].copy(), np.sqrt(np.diag(fit.covariance))[1:]
+    freedom = fit.freedom[1:].copy()
     errors = np.where(errors > 0, errors, np.nan)
     effect_errors = np.where((effect_errors > 0) & ~np.isnan(errors), effect_errors, np.nan)
-    p_values = two_sided_p(coefficients / errors, math.inf)
-    half = critical_value(confidence, math.inf) * errors
+    p_values = two_sided_p(coefficients / errors, freedom)
+    half = special.stdtrit(freedom, 0.5 + confidence / 2) * errors
     low, high = coefficients - half, coefficients + half
     by_firth, converged = np.zeros(len(errors), dtype=bool), np.full(len(errors), fit.converged)
     if fit.firth is not None:
@@ -230,19 +237,26 @@ def _fit_logit(
         for estimates, penalised_estimates in (
             (coefficients, fit.firth.coefficients[1:]),
             (errors, penalised_errors),
+            (freedom, fit.firth.freedom[1:]),
             (p_values, fit.firth.p_values[1:]),
             (low, fit.firth.low[1:]),
             (high, fit.firth.high[1:]),
         ):
             estimates[by_firth] = penalised_estimates[by_firth]
         effects[by_firth], effect_errors[by_firth] = np.nan, np.nan
-    covariance = "inverse information" if codes is None else "clustered by prompt (sandwich)"
+    # With fewer than two clusters no coefficient has degrees of freedom, which is another status.
+    uninformed = np.zeros(len(errors), dtype=bool)
+    if (np.nan_to_num(freedom) > 0).any():
+        untested = np.where(by_firth, np.isnan(p_values), ~(np.nan_to_num(freedom) >= LEAST_FREEDOM))
+        uninformed = converged & ~np.isnan(coefficients) & untested
+    covariance = "inverse information" if codes is None else describe("cr2", by_prompt=True)
     if penalised:
-        covariance = "penalised likelihood: inverse information, profile intervals and ratio tests; not clustered"
+        covariance = "penalised likelihood: inverse information, profile intervals and ratio tests"
+        covariance += "" if codes is None else ", over design effects of the prompts"
     return _Fit(
         coefficient=coefficients,
         std_error=errors,
-        degrees_of_freedom=np.where(np.isnan(errors), np.nan, np.inf),
+        degrees_of_freedom=np.where(np.isnan(errors), np.nan, freedom),
         p_value=p_values,
         low=low,
         high=high,
@@ -252,11 +266,12 @@ def _fit_logit(
         separated=fit.separated[1:],
         by_likelihood=~by_firth,
         converged=converged,
-        uninformed=np.zeros(len(errors), dtype=bool),
+        uninformed=uninformed,
         intercept=float(fit.coefficients[0]),
         n_separated=int((~fit.kept).sum()),
         covariance=covariance,
         method="maximum_likelihood",
+        penalised_method="firth" if codes is None else "firth_clustered",
         few="too_few_pairs" if codes is None else "too_few_clusters",
     )
 
@@ -289,6 +304,7 @@ def _fit_linear_probability(design: Floats, outcome: Bools, codes: Codes | None,
         n_separated=0,
         covariance=describe(settings.errors, by_prompt=codes is not None),
         method="least_squares",
+        penalised_method="none",
         few="no_residual_variation" if fit.n_clusters > 1 else few,
     )
 
@@ -313,17 +329,3 @@ def _odds(coefficients: Floats) -> Floats:
     """Odds ratios; inf where they are too large for a float."""
     with np.errstate(over="ignore"):
         return np.exp(coefficients)
-
-
-def _marginal_effects(fit: LogitFit) -> tuple[Floats, Floats]:
-    """Average of p (1 - p) beta over the fitted rows, and its standard error by the delta method."""
-    used = fit.identified
-    effects, errors = np.full(len(used), np.nan), np.full(len(used), np.nan)
-    if used.any() and fit.kept.any():
-        beta = fit.coefficients[used]
-        effects[used] = fit.slope * beta
-        # Variance of a product of two estimates, the slope and the coefficient.
-        variances = fit.slope**2 * np.diag(fit.covariance)[used] + beta**2 * fit.slope_variance
-        variances += 2 * fit.slope * beta * fit.slope_covariance[used]
-        errors[used] = np.sqrt(np.maximum(variances, 0.0))
-    return effects[1:], errors[1:]

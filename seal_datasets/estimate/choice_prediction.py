@@ -8,8 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import expit, log_expit
 
+from seal_datasets.estimate.clustered_share import clustered_share
 from seal_datasets.estimate.inputs import Codes, Floats
-from seal_datasets.estimate.intervals import Interval, critical_value
+from seal_datasets.estimate.intervals import Interval
 from seal_datasets.estimate.linear import PERFECT, cluster_factor, group_sums
 from seal_datasets.estimate.logit import find_patterns
 from seal_datasets.estimate.result import Result
@@ -27,11 +28,12 @@ class ChoicePrediction(Result):
     Attributes:
         features (`str`): `spoilers`, `targets` or `both`.
         n_features (`int`): Number of features.
-        accuracy (`float`): Cross-validated share of correct predictions; a prompt's pairs are in one fold. A tie counts
-            half, so chance accuracy is 0.5.
-        std_error (`float`): Clustered by prompt, with the folds fixed.
-        confidence_interval (`tuple[float, float]`): Interval of the accuracy, within [0, 1].
-        n_ties (`int`): Pairs without a prediction, such as those whose responses do not differ in any of the features.
+        accuracy (`float`): Share of correct predictions, each from the folds before the pair's own; a prompt's pairs are in
+            one fold. A tie counts half, so chance accuracy is 0.5.
+        std_error (`float`): Clustered by prompt (CR2), with the folds fixed.
+        confidence_interval (`tuple[float, float]`): Wilson's interval of the accuracy, clustered by prompt.
+        n_predicted (`int`): Pairs in the accuracy: those of the first fold have none before them.
+        n_ties (`int`): Predicted pairs without a preference, such as those whose responses do not differ in any feature.
         pseudo_r2 (`float`): McFadden's 1 - log-likelihood / (-n log 2), in sample.
         status (`str`): `ok`, or the reason for missing numbers: `too_few_clusters` (fewer prompts than folds);
             `no_residual_variation` (all predictions are correct, all are wrong, or all are ties, so the error is undefined).
@@ -42,6 +44,7 @@ class ChoicePrediction(Result):
     accuracy: float
     std_error: float
     confidence_interval: Interval
+    n_predicted: int
     n_ties: int
     pseudo_r2: float
     status: str
@@ -66,7 +69,10 @@ def choice_slopes(x: Floats, y: Floats, clusters: Codes, n_parameters: int) -> t
 def predict_choices(
     differences: Floats, n_spoilers: int, clusters: Codes, folds: Codes, n_folds: int, confidence: float
 ) -> tuple[ChoicePrediction, ...]:
-    """Cross-validated predictions of choices from spoilers, from targets and from both.
+    """Predict choices from spoilers, from targets and from both, each fold from those before it.
+
+    In cross-validation each of two pairs helps to predict the other. That nearly doubles the variance of the accuracy where
+    nothing can be predicted.
 
     Args:
         differences (`ndarray` of shape (n, k)): Chosen minus rejected features, spoilers first.
@@ -78,31 +84,39 @@ def predict_choices(
 
     Returns:
         `tuple[ChoicePrediction, ...]`: For spoilers; with targets also for these and for both.
+
+    Source: Blum, Kalai and Langford (1999), progressive validation; Bengio and Grandvalet (2004) on cross-validation.
     """
     patterns = find_patterns(differences)
     n, k, n_clusters, fold = *differences.shape, len(folds), folds[clusters]
     counts = np.bincount(patterns.inverse * n_folds + fold, minlength=len(patterns.x) * n_folds).reshape(-1, n_folds)
+    later = fold > 0
     blocks = {"spoilers": slice(n_spoilers), "targets": slice(n_spoilers, k), "both": slice(k)}
     predictions = []
     for name in blocks if k > n_spoilers else ("spoilers",):
         x = _scale_columns(patterns.x[:, blocks[name]], patterns.totals)
         whole = _fit_choice_logit(x, patterns.totals, np.zeros(x.shape[1]))
         log_likelihood = float(patterns.totals @ log_expit(x @ whole))
-        accuracy, error, ties, status = math.nan, math.nan, 0, "too_few_clusters"
+        share, ties, status = (
+            clustered_share(np.empty(0), np.empty(0, dtype=np.int64), confidence),
+            0,
+            "too_few_clusters",
+        )
         if n_clusters >= n_folds:
-            log_odds = np.column_stack([x @ _fit_choice_logit(x, patterns.totals - held, whole) for held in counts.T])
+            before = np.cumsum(counts, axis=1)[:, :-1]
+            log_odds = np.column_stack([x @ _fit_choice_logit(x, weight, whole) for weight in before.T])
             hits = np.where(np.abs(log_odds) < _TIE, 0.5, log_odds > 0)
-            means, errors = choice_slopes(np.ones(n), hits[patterns.inverse, fold][:, None], clusters, 1)
-            accuracy, error, ties = float(means[0]), float(errors[0]), int(counts[hits == 0.5].sum())
-            status = "no_residual_variation" if math.isnan(error) else "ok"
-        half = critical_value(confidence, n_clusters - 1) * error
+            share = clustered_share(hits[patterns.inverse[later], fold[later] - 1], clusters[later], confidence)
+            ties = int(counts[:, 1:][hits == 0.5].sum())
+            status = "no_residual_variation" if math.isnan(share.std_error) else "ok"
         predictions.append(
             ChoicePrediction(
                 features=name,
                 n_features=x.shape[1],
-                accuracy=accuracy,
-                std_error=error,
-                confidence_interval=(float(np.maximum(accuracy - half, 0)), float(np.minimum(accuracy + half, 1))),
+                accuracy=share.value,
+                std_error=share.std_error,
+                confidence_interval=share.interval if ties < share.n else (math.nan, math.nan),
+                n_predicted=share.n,
                 n_ties=ties,
                 pseudo_r2=1 + log_likelihood / (n * math.log(2)),
                 status=status,

@@ -32,12 +32,12 @@ class Mean:
     n: int
 
 
-def clustered_mean(values: Floats, clusters: Codes, confidence: float) -> Mean:
+def clustered_mean(values: Floats, clusters: Codes | None, confidence: float) -> Mean:
     """Compute a mean with its clustered error.
 
     Args:
         values (`ndarray` of shape (n,)): Numbers.
-        clusters (`ndarray` of shape (n,)): Cluster of each number.
+        clusters (`ndarray` of shape (n,), *optional*): Cluster of each number; each is its own when omitted.
         confidence (`float`): Level.
 
     Returns:
@@ -54,23 +54,33 @@ def clustered_mean(values: Floats, clusters: Codes, confidence: float) -> Mean:
 
     ```
     """
-    n, codes = len(values), pd.factorize(clusters)[0]
+    n = len(values)
+    nothing = Mean(math.nan, math.nan, math.nan, (math.nan, math.nan), n)
     if not n:
-        return Mean(math.nan, math.nan, math.nan, (math.nan, math.nan), 0)
+        return nothing
     mean = float(values.mean())
-    if codes.max() < 1:
-        return Mean(mean, math.nan, math.nan, (math.nan, math.nan), n)
+    if clusters is None:
+        freedom = n - 1.0
+        error = math.sqrt(float(((values - mean) ** 2).sum()) / freedom / n) if freedom else math.nan
+    else:
+        error, freedom = _clustered_error(values - mean, pd.factorize(clusters)[0])
+    # Deviations that cancel within clusters leave rounding, which must not become a tiny error.
+    if not error > PERFECT * float(np.abs(values).max()) or not freedom > 0:
+        return replace(nothing, value=mean)
+    half = critical_value(confidence, freedom) * error
+    return Mean(mean, error, freedom, (mean - half, mean + half), n)
+
+
+def _clustered_error(deviations: Floats, codes: Codes) -> tuple[float, float]:
+    """CR2 error of a mean and its degrees of freedom; nan for one cluster."""
+    n, sizes = len(deviations), np.bincount(codes)
+    if len(sizes) < 2:
+        return math.nan, math.nan
     # `bias_reduced.cr2` for a column of ones, whose products have a closed form: ten times as fast.
-    sizes = np.bincount(codes)
     left = 1 - sizes / n
     own, shared = sizes / n**2 / left, sizes**2 / n**3 / left
     freedom = float((own - shared).sum() ** 2 / ((own**2 - 2 * own * shared).sum() + shared.sum() ** 2))
-    error = math.sqrt(float((np.bincount(codes, weights=values - mean) ** 2 / left).sum())) / n
-    # Deviations that cancel within clusters leave rounding, which must not become a tiny error.
-    if error <= PERFECT * float(np.abs(values).max()) or not freedom > 0:
-        return Mean(mean, math.nan, math.nan, (math.nan, math.nan), n)
-    half = critical_value(confidence, freedom) * error
-    return Mean(mean, error, freedom, (mean - half, mean + half), n)
+    return math.sqrt(float((np.bincount(codes, weights=deviations) ** 2 / left).sum())) / n, freedom
 
 
 def clustered_share(values: Floats, clusters: Codes, confidence: float) -> Mean:

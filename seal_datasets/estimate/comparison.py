@@ -27,6 +27,7 @@ from seal_datasets.estimate.inputs import (
 from seal_datasets.estimate.intervals import Interval, critical_value, two_sided_p
 from seal_datasets.estimate.linear import demean
 from seal_datasets.estimate.multiplicity import Adjustment, adjust_p
+from seal_datasets.estimate.random_effects import RandomEffects, random_effects
 from seal_datasets.estimate.result import Result
 
 # Share of a column's size below which its variation within prompts is rounding.
@@ -97,6 +98,7 @@ class EstimateComparison(Result):
         statistic (`float`): Cochran's Q, a chi-squared test that all are equal.
         degrees_of_freedom (`int`): Of Q: estimates with an error, less one.
         p_value (`float`): Of Q; nan for fewer than two estimates with an error.
+        random_effects (`RandomEffects`): Mean of the estimates where true values may differ, and an interval of one more.
         adjust (`str`): How p-values of the differences are adjusted.
         family_size (`int`): Tests adjusted for.
     """
@@ -105,6 +107,7 @@ class EstimateComparison(Result):
     statistic: float
     degrees_of_freedom: int
     p_value: float
+    random_effects: RandomEffects
     adjust: str
     family_size: int
 
@@ -135,7 +138,7 @@ def compare_estimates(
     Raises:
         DataError: Lengths differ, there are fewer than two, a name is repeated, or an error is negative or infinite.
 
-    Source: Wald's test of a difference; Cochran (1954) for all at once.
+    Source: Wald's test of a difference; Cochran (1954) for all at once; Hartung and Knapp (2001) for their mean.
 
     Example:
 
@@ -174,6 +177,7 @@ def compare_estimates(
         statistic,
         freedom,
         joint,
+        random_effects(values, errors, confidence),
         adjust,
         int((~np.isnan(p_values)).sum()),
     )

@@ -25,17 +25,22 @@ _DRAWS_OF_MAXIMA = 20_000
 _NEARLY_NORMAL = 2000.0
 _FEW = 30.0
 _LARGEST_EXPONENT = 700.0
+_RADEMACHER = np.array([-1.0, 1.0])
+_WEBB = np.sqrt(np.array([1.5, 1.0, 0.5, 0.5, 1.0, 1.5])) * np.array([-1, -1, -1, 1, 1, 1])
+_FEWEST_FOR_SIGNS = 12
 
 
 @dataclass(frozen=True, slots=True)
 class WildBootstrap:
-    """Wild cluster bootstrap of each coefficient; nan for a coefficient without a test.
+    """Wild cluster bootstrap of each coefficient.
+
+    Numbers are nan for a coefficient without a test, and for all where so few clusters leave no p-value below 1 - confidence.
 
     Attributes:
         p_values (`ndarray` of shape (k,)): Two-sided p-values of no effect, the null imposed.
         low (`ndarray` of shape (k,)): Lower ends of the intervals.
         high (`ndarray` of shape (k,)): Upper ends of the intervals.
-        n_draws (`int`): Draws; if there are at most as many sign patterns as requested draws, all patterns.
+        n_draws (`int`): Draws; if there are at most as many patterns of weights as requested draws, all patterns.
     """
 
     p_values: Floats
@@ -58,7 +63,7 @@ def wild_bootstrap(
     confidence: float,
     seed: int,
 ) -> WildBootstrap:
-    """Test each coefficient with random signs on whole clusters' restricted residuals, and invert the tests.
+    """Test each coefficient with random weights on whole clusters' restricted residuals, and invert the tests.
 
     Args:
         rows (`ndarray` of shape (r, k)): The design.
@@ -71,44 +76,49 @@ def wild_bootstrap(
         absorbed (`int`): Parameters absorbed beforehand.
         n_draws (`int`): Draws requested.
         confidence (`float`): Level of the intervals.
-        seed (`int`): Seed of the random signs.
+        seed (`int`): Seed of the random weights.
 
     Returns:
         `WildBootstrap`: p-values and intervals.
 
-    Source: Cameron, Gelbach and Miller (2008), null imposed, Rademacher signs; MacKinnon, Nielsen and Webb (2023). Restricted
-    residuals are linear in the tested value, so one set of draws serves all values.
+    Source: Cameron, Gelbach and Miller (2008), null imposed, Rademacher signs; Webb (2023), six points for fewer than 12
+    clusters; MacKinnon, Nielsen and Webb (2023). The p-value is (1 + b) / (1 + B), or b / B over all patterns, of which the
+    data are one. Restricted residuals are linear in the tested value, so one set of draws serves all values.
     """
     q = rows @ solution.root
     scores = cluster_scores(q, residuals, clusters)
     n_clusters = len(scores)
-    signs = _Signs(n_clusters, n_draws, seed)
+    weights = _Weights(n_clusters, n_draws, seed)
     factor = cluster_factor(n_clusters, n, solution.rank + absorbed)
     k = len(coefficients)
     p_values, low, high = np.full(k, np.nan), np.full(k, np.nan), np.full(k, np.nan)
-    moved = np.zeros((scores.shape[1], signs.n))
-    for part, sign in signs:
-        moved += scores[part].T @ sign
+    if weights.smallest_p_value > 1 - confidence:
+        return WildBootstrap(p_values, low, high, weights.n)
+    moved = np.zeros((scores.shape[1], weights.n))
+    for part, draw in weights:
+        moved += scores[part].T @ draw
     for j in np.flatnonzero(np.isfinite(coefficients) & (errors > 0)):
         c = solution.root[j]
         slope = cluster_scores(q, q @ c, clusters) / (c @ c)
         slope_moved = np.zeros_like(moved)
-        for part, sign in signs:
-            slope_moved += slope[part].T @ sign
+        for part, draw in weights:
+            slope_moved += slope[part].T @ draw
         # Each draw's squared error is quadratic in the distance of the tested value from the estimate.
-        constant, linear, square = np.zeros(signs.n), np.zeros(signs.n), np.zeros(signs.n)
+        constant, linear, square = np.zeros(weights.n), np.zeros(weights.n), np.zeros(weights.n)
         weight = c @ c
-        for part, sign in signs:
-            a = sign * (scores[part] @ c)[:, None] - weight * (slope[part] @ moved)
-            b = sign * (slope[part] @ c)[:, None] - weight * (slope[part] @ slope_moved)
+        for part, draw in weights:
+            a = draw * (scores[part] @ c)[:, None] - weight * (slope[part] @ moved)
+            b = draw * (slope[part] @ c)[:, None] - weight * (slope[part] @ slope_moved)
             constant += (a**2).sum(axis=0)
             linear += (a * b).sum(axis=0)
             square += (b**2).sum(axis=0)
-        drawn = _Drawn(c @ moved, c @ slope_moved, constant, linear, square, factor, float(errors[j]))
+        drawn = _Drawn(
+            c @ moved, c @ slope_moved, constant, linear, square, factor, float(errors[j]), weights.all_patterns
+        )
         p_values[j] = drawn.p_value(-float(coefficients[j]))
         low[j] = coefficients[j] + drawn.bound(-1, 1 - confidence)
         high[j] = coefficients[j] + drawn.bound(1, 1 - confidence)
-    return WildBootstrap(p_values, low, high, signs.n)
+    return WildBootstrap(p_values, low, high, weights.n)
 
 
 def simultaneous_critical_values(covariance: Floats, degrees: Floats, confidence: float, seed: int) -> Floats:
@@ -259,23 +269,35 @@ def wald_test(estimates: Floats, covariance: Floats, degrees_of_freedom: float) 
     return statistic, q, float(p)
 
 
-class _Signs:
-    """Rademacher signs of every cluster and draw, regenerated in each pass to bound memory."""
+class _Weights:
+    """Random weights of every cluster and draw, regenerated in each pass to bound memory.
+
+    Rademacher's signs, or Webb's six points where the signs would have few patterns. If there are at most as many patterns as
+    requested draws, each pattern once.
+    """
 
     def __init__(self, n_clusters: int, n_draws: int, seed: int) -> None:
         self.n_clusters, self.seed = n_clusters, seed
-        self.all_patterns = n_clusters < 30 and 2**n_clusters <= n_draws
-        self.n = 2**n_clusters if self.all_patterns else n_draws
+        self.points = _WEBB if n_clusters < _FEWEST_FOR_SIGNS else _RADEMACHER
+        self.all_patterns = n_clusters < 30 and len(self.points) ** n_clusters <= n_draws
+        self.n = len(self.points) ** n_clusters if self.all_patterns else n_draws
+
+    @property
+    def smallest_p_value(self) -> float:
+        """The least p-value that data could have: weights that are equal in all clusters repeat the observed statistic."""
+        repeats = float(len(self.points) ** (1.0 - self.n_clusters))
+        return repeats if self.all_patterns else max(repeats, 1 / (self.n + 1))
 
     def __iter__(self) -> Iterator[tuple[slice, Floats]]:
         rng = np.random.default_rng(self.seed)
         for start in range(0, self.n_clusters, _CLUSTERS_AT_ONCE):
             part = slice(start, min(start + _CLUSTERS_AT_ONCE, self.n_clusters))
             if self.all_patterns:
-                bits = np.arange(self.n)[None, :] >> np.arange(self.n_clusters)[:, None] & 1
+                size = len(self.points)
+                choice = np.arange(self.n)[None, :] // size ** np.arange(self.n_clusters)[:, None] % size
             else:
-                bits = rng.integers(0, 2, (part.stop - part.start, self.n), dtype=np.int8)
-            yield part, np.asarray(2.0 * bits - 1.0, dtype=np.float64)
+                choice = rng.integers(0, len(self.points), (part.stop - part.start, self.n), dtype=np.int8)
+            yield part, self.points[choice]
 
 
 @dataclass(frozen=True, slots=True)
@@ -289,6 +311,7 @@ class _Drawn:
     square: Floats
     factor: float
     error: float
+    all_patterns: bool
 
     def p_value(self, distance: float) -> float:
         linear, square = 2 * distance * self.linear, distance**2 * self.square
@@ -297,7 +320,8 @@ class _Drawn:
         size = np.abs(self.start - distance * self.slope)
         # A draw with zero spread counts as extreme.
         limit = abs(distance) / self.error * np.sqrt(self.factor * squared)
-        return float(np.mean(size >= limit * (1 - 1e-9)))
+        extreme = int((size >= limit * (1 - 1e-9)).sum())
+        return extreme / len(size) if self.all_patterns else (1 + extreme) / (1 + len(size))
 
     def bound(self, side: int, level: float) -> float:
         """Distance on one side beyond which the test rejects."""

@@ -86,10 +86,10 @@ def misalignment_drivers(
         groups (sequence of shape (n,), *optional*): Prompt ids to cluster by.
         estimator (`"logit"`, `"firth"` or `"linear_probability"`): `logit` fits Eq. (3) by maximum likelihood, with
             Firth's penalised fit where features separate the outcome.
-            `firth` is penalised throughout; its errors are not clustered.
+            `firth` is penalised throughout. With groups its tests are clustered by design effects.
             `linear_probability` is the estimator of the published figures.
         errors (`"cr2"` or `"crv1"`): Errors of `linear_probability`: bias-reduced with each coefficient's own degrees of
-            freedom, or CRV1. Logits have a sandwich of their own.
+            freedom, or CRV1. Logits always have the former.
         adjust (`"bonferroni"`, `"holm"` or `"bh"`): How p-values are adjusted within the regression.
         confidence (`float`, defaults to 0.95): Level of the intervals.
         min_discordant (`int`, defaults to 2): Fewest pairs off a feature's commonest value that give it numbers.

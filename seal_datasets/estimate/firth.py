@@ -11,7 +11,9 @@ import numpy as np
 from scipy import optimize, special
 
 from seal_datasets.estimate.basis import Basis, centred, inverse_root
+from seal_datasets.estimate.design_effect import ClusteredOutcome
 from seal_datasets.estimate.inputs import Bools, Floats
+from seal_datasets.estimate.intervals import critical_value, two_sided_p
 
 _MAX_STEPS = 200
 _MAX_HALVINGS = 30
@@ -21,6 +23,8 @@ _LEAST_DAMPING = 0.1
 # Step lengths in standard errors: at convergence, and where only rounding prevents an increase.
 _TOLERANCE = 1e-9
 _ROUNDING = 1e-5
+# Effective clusters less 1 below which clustered tests are withheld: hardly any outcome could reject.
+LEAST_FREEDOM = 1.5
 # Standard errors from the estimate at which the search for an interval's end begins and stops.
 _FIRST_BOUND = 2.0
 _LAST_BOUND = 1e4
@@ -34,7 +38,8 @@ class FirthFit:
 
     Attributes:
         coefficients (`ndarray` of shape (k,)): Log-odds.
-        covariance (`ndarray` of shape (k, k)): Inverse information.
+        covariance (`ndarray` of shape (k, k)): Inverse information; with clusters the variances are times design effects.
+        freedom (`ndarray` of shape (k,)): Degrees of freedom of the tests' denominators; infinite without clusters.
         p_values (`ndarray` of shape (k,)): Of the penalised likelihood ratio test.
         low (`ndarray` of shape (k,)): Lower ends of the profile intervals.
         high (`ndarray` of shape (k,)): Upper ends of the profile intervals.
@@ -43,13 +48,22 @@ class FirthFit:
 
     coefficients: Floats
     covariance: Floats
+    freedom: Floats
     p_values: Floats
     low: Floats
     high: Floats
     converged: Bools
 
 
-def fit_firth(x: Floats, successes: Floats, totals: Floats, *, profiled: Bools, confidence: float) -> FirthFit:
+def fit_firth(
+    x: Floats,
+    successes: Floats,
+    totals: Floats,
+    *,
+    profiled: Bools,
+    confidence: float,
+    clustered: ClusteredOutcome | None = None,
+) -> FirthFit:
     """Maximise the likelihood times the root of the information's determinant.
 
     Args:
@@ -58,6 +72,8 @@ def fit_firth(x: Floats, successes: Floats, totals: Floats, *, profiled: Bools, 
         totals (`ndarray` of shape (n,)): Observations of each row.
         profiled (`ndarray` of shape (k,)): Coefficients that get a test and an interval.
         confidence (`float`): Level of the intervals.
+        clustered (`ClusteredOutcome`, *optional*): Single outcomes in clusters. Each likelihood ratio is divided by its
+            design effect and referred to F; observations are independent when omitted.
 
     Returns:
         `FirthFit`: The fit.
@@ -65,7 +81,8 @@ def fit_firth(x: Floats, successes: Floats, totals: Floats, *, profiled: Bools, 
     The fit runs on centred, orthonormal columns, which changes the determinant by a constant; all numbers are mapped back.
     Where the information is singular the likelihood is -inf, and a step is halved.
 
-    Source: Firth (1993); Heinze and Schemper (2002), whose profile intervals and tests these are.
+    Source: Firth (1993); Heinze and Schemper (2002), whose profile intervals and tests these are; Rao and Scott (1984) for
+    clusters.
 
     Example: with 3 of 3 successes against 1 of 3, each cell gains half a count, as in Haldane's odds ratio.
 
@@ -81,21 +98,35 @@ def fit_firth(x: Floats, successes: Floats, totals: Floats, *, profiled: Bools, 
     likelihood = _Likelihood(centred(x, totals).basis(), successes, totals)
     k = x.shape[1]
     tests = np.full((3, k), np.nan)
+    freedom = np.full(k, np.inf)
     top = likelihood.maximise(np.zeros(k))
     if not top.converged or top.root is None:
         nan = np.full(k, np.nan)
-        return FirthFit(nan, np.full((k, k), np.nan), tests[0], tests[1], tests[2], np.zeros(k, dtype=bool))
+        return FirthFit(nan, np.full((k, k), np.nan), nan, tests[0], tests[1], tests[2], np.zeros(k, dtype=bool))
     root = likelihood.basis.back @ top.root
     coefficients, covariance = likelihood.basis.back @ top.beta, root @ root.T
-    drop = float(special.chdtri(1, 1 - confidence)) / 2
+    effects, untested = np.ones(k), np.zeros(k, dtype=bool)
     for j in np.flatnonzero(profiled):
         error = math.sqrt(covariance[j, j])
+        if clustered is not None:
+            effects[j], freedom[j] = likelihood.design_effect(top, int(j), error, clustered)
+            untested[j] = freedom[j] < LEAST_FREEDOM
+            if not freedom[j] >= LEAST_FREEDOM:
+                continue
         profile = likelihood.profile(top, int(j), error)
-        tests[0, j] = special.chdtrc(1, max(-2 * profile(-float(coefficients[j]) / error), 0.0))
-        tests[1, j] = coefficients[j] - error * _find_bound(profile, -1, drop)
-        tests[2, j] = coefficients[j] + error * _find_bound(profile, 1, drop)
-    converged = ~(profiled & np.isnan(tests).any(axis=0))
-    return FirthFit(coefficients, covariance, tests[0], tests[1], tests[2], converged)
+        ratio = max(-2 * profile(-float(coefficients[j]) / error), 0.0) / effects[j]
+        tests[0, j] = two_sided_p(np.array([math.sqrt(ratio)]), float(freedom[j]))[0]
+        drop = effects[j] * critical_value(confidence, float(freedom[j])) ** 2 / 2
+        for side, row in ((-1, 1), (1, 2)):
+            away = _find_bound(profile, side, drop)
+            if clustered is not None and math.isnan(away):
+                # Few clusters ask for ends so far out that the fit may fail there.
+                away = math.inf
+            tests[row, j] = coefficients[j] + side * error * away
+    converged = ~(profiled & np.isnan(tests).any(axis=0) & ~untested)
+    scale = np.sqrt(effects)
+    p_values, low, high = tests
+    return FirthFit(coefficients, covariance * np.outer(scale, scale), freedom, p_values, low, high, converged)
 
 
 def _find_bound(profile: Callable[[float], float], side: int, drop: float) -> float:
@@ -173,7 +204,7 @@ class _Likelihood:
             score, hat = self._score(point, root)
             # The last step overshot: its direction now leads down. Two such steps could alternate forever.
             if (now := float(score @ step)) < -slope / 2:
-                if careful:
+                if careful and slope > now:
                     damping = max(damping * slope / (slope - now), _LEAST_DAMPING)
                 careful = True
             if careful:
@@ -230,18 +261,31 @@ class _Likelihood:
             `Callable`: Function of the distance in standard errors; nan if the other coefficients do not converge, -inf if
             they cannot be fitted.
         """
-        held = self.basis.back[j]
-        assert top.root is not None
-        # To first order the other coefficients move along the information's ridge when this one is held.
-        ridge = top.root @ (top.root.T @ held) / error
-        least = held / float(held @ held)
 
         def highest(away: float) -> float:
-            point = self.maximise(top.beta + away * ridge, held)
-            if point.root is None:
-                point = self.maximise(least * (float(held @ top.beta) + away * error), held)
+            point = self.highest(top, j, error, away)
             if point.root is None:
                 return -math.inf
             return point.value - top.value if point.converged else math.nan
 
         return cache(highest)
+
+    def highest(self, top: _Point, j: int, error: float, away: float) -> _Point:
+        """The maximum with a coefficient held at some standard errors from its estimate."""
+        held = self.basis.back[j]
+        assert top.root is not None
+        # To first order the other coefficients move along the information's ridge when this one is held.
+        ridge = top.root @ (top.root.T @ held) / error
+        point = self.maximise(top.beta + away * ridge, held)
+        if point.root is None:
+            least = held / float(held @ held)
+            point = self.maximise(least * (float(held @ top.beta) + away * error), held)
+        return point
+
+    def design_effect(self, top: _Point, j: int, error: float, clustered: ClusteredOutcome) -> tuple[float, float]:
+        """Design effect of a coefficient's score where it is 0, and its degrees of freedom; nan if the fit fails there."""
+        held = self.basis.back[j]
+        null = self.highest(top, j, error, -float(held @ top.beta) / error)
+        if null.root is None or not null.converged:
+            return math.nan, math.nan
+        return clustered.design_effect(null.fitted, self.basis.rows @ (null.root @ (null.root.T @ held)))

@@ -208,4 +208,10 @@ def _by_bootstrap(
     for target, source in ((p_values, wild.p_values), (low, wild.low), (high, wild.high)):
         target[kept] = source[slopes]
         target[np.isnan(inference.errors)] = np.nan
-    return replace(inference, p_values=p_values, p_adjusted=adjust_p(p_values, adjust), low=low, high=high)
+    # With two clusters, or with few draws, no outcome could reject.
+    statuses = [
+        "too_few_clusters" if status == "ok" and math.isnan(p) else status
+        for status, p in zip(inference.statuses, p_values, strict=True)
+    ]
+    adjusted = adjust_p(p_values, adjust)
+    return replace(inference, p_values=p_values, p_adjusted=adjusted, low=low, high=high, statuses=statuses)

@@ -12,7 +12,6 @@ from statsmodels.stats.proportion import proportion_confint
 
 from seal_datasets.errors import DataError
 from seal_datasets.estimate.inputs import confidence_level, whole_number
-from seal_datasets.estimate.linear import PERFECT
 
 Interval = tuple[float, float]
 
@@ -142,35 +141,6 @@ def two_sided_p(
         `ndarray` of shape (k,): p-values.
     """
     return np.asarray(2.0 * special.stdtr(degrees_of_freedom, -np.abs(statistics)), dtype=np.float64)
-
-
-def mean_interval(
-    values: NDArray[np.float64], codes: NDArray[np.int64] | None, confidence: float
-) -> tuple[float, float, Interval]:
-    """A mean with its standard error, clustered where cluster codes are given, and an interval by t.
-
-    Args:
-        values (`ndarray` of shape (n,)): Values.
-        codes (`ndarray` of shape (n,), *optional*): Cluster codes; rows are independent when omitted.
-        confidence (`float`): Level.
-
-    Returns:
-        `tuple[float, float, tuple[float, float]]`: Mean, standard error and interval; nan for fewer than two clusters.
-    """
-    if not len(values):
-        return math.nan, math.nan, (math.nan, math.nan)
-    mean = float(values.mean())
-    deviations = values - mean
-    sums = deviations if codes is None else np.bincount(codes, weights=deviations)
-    n, n_clusters = len(values), len(sums) if codes is None else len(np.unique(codes))
-    if n_clusters < 2:
-        return mean, math.nan, (math.nan, math.nan)
-    # Deviations that cancel within clusters leave rounding, which must not become a tiny error.
-    if float(np.abs(sums).max()) <= PERFECT * float(np.abs(values).max()):
-        return mean, 0.0, (mean, mean)
-    error = math.sqrt(float((sums**2).sum()) * n_clusters / (n_clusters - 1)) / n
-    half = critical_value(confidence, n_clusters - 1) * error
-    return mean, error, (mean - half, mean + half)
 
 
 def bootstrap_totals(counts: NDArray[np.float64], n_bootstrap: int, seed: int) -> NDArray[np.float64]:

@@ -12,17 +12,13 @@ import numpy as np
 import pandas as pd
 from scipy.optimize import linprog
 
-from seal_datasets.estimate.basis import Basis, Centred, centred, inverse_root, weighted_gram
+from seal_datasets.estimate.basis import Basis, Centred, centred, inverse_root
+from seal_datasets.estimate.bias_reduced import cr2
+from seal_datasets.estimate.design_effect import ClusteredOutcome
 from seal_datasets.estimate.firth import FirthFit, fit_firth
 from seal_datasets.estimate.inputs import Bools, Codes, Floats
-from seal_datasets.estimate.linear import (
-    RANK_TOLERANCE,
-    cluster_factor,
-    cluster_scores,
-    determined,
-    first_rows,
-    null_loadings,
-)
+from seal_datasets.estimate.linear import RANK_TOLERANCE, Solution, determined, first_rows, null_loadings
+from seal_datasets.estimate.marginal_effects import marginal_effects
 
 _MAX_STEPS = 60
 _SCORE_TOLERANCE = 1e-10
@@ -31,6 +27,7 @@ _SCORE_TOLERANCE = 1e-10
 _SURELY_FINITE = 15.0
 # Clustered variances below this share of the likelihood's are rounding of scores that cancel.
 _CANCELLED = 1e-16
+_ROUNDING = 1e-12
 # Above the solver's feasibility tolerance of 1e-7, on columns scaled to 1.
 _SEPARATION_TOLERANCE = 1e-6
 _BLOCK = 4096
@@ -42,27 +39,28 @@ class LogitFit:
 
     Attributes:
         coefficients (`ndarray` of shape (k,)): Log-odds; nan where not identified or separated.
-        covariance (`ndarray` of shape (k, k)): Inverse information, or the clustered sandwich.
+        covariance (`ndarray` of shape (k, k)): Inverse information, or the clustered CR2 covariance.
+        freedom (`ndarray` of shape (k,)): Satterthwaite degrees of freedom; infinite without clusters, nan for the intercept.
         separated (`ndarray` of shape (k,)): Features that predict the outcome perfectly.
         identified (`ndarray` of shape (k,)): Whether a coefficient is determined and finite.
         kept (`ndarray` of shape (n,)): Rows in the fit; the others are perfectly predicted.
         probabilities (`ndarray` of shape (n,)): Fitted; nan for rows outside the fit.
-        slope (`float`): Mean of p (1 - p) over these rows.
-        slope_variance (`float`): Variance of the slope, by the delta method.
-        slope_covariance (`ndarray` of shape (k,)): Its covariance with the coefficients.
+        effects (`ndarray` of shape (k,)): Average marginal effects over all rows, from 0 to 1 for columns of these two values;
+            nan where not identified or separated.
+        effect_errors (`ndarray` of shape (k,)): Their standard errors, by the delta method.
         firth (`FirthFit`, *optional*): The penalised fit, if requested or needed; nan for dependent columns.
         converged (`bool`): Whether maximum likelihood converged; if not, all coefficients are nan.
     """
 
     coefficients: Floats
     covariance: Floats
+    freedom: Floats
     separated: Bools
     identified: Bools
     kept: Bools
     probabilities: Floats
-    slope: float
-    slope_variance: float
-    slope_covariance: Floats
+    effects: Floats
+    effect_errors: Floats
     firth: FirthFit | None
     converged: bool
 
@@ -130,13 +128,14 @@ def fit_logit(
 
     Features that separate the outcome have infinite coefficients and are reported as separated. The rows they predict
     perfectly are excluded, and the other rows give the limit of the maximum-likelihood fit. Firth's penalised fit of all
-    rows, with profile intervals, gives finite estimates of the separated features.
+    rows, with profile intervals, gives finite estimates of the separated features; with clusters its likelihood ratios are
+    divided by design effects.
 
     Args:
         design (`ndarray` of shape (n, k)): Regressors; the first column is the intercept.
         outcome (`ndarray` of shape (n,)): Outcome.
-        clusters (`ndarray` of shape (n,), *optional*): Cluster codes for a sandwich with factor
-            G / (G - 1) * (n - 1) / (n - k); inverse information when omitted.
+        clusters (`ndarray` of shape (n,), *optional*): Cluster codes for a CR2 covariance of the working regression;
+            inverse information when omitted.
         patterns (`Patterns`, *optional*): Patterns of the design, if already known.
         penalised (`bool`, defaults to `False`): Whether to fit every coefficient by Firth's method, not only separated ones.
         confidence (`float`, defaults to 0.95): Level of the profile intervals.
@@ -145,7 +144,7 @@ def fit_logit(
         `LogitFit`: The fit.
 
     Source: Albert and Anderson (1984) on separation, Konis (2007) on its detection by linear programming, Correia,
-    Guimaraes and Zylkin (2021) on the limit.
+    Guimaraes and Zylkin (2021) on the limit; Bell and McCaffrey (2002) and Pustejovsky and Tipton (2018) on CR2.
     """
     patterns = find_patterns(design) if patterns is None else patterns
     x, totals, inverse = patterns.x, patterns.totals, patterns.inverse
@@ -156,95 +155,129 @@ def fit_logit(
         separated, kept = _find_separation(x, successes, totals)
         fit = _fit_patterns(centred(x[kept], totals[kept]), successes[kept], totals[kept]) if kept.any() else None
     wanted = ~_unidentified(whole) if penalised else separated
-    firth = _fit_penalised(whole, x, successes, totals, wanted, confidence) if wanted.any() else None
+    clustered = None if clusters is None else ClusteredOutcome(outcome, inverse, clusters)
+    firth = _fit_penalised(whole, x, successes, totals, wanted, confidence, clustered) if wanted.any() else None
     if fit is None:
         return _empty_fit(len(separated), separated, kept[inverse], firth, converged=not kept.any())
     probabilities = np.full(len(x), np.nan)
     probabilities[kept] = _logistic(fit.linear)
-    meat = None
+    rows, columns = kept[inverse], x[kept][:, fit.columns] - fit.basis.centre
+    covariance, freedom = fit.likelihood_covariance(), np.full(len(fit.root), np.inf)
     if clusters is not None:
-        meat = _meat(fit, design, outcome - probabilities[inverse], inverse, clusters, kept)
-    share = totals[kept] / totals[kept].sum()
-    return _map_back(fit, share, meat, separated, kept[inverse], probabilities[inverse], firth)
+        positions = (np.cumsum(kept) - 1)[inverse[rows]]
+        covariance, freedom = _clustered(fit, columns, totals[kept], positions, outcome[rows], clusters[rows])
+    effects = _effects(fit, columns, totals[kept] / totals.sum(), covariance)
+    by_column = np.array([freedom, *effects])
+    return _map_back(fit, covariance, by_column, separated, rows, probabilities[inverse], firth)
 
 
 def _empty_fit(k: int, separated: Bools, kept: Bools, firth: FirthFit | None, *, converged: bool) -> LogitFit:
     """A fit without numbers: every row is separated, or Newton's method does not converge."""
+    nothing = np.full(k, np.nan)
     return LogitFit(
-        coefficients=np.full(k, np.nan),
+        coefficients=nothing,
         covariance=np.full((k, k), np.nan),
+        freedom=nothing,
         separated=separated,
         identified=np.zeros(k, dtype=bool),
         kept=kept,
         probabilities=np.full(len(kept), np.nan),
-        slope=math.nan,
-        slope_variance=math.nan,
-        slope_covariance=np.full(k, np.nan),
+        effects=nothing,
+        effect_errors=nothing,
         firth=firth,
         converged=converged,
     )
 
 
+def _clustered(
+    fit: _PatternFit, columns: Floats, totals: Floats, positions: Codes, outcome: Bools, clusters: Codes
+) -> tuple[Floats, Floats]:
+    """CR2 covariance of the centred columns' coefficients, and its degrees of freedom; nan for fewer than two clusters."""
+    codes = np.asarray(pd.factorize(clusters)[0], dtype=np.int64)
+    n_clusters, k = int(codes.max()) + 1, columns.shape[1]
+    if n_clusters < 2 or len(outcome) <= k:
+        return np.full((k, k), np.nan), np.full(k, np.nan)
+    # The information is that of least squares on the columns times the root of p (1 - p), whose residuals are (y - p) / root.
+    half = np.exp(fit.linear / 2)
+    rows = columns / (half + 1 / half)[:, None]
+    lengths = np.sqrt(totals @ rows**2)
+    residuals = np.where(outcome, (1 / half)[positions], -half[positions])
+    solution = Solution(np.zeros((k, 1)), fit.basis.turn @ fit.root, np.ones(k, dtype=bool), k, lengths)
+    covariance, freedom = cr2(rows[positions], residuals, None if n_clusters == len(codes) else codes, solution)
+    # Scores that cancel leave rounding, not a tiny error.
+    cancelled = np.diag(covariance) <= _CANCELLED * np.diag(fit.likelihood_covariance())
+    covariance[cancelled[:, None] | cancelled] = 0.0
+    return covariance, freedom
+
+
+def _effects(fit: _PatternFit, columns: Floats, share: Floats, covariance: Floats) -> tuple[Floats, Floats]:
+    """Average marginal effects of the independent columns, and their errors."""
+    low, high = columns.min(axis=0), columns.max(axis=0)
+    # Centring may round the two values.
+    two = (np.abs(low + fit.basis.centre) < _ROUNDING) & (np.abs(high + fit.basis.centre - 1) < _ROUNDING)
+    two[two] = ((columns[:, two] == low[two]) | (columns[:, two] == high[two])).all(axis=0)
+    return marginal_effects(columns, fit.coefficients, fit.linear, share, covariance, np.where(two, low, np.nan))
+
+
 def _map_back(
     fit: _PatternFit,
-    share: Floats,
-    meat: Floats | None,
+    covariance: Floats,
+    by_column: Floats,
     separated: Bools,
     kept: Bools,
     probabilities: Floats,
     firth: FirthFit | None,
 ) -> LogitFit:
-    """Map the fit back to the design's coefficients."""
-    # Products are computed in the basis, where the columns' units cost no precision.
-    back, inner = fit.basis.back, fit.root @ fit.root.T
-    by_likelihood = ((back @ fit.root) ** 2).sum(axis=1)
-    if meat is not None:
-        inner = fit.root @ (fit.root.T @ meat @ fit.root) @ fit.root.T
-    covariance = np.asarray(back @ inner @ back.T)
-    # Scores that cancel leave rounding, not a tiny error.
-    cancelled = np.diag(covariance) <= _CANCELLED * by_likelihood
-    covariance[cancelled, :] = 0.0
-    covariance[:, cancelled] = 0.0
-    p = _logistic(fit.linear)
-    gradient = (share * p * (1 - p) * (1 - 2 * p)) @ fit.basis.rows
+    """Map the fit from the independent centred columns to the design's coefficients."""
     identified = ~(fit.unidentified | separated)
     k, used = len(identified), identified[fit.columns]
-    coefficients, slope_covariance, square = np.full(k, np.nan), np.full(k, np.nan), np.full((k, k), np.nan)
-    coefficients[identified] = (back @ fit.beta)[used]
-    slope_covariance[identified] = (back @ inner @ gradient)[used]
+    back = np.eye(len(used))
+    if fit.first:
+        back[0] -= fit.basis.centre / fit.first
+    covariance = back @ covariance @ back.T
+    wide = np.full((4, k), np.nan)
+    wide[:, identified] = np.vstack([back @ fit.coefficients, by_column])[:, used]
+    square = np.full((k, k), np.nan)
     square[np.ix_(identified, identified)] = covariance[np.ix_(used, used)]
     return LogitFit(
-        coefficients=coefficients,
+        coefficients=wide[0],
         covariance=square,
+        freedom=wide[1],
         separated=separated,
         identified=identified,
         kept=kept,
         probabilities=probabilities,
-        slope=float(share @ (p * (1 - p))),
-        slope_variance=float(gradient @ inner @ gradient),
-        slope_covariance=slope_covariance,
+        effects=wide[2],
+        effect_errors=wide[3],
         firth=firth,
         converged=True,
     )
 
 
 def _fit_penalised(
-    whole: Centred, x: Floats, successes: Floats, totals: Floats, wanted: Bools, confidence: float
+    whole: Centred,
+    x: Floats,
+    successes: Floats,
+    totals: Floats,
+    wanted: Bools,
+    confidence: float,
+    clustered: ClusteredOutcome | None,
 ) -> FirthFit:
     """Firth's fit of the independent columns, with nan for the others."""
     columns = _independent(whole.triangle)
     profiled = wanted[columns]
     profiled[0] = False
-    fit = fit_firth(x[:, columns], successes, totals, profiled=profiled, confidence=confidence)
+    fit = fit_firth(x[:, columns], successes, totals, profiled=profiled, confidence=confidence, clustered=clustered)
     k = x.shape[1]
     covariance = np.full((k, k), np.nan)
     covariance[np.ix_(columns, columns)] = fit.covariance
-    one = np.full((4, k), np.nan)
-    one[:, columns] = fit.coefficients, fit.p_values, fit.low, fit.high
+    one = np.full((5, k), np.nan)
+    one[:, columns] = fit.coefficients, fit.freedom, fit.p_values, fit.low, fit.high
     one[:, ~wanted] = np.nan
     converged = np.ones(k, dtype=bool)
     converged[columns] = fit.converged | ~wanted[columns]
-    return FirthFit(one[0], covariance, one[1], one[2], one[3], converged)
+    coefficients, freedom, p_values, low, high = one
+    return FirthFit(coefficients, covariance, freedom, p_values, low, high, converged)
 
 
 @dataclass(frozen=True, slots=True)
@@ -257,6 +290,17 @@ class _PatternFit:
     basis: Basis
     columns: Bools
     unidentified: Bools
+    first: float
+
+    @property
+    def coefficients(self) -> Floats:
+        """Coefficients of the independent centred columns."""
+        return np.asarray(self.basis.turn @ self.beta)
+
+    def likelihood_covariance(self) -> Floats:
+        """Inverse information of the independent centred columns."""
+        root = self.basis.turn @ self.root
+        return np.asarray(root @ root.T)
 
 
 def _fit_patterns(design: Centred, successes: Floats, totals: Floats) -> _PatternFit | None:
@@ -264,7 +308,7 @@ def _fit_patterns(design: Centred, successes: Floats, totals: Floats) -> _Patter
     columns = _independent(design.triangle)
     basis = design.basis(columns)
     maximum = newton(basis.rows, successes, totals)
-    return None if maximum is None else _PatternFit(*maximum, basis, columns, _unidentified(design))
+    return None if maximum is None else _PatternFit(*maximum, basis, columns, _unidentified(design), design.first)
 
 
 def _unidentified(design: Centred) -> Bools:
@@ -307,27 +351,6 @@ def _logistic(linear: Floats) -> Floats:
 
 def _log_likelihood(linear: Floats, successes: Floats, totals: Floats) -> float:
     return float(successes @ linear - totals @ (np.maximum(linear, 0.0) + np.log1p(np.exp(-np.abs(linear)))))
-
-
-def _meat(fit: _PatternFit, design: Floats, residuals: Floats, inverse: Codes, clusters: Codes, kept: Bools) -> Floats:
-    """Clustered products of scores of the kept rows; clusters of a single row are summed by pattern."""
-    rows, basis = kept[inverse], fit.basis
-    codes = pd.factorize(clusters[rows])[0]
-    sizes = np.bincount(codes)
-    n_clusters, n, k = len(sizes), int(rows.sum()), len(basis.turn)
-    if n_clusters < 2 or n <= k:
-        return np.full((k, k), np.nan)
-    alone = np.zeros(len(rows), dtype=bool)
-    alone[rows] = sizes[codes] == 1
-    squares = np.bincount(inverse[alone], weights=residuals[alone] ** 2, minlength=len(kept)).astype(np.float64)
-    meat = weighted_gram(basis.rows, squares[kept])
-    shared = rows & ~alone
-    if shared.any():
-        inside = design[shared][:, fit.columns]
-        inside -= basis.centre
-        scores = cluster_scores(inside, residuals[shared], pd.factorize(clusters[shared])[0]) @ basis.turn
-        meat += scores.T @ scores
-    return meat * cluster_factor(n_clusters, n, k)
 
 
 def _independent(r: Floats) -> Bools:

@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from statsmodels.stats.contingency_tables import mcnemar
 
 from seal_datasets.errors import DataError
+from seal_datasets.estimate.clustered_share import clustered_mean
 from seal_datasets.estimate.inputs import (
     Bools,
     Codes,
@@ -25,7 +26,6 @@ from seal_datasets.estimate.inputs import (
 )
 from seal_datasets.estimate.intervals import (
     Interval,
-    mean_interval,
     share_interval,
     two_sided_p,
 )
@@ -328,16 +328,16 @@ def _noise_aware(observed: float, interval: Interval, noise: float) -> NoiseAwar
 def paired_test(before: Bools, after: Bools, codes: Codes | None, confidence: float) -> PairedTest:
     """Test a change of alignment on the same pairs, by McNemar or clustered by prompt."""
     lost, gained = int((before & ~after).sum()), int((~before & after).sum())
-    change, error, interval = mean_interval(before.astype(float) - after.astype(float), codes, confidence)
+    change = clustered_mean(before.astype(float) - after.astype(float), codes, confidence)
     changed = lost + gained
     if codes is not None:
-        test, freedom = "clustered by prompt", int(codes.max())
-        p = float(two_sided_p(np.array([change / error]), freedom)[0]) if error > 0 else math.nan
+        test = "clustered by prompt"
+        p = float(two_sided_p(np.array([change.value / change.std_error]), change.freedom)[0])
     else:
         exact = changed < 25
         test = "McNemar, exact" if exact else "McNemar, chi-squared"
         p = float(mcnemar([[0, lost], [gained, 0]], exact=exact, correction=False).pvalue) if changed else math.nan
-    return PairedTest(change, interval, lost, gained, p, test)
+    return PairedTest(change.value, change.interval, lost, gained, p, test)
 
 
 def _drop_none(plain: dict[str, Any]) -> dict[str, Any]:

@@ -12,8 +12,9 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
 from seal_datasets.errors import DataError
+from seal_datasets.estimate.clustered_share import clustered_mean
 from seal_datasets.estimate.inputs import Codes, Floats, confidence_level, finite, group_codes, same_length
-from seal_datasets.estimate.intervals import Interval, mean_interval
+from seal_datasets.estimate.intervals import Interval
 from seal_datasets.estimate.linear import PERFECT
 from seal_datasets.estimate.raw_values import group_values
 from seal_datasets.estimate.result import Result
@@ -327,31 +328,31 @@ def _summarise_angles(angles: Floats, codes: Codes | None, confidence: float) ->
         nan = math.nan
         status = "every pair has a zero reward vector"
         return AngleSummary(nan, nan, nan, nan, (nan, nan), nan, nan, nan, len(angles), len(angles), status)
-    mean, error, interval = mean_interval(known, None if codes is None else codes[defined], confidence)
+    mean = clustered_mean(known, None if codes is None else codes[defined], confidence)
     blocks = [np.radians(known[start : start + _BLOCK]) for start in range(0, len(known), _BLOCK)]
     x, y = (sum(float(component(block).sum()) for block in blocks) / len(known) for component in (np.cos, np.sin))
     length = min(math.hypot(x, y), 1.0)
     # Directions that cancel out leave rounding, which has no direction.
     cancelled = length < 1e-12
     return AngleSummary(
-        mean_degrees=mean,
+        mean_degrees=mean.value,
         median_degrees=float(np.median(known)),
         mean_absolute_degrees=float(np.abs(known).mean()),
-        std_error=error,
-        confidence_interval=interval,
+        std_error=mean.std_error,
+        confidence_interval=mean.interval,
         circular_mean_degrees=math.nan if cancelled else math.degrees(math.atan2(y, x)),
         resultant_length=length,
         circular_std_degrees=math.nan if cancelled else math.degrees(math.sqrt(-2 * math.log(length))),
         n_pairs=len(angles),
         n_undefined=len(angles) - len(known),
-        status="ok" if not math.isnan(error) else "one angle, or one prompt, has no standard error",
+        status="ok" if not math.isnan(mean.std_error) else "no standard error: one angle or prompt, or no variation",
     )
 
 
 def _summarise_margins(change: Floats, standardised: Floats, codes: Codes | None, confidence: float) -> MarginShift:
-    mean, error, interval = mean_interval(change, codes, confidence)
-    standardised_mean, standardised_error, _ = mean_interval(standardised, codes, confidence)
-    return MarginShift(mean, float(np.median(change)), error, interval, standardised_mean, standardised_error)
+    mean, scaled = clustered_mean(change, codes, confidence), clustered_mean(standardised, codes, confidence)
+    median = float(np.median(change))
+    return MarginShift(mean.value, median, mean.std_error, mean.interval, scaled.value, scaled.std_error)
 
 
 def _spread(margins: Floats) -> float:

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from statsmodels.stats.weightstats import CompareMeans
 
+from seal_datasets.estimate.clustered_share import clustered_mean
 from seal_datasets.estimate.inputs import (
     Bools,
     Codes,
@@ -21,8 +22,9 @@ from seal_datasets.estimate.inputs import (
     indicator,
     same_length,
 )
-from seal_datasets.estimate.intervals import Interval, critical_value, mean_interval, two_sided_p, wilson
-from seal_datasets.estimate.linear import PERFECT, cluster_factor
+from seal_datasets.estimate.intervals import Interval, critical_value, two_sided_p, wilson
+from seal_datasets.estimate.least_squares import fit_linear
+from seal_datasets.estimate.linear import PERFECT
 from seal_datasets.estimate.result import Result
 
 
@@ -158,7 +160,7 @@ def treatment_effect(
 
     Source: Reber et al. (2024), arXiv 2410.11348, and github.com/toddnief/RATE. Errors are those of differences within
         texts; the authors' code treats the two rewards behind `att` and `atu` as independent.
-        Clustered errors are CRV1 with t of G - 1 degrees of freedom.
+        Clustered errors are CR2 with Satterthwaite's degrees of freedom (Bell and McCaffrey, 2002).
         Without groups they are those of a mean, and Welch's for `naive`.
 
     Example:
@@ -195,7 +197,7 @@ def treatment_effect(
         n_clusters=_count_clusters(codes, len(has)),
         covariance="each text its own cluster (n - 1 variance of paired differences, Welch's of naive)"
         if codes is None
-        else "clustered by group (CRV1)",
+        else "clustered by group (CR2), Satterthwaite degrees of freedom",
     )
 
 
@@ -287,8 +289,9 @@ def _test_mean(
     """Test of a mean of differences between rewards of at most the given size."""
     if not len(values) or not identified:
         return _untested("not_identified" if len(values) else "no_rows")
-    mean, error, _ = mean_interval(values, codes, confidence)
-    return _test_estimate(mean, error, _count_clusters(codes, len(values)) - 1, size, codes is not None, confidence)
+    mean, several = clustered_mean(values, codes, confidence), _count_clusters(codes, len(values)) > 1
+    error = 0.0 if several and math.isnan(mean.std_error) else mean.std_error
+    return _test_estimate(mean.value, error, mean.freedom, size, codes is not None, confidence)
 
 
 def _test_difference(values: Floats, first: Bools, codes: Codes | None, confidence: float) -> _Tested:
@@ -299,18 +302,14 @@ def _test_difference(values: Floats, first: Bools, codes: Codes | None, confiden
     means = float(values[first].mean()), float(values[~first].mean())
     size, error, freedom = float(np.abs(values).max()), math.nan, math.nan
     n_clusters = [_count_clusters(_subset(codes, side), int(side.sum())) for side in (first, ~first)]
-    if min(n_clusters) > 1:
-        if codes is None:
-            welch = CompareMeans.from_data(values[first], values[~first])
-            error = float(welch.std_meandiff_separatevar)
-            # Degrees of freedom are 0 / 0 without variance.
-            freedom = float(welch.dof_satt()) if error > PERFECT * size else math.nan
-        else:
-            # Each row's part in the error of the difference.
-            parts = np.where(first, (values - means[0]) / counts[0], (means[1] - values) / counts[1])
-            total = float((np.bincount(codes, weights=parts) ** 2).sum())
-            n_groups = _count_clusters(codes, n)
-            error, freedom = math.sqrt(cluster_factor(n_groups, n, 2) * total), n_groups - 1
+    if min(n_clusters) > 1 and codes is None:
+        welch = CompareMeans.from_data(values[first], values[~first])
+        error = float(welch.std_meandiff_separatevar)
+        # Degrees of freedom are 0 / 0 without variance.
+        freedom = float(welch.dof_satt()) if error > PERFECT * size else math.nan
+    elif min(n_clusters) > 1 and codes is not None:
+        fit = fit_linear(np.column_stack([np.ones(n), first]), values, np.unique(codes, return_inverse=True)[1])
+        error, freedom = math.sqrt(fit.covariance[1, 1]), float(fit.degrees[1])
     return _test_estimate(means[0] - means[1], error, freedom, size, codes is not None, confidence)
 
 

@@ -176,7 +176,10 @@ def test_three_independent_audits_are_tested_for_being_equal(audits, tmp_path, c
     assert found["p_value"] < 0.001
     assert main(["compare", *map(str, reports.values())]) == 0
     shown = capsys.readouterr().out
-    assert "| all equal |" in shown
+    assert "| all equal | one more audit |" in shown
+    pooled = found["random_effects"]
+    assert pooled["n"] == 3
+    assert pooled["prediction_interval"][0] < pooled["confidence_interval"][0] < pooled["estimate"]
     assert f"Q = {found['statistic']:.1f}, df 2, p < 0.001" in shown
     assert compare_audits([audits["one"], audits["two"], audits["same"]])["joint"] == []  # these share pairs
 

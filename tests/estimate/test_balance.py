@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from seal_datasets.errors import DataError
 from seal_datasets.estimate import inconsistent_pairs, spoiler_balance
+from seal_datasets.estimate.intervals import clustered_wilson
 from seal_datasets.estimate.multiplicity import adjust_p
 from tests.estimate.test_published import LABEL_PAIRS
 
@@ -96,16 +97,19 @@ def test_predictions_are_a_logit_on_differences_by_statsmodels():
         weights = np.concatenate([used.astype(float), np.full(6, 0.5)])
         return sm.GLM(picked, rows, family=sm.families.Binomial(), freq_weights=weights).fit(tol=1e-12).params
 
-    hits = np.empty(len(x))
-    for each in range(4):
-        log_odds = x[fold == each] @ fit(fold != each) * sign[fold == each]
+    hits = np.full(len(x), np.nan)
+    for each in (1, 2, 3):
+        log_odds = x[fold == each] @ fit(fold < each) * sign[fold == each]
         hits[fold == each] = np.where(log_odds == 0, 0.5, log_odds > 0)
     (prediction,) = found.predictions
-    reference = sm.OLS(hits, np.ones(len(x))).fit(cov_type="cluster", cov_kwds={"groups": prompts}, use_t=True)
-    assert prediction.accuracy == pytest.approx(hits.mean())
-    assert prediction.std_error == pytest.approx(reference.bse[0])
-    np.testing.assert_allclose(prediction.confidence_interval, reference.conf_int()[0])
-    assert prediction.n_ties == (x == 0).all(axis=1).sum()
+    later = fold > 0
+    reference = sm.OLS(hits[later], np.ones(later.sum())).fit(cov_type="cluster", cov_kwds={"groups": prompts[later]})
+    assert prediction.n_predicted == later.sum()
+    assert prediction.accuracy == pytest.approx(hits[later].mean())
+    # CR2 and CRV1 of a mean are alike where prompts are alike.
+    assert prediction.std_error == pytest.approx(reference.bse[0], rel=0.02)
+    assert prediction.confidence_interval == clustered_wilson(hits[later], codes[later], 0.95)
+    assert prediction.n_ties == (x[later] == 0).all(axis=1).sum()
     log_likelihood = -np.logaddexp(0, -x @ fit(np.ones(len(x))) * sign).sum()
     assert prediction.pseudo_r2 == pytest.approx(1 + log_likelihood / (len(x) * math.log(2)))
     # The penalty is small: the plain maximum-likelihood figure is next to it.
@@ -190,12 +194,22 @@ def test_choices_that_follow_no_feature_are_predicted_by_chance():
     assert abs(np.mean(accuracies) - 0.5) < 0.015
 
 
+def test_chance_lies_outside_the_interval_in_one_draw_of_twenty():
+    outside = []
+    for seed in range(200):
+        low, high = spoiler_balance(*_draw(seed, n=100)[:2], NAMES, seed=seed).predictions[0].confidence_interval
+        outside.append(not low <= 0.5 <= high)
+    # Five-fold cross-validation gave 14 to 16 %; 200 draws at 5 % have a standard error of 1.5 points.
+    assert np.mean(outside) <= 0.09
+
+
 def test_an_expected_accuracy_is_reached():
     # The longer response is chosen with odds e to 1, and one pair in two is a tie.
     rng = np.random.default_rng(4)
     sign = np.where(rng.random(20000) < 1 / (1 + math.exp(-1)), 1.0, -1.0) * np.tile([0.0, 1.0], 10000)
     (row,) = spoiler_balance((sign > 0)[:, None], (sign < 0)[:, None], ["long"]).predictions
-    assert row.n_ties == 10000
+    assert row.n_predicted == 16000
+    assert row.n_ties == pytest.approx(8000, abs=200)
     p = 1 / (1 + math.exp(-1))
     assert row.accuracy == pytest.approx(0.25 + p / 2, abs=0.01)
     entropy = -(p * math.log(p) + (1 - p) * math.log(1 - p))
@@ -216,8 +230,8 @@ def test_published_label_pairs():
     assert row.at_equal_targets.n_discordant == 19_071 + 8_917 + 193 + 168
     assert row.at_equal_targets.difference == pytest.approx((19_071 + 168 - 8_917 - 193) / 149_866)
     both = found.predictions[2]
-    assert both.n_ties == 121_517
-    assert both.accuracy == pytest.approx(0.555, abs=5e-4)
+    assert both.n_ties == pytest.approx(121_517 * 0.8, abs=300)
+    assert both.accuracy == pytest.approx(0.555, abs=1e-3)
 
 
 def test_imbalance_across_targets_is_found_where_choices_are_balanced():
@@ -343,7 +357,7 @@ def test_separated_and_dependent_features_predict_without_warnings():
         (none,) = spoiler_balance(np.zeros((9, 1)), np.zeros((9, 1)), ["f"]).predictions
     assert (row.accuracy, row.n_ties, row.status) == (1.0, 0, "no_residual_variation")
     assert row.pseudo_r2 > 0.95
-    assert (none.accuracy, none.n_ties, none.pseudo_r2) == (0.5, 9, pytest.approx(0.0))
+    assert (none.accuracy, none.n_ties, none.n_predicted, none.pseudo_r2) == (0.5, 7, 7, pytest.approx(0.0))
 
 
 def test_folds_hold_prompts_together_and_follow_the_seed():
@@ -352,9 +366,9 @@ def test_folds_hold_prompts_together_and_follow_the_seed():
     chosen = np.repeat(np.eye(n), 2, axis=0)
     names = [f"prompt_{i}" for i in range(n)]
     (row,) = spoiler_balance(chosen, np.zeros_like(chosen), names, groups=np.repeat(np.arange(n), 2)).predictions
-    assert (row.accuracy, row.n_ties) == (0.5, 2 * n)
+    assert (row.accuracy, row.n_ties, row.n_predicted) == (0.5, 64, 64)
     (loose,) = spoiler_balance(chosen, np.zeros_like(chosen), names).predictions
-    assert loose.accuracy > 0.8
+    assert loose.accuracy > 0.7
     noise = np.random.default_rng(7).normal(size=(60, 3))
     first, again, other = (spoiler_balance(noise, noise * 0, NAMES, seed=seed).predictions[0] for seed in (0, 0, 1))
     assert first == again

@@ -28,6 +28,21 @@ def test_errors_of_uneven_prompts_are_those_of_cr2():
     assert (mean.std_error**2, mean.freedom) == pytest.approx((variance[0, 0], freedom[0]))
 
 
+def test_without_clusters_each_number_is_its_own():
+    values = np.random.default_rng(2).normal(size=30)
+    alone, single = clustered_mean(values, None, 0.95), clustered_mean(values, np.arange(30), 0.95)
+    assert (alone.std_error, alone.freedom, *alone.interval) == pytest.approx(
+        (single.std_error, single.freedom, *single.interval)
+    )
+
+
+def test_deviations_that_cancel_within_clusters_leave_no_error():
+    # Each cluster holds one of three: sums within clusters are 0 but for rounding.
+    mean = clustered_mean(np.tile([1.0, 0.0, 0.0], 7), np.repeat(np.arange(7), 3), 0.95)
+    assert mean.value == pytest.approx(1 / 3)
+    assert np.isnan([mean.std_error, *mean.interval]).all()
+
+
 def test_a_share_of_many_independent_pairs_is_near_wilsons():
     values = (np.arange(4000) % 5 == 0).astype(float)
     share = clustered_share(values, np.arange(4000), 0.95)

@@ -33,6 +33,41 @@ def test_of_two_the_joint_test_is_the_test_of_the_difference():
     assert found.statistic == pytest.approx(0.7**2 / (0.2**2 + 0.3**2))
 
 
+def test_the_mean_of_equal_errors_is_that_of_a_t_test_and_predicts_as_one_more_number():
+    values = np.array([1.0, 2.0, 6.0, 4.0])
+    found = compare_estimates(list("ABCD"), values, np.full(4, 0.01)).random_effects
+    expected = stats.ttest_1samp(values, 0.0)
+    assert found.estimate == pytest.approx(values.mean())
+    assert found.confidence_interval == pytest.approx(tuple(expected.confidence_interval(0.95)), rel=1e-4)
+    # Where errors vanish, one more number is predicted by t; draws that take mean and spread apart are somewhat wider.
+    half = stats.t.ppf(0.975, 3) * values.std(ddof=1) * math.sqrt(1 + 1 / 4)
+    low, high = found.prediction_interval
+    assert 1 < (high - low) / (2 * half) < 1.3
+    assert (low + high) / 2 == pytest.approx(values.mean(), abs=0.2)
+
+
+def test_equal_estimates_keep_the_error_of_their_weights():
+    found = compare_estimates(["A", "B"], [1.0, 1.0], [0.3, 0.4]).random_effects
+    assert (found.spread, found.std_error) == (0.0, pytest.approx(1 / math.sqrt(1 / 0.09 + 1 / 0.16)))
+    assert all(map(math.isnan, found.prediction_interval))  # two say nothing of the spread
+    alone = compare_estimates(["A", "B"], [1.0, 1.0], [0.3, math.nan]).random_effects
+    assert (alone.n, math.isnan(alone.estimate)) == (1, True)
+
+
+@pytest.mark.parametrize(("n", "spread"), [(3, 0.0), (5, 1.0), (10, 0.5), (10, 3.0)])
+def test_the_mean_of_audits_is_covered_and_one_more_predicted(n, spread):
+    rng = np.random.default_rng(n)
+    covered, predicted = [], []
+    for _ in range(300):
+        errors = rng.uniform(0.5, 1.5, n)
+        values = rng.normal(2.0, spread, n) + errors * rng.normal(size=n)
+        found = compare_estimates([f"a{i}" for i in range(n)], values, errors).random_effects
+        covered.append(found.confidence_interval[0] <= 2.0 <= found.confidence_interval[1])
+        predicted.append(found.prediction_interval[0] <= rng.normal(2.0, spread) <= found.prediction_interval[1])
+    assert np.mean(covered) > 0.92
+    assert np.mean(predicted) > 0.92
+
+
 def test_order_and_scale_change_nothing_but_sign_and_unit():
     there = compare_estimates(["A", "B"], [1.0, 1.7], [0.2, 0.3]).differences[0]
     back = compare_estimates(["B", "A"], [17.0, 10.0], [3.0, 2.0]).differences[0]

@@ -1,5 +1,6 @@
 import math
 import warnings
+from itertools import product
 
 import numpy as np
 import pytest
@@ -52,47 +53,74 @@ def _bootstrap(x, y, clusters, n_draws=1000, seed=0):
     )
 
 
-def _bootstrap_by_definition(x, y, clusters, j, null=0.0):
-    """Every sign pattern, a regression each."""
-    n_clusters = clusters.max() + 1
+WEBB = [side * math.sqrt(size) for size in (0.5, 1, 1.5) for side in (-1, 1)]
+
+
+def _bootstrap_by_definition(x, y, clusters, j, points, null=0.0):
+    """Every pattern of weights, a regression each."""
     others = np.delete(x, j, axis=1)
     restricted = others @ np.linalg.lstsq(others, y - null * x[:, j])[0] + null * x[:, j]
     fit = fit_linear(x, y, clusters, errors="crv1")
     observed = abs(fit.coefficients[j] - null) / math.sqrt(fit.covariance[j, j])
+    patterns = list(product(points, repeat=int(clusters.max()) + 1))
     extreme = 0
-    for pattern in range(2**n_clusters):
-        signs = 2.0 * (pattern >> np.arange(n_clusters) & 1) - 1
-        drawn = fit_linear(x, restricted + signs[clusters] * (y - restricted), clusters, errors="crv1")
+    for weights in patterns:
+        drawn = fit_linear(x, restricted + np.array(weights)[clusters] * (y - restricted), clusters, errors="crv1")
         extreme += abs(drawn.coefficients[j] - null) / math.sqrt(drawn.covariance[j, j]) >= observed * (1 - 1e-9)
-    return extreme / 2**n_clusters
+    return extreme / len(patterns)
 
 
-def test_wild_bootstrap_is_its_definition_over_all_sign_patterns():
-    x, y, clusters = _data(4, (2, 3, 4, 5, 6, 3, 4))
+def test_wild_bootstrap_of_few_clusters_is_its_definition_over_all_of_webbs_patterns():
+    x, y, clusters = _data(4, (6, 4, 5), k=2)
     _, _, found = _bootstrap(x, y, clusters)
-    assert found.n_draws == 2**7
-    for j in range(3):
-        assert found.p_values[j] == pytest.approx(_bootstrap_by_definition(x, y, clusters, j))
+    assert found.n_draws == 6**3
+    for j in range(2):
+        assert found.p_values[j] == pytest.approx(_bootstrap_by_definition(x, y, clusters, j, WEBB))
+
+
+def test_wild_bootstrap_of_twelve_clusters_is_its_definition_over_all_sign_patterns():
+    x, y, clusters = _data(9, (2, 1) * 6, k=2)
+    _, _, found = _bootstrap(x, y, clusters, n_draws=2**12)
+    assert found.n_draws == 2**12
+    assert found.p_values[1] == pytest.approx(_bootstrap_by_definition(x, y, clusters, 1, (-1, 1)))
 
 
 def test_wild_intervals_end_where_the_test_begins_to_reject():
-    x, y, clusters = _data(5, (2, 3, 4, 5, 6, 3, 4, 3))
+    x, y, clusters = _data(5, (6, 4, 5), k=2)
     _, errors, found = _bootstrap(x, y, clusters)
-    for j in (1, 2):
-        for end, side in ((found.low[j], -1), (found.high[j], 1)):
-            inside, outside = end - side * 0.01 * errors[j], end + side * 0.01 * errors[j]
-            assert _bootstrap_by_definition(x, y, clusters, j, inside) > 0.05
-            assert _bootstrap_by_definition(x, y, clusters, j, outside) <= 0.05 + 1e-12
+    for end, side in ((found.low[1], -1), (found.high[1], 1)):
+        assert math.isfinite(end)
+        inside, outside = end - side * 0.01 * errors[1], end + side * 0.01 * errors[1]
+        assert _bootstrap_by_definition(x, y, clusters, 1, WEBB, inside) > 0.05
+        assert _bootstrap_by_definition(x, y, clusters, 1, WEBB, outside) <= 0.05 + 1e-12
 
 
-def test_wild_bootstrap_is_wildboottest():
-    x, y, clusters = _data(6, (2, 3, 4, 5, 6, 3, 4, 5, 4, 3))
-    _, _, found = _bootstrap(x, y, clusters, n_draws=1024)
+def test_two_clusters_can_reject_nothing_and_have_no_numbers():
+    # Six patterns of 36 repeat the statistic: no p-value is below 1/6.
+    x, y, clusters = _data(5, (6, 9), k=2)
+    _, _, found = _bootstrap(x, y, clusters)
+    assert np.isnan([found.p_values, found.low, found.high]).all()
+
+
+def test_draws_at_random_never_give_a_p_value_of_zero():
+    x, _, clusters = _data(7, (3,) * 60)
+    y = 50 * x[:, 1] + np.random.default_rng(0).normal(size=len(x))
+    _, _, found = _bootstrap(x, y, clusters, n_draws=199)
+    assert found.p_values[1] == pytest.approx(1 / 200)
+
+
+@pytest.mark.parametrize(("sizes", "kind"), [((2, 3, 4, 5, 6, 3, 4, 5, 4, 3), "webb"), ((3,) * 20, "rademacher")])
+def test_wild_bootstrap_is_wildboottest(sizes, kind):
+    x, y, clusters = _data(6, sizes)
+    _, _, found = _bootstrap(x, y, clusters, n_draws=9999)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        reference = wildboottest(sm.OLS(y, x), param="x1", B=1024, cluster=clusters, seed=1, show=False)
-    # It counts draws strictly beyond the statistic, so patterns that give the statistic itself are not among them.
-    assert found.p_values[1] == pytest.approx(float(reference["p-value"].iloc[0]), abs=4.5 / 1024)
+        reference = wildboottest(
+            sm.OLS(y, x), param="x1", B=9999, cluster=clusters, weights_type=kind, seed=1, show=False
+        )
+    # Both draw at random: three standard errors of a difference of shares.
+    expected = float(reference["p-value"].iloc[0])
+    assert found.p_values[1] == pytest.approx(expected, abs=3 * math.sqrt(2 * 0.25 / 9999))
 
 
 def test_many_clusters_draw_at_random_and_near_the_t_test():

@@ -5,6 +5,7 @@ import pytest
 import statsmodels.api as sm
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy import stats
 
 from seal_datasets.estimate import misalignment_drivers
 
@@ -36,8 +37,7 @@ def test_a_two_by_two_table():
     assert row.coefficient == pytest.approx(math.log(12))
     assert row.std_error == pytest.approx(math.sqrt(1 / 3 + 1 + 1 + 1 / 4))
     assert fit.intercept == pytest.approx(math.log(1 / 4))
-    # mean of p (1 - p) is (4 * 3/16 + 5 * 4/25) / 9 = 31/180.
-    assert row.average_marginal_effect == pytest.approx(31 / 180 * math.log(12))
+    assert row.average_marginal_effect == pytest.approx(3 / 4 - 1 / 5)
     assert (fit.n_pairs, fit.n_aligned, fit.n_separated, fit.family_size) == (9, 4, 0, 1)
 
 
@@ -56,21 +56,65 @@ def test_the_linear_probability_is_a_difference_of_shares():
     assert math.isnan(row.odds_ratio)
 
 
-@pytest.mark.parametrize("clustered", [False, True])
-def test_the_logit_and_its_marginal_effects_are_statsmodels(clustered):
-    aligned, x, prompts = _draw(0)
-    kind = {"cov_type": "cluster", "cov_kwds": {"groups": prompts}} if clustered else {}
-    reference = sm.Logit(aligned.astype(float), sm.add_constant(x)).fit(disp=0, tol=1e-12, **kind)
-    fit = _fit(aligned, x, groups=prompts if clustered else None, confidence=0.9)
+def test_the_logit_and_its_marginal_effects_are_statsmodels():
+    aligned, x, _ = _draw(0)
+    reference = sm.Logit(aligned.astype(float), sm.add_constant(x)).fit(disp=0, tol=1e-12)
+    fit = _fit(aligned, x, confidence=0.9)
     assert fit.intercept == pytest.approx(reference.params[0], rel=1e-7)
     np.testing.assert_allclose(_column(fit, "coefficient"), reference.params[1:], rtol=1e-7)
     np.testing.assert_allclose(_column(fit, "odds_ratio"), np.exp(reference.params[1:]), rtol=1e-7)
     np.testing.assert_allclose(_column(fit, "std_error"), reference.bse[1:], rtol=1e-6)
     np.testing.assert_allclose(_column(fit, "p_value"), reference.pvalues[1:], rtol=1e-6)
     np.testing.assert_allclose(_column(fit, "confidence_interval"), reference.conf_int(0.1)[1:], rtol=1e-6)
-    effects = reference.get_margeff()
+    effects = reference.get_margeff(dummy=True)
     np.testing.assert_allclose(_column(fit, "average_marginal_effect"), effects.margeff, rtol=1e-6)
     np.testing.assert_allclose(_column(fit, "average_marginal_effect_std_error"), effects.margeff_se, rtol=1e-6)
+
+
+def test_a_clustered_logit_refers_to_t_with_its_own_degrees_of_freedom():
+    aligned, x, prompts = _draw(0)
+    fit = _fit(aligned, x, groups=prompts)
+    reference = sm.Logit(aligned.astype(float), sm.add_constant(x)).fit(disp=0, tol=1e-12)
+    for row, coefficient in zip(fit.drivers, reference.params[1:], strict=True):
+        t, freedom = coefficient / row.std_error, row.degrees_of_freedom
+        assert row.method == "maximum_likelihood"
+        assert 1 < freedom < len(np.unique(prompts))
+        assert row.p_value == pytest.approx(2 * stats.t.sf(abs(t), freedom), rel=1e-6)
+        half = stats.t.ppf(0.975, freedom) * row.std_error
+        assert row.confidence_interval == pytest.approx((coefficient - half, coefficient + half), rel=1e-6)
+
+
+def _prompts_of_eight(seed, n_prompts=40, carriers=5, share=0.8):
+    """A true null: pairs of a prompt share luck, and a feature is in a few prompts."""
+    rng = np.random.default_rng(seed)
+    prompts = np.repeat(np.arange(n_prompts), 8)
+    luck = np.where(rng.random(len(prompts)) < 0.7, rng.random(n_prompts)[prompts], rng.random(len(prompts)))
+    chosen = np.isin(prompts, rng.choice(n_prompts, carriers, replace=False)).astype(float)
+    return luck < share, chosen[:, None], prompts
+
+
+@pytest.mark.parametrize("estimator", ["logit", "firth"])
+def test_separated_rows_keep_the_level_in_prompts_of_eight(estimator):
+    rejected, separated = [], []
+    for seed in range(120):
+        aligned, chosen, prompts = _prompts_of_eight(seed, carriers=3, share=0.9)
+        row = misalignment_drivers(
+            aligned, chosen, np.zeros_like(chosen), ["a"], groups=prompts, estimator=estimator
+        ).drivers[0]
+        rejected.append(row.p_value < 0.05)
+        if row.status == "separated":
+            separated.append(row)
+    assert len(separated) > 25
+    assert np.mean(rejected) <= 0.08
+    assert {row.method for row in separated} == {"firth_clustered"}
+
+
+def test_a_feature_in_two_prompts_that_separates_is_withheld():
+    aligned, chosen, prompts = _prompts_of_eight(0, carriers=2)
+    aligned = aligned | (chosen[:, 0] == 1)
+    row = misalignment_drivers(aligned, chosen, np.zeros_like(chosen), ["a"], groups=prompts).drivers[0]
+    assert row.status == "too_little_information"
+    assert np.isnan([row.coefficient, row.p_value, *row.confidence_interval]).all()
 
 
 @pytest.mark.parametrize("clustered", [False, True])

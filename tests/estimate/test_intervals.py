@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from seal_datasets.errors import DataError
-from seal_datasets.estimate.intervals import clustered_wilson, critical_value, mean_interval, two_sided_p, wilson
+from seal_datasets.estimate.intervals import clustered_wilson, critical_value, two_sided_p, wilson
 from seal_datasets.estimate.multiplicity import adjust_p
 
 P_VALUES = st.lists(st.floats(0, 1), min_size=1, max_size=12).map(np.array)
@@ -85,12 +85,6 @@ def test_holm_is_never_weaker_than_bonferroni_nor_bh_than_holm(p_values):
 def test_an_unknown_adjustment_is_named():
     with pytest.raises(DataError, match=r"adjust must be one of .*bonferroni.*got 'sidak'"):
         adjust_p(np.array([0.1]), "sidak")
-
-
-def test_deviations_that_cancel_within_groups_leave_no_error():
-    # Each group holds one of three: sums within groups are 0 but for rounding.
-    values, codes = np.tile([1.0, 0.0, 0.0], 7), np.repeat(np.arange(7), 3)
-    assert mean_interval(values, codes, 0.95) == (pytest.approx(1 / 3), 0.0, pytest.approx((1 / 3, 1 / 3)))
 
 
 # Shares of clustered rows -------------------------------------------------------------------------------------------------

@@ -37,11 +37,54 @@ def test_is_statsmodels_logit():
     np.testing.assert_allclose(fit.covariance, reference.cov_params(), rtol=1e-6, atol=1e-10)
 
 
-def test_clustered_is_statsmodels_clustered():
+def test_clustered_is_cr2_by_its_definition_and_scales_to_the_sandwich_of_statsmodels():
     x, y, clusters = _data()
     fit = fit_logit(x, y, clusters)
+    p = fit.probabilities
+    # Bell and McCaffrey (2002) on the working regression, with identity within clusters.
+    rows, residuals = x * np.sqrt(p * (1 - p))[:, None], (y - p) / np.sqrt(p * (1 - p))
+    bread = np.linalg.inv(rows.T @ rows)
+    hat = rows @ bread @ rows.T
+    influence, plain = [], []
+    for g in np.unique(clusters):
+        own = clusters == g
+        values, vectors = np.linalg.eigh(np.eye(own.sum()) - hat[np.ix_(own, own)])
+        adjust = vectors / np.sqrt(values) @ vectors.T
+        influence.append(bread @ rows[own].T @ adjust @ (np.eye(len(y)) - hat)[own])
+        plain.append(bread @ rows[own].T @ residuals[own])
+    parts = np.array([each @ residuals for each in influence])
+    np.testing.assert_allclose(fit.covariance, parts.T @ parts, rtol=1e-6, atol=1e-12)
+    for j in (1, 2):
+        spread = np.array([each[j] for each in influence])
+        gram = spread @ spread.T
+        assert fit.freedom[j] == pytest.approx(np.trace(gram) ** 2 / (gram**2).sum(), rel=1e-6)
     reference = sm.Logit(y.astype(float), x).fit(disp=0, tol=1e-12, cov_type="cluster", cov_kwds={"groups": clusters})
-    np.testing.assert_allclose(fit.covariance, reference.cov_params(), rtol=1e-6, atol=1e-10)
+    n_clusters, (n, k) = len(plain), x.shape
+    factor = n_clusters / (n_clusters - 1) * (n - 1) / (n - k)
+    np.testing.assert_allclose(factor * np.array(plain).T @ plain, reference.cov_params(), rtol=1e-6, atol=1e-10)
+
+
+@pytest.mark.parametrize("clustered", [False, True])
+def test_marginal_effects_are_those_of_statsmodels_with_the_same_covariance(clustered):
+    x, y, clusters = _data()
+    x[:, 1] = x[:, 1] > 0.3
+    fit = fit_logit(x, y, clusters if clustered else None)
+    reference = sm.Logit(y.astype(float), x).fit(disp=0, tol=1e-12)
+    reference._results.cov_params_default = fit.covariance
+    effects = reference.get_margeff(dummy=True)
+    np.testing.assert_allclose(fit.effects[1:], effects.margeff, rtol=1e-6)
+    np.testing.assert_allclose(fit.effect_errors[1:], effects.margeff_se, rtol=1e-6)
+
+
+def test_marginal_effects_are_means_over_all_rows_where_a_feature_separates_some():
+    # 3 of 4 with the feature and 1 of 5 without; three rows of a second feature, all 1, whose probability is 1 either way.
+    x = _design([1] * 4 + [0] * 5 + [1, 0, 0], [0] * 9 + [1] * 3)
+    fit = fit_logit(x, np.array([1, 1, 1, 0, 1, 0, 0, 0, 0, 1, 1, 1], bool))
+    assert fit.separated.tolist() == [False, False, True]
+    assert fit.effects[1] == pytest.approx((3 / 4 - 1 / 5) * 9 / 12)
+    # Shares of independent groups: 3/16 / 4 + 4/25 / 5, over the same rows.
+    assert fit.effect_errors[1] == pytest.approx(np.sqrt(3 / 64 + 4 / 125) * 9 / 12)
+    assert np.isnan([fit.effects[2], fit.effect_errors[2]]).all()
 
 
 def test_a_separated_feature_leaves_the_others_as_they_are_without_its_rows():
@@ -126,8 +169,9 @@ def test_a_shift_changes_the_intercept_only_and_a_scale_its_coefficient_only(shi
     np.testing.assert_allclose(other.probabilities, plain.probabilities, rtol=1e-8)
     intercept = plain.coefficients[0] - shift * plain.coefficients[2]
     assert other.coefficients[0] == pytest.approx(intercept, rel=1e-6)
-    assert [other.slope, other.slope_variance] == pytest.approx([plain.slope, plain.slope_variance], rel=1e-7)
-    np.testing.assert_allclose(other.slope_covariance[1:] * units, plain.slope_covariance[1:], rtol=1e-6, atol=1e-15)
+    np.testing.assert_allclose(other.freedom[1:], plain.freedom[1:], rtol=1e-6)
+    np.testing.assert_allclose(other.effects[1:] * units, plain.effects[1:], rtol=1e-6)
+    np.testing.assert_allclose(other.effect_errors[1:] * units, plain.effect_errors[1:], rtol=1e-6)
 
 
 @pytest.mark.parametrize(("shift", "scale"), UNITS)

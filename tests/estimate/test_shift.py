@@ -90,7 +90,7 @@ def test_too_little_to_summarise_is_nan_with_a_status():
     assert one.mean_degrees == pytest.approx(90)
     assert math.isnan(one.std_error)
     assert all(math.isnan(bound) for bound in one.confidence_interval)
-    assert one.status == "one angle, or one prompt, has no standard error"
+    assert one.status == "no standard error: one angle or prompt, or no variation"
 
 
 def test_json_has_the_angles_only_on_request():
