@@ -92,6 +92,7 @@ def compare_audits(sources: Sequence[str | Path], out: str | Path | None = None)
                 "source": audit.report["run"]["source"],
                 "post": audit.report["run"]["models"]["post"]["model"],
                 "n_pairs": audit.report["population"]["n_used"],
+                "estimated_on": audit.report["population"].get("estimated_on", "all"),
                 "n_prompts": audit.report["population"]["n_prompts"],
             }
             for audit in audits
@@ -167,12 +168,18 @@ def _read_published_pairs(published: Path) -> pd.DataFrame | None:
 
 
 def _read_pairs(path: Path) -> pd.DataFrame | None:
-    """Usable pairs indexed by a digest of their texts, without duplicates; `None` for a table without texts."""
+    """Pairs that the report speaks of, indexed by a digest of their texts, without duplicates.
+
+    Returns:
+        `DataFrame`: Held-out pairs where these are known; `None` for a table without texts.
+    """
     check_pairs(path)
     table = pd.read_parquet(path)
     if not {schema.CHOSEN, schema.REJECTED} <= set(table):
         return None
     used = table[table[schema.REGIME].notna()]
+    if schema.PARTITION in used and (used[schema.PARTITION] == "heldout").any():
+        used = used[used[schema.PARTITION] == "heldout"]
     texts = zip(used[schema.PROMPT_ID], used[schema.CHOSEN], used[schema.REJECTED], strict=True)
     keys = [hashlib.blake2b(json.dumps(pair).encode(), digest_size=16).hexdigest() for pair in texts]
     keyed: pd.DataFrame = used.set_index(pd.Index(keys))
@@ -192,7 +199,7 @@ def _collect_estimates(audits: Sequence[Audit]) -> list[Json]:
 
 def _read_estimates(report: Json) -> Iterator[tuple[str, str, Estimate]]:
     """Quantity, subject and estimate of everything in a report that a comparison includes."""
-    resistance = report["resistance"]["all"]
+    resistance = report["resistance"][report["population"].get("estimated_on", "all")]
     yield "resistance", "", _share_estimate(resistance["alignment_resistance"], resistance["confidence_interval"])
     seen: set[str] = set()
     for part in report["imprint"].values():

@@ -86,6 +86,18 @@ def test_the_same_pairs_are_compared_pair_by_pair(audits):
     assert found["p_adjusted"] < 0.05
 
 
+def test_audits_with_held_out_pairs_are_compared_on_them(enriched, tmp_path):
+    table, features = enriched[0], [each for each in enriched[1] if each.name != "topics"]
+    make_audit(tmp_path / "one", table, features, "one")
+    make_audit(tmp_path / "two", rescored(table, 1, harmless=2.0), features, "two")
+    result = compare_audits([tmp_path / "one", tmp_path / "two"], tmp_path / "out")
+    assert "compared pair by pair on 85 pairs" in result["notes"][0]
+    assert (tmp_path / "out" / "compare.md").read_text("utf-8").count("estimates are those of held-out pairs") == 2
+    rows = next(row["by_audit"] for row in result["estimates"] if row["quantity"] == "resistance")
+    difference_of = rows["two"]["estimate"] - rows["one"]["estimate"]
+    assert difference(result, "resistance")["difference"] == pytest.approx(difference_of)
+
+
 def test_paired_differences_are_those_of_the_reports_where_pairs_and_labels_are_whole(audits):
     result = compare_audits([audits["one"], audits["two"]])
     rows = {row["of"]: row["by_audit"] for row in result["estimates"] if row["quantity"] == "imprint"}
