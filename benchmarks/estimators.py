@@ -306,7 +306,7 @@ def scale(sizes: list[int]) -> None:
     show(
         "Streamed from parquet: imprints of two models and of their change, resistance, reward shift",
         rows,
-        ("pairs", "seconds", "imprints, CR2 over CRV1", "MB after import", "MB at peak"),
+        ("pairs", "seconds", "CPU time of imprints, CR2 over CRV1", "MB after import", "MB at peak"),
     )
     if len(sizes) > 2:
         slope = np.polyfit(np.log(sizes[1:]), np.log(seconds[1:]), 1)[0]
@@ -333,12 +333,12 @@ def stream(path: Path, errors: str) -> None:
     from seal_datasets.estimate import alignment_resistance, reward_shift, streamed_imprint
     from seal_datasets.report.prompt_parts import PromptParts
 
-    before = _peak()
+    before, busy = _peak(), time.process_time()
     start = time.perf_counter()
     names = [f"{name}_{{side}}" for name in NAMES]
     with PromptParts(path, ["pre_{side}", "post_{side}"], names, progress=False) as parts:
         streamed_imprint(parts, ["pre", "post"], NAMES, errors=errors)
-    imprint_seconds = time.perf_counter() - start
+    imprint_seconds = time.process_time() - busy
     columns = [f"{model}_{side}" for model in ("pre", "post") for side in ("chosen", "rejected")]
     rewards = {name: pq.read_table(path, columns=[name]).column(0).to_numpy() for name in columns}
     alignment_resistance(rewards["post_chosen"], rewards["post_rejected"])

@@ -523,7 +523,11 @@ CASES: list[tuple[str, str, Callable[[np.random.Generator], Found]]] = [
     ("Eq. (4), conditional, aligned pairs", "600 pairs, flips commoner among aligned pairs", lost_alignment("aligned")),
     ("imprint, 10 % wrong labels, uncorrected", "feature in 50 % of 1,600 texts", wrong_labels("none")),
     *(
-        ("imprint, wrong labels go with rewards, gold", f"feature in {100 * share:.0f} %, {n_gold} gold prompts{more}", each)
+        (
+            "imprint, wrong labels go with rewards, gold",
+            f"feature in {100 * share:.0f} %, {n_gold} gold prompts{more}",
+            each,
+        )
         for uneven, more in ((False, ""), (True, " of 1-8 pairs"))
         for share in (0.3, 0.05)
         for n_gold in ((2, 3, 5, 10, 20, 50, 200) if not uneven else (5, 10, 20, 50, 120))
