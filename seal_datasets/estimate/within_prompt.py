@@ -70,7 +70,7 @@ class RegressionSettings:
             raise DataError(f"max_vif must be larger than 1, the factor of uncorrelated features, got {self.max_vif}")
         least_information(self.min_information)
         whole_number(self.seed, "seed")
-        if whole_number(self.n_bootstrap, "n_bootstrap") < 99 and self.errors == "wild":
+        if whole_number(self.n_bootstrap, "n_bootstrap", least=1) < 99 and self.errors == "wild":
             raise DataError(
                 f"n_bootstrap must be at least 99, got {self.n_bootstrap}; fewer draws cannot give p-values"
             )
