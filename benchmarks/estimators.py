@@ -293,16 +293,20 @@ def scale(sizes: list[int]) -> None:
         for n in sizes:
             path = Path(folder) / "pairs.parquet"
             _write(path, n)
-            command = [sys.executable, __file__, "stream", "--path", str(path)]
-            measured = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
-            seconds.append(measured["seconds"])
+            command = [sys.executable, __file__, "stream", "--path", str(path), "--errors"]
+            crv1, cr2 = (
+                json.loads(subprocess.run([*command, errors], check=True, capture_output=True, text=True).stdout)
+                for errors in ("crv1", "cr2")
+            )
+            seconds.append(cr2["seconds"])
+            ratio = cr2["imprint_seconds"] / crv1["imprint_seconds"]
             rows.append(
-                (f"{n:,}", f"{measured['seconds']:.2f}", f"{measured['start_mb']:.0f}", f"{measured['peak_mb']:.0f}")
+                (f"{n:,}", f"{cr2['seconds']:.2f}", f"{ratio:.2f}", f"{cr2['start_mb']:.0f}", f"{cr2['peak_mb']:.0f}")
             )
     show(
         "Streamed from parquet: imprints of two models and of their change, resistance, reward shift",
         rows,
-        ("pairs", "seconds", "MB after import", "MB at peak"),
+        ("pairs", "seconds", "CPU time of imprints, CR2 over CRV1", "MB after import", "MB at peak"),
     )
     if len(sizes) > 2:
         slope = np.polyfit(np.log(sizes[1:]), np.log(seconds[1:]), 1)[0]
@@ -322,24 +326,25 @@ def _write(path: Path, n: int) -> None:
     writer.close()
 
 
-def stream(path: Path) -> None:
+def stream(path: Path, errors: str) -> None:
     """Measure one size in a separate process, which has its own peak of memory."""
     import pyarrow.parquet as pq
 
     from seal_datasets.estimate import alignment_resistance, reward_shift, streamed_imprint
     from seal_datasets.report.prompt_parts import PromptParts
 
-    before = _peak()
+    before, busy = _peak(), time.process_time()
     start = time.perf_counter()
     names = [f"{name}_{{side}}" for name in NAMES]
     with PromptParts(path, ["pre_{side}", "post_{side}"], names, progress=False) as parts:
-        streamed_imprint(parts, ["pre", "post"], NAMES)
+        streamed_imprint(parts, ["pre", "post"], NAMES, errors=errors)
+    imprint_seconds = time.process_time() - busy
     columns = [f"{model}_{side}" for model in ("pre", "post") for side in ("chosen", "rejected")]
     rewards = {name: pq.read_table(path, columns=[name]).column(0).to_numpy() for name in columns}
     alignment_resistance(rewards["post_chosen"], rewards["post_rejected"])
     reward_shift(*rewards.values())
     seconds = time.perf_counter() - start
-    print(json.dumps({"seconds": seconds, "start_mb": before, "peak_mb": _peak()}))
+    print(json.dumps({"seconds": seconds, "imprint_seconds": imprint_seconds, "start_mb": before, "peak_mb": _peak()}))
 
 
 def _peak() -> float:
@@ -356,9 +361,10 @@ def main() -> None:
     parser.add_argument("what", nargs="?", choices=["all", "compare", "suite", "scale", "stream"], default="all")
     parser.add_argument("--pairs", type=int, nargs="+", default=[10_000, 100_000, 1_000_000])
     parser.add_argument("--path", type=Path, help=argparse.SUPPRESS)
+    parser.add_argument("--errors", default="cr2", help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.what == "stream":
-        stream(given.path)
+        stream(given.path, given.errors)
         return
     names = ("numpy", "scipy", "pandas", "pyfixest", "linearmodels", "statsmodels", "evaluate", "datasets")
     print(", ".join(f"{name} {version(name)}" for name in names), f"Python {sys.version.split()[0]}", sep="; ")

@@ -523,7 +523,11 @@ CASES: list[tuple[str, str, Callable[[np.random.Generator], Found]]] = [
     ("Eq. (4), conditional, aligned pairs", "600 pairs, flips commoner among aligned pairs", lost_alignment("aligned")),
     ("imprint, 10 % wrong labels, uncorrected", "feature in 50 % of 1,600 texts", wrong_labels("none")),
     *(
-        ("imprint, wrong labels go with rewards, gold", f"feature in {share:.0%}, {n_gold} gold prompts{more}", each)
+        (
+            "imprint, wrong labels go with rewards, gold",
+            f"feature in {100 * share:.0f} %, {n_gold} gold prompts{more}",
+            each,
+        )
         for uneven, more in ((False, ""), (True, " of 1-8 pairs"))
         for share in (0.3, 0.05)
         for n_gold in ((2, 3, 5, 10, 20, 50, 200) if not uneven else (5, 10, 20, 50, 120))
@@ -532,7 +536,7 @@ CASES: list[tuple[str, str, Callable[[np.random.Generator], Found]]] = [
     *(
         (
             f"imprint, 10 % wrong labels, {name}",
-            f"feature in {share:.0%} of 1,600 texts",
+            f"feature in {100 * share:.0f} % of 1,600 texts",
             wrong_labels(method, prevalence=share),
         )
         for method, name in (("rates", "known rates"), ("MC-SIMEX", "MC-SIMEX"))
@@ -598,7 +602,7 @@ def main() -> None:
                 missing.append(interval is None and test is None)
                 covered += [] if interval is None else [interval]
                 rejected += [] if test is None else [test]
-        withheld = f"; withheld in {np.mean(missing):.0%}" if any(missing) else ""
+        withheld = f"; withheld in {100 * np.mean(missing):.3g} %" if any(missing) else ""
         rows.append((name, setting + withheld, _share(covered), _share(rejected)))
     lines = [
         "# Validation on planted truth",

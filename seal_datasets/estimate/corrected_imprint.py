@@ -99,7 +99,9 @@ def corrected_imprint(
         same_length(rewards=y, gold_probability=stated)
         probability = prompt_probability(stated, codes, is_gold, paired)
     within, outcome = demean(x, codes), demean(y[:, None], codes)[:, 0]
-    covariates = prompt_covariates(y, x, np.column_stack([within, outcome]), codes, n_groups)
+    known = prompt_covariates(y, x, np.column_stack([within, outcome]), codes, n_groups)
+    # The draw may also depend on its stated probabilities otherwise than they say.
+    covariates = np.column_stack([known, probability])
     balance = balance_p_value(covariates[paired], probability[paired], is_gold[paired])
     withheld = ""
     if n_gold < min(_FEWEST_GOLD, used):

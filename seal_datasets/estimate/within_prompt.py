@@ -203,21 +203,31 @@ class StreamedDesign:
             self.checked = True
 
     def _check_whole(self, prompts: list[NDArray[np.uint64]]) -> None:
-        """Raise if a prompt's texts are in two parts."""
-        together = np.concatenate([*prompts, np.empty(0, dtype=np.uint64)])
+        """Raise if a prompt's texts are in two parts; empties the list."""
+        together = np.empty(sum(map(len, prompts)), dtype=np.uint64)
+        end = 0
+        while prompts:
+            part = prompts.pop()
+            together[end : end + len(part)] = part
+            end += len(part)
         together.sort()
         repeated = together[1:][together[1:] == together[:-1]]
-        if not repeated.size:
-            return
-        first, second = np.flatnonzero([np.isin(repeated[0], part) for part in prompts])[:2]
-        part = next(part for number, part in enumerate(self.parts) if number == second)
-        codes = group_codes(part.groups, "groups")
-        group = int(np.flatnonzero(_prompt_hashes(part.groups, codes) == repeated[0])[0])
-        row = int(np.flatnonzero(codes == group)[0])
-        raise DataError(
-            f"groups row {row} of part {second} is the prompt {group_values(part.groups, 'groups')[row]!r}, which part {first} "
-            "also has; all texts of a prompt must be in one part"
-        )
+        if repeated.size:
+            self._name_split_prompt(repeated[0])
+
+    def _name_split_prompt(self, wanted: np.uint64) -> None:
+        first = None
+        for index, part in enumerate(self.parts):
+            codes = group_codes(part.groups, "groups")
+            found = np.flatnonzero(_prompt_hashes(part.groups, codes) == wanted)
+            if found.size and first is not None:
+                row = int(np.flatnonzero(codes == found[0])[0])
+                prompt = group_values(part.groups, "groups")[row]
+                raise DataError(
+                    f"groups row {row} of part {index} is the prompt {prompt!r}, which part {first} also has; all texts of a "
+                    "prompt must be in one part"
+                )
+            first = index if found.size and first is None else first
 
 
 def _prompt_hashes(groups: NDArray[Any], codes: Codes) -> NDArray[np.uint64]:

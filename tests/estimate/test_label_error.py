@@ -369,6 +369,17 @@ def test_stated_probabilities_that_cannot_be_are_named():
         state(certain)
 
 
+def test_a_draw_that_goes_against_its_stated_probabilities_is_found():
+    rewards, labels, truth, groups = _draw(16, n=600)
+    likely = np.random.default_rng(0).random(600) < 0.5
+    drawn = np.random.default_rng(1).random(600) < np.where(likely, 0.5, 0.1)
+    gold = _gold_of(truth, groups, np.flatnonzero(drawn))
+    for stated, status in (((0.5, 0.1), "ok"), ((0.1, 0.5), "gold_not_random")):
+        probability = np.where(likely, *stated)[groups]
+        fit = corrected_imprint(rewards, labels, gold, groups, ["a"], gold_probability=probability)
+        assert fit.imprint[0].status == status
+
+
 def test_partial_gold_is_said():
     rewards, labels, truth, groups = _draw(11, n=100)
     gold = _gold_of(truth, groups, np.arange(20))
