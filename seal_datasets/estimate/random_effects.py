@@ -13,6 +13,7 @@ from seal_datasets.estimate.intervals import Interval, critical_value
 from seal_datasets.estimate.result import Result
 
 _DRAWS = 20_000
+_PRECISE = 1e-12
 # Estimates this many of the smallest errors from 0 have squares that overflow.
 _LARGEST = 1e50
 
