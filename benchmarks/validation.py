@@ -786,6 +786,8 @@ _READING = """## How to read it
 - Amplification and accuracy gaps take Satterthwaite's degrees of freedom, so a feature in few prompts is not called more often
   than it should be. In its rows the reward is the human utility, half of which lies outside the features.
 - A whole report of noise claims something in at most 5 % of draws: its rows count reports, not tests.
+- Logits refer to t by CR2. Separated rows, and Firth throughout, divide likelihood ratios by design effects: with few
+  prompts they reject seldom. Rows and draws that are withheld with a status are left out.
 """
 
 
