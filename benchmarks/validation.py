@@ -25,6 +25,7 @@ from seal_datasets.estimate import (
     alignment_resistance,
     alignment_robustness,
     amplification,
+    compare_estimates,
     congruent_accuracy,
     corrected_imprint,
     feature_imprint,
@@ -40,7 +41,9 @@ from seal_datasets.estimate import (
     ruler_accuracy,
     shift_imprint,
     simex_imprint,
+    spoiler_balance,
     standardised_imprint,
+    treatment_effect,
 )
 from seal_datasets.estimate.standardised import Unit
 from seal_datasets.estimate.synthetic import planted_pairs
@@ -481,6 +484,107 @@ def remembered(n_train: int, n_heldout: int) -> Callable[[np.random.Generator], 
     return draw
 
 
+def drivers(
+    n_prompts: int, sizes: tuple[int, ...], differing: int | None, aligned: float, estimator: str = "logit"
+) -> Callable[[np.random.Generator], Found]:
+    """Eq. (3) without drivers: pairs of a prompt share luck half of the time, and a feature is in a few prompts, or common.
+
+    A row without a test is left out.
+    """
+
+    def draw(rng: np.random.Generator) -> Found:
+        groups = np.repeat(np.arange(n_prompts), rng.choice(sizes, n_prompts))
+        n = len(groups)
+        x = (rng.random((2, n, 2)) < 0.4).astype(float)
+        if differing is not None:
+            x[0, :, 0] = np.isin(groups, rng.choice(n_prompts, differing, replace=False))
+        luck = np.where(rng.random(n) < 0.5, rng.random(n_prompts)[groups], rng.random(n))
+        row = misalignment_drivers(luck < aligned, *x, ["a", "b"], groups=groups, estimator=estimator).drivers[0]
+        if not math.isnan(row.p_value):
+            yield held(row.confidence_interval, 0.0), row.p_value < 0.05
+
+    return draw
+
+
+def chance(n_prompts: int, sizes: tuple[int, ...]) -> Callable[[np.random.Generator], Found]:
+    """Choices that no spoiler predicts: whether 0.5 lies in the interval of the accuracy."""
+
+    def draw(rng: np.random.Generator) -> Found:
+        groups = np.repeat(np.arange(n_prompts), rng.choice(sizes, n_prompts))
+        n = len(groups)
+        level = (rng.random((n_prompts, 3)) < 0.5)[groups]
+        sides = (rng.random((2, n, 3)) < np.where([level, level & False], 0.6, 0.4)).astype(float)
+        turned = np.where(rng.random(n) < 0.5, rng.random(n_prompts)[groups], rng.random(n)) < 0.5
+        sides[:, turned] = sides[::-1, turned]
+        fit = spoiler_balance(*sides, ["a", "b", "c"], groups=groups, seed=int(rng.integers(1 << 30)))
+        covered = held(fit.predictions[0].confidence_interval, 0.5)
+        yield covered, not covered
+
+    return draw
+
+
+def rare_labels(n_prompts: int, sizes: tuple[int, ...], prevalence: float) -> Callable[[np.random.Generator], Found]:
+    """Cohen's kappa of 0.6 at a prevalence; an interval that is withheld is left out."""
+
+    def draw(rng: np.random.Generator) -> Found:
+        groups = np.repeat(np.arange(n_prompts), rng.choice(sizes, n_prompts))
+        n = len(groups)
+
+        def share(p: float) -> np.ndarray:
+            return np.where(rng.random(n) < 0.5, rng.random(n_prompts)[groups], rng.random(n)) < p
+
+        first = share(prevalence)
+        both = np.column_stack([first, np.where(share(0.6), first, share(prevalence))]).astype(float)
+        interval = labeler_stability(both, ["a", "b"], groups=groups, n_bootstrap=2).pairs[0].kappa_interval
+        if not math.isnan(interval[0]):
+            yield held(interval, 0.6), None
+
+    return draw
+
+
+def few_prompts(n_prompts: int, sizes: tuple[int, ...]) -> Callable[[np.random.Generator], Found]:
+    """Mean change of the margin, and change of resistance, with few prompts."""
+
+    def draw(rng: np.random.Generator) -> Found:
+        groups = np.repeat(np.arange(n_prompts), rng.choice(sizes, n_prompts))
+        pre, post = rng.normal(size=(2, n_prompts))[:, groups] + rng.normal(size=(2, len(groups)))
+        zero = np.zeros(len(groups))
+        yield held(reward_shift(pre, zero, post, zero, groups=groups).margin.confidence_interval, 0.0), None
+        change = resistance_trajectory({"pre": pre, "post": post}, groups=groups).changes["post - pre"]
+        yield held(change.confidence_interval, 0.0), change.p_value < 0.05
+
+    return draw
+
+
+def effects(n_prompts: int, n_with: int) -> Callable[[np.random.Generator], Found]:
+    """Effect 1 of an attribute by rewriting, and the difference of original rewards, which is 0; few texts have it."""
+
+    def draw(rng: np.random.Generator) -> Found:
+        groups = np.repeat(np.arange(n_prompts), 8)
+        has = np.isin(groups, rng.choice(n_prompts, n_with, replace=False))
+        level, worth = rng.normal(size=(2, n_prompts))[:, groups]
+        original, once, noise = level + rng.normal(size=(3, len(groups)))
+        twice = once + np.where(has, 1, -1) * (1 + worth) + noise - level
+        fit = treatment_effect(original, once, twice, has, groups=groups)
+        by_name = {row.estimand: row for row in fit.effects}
+        yield held(by_name["att"].interval, 1.0), by_name["naive"].p_value < 0.05
+
+    return draw
+
+
+def audits(n: int, spread: float) -> Callable[[np.random.Generator], Found]:
+    """The mean of independent audits that truly differ by `spread` of an error, and one more of them."""
+
+    def draw(rng: np.random.Generator) -> Found:
+        errors = rng.uniform(0.5, 1.5, n)
+        values = rng.normal(0.0, spread, n) + errors * rng.normal(size=n)
+        found = compare_estimates([f"audit {i}" for i in range(n)], values, errors).random_effects
+        yield held(found.confidence_interval, 0.0), not held(found.confidence_interval, 0.0)
+        yield held(found.prediction_interval, rng.normal(0.0, spread)), None
+
+    return draw
+
+
 CASES: list[tuple[str, str, Callable[[np.random.Generator], Found]]] = [
     ("Eq. (1), clustered (CRV1)", "200 pairs, prompts of 1-8", imprint(200)),
     ("Eq. (1), clustered (CRV1)", "40 pairs, prompts of 1-8", imprint(40)),
@@ -582,6 +686,57 @@ CASES: list[tuple[str, str, Callable[[np.random.Generator], Found]]] = [
     ("memorisation gap of two shares", "200 and 50 prompts of 4 pairs", remembered(200, 50)),
     ("memorisation gap of two shares", "60 and 15 prompts of 4 pairs", remembered(60, 15)),
     *null_reports.CASES,
+    *(
+        (
+            f"Eq. (3), {name}",
+            f"{'common feature' if m is None else f'feature in {m} prompts'}, {n} prompts of {most}, {100 * share:.0f} % right",
+            drivers(n, sizes, m, share, kind),
+        )
+        for kind, name in (("logit", "logit, CR2 or Firth"), ("firth", "Firth over design effects"))
+        for n, sizes, most, m, share in (
+            (8, (8,), "8", None, 0.8),
+            (15, (8,), "8", None, 0.8),
+            (40, (8,), "8", 2, 0.8),
+            (40, (8,), "8", 5, 0.8),
+            (40, (8,), "8", 5, 0.95),
+            (40, (8,), "8", 10, 0.95),
+            (40, tuple(range(1, 9)), "1-8", None, 0.8),
+            (40, tuple(range(1, 9)), "1-8", 10, 0.8),
+            (1000, (1,), "1", 5, 0.95),
+            (1000, (1,), "1", 50, 0.95),
+        )
+    ),
+    *(
+        ("spoilers that predict nothing: accuracy 50 %", f"{n} prompts of {most}", chance(n, sizes))
+        for n, sizes, most in ((15, (8,), "8"), (40, tuple(range(1, 9)), "1-8"), (1000, (1,), "1"))
+    ),
+    *(
+        (
+            "Cohen's kappa of 0.6, rare labels",
+            f"{n} prompts of {most}, prevalence {100 * p:.0f} %",
+            rare_labels(n, sizes, p),
+        )
+        for n, sizes, most, p in (
+            (15, (8,), "8", 0.5),
+            (40, (8,), "8", 0.03),
+            (90, tuple(range(1, 9)), "1-8", 0.03),
+            (400, (1,), "1", 0.03),
+        )
+    ),
+    *(
+        ("mean margin shift; change of resistance, CR2", f"{n} prompts of {most}", few_prompts(n, sizes))
+        for n, sizes, most in (
+            (8, (8,), "8"),
+            (15, (8,), "8"),
+            (40, tuple(range(1, 9)), "1-8"),
+            (40, (1, 1, 1, 8), "1 or 8"),
+        )
+    ),
+    ("effect by rewriting; naive difference", "40 prompts of 8, 5 with the attribute", effects(40, 5)),
+    ("effect by rewriting; naive difference", "40 prompts of 8, 20 with the attribute", effects(40, 20)),
+    ("mean of audits, and one more", "3 audits, no spread", audits(3, 0.0)),
+    ("mean of audits, and one more", "10 audits, spread of half an error", audits(10, 0.5)),
+    ("mean of audits, and one more", "10 audits, spread of three errors", audits(10, 3.0)),
 ]
 
 
@@ -635,6 +790,8 @@ _READING = """## How to read it
 - Amplification and accuracy gaps take Satterthwaite's degrees of freedom, so a feature in few prompts is not called more often
   than it should be. In its rows the reward is the human utility, half of which lies outside the features.
 - A whole report of noise claims something in at most 5 % of draws: its rows count reports, not tests.
+- Logits refer to t by CR2. Separated rows, and Firth throughout, divide likelihood ratios by design effects: with few
+  prompts they reject seldom. Rows and draws that are withheld with a status are left out.
 """
 
 

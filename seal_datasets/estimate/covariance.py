@@ -286,7 +286,7 @@ class _Weights:
     def smallest_p_value(self) -> float:
         """The least p-value that data could have: weights that are equal in all clusters repeat the observed statistic."""
         repeats = float(len(self.points) ** (1.0 - self.n_clusters))
-        return repeats if self.all_patterns else max(repeats, 1 / (self.n + 1))
+        return float(repeats if self.all_patterns else max(repeats, 1 / (self.n + 1)))
 
     def __iter__(self) -> Iterator[tuple[slice, Floats]]:
         rng = np.random.default_rng(self.seed)

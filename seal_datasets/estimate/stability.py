@@ -24,7 +24,9 @@ from seal_datasets.estimate.inputs import (
     unique_names,
     whole_number,
 )
-from seal_datasets.estimate.intervals import Interval, bootstrap_totals, percentile_interval
+from seal_datasets.estimate.intervals import Interval, bootstrap_totals, percentile_interval, share_interval
+from seal_datasets.estimate.kappa_interval import kappa_interval
+from seal_datasets.estimate.linear import group_sums
 from seal_datasets.estimate.result import Result
 
 Level = Literal["nominal", "ordinal", "interval"]
@@ -40,19 +42,19 @@ class PairStability(Result):
         labelers (`tuple[str, str]`): Their names.
         n (`int`): Rows with a label by both: the denominator.
         agreement (`float`): Share of equal labels.
-        agreement_interval (`tuple[float, float]`): By cluster bootstrap over prompts, as are the other intervals.
+        agreement_interval (`tuple[float, float]`): Wilson's, clustered by prompt.
         class_agreement (`dict[str, float]`): Specific agreement of each class, 2 n_cc / (n_c. + n_.c); nan for a class
             that neither labeler used.
         kappa (`float`): Cohen's kappa; nan where chance agreement is 1.
-        kappa_interval (`tuple[float, float]`): Interval of kappa; like the others nan for fewer than two prompts, or
-            where a resample has none.
+        kappa_interval (`tuple[float, float]`): Clustered by prompt, by Wilson's formula at the effective number of prompts; nan
+            where fewer than eight prompts hold a label that is not the commonest.
         weighted_kappa (`float`): Kappa with quadratic weights; nan for nominal labels.
         ac1 (`float`): Gwet's AC1, which skewed prevalence affects less than kappa.
         ac1_interval (`tuple[float, float]`): Interval of AC1.
         prevalence_index (`float`): Share of rows that both label 1 minus share that both label 0; nan unless there are two
             classes. A value far from 0 explains a low kappa.
         bias_index (`float`): Difference of the labelers' shares of 1; nan unless there are two classes.
-        status (`str`): `ok`, or why something is undefined.
+        status (`str`): `ok`; `too_few_prompts` (kappa and AC1 have no interval); or why kappa is undefined.
     """
 
     labelers: tuple[str, str]
@@ -226,31 +228,33 @@ def _compare_labelers(
         ranks = np.arange(k)
         weights = 1 - (ranks[:, None] - ranks[None, :]) ** 2 / max((k - 1) ** 2, 1)
     weighted = float(_kappa(table[None], k, weights)[0]) if level != "nominal" else math.nan
-    binary = k == 2
+    binary, equal = k == 2, class_codes[both, 0] == class_codes[both, 1]
+    by_prompt = group_sums(cells, bootstrap.codes, int(bootstrap.codes.max()) + 1)
+    intervals = [
+        kappa_interval(by_prompt, partial(statistic, k=k), k, bootstrap.confidence) for statistic in (_kappa, _ac1)
+    ]
+    status = "ok" if not math.isnan(intervals[0][0]) else "too_few_prompts"
+    if math.isnan(kappa):
+        status = "both give one and the same label throughout: kappa is undefined"
     return PairStability(
         labelers=labelers,
         n=int(n),
         agreement=float(square.trace() / n),
-        agreement_interval=bootstrap.interval(cells, partial(_agreement_shares, k=k)),
+        agreement_interval=share_interval(equal, bootstrap.codes[both], bootstrap.confidence),
         class_agreement={_label_name(label): float(by_class[i]) for i, label in enumerate(classes)},
         kappa=kappa,
-        kappa_interval=bootstrap.interval(cells, partial(_kappa, k=k)) if not math.isnan(kappa) else _NO_INTERVAL,
+        kappa_interval=intervals[0],
         weighted_kappa=weighted,
         ac1=ac1,
-        ac1_interval=bootstrap.interval(cells, partial(_ac1, k=k)) if not math.isnan(ac1) else _NO_INTERVAL,
+        ac1_interval=intervals[1],
         prevalence_index=float((square[1, 1] - square[0, 0]) / n) if binary else nan,
         bias_index=float((rows[1] - columns[1]) / n) if binary else nan,
-        status="ok" if not math.isnan(kappa) else "both give one and the same label throughout: kappa is undefined",
+        status=status,
     )
 
 
 def _label_name(label: float) -> str:
     return f"{label:g}"
-
-
-def _agreement_shares(tables: Floats, k: int) -> Floats:
-    """Share of equal labels in each table."""
-    return np.asarray(tables.reshape(-1, k, k).trace(axis1=1, axis2=2) / tables.sum(axis=1))
 
 
 def _kappa(tables: Floats, k: int, weights: Floats | None = None) -> Floats:

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import cohen_kappa_score
+from statsmodels.stats.inter_rater import cohens_kappa
 
 from seal_datasets.errors import DataError
 from seal_datasets.estimate import labeler_stability
@@ -106,6 +107,54 @@ def test_intervals_by_prompt_cover_where_rows_taken_alone_do_not():
             covered[i] += low <= 0.7 <= high
     assert 0.9 <= covered[0] / 200 <= 0.98
     assert covered[1] < covered[0] - 8
+
+
+def _rare(seed, n_prompts=60, prevalence=0.03, same=0.6):
+    """Two labels that agree beyond chance by `same`; the second copies the first that often, and is drawn anew else."""
+    rng = np.random.default_rng(seed)
+    groups = np.repeat(np.arange(n_prompts), rng.integers(1, 9, n_prompts))
+    n = len(groups)
+
+    def share(p):
+        return np.where(rng.random(n) < 0.5, rng.random(n_prompts)[groups], rng.random(n)) < p
+
+    first = share(prevalence)
+    return np.column_stack([first, np.where(share(same), first, share(prevalence))]).astype(float), groups
+
+
+def test_kappa_of_rare_labels_is_covered_or_withheld_with_a_status():
+    covered, withheld = [], 0
+    for seed in range(200):
+        labels, groups = _rare(seed)
+        (pair,) = labeler_stability(labels, ["a", "b"], groups=groups, n_bootstrap=2).pairs
+        low, high = pair.kappa_interval
+        assert (pair.status == "ok") == (not math.isnan(low))
+        if math.isnan(low):
+            withheld += 1
+            assert pair.status == "too_few_prompts" or math.isnan(pair.kappa)
+        else:
+            assert -1 <= low < high <= 1
+            covered.append(low <= 0.6 <= high)
+    assert 10 < withheld < 150
+    assert np.mean(covered) >= 0.93
+
+
+def test_the_interval_of_kappa_is_the_asymptotic_one_where_rows_are_many():
+    rng = np.random.default_rng(0)
+    first = rng.random(20_000) < 0.3
+    labels = np.column_stack([first, np.where(rng.random(20_000) < 0.8, first, rng.random(20_000) < 0.3)]).astype(float)
+    (pair,) = labeler_stability(labels, ["a", "b"], n_bootstrap=2).pairs
+    table = np.histogram2d(*labels.T, bins=2)[0]
+    reference = cohens_kappa(table)
+    assert pair.kappa_interval == pytest.approx((reference.kappa_low, reference.kappa_upp), abs=2e-4)
+
+
+def test_full_agreement_has_an_interval_and_no_point():
+    (pair,) = labeler_stability(np.repeat(np.arange(20)[:, None] % 2, 2, axis=1), ["a", "b"]).pairs
+    # Ten of twenty rows hold the rarer label: Wilson's lower bound of 10 of 10 by t with 9 degrees of freedom, from 0 to 1.
+    low, high = pair.kappa_interval
+    assert high == 1.0
+    assert 0 < low < 0.6
 
 
 def test_bad_input_is_named():

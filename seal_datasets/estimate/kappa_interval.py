@@ -1,0 +1,77 @@
+"""Intervals of chance-corrected agreement that hold for rare labels and few prompts. Arrays only."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import numpy as np
+
+from seal_datasets.estimate.inputs import Floats
+from seal_datasets.estimate.intervals import Interval, critical_value, normal_quantile
+from seal_datasets.estimate.linear import PERFECT
+
+# Prompts with a label off the commonest below which no interval holds: with five, 77 % covered in 15 prompts of eight rows.
+_FEWEST_PROMPTS = 8
+_STEP = 1e-4
+
+
+def kappa_interval(counts: Floats, statistic: Callable[[Floats], Floats], k: int, confidence: float) -> Interval:
+    """Compute the interval of a statistic of agreement between two labelers.
+
+    The statistic's variance is that of its linear part, summed by prompt. Wilson's formula on (statistic + 1) / 2 keeps bounds
+    within [-1, 1] and is no point at full agreement.
+
+    Args:
+        counts (`ndarray` of shape (G, k * k)): Rows of each prompt by the classes of both labelers.
+        statistic (`Callable`): The statistic of each table, from an array of shape (m, k * k).
+        k (`int`): Classes.
+        confidence (`float`): Level.
+
+    Returns:
+        `tuple[float, float]`: Bounds in [-1, 1]; nan where the statistic is undefined, or where fewer than eight prompts
+            hold a label off the commonest.
+
+    Source: Fleiss, Cohen and Everitt (1969) for the linear part; Kish (1965) and Korn and Graubard (1998) for the effective
+        numbers of prompts and rows; Wilson (1927).
+
+    Example: forty prompts of one row, of which four disagree.
+
+    ```python
+    >>> share = lambda tables: 2 * (tables[:, 0] + tables[:, 3]) / tables.sum(axis=1) - 1
+    >>> counts = np.eye(4)[[0] * 18 + [3] * 18 + [1] * 2 + [2] * 2]
+    >>> low, high = kappa_interval(counts, share, 2, 0.95)  # 36 of 40, on a scale from -1 to 1
+    >>> low < 0.8 < high < 1
+    True
+
+    ```
+    """
+    nothing = math.nan, math.nan
+    counts = counts[counts.any(axis=1)]
+    table = counts.sum(axis=0)
+    value = float(statistic(table[None])[0])
+    square = table.reshape(k, k)
+    commonest = int((square.sum(axis=0) + square.sum(axis=1)).argmax())
+    informative = int((counts.sum(axis=1) > counts[:, commonest * (k + 1)]).sum())
+    if math.isnan(value) or informative < _FEWEST_PROMPTS:
+        return nothing
+    cells = np.flatnonzero(table)
+    step = _STEP * table.sum()
+    moved = np.repeat(table[None], len(cells), axis=0)
+    moved[np.arange(len(cells)), cells] += step
+    slopes = (statistic(moved) - value) / step
+    parts = counts[:, cells] @ slopes
+    parts -= parts.mean()
+    squares, n_prompts = parts**2, len(counts)
+    variance = float(squares.sum()) * n_prompts / (n_prompts - 1)
+    share, z = (value + 1) / 2, normal_quantile(0.5 + confidence / 2)
+    if variance <= (PERFECT * max(abs(value), 1.0)) ** 2:
+        effective, freedom = float(informative), informative - 1.0
+    else:
+        effective = 4 * share * (1 - share) / variance
+        freedom = max(float(squares.sum()) ** 2 / float((squares**2).sum()) - 1, 1.0)
+    effective *= (z / critical_value(confidence, freedom)) ** 2
+    scale = 1 + z**2 / effective
+    middle = (share + z**2 / (2 * effective)) / scale
+    half = z / scale * math.sqrt(share * (1 - share) / effective + z**2 / (4 * effective**2))
+    return 2 * max(middle - half, 0.0) - 1, 2 * min(middle + half, 1.0) - 1
