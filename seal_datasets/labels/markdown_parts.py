@@ -17,7 +17,7 @@ _MARKS = ("`", "**", "__")
 
 @lru_cache(maxsize=1)
 def markdown_parts(text: str) -> Counter[str]:
-    """Count list items, headings, code and bold words of a text.
+    r"""Count list items, headings, code and bold words of a text.
 
     Args:
         text (`str`): CommonMark.
@@ -28,7 +28,7 @@ def markdown_parts(text: str) -> Counter[str]:
     Example:
 
     ```python
-    >>> sorted(markdown_parts("# Steps\\n\\n1. run `pip`\\n2. **wait**").items())
+    >>> sorted(markdown_parts("# Steps\n\n1. run `pip`\n2. **wait**").items())
     [('code_inline', 1), ('heading_open', 1), ('list_item_open', 2), ('strong_open', 1)]
 
     ```
