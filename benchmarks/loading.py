@@ -34,8 +34,8 @@ def main() -> None:
     disable_caching()
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "pairs.jsonl")
-        with path.open("w") as file:
-            file.writelines(f"{json.dumps(row)}\n" for row in _rows(options.file, options.pairs))
+        with path.open("w", encoding="utf-8") as file:
+            file.writelines(f"{json.dumps(row, ensure_ascii=False)}\n" for row in _rows(options.file, options.pairs))
         if options.stream:
             _time_stream(path)
         else:

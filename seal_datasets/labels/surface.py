@@ -83,7 +83,7 @@ def first_person_claim(text: str) -> bool:
 def profanity(text: str) -> bool:
     """Whether the text has a whole word or phrase of the `better-profanity` list."""
     plain = _plain(text)
-    if not any(map(_is_telling, plain.split())) and not any(phrase in plain for phrase in _telling_runs()[1]):
+    if not any(map(_is_telling, plain.split())):
         return False
     words, phrases = _profane_words()
     return not words.isdisjoint(_WORD.findall(plain)) or phrases.search(plain) is not None
@@ -145,7 +145,9 @@ def _n_tokens(word: str) -> int:
 
 @lru_cache(maxsize=1 << 17)
 def _is_telling(word: str) -> bool:
-    return not _telling_runs()[0].isdisjoint(_RUN.findall(word))
+    """Whether a word may be a part of a profane word or phrase."""
+    runs, unusual = _telling_runs()
+    return not runs.isdisjoint(_RUN.findall(word)) or any(entry in word for entry in unusual)
 
 
 @cache
@@ -165,12 +167,10 @@ def _profane_words() -> tuple[frozenset[str], re.Pattern[str]]:
 
 @cache
 def _telling_runs() -> tuple[frozenset[str], tuple[str, ...]]:
-    """Runs of letters and digits one of which every profane word and phrase shows, but for phrases that are told apart.
+    """The longest run of letters and digits of each entry, and entries of one word whose runs are in most texts.
 
-    Such an entry stands between other characters, so each of its own runs is a run of the text. Those of a letter or two
-    are in most texts, and their phrases are looked up as they are.
+    A profane entry stands between other characters, so each of its own runs is a run of the text.
     """
-    listed = _profane_entries()
-    longest = {entry: max(_RUN.findall(entry), key=len, default="") for entry in listed}
-    unusual = tuple(sorted(entry for entry, run in longest.items() if len(run) <= 2 and not _WORD.fullmatch(entry)))
+    longest = {entry: max(_RUN.findall(entry), key=len, default="") for entry in _profane_entries()}
+    unusual = tuple(entry for entry, run in sorted(longest.items()) if len(run) <= 2 and not re.search(r"\s", entry))
     return frozenset(run for entry, run in longest.items() if entry not in unusual), unusual

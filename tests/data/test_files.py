@@ -211,7 +211,7 @@ def test_values_that_no_one_type_holds_are_kept_as_json(tmp_path, values):
 
 @pytest.mark.parametrize("start", ["", "["])
 def test_a_value_may_be_read_in_two_parts_anywhere(tmp_path, monkeypatch, start):
-    rows = [{"a": "“é😀\\ \"", "b": True, "c": None, "d": False, "e": -1.5e-07, "f": [12.5, {}], "g": ""}] * 3
+    rows = [{"a": '“é😀\\ "', "b": True, "c": None, "d": False, "e": -1.5e-07, "f": [12.5, {}], "g": ""}] * 3
     text = ",\n".join(map(json.dumps, rows)) if start else "\n".join(map(json.dumps, rows))
     (tmp_path / "rows.json").write_text(f"{start}{text}]" if start else text)
     for size in range(4, 90):
