@@ -16,8 +16,8 @@ Window = TypeVar("Window")
 def read_once(windows: Iterable[Window]) -> Iterator[Window]:
     """Windows that the main process reads and sends to the others, which never touch the source.
 
-    Shards are not dealt to processes, since ids of pairs are numbers of rows of the source, and a shard does not know how
-    many rows lie before it. Windows also keep their rows, so rewards and files are those of one process.
+    Shards are not dealt to processes: ids of pairs number the rows of the source, and a shard does not know how many rows lie
+    before it. Windows keep their rows too, so rewards and files are those of one process.
 
     Args:
         windows (`Iterable`): What to read; taken from on the main process only. Items are sent as pickles.

@@ -1,5 +1,6 @@
 """An audit written down and read again is the same audit, and a recipe holds no secret."""
 
+import argparse
 import json
 from dataclasses import replace
 
@@ -12,7 +13,8 @@ from seal_datasets.audit.precomputed import audit_own_rewards
 from seal_datasets.audit.recipe import audit_recipe
 from seal_datasets.audit.recipe_file import is_local, read_versions, render_recipe
 from seal_datasets.audit.settings import AuditSettings, GivenModels, RewriteSettings
-from seal_datasets.cli import main
+from seal_datasets.cli import _parser, main
+from seal_datasets.cli.recipe import key_of
 from seal_datasets.data.demo import demo_path
 from seal_datasets.rewards.options import ModelOptions
 from seal_datasets.rewards.training_settings import TrainingSettings
@@ -49,7 +51,6 @@ def test_an_audit_from_its_recipe_has_the_same_settings(words, tmp_path, monkeyp
     """The whole way: words, settings, recipe, settings; what `run_audit` would get is compared."""
     runs = []
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(run, "run_audit", lambda source, out, settings, **keys: runs.append((source, out, settings)))
     monkeypatch.setattr("seal_datasets.cli.audit._print_headline", lambda report, out: 0)
     monkeypatch.setattr("seal_datasets.cli.audit.check_labels", lambda counted: 0)
     monkeypatch.setattr(run, "run_audit", lambda *given, **keys: runs.append(given) or {"run": {"labeler": None}})
@@ -62,6 +63,19 @@ def test_an_audit_from_its_recipe_has_the_same_settings(words, tmp_path, monkeyp
     assert runs[0] == runs[1]
     assert main(["audit", "--config", str(recipe), "--write-config", str(tmp_path / "again.yaml")]) == 0
     assert (tmp_path / "again.yaml").read_text() == recipe.read_text()
+
+
+def test_every_option_of_the_command_is_in_some_recipe(tmp_path, monkeypatch):
+    """An option that is added to the command, and to no recipe, is found here."""
+    monkeypatch.chdir(tmp_path)
+    written = {"rewards"}  # of columns, which have a recipe of their own
+    for words in AUDITS.values():
+        assert main(["audit", *words, "--write-config", "r.yaml"]) == 0
+        written |= yaml.safe_load((tmp_path / "r.yaml").read_text()).keys()
+    [verbs] = [action for action in _parser()._actions if action.dest == "verb"]
+    options = {key_of(action) for action in verbs.choices["audit"]._actions if action.help != argparse.SUPPRESS}
+    assert options - written == {"help", "help_all", "config", "write_config", "dry_run"}
+    assert written - options == {"recipe", "verb", "made_with", "rewards"} - options
 
 
 def test_a_recipe_holds_no_key_and_no_password(monkeypatch, tmp_path):
@@ -128,7 +142,8 @@ def test_the_folder_of_an_audit_holds_its_recipe_which_repeats_it(reward_models,
     assert main(["audit", str(demo_path()), *words, "--out", str(out)]) == 0
     recipe = yaml.safe_load((out / "recipe.yaml").read_text())
     assert recipe["data"] == str(demo_path())
-    assert recipe["pre_epochs" if "pre_epochs" in recipe else "limit"] == 24
+    assert recipe["limit"] == 24
+    assert "pre_epochs" not in recipe  # nothing was trained
     assert recipe["made_with"] == {
         "seal_datasets": __version__,
         **read_versions(),
