@@ -27,7 +27,9 @@ _ACTIVE_AT_START = re.compile(r"\A(\s*)(?:([-+](?=[\s-]|\Z)|[=:])|(\d{1,9})([.)]
 _SECRET = re.compile(r"(^|_)(API_?KEY|KEY|TOKEN|SECRET|PASSWORD)S?$")
 # Forms of keys that show themselves, for those that did not come from the environment.
 _KEYS = re.compile(r"\b(sk-|hf_|Bearer\s+)[\w.~+/-]{8,}=*")
-_STARS = "***"
+STARS = "***"
+"""What stands in place of a key."""
+
 _SHORT = 8  # characters; a shorter key may be a part of words
 _PASSWORD = re.compile(r"(?<=://)[^/\s@]*@")
 # A path inside a longer value, as in dpo:POLICY@REFERENCE; the slashes of an address are none.
@@ -166,7 +168,7 @@ def redact_keys(
     ```
     """
     variables = os.environ if environment is None else environment
-    given = {part for name, value in variables.items() if _SECRET.search(name.upper()) for part in value.split()}
+    given = {part for name, value in variables.items() if names_secret(name) for part in value.split()}
     if environment is None and (hub := sys.modules.get("huggingface_hub")) is not None:
         given.add(hub.get_token() or "")  # of `hf auth login`
     keys = {own or "", *given, *(entry.partition("=")[2] for entry in given)}
@@ -174,10 +176,10 @@ def redact_keys(
         if len(key) < shortest:
             continue
         if len(key) >= _SHORT:
-            text = text.replace(key, _STARS)
+            text = text.replace(key, STARS)
         elif key:
-            text = re.sub(rf"(?<![\w-]){re.escape(key)}(?![\w-])", _STARS, text)
-    return _KEYS.sub(_STARS, text)
+            text = re.sub(rf"(?<![\w-]){re.escape(key)}(?![\w-])", STARS, text)
+    return _KEYS.sub(STARS, text)
 
 
 def shareable(value: Any) -> Any:  # noqa: ANN401 - JSON
@@ -209,6 +211,36 @@ def shareable(value: Any) -> Any:  # noqa: ANN401 - JSON
         return PurePosixPath(value).name
     if PureWindowsPath(value).drive:
         return PureWindowsPath(value).name
+    return _PATH.sub(lambda path: PurePosixPath(path[0]).name, without_secrets(value))
+
+
+def without_secrets(value: Any) -> Any:  # noqa: ANN401 - JSON
+    """Redact passwords and keys; local paths stay.
+
+    Args:
+        value (`Any`): JSON.
+
+    Returns:
+        `Any`: The redacted JSON.
+
+    Example:
+
+    ```python
+    >>> without_secrets(["https://me:secret@lm.example/v1", "/home/me/pairs.jsonl", "hf_abcdefgh"])
+    ['https://lm.example/v1', '/home/me/pairs.jsonl', '***']
+
+    ```
+    """
+    if isinstance(value, dict):
+        return {key: without_secrets(entry) for key, entry in value.items()}
+    if isinstance(value, list):
+        return [without_secrets(entry) for entry in value]
+    if not isinstance(value, str):
+        return value
     # A shorter key may be a word of the record.
-    value = redact_keys(value, shortest=8)
-    return _PATH.sub(lambda path: PurePosixPath(path[0]).name, _PASSWORD.sub("", value))
+    return _PASSWORD.sub("", redact_keys(value, shortest=8))
+
+
+def names_secret(name: str) -> bool:
+    """Whether a variable or field holds a key by its name, such as `api_key`."""
+    return _SECRET.search(name.upper().replace("-", "_")) is not None

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.metadata
-import platform
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
@@ -13,7 +11,8 @@ from typing import Any
 from datasets import Dataset, Features, Value
 
 from seal_datasets import schema
-from seal_datasets.atomic import filling, write_json, write_parquet
+from seal_datasets.atomic import filling, write_json, write_parquet, write_text
+from seal_datasets.audit.recipe_file import RECIPE_FILE, read_versions
 from seal_datasets.data.diagnosis import Diagnosis
 from seal_datasets.data.storage import without_local_paths
 from seal_datasets.data.transform import add_columns
@@ -24,8 +23,6 @@ from seal_datasets.report.files import PAIRS_FILE, RUN_FILE
 from seal_datasets.report.write import write_report
 from seal_datasets.version import __version__
 
-_PACKAGES = ("accelerate", "datasets", "numpy", "openai", "scipy", "torch", "transformers")
-
 
 def finish_audit(
     pairs: Dataset,
@@ -34,6 +31,7 @@ def finish_audit(
     features: Sequence[Feature],
     out: Path,
     about: Mapping[str, Any],
+    recipe: str,
 ) -> dict[str, Any]:
     """Write the enriched pairs, the record of the run and the report.
 
@@ -45,6 +43,7 @@ def finish_audit(
         out (`Path`): Folder, made if missing.
         about (`Mapping[str, Any]`): Provenance of the columns: `models`, `training`, `labeler`, `rewrites` and `settings`;
             optionally `doctor` and `tie_band`.
+        recipe (`str`): The recipe of this audit, for a file of its own.
 
     Returns:
         `dict[str, Any]`: The content of `report.json`.
@@ -59,11 +58,12 @@ def finish_audit(
         "taxonomy": {"name": taxonomy.name, "version": taxonomy.version, "digest": taxonomy.digest},
         "features": [asdict(feature) for feature in features],
         "scoring": {name: _count_statuses(pairs, name) for name in about["models"]},
-        "versions": _read_versions(),
+        "versions": read_versions(),
     }
     with filling(out) as written:  # numbers, pages and pairs change together or not at all
         write_parquet(pairs, written / PAIRS_FILE)
         write_json(written / RUN_FILE, run)
+        write_text(written / RECIPE_FILE, recipe)
         return write_report(written)
 
 
@@ -79,9 +79,3 @@ def _count_statuses(pairs: Dataset, model: str) -> dict[str, int]:
     for side in schema.SIDES:
         counts.update(pairs[schema.reward_status_column(model, side)][:])
     return dict(sorted(counts.items()))
-
-
-def _read_versions() -> dict[str, str]:
-    installed = {distribution.metadata["Name"] for distribution in importlib.metadata.distributions()}
-    versions = {name: importlib.metadata.version(name) for name in _PACKAGES if name in installed}
-    return {"python": platform.python_version(), **versions}

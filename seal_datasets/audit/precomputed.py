@@ -11,6 +11,7 @@ from datasets import Dataset
 from seal_datasets import schema
 from seal_datasets.atomic import occupying
 from seal_datasets.audit.finish import finish_audit
+from seal_datasets.audit.recipe import own_rewards_recipe
 from seal_datasets.data.load import load_pairs
 from seal_datasets.data.transform import add_columns
 from seal_datasets.errors import DataError
@@ -92,7 +93,8 @@ def _audit_own_rewards(
         "rewrites": None,
         "settings": asdict(settings),
     }
-    return finish_audit(pairs, diagnosis, taxonomy, [*labelled, *SURFACE_FEATURES], out, about)
+    recipe = own_rewards_recipe(source, out, rewards, settings, diagnosis)
+    return finish_audit(pairs, diagnosis, taxonomy, [*labelled, *SURFACE_FEATURES], out, about, recipe)
 
 
 def _check_own_features(pairs: Dataset, taxonomy: Taxonomy) -> tuple[Dataset, list[Feature]]:

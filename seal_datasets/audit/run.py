@@ -14,6 +14,7 @@ from seal_datasets.atomic import occupying, write_json
 from seal_datasets.audit.endpoint import print_progress
 from seal_datasets.audit.finish import finish_audit, with_columns
 from seal_datasets.audit.label_step import asked_features, label_pairs
+from seal_datasets.audit.recipe import audit_recipe
 from seal_datasets.audit.rewrite_step import rewrite_pairs
 from seal_datasets.audit.settings import AuditSettings
 from seal_datasets.data.demo import DEMO_NAME, demo_path
@@ -129,7 +130,9 @@ def _audit(
         "tie_band": jitter if settings.tie_band is None else settings.tie_band,
         "settings": {key: value for key, value in asdict(settings).items() if key not in _RECORDED_APART},
     }
-    return finish_audit(pairs, diagnosis, taxonomy, features, out, run)
+    revisions = {name: scorer.provenance().get("revision") for name, scorer in models.items() if not training}
+    recipe = audit_recipe(source, out, settings, revisions=revisions, diagnosis=diagnosis)
+    return finish_audit(pairs, diagnosis, taxonomy, features, out, run, recipe)
 
 
 def _score(

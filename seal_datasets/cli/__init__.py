@@ -24,6 +24,7 @@ from seal_datasets.cli import (
 )
 from seal_datasets.cli.outcome import run_to_end, showing
 from seal_datasets.cli.outputs import check_outputs
+from seal_datasets.cli.verb_parser import VerbParser
 from seal_datasets.version import __version__
 
 _VERBS = (
@@ -50,6 +51,7 @@ examples:
       --labeler https://api.openai.com/v1 --labeler-model gpt-4o-mini --out report
   seal report report --check               recompute every number of a report
   seal audit --help                        options of one verb
+  seal audit --config recipe.yaml          take the options from a recipe
 """
 
 
@@ -84,7 +86,9 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--version", action="version", version=f"seal_datasets {__version__}")
-    verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
+    verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB", parser_class=VerbParser)
     for module in _VERBS:
         module.add(verbs)
+    for verb in verbs.choices.values():
+        verb.complete()
     return parser

@@ -54,28 +54,14 @@ def add(verbs: Verbs) -> None:
         "seal audit scored.parquet --rewards pre=before_chosen,before_rejected \\\n"
         "      --rewards post=after_chosen,after_rejected",
         "seal audit me/published-audit --out again      # recompute a published report",
+        "seal audit pairs.jsonl --limit 500 --write-config recipe.yaml",
+        "seal audit --config recipe.yaml --limit 1000   # flags win over the recipe",
         note="Re-run the same command to resume.",
+        common="data --demo --split --limit --pre --post --rewards --labeler --labeler-model --rewrite-share --out --dry-run",
     )
-    audit.add_argument(
-        "data",
-        nargs="?",
-        help=f"{DATA_HELP}; the id of a published audit recomputes its numbers, without any model",
-    )
-    audit.add_argument("--demo", action="store_true", help="audit the embedded preference set instead of your data")
-    audit.add_argument(
-        "--out",
-        type=Path,
-        default=Path("seal-audit"),
-        metavar="FOLDER",
-        help="folder for the report (default: %(default)s)",
-    )
-    audit.add_argument("--split", help=SPLIT_HELP)
-    audit.add_argument("--limit", type=int, metavar="N", help="audit N rows, drawn with the seed (default: all)")
-    add_seed_option(audit)
-    add_plan_option(audit)
+    _add_data_options(audit)
     _add_model_options(audit)
     add_labeler_options(audit)
-    add_request_options(audit)
     add_rewrite_options(
         audit,
         "--rewrite-share",
@@ -84,9 +70,42 @@ def add(verbs: Verbs) -> None:
         "the paper uses 0.01 (default: no rewrites)",
     )
     add_training_options(audit)
+    _add_output_options(audit)
+    add_request_options(audit)
     add_checkpoint_options(audit, precision=None, max_length=False)
     add_compute_options(audit)
-    audit.set_defaults(default_of=audit.get_default)
+
+
+def _add_data_options(audit: argparse.ArgumentParser) -> None:
+    group = audit.add_argument_group("data")
+    group.add_argument(
+        "data",
+        nargs="?",
+        help=f"{DATA_HELP}; the id of a published audit recomputes its numbers, without any model",
+    )
+    group.add_argument("--demo", action="store_true", help="audit the embedded preference set instead of your data")
+    group.add_argument("--split", help=SPLIT_HELP)
+    group.add_argument("--limit", type=int, metavar="N", help="audit N rows, drawn with the seed (default: all)")
+    add_seed_option(group)
+
+
+def _add_output_options(audit: argparse.ArgumentParser) -> None:
+    group = audit.add_argument_group("output")
+    group.add_argument(
+        "--out",
+        type=Path,
+        default=Path("seal-audit"),
+        metavar="FOLDER",
+        help="folder for the report (default: %(default)s)",
+    )
+    add_plan_option(group)
+    group.add_argument(
+        "--write-config",
+        type=Path,
+        metavar="FILE",
+        help="write a recipe of this audit for --config, with every option, version and revision, and run nothing; "
+        "a report's folder holds its own as recipe.yaml",
+    )
 
 
 def _add_model_options(audit: argparse.ArgumentParser) -> None:
@@ -135,6 +154,7 @@ def _run(options: argparse.Namespace) -> int:
 
 def _audit_own_rewards(options: argparse.Namespace) -> int:
     from seal_datasets.audit.precomputed import OwnRewardsSettings, audit_own_rewards
+    from seal_datasets.audit.recipe import own_rewards_recipe
 
     if options.demo or options.data is None:
         raise DataError("--rewards names columns of your data; give the data to audit, without --demo")
@@ -155,7 +175,17 @@ def _audit_own_rewards(options: argparse.Namespace) -> int:
         rewards[name] = (given[0], given[1])
     same = ("split", "limit", "seed", "taxonomy", "gold")
     settings = OwnRewardsSettings(**{name: getattr(options, name) for name in same})
+    if options.write_config:
+        return _write_recipe(options.write_config, own_rewards_recipe(options.data, options.out, rewards, settings))
     return _print_headline(audit_own_rewards(options.data, options.out, rewards, settings), options.out)
+
+
+def _write_recipe(path: Path, recipe: str) -> int:
+    from seal_datasets.atomic import write_text
+
+    write_text(path, recipe)
+    sys.stdout.write(f"{path}\n")
+    return 0
 
 
 def _print_headline(report: Mapping[str, Any], out: Path) -> int:
@@ -168,6 +198,7 @@ def _print_headline(report: Mapping[str, Any], out: Path) -> int:
 
 
 def _audit(options: argparse.Namespace) -> int:
+    from seal_datasets.audit.recipe import audit_recipe
     from seal_datasets.audit.run import DEMO_TRAINING, run_audit
     from seal_datasets.audit.settings import AuditSettings
     from seal_datasets.data.demo import demo_path
@@ -178,7 +209,7 @@ def _audit(options: argparse.Namespace) -> int:
         raise DataError("give a dataset to audit, or --demo (not both)")
     if options.data is not None and options.pre is None and (published := find_published(options.data)):
         _refuse_idle_options(options)
-        return _recompute(published, options.out)
+        return _recompute(published, options)
     settings = AuditSettings(
         limit=options.limit,
         split=options.split,
@@ -194,6 +225,8 @@ def _audit(options: argparse.Namespace) -> int:
         rewrites=rewrite_settings(options, options.rewrite_share) if options.rewrite_share is not None else None,
     )
     source = "demo" if options.demo else options.data
+    if options.write_config:
+        return _write_recipe(options.write_config, audit_recipe(source, options.out, settings))
     if options.dry_run:
         data = str(demo_path()) if options.demo else options.data
         return print_plan(data, settings, options.out / "labels.sqlite")
@@ -223,9 +256,7 @@ def _given_models(options: argparse.Namespace) -> GivenModels:
 
 def _refuse_idle_options(options: argparse.Namespace) -> None:
     """Refuse options that recomputing a published audit would not obey."""
-    obeyed = ("data", "out", "verb", "run", "default_of")
-    idle = [name for name, value in vars(options).items() if name not in obeyed and value != options.default_of(name)]
-    if idle:
+    if idle := sorted(options.changed - {"data", "out", "config"}):
         flags = ", ".join(f"--{name.replace('_', '-')}" for name in idle)
         raise DataError(
             f"{options.data} is a published audit, whose numbers are recomputed as they were published, without {flags}; "
@@ -233,10 +264,15 @@ def _refuse_idle_options(options: argparse.Namespace) -> None:
         )
 
 
-def _recompute(published: Path, out: Path) -> int:
+def _recompute(published: Path, options: argparse.Namespace) -> int:
+    from seal_datasets.atomic import write_text
+    from seal_datasets.audit.recipe_file import RECIPE_FILE, read_versions, render_recipe
     from seal_datasets.hub.recompute import recompute
 
+    out: Path = options.out
     result = recompute(published, out)
+    recipe = render_recipe("audit", {"data": options.data, "out": str(out)}, made_with=read_versions())
+    write_text(out / RECIPE_FILE, recipe)
     if result.differing is None:
         sys.stdout.write("No report was published with this audit; there is nothing to compare with.\n")
     elif result.differing:

@@ -30,6 +30,7 @@ def add(verbs: Verbs) -> None:
         "seal doctor my/multi-output-rm --head 0 --precision bfloat16",
         "seal doctor dpo:my/policy@my/sft",
         note="Exits with 1 if a check fails.",
+        common="model --data --split --limit --head --precision --processes --out",
     )
     doctor.add_argument(
         "model",

@@ -32,6 +32,7 @@ def add(verbs: Verbs) -> None:
         "seal featurize pairs.jsonl --out labelled.parquet --labeler none",
         "seal featurize pairs.jsonl --out labelled.parquet \\\n"
         "      --labeler http://localhost:8000/v1 --labeler-model my-model",
+        common="data --split --limit --labeler --labeler-model --features --gold --out --dry-run",
     )
     add_table_options(featurize)
     add_store_options(featurize)

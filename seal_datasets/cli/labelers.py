@@ -36,6 +36,7 @@ def add(verbs: Verbs) -> None:
         "seal labelers pairs.jsonl --labelers local --repeat 3 --temperature 0.7 --out thrice.parquet",
         "seal labelers pairs.jsonl --labelers local local:probabilities --gold human.csv --out x.parquet",
         note=KEYS_NOTE,
+        common="data --split --limit --labelers --repeat --temperature --sample --features --gold --out --dry-run",
     )
     add_table_options(labelers)
     labelers.add_argument(

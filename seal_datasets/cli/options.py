@@ -17,9 +17,10 @@ if TYPE_CHECKING:
     from datasets import Dataset
 
     from seal_datasets.audit.settings import AuditSettings, RewriteSettings
+    from seal_datasets.cli.verb_parser import VerbParser
     from seal_datasets.rewards.training_settings import TrainingSettings
 
-    Verbs = argparse._SubParsersAction[argparse.ArgumentParser]
+    Verbs = argparse._SubParsersAction[VerbParser]
 else:
     Verbs = argparse._SubParsersAction
 
@@ -39,8 +40,9 @@ def add_verb(
     purpose: str,
     *examples: str,
     note: str = "",
-) -> argparse.ArgumentParser:
-    """Add a verb, with its purpose, a note and examples as help."""
+    common: str = "",
+) -> VerbParser:
+    """Add a verb, with its purpose, a note and examples as help; `common` are the options that --help shows, else all."""
     parser = verbs.add_parser(
         name,
         help=purpose,
@@ -48,6 +50,7 @@ def add_verb(
         epilog="\n".join(["examples:", *(f"  {example}" for example in examples)]),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
+    parser.common = tuple(common.split())
     parser.set_defaults(run=run)
     return parser
 
@@ -73,12 +76,12 @@ def add_store_options(parser: argparse.ArgumentParser) -> None:
     add_seed_option(parser)
 
 
-def add_seed_option(parser: argparse.ArgumentParser) -> None:
+def add_seed_option(parser: argparse._ActionsContainer) -> None:
     """Add the seed."""
     parser.add_argument("--seed", type=int, default=0, help="seed of every random draw (default: %(default)s)")
 
 
-def add_plan_option(parser: argparse.ArgumentParser) -> None:
+def add_plan_option(parser: argparse._ActionsContainer) -> None:
     """Add the option to print requests and cost only."""
     parser.add_argument("--dry-run", action="store_true", help="print the number and cost of requests, and send none")
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from seal_datasets.atomic import check_writable
 
 _TO_FOLDERS = ("audit", "train-pair", "compare")
-_AUDIT_FILES = ("pairs.parquet", "run.json", "report.json", "report.md", "README.md", "labels.sqlite")
+_AUDIT_FILES = ("pairs.parquet", "run.json", "report.json", "report.md", "README.md", "recipe.yaml", "labels.sqlite")
 _AUDIT_FOLDERS = ("figures", "models", "rewards")
 _COMPARE_FILES = ("compare.json", "compare.md", "compare.png")
 _CHANGED_STORES = ("merge", "prune", "repair")
@@ -24,6 +24,9 @@ def check_outputs(options: argparse.Namespace) -> None:
         DataError: A place cannot be written: a folder is in the way, a parent is a file, or it is read-only.
     """
     if getattr(options, "dry_run", False) or getattr(options, "check", False):
+        return
+    if (recipe := getattr(options, "write_config", None)) is not None:
+        check_writable(recipe)
         return
     out: Path | None = getattr(options, "out", None)
     if out is not None:

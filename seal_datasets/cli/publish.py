@@ -9,6 +9,7 @@ from inspect import signature
 from pathlib import Path
 
 from seal_datasets.cli.options import Verbs, add_verb
+from seal_datasets.cli.verb_parser import VerbParser
 
 
 def add(verbs: Verbs) -> None:
@@ -23,7 +24,7 @@ def add(verbs: Verbs) -> None:
         "seal publish dataset --help        # options of one kind",
         note="The token is read from HF_TOKEN or `hf auth login`.",
     )
-    kinds = publish.add_subparsers(dest="kind", required=True, metavar="KIND")
+    kinds = publish.add_subparsers(dest="kind", required=True, metavar="KIND", parser_class=VerbParser)
     _add_metrics(kinds)
     _add_dataset(kinds)
     _add_report(kinds)

@@ -33,6 +33,7 @@ def add(verbs: Verbs) -> None:
         "seal rewrite labelled.parquet --out rewritten.parquet --share 0.01",
         "seal rewrite labelled.parquet --out rewritten.parquet --presets style,identity --axes positive \\\n"
         "      --rewriter http://localhost:8000/v1 --rewriter-model my-model",
+        common="data --split --limit --share --presets --axes --rewriter --rewriter-model --out --dry-run",
     )
     add_table_options(rewrite)
     add_store_options(rewrite)

@@ -41,6 +41,7 @@ def add(verbs: Verbs) -> None:
         "      --out scored.parquet                     # on several processes",
         note="Keys of served models are read from SEAL_SCORER_API_KEY. For several services,\n"
         "set it to ADDRESS=KEY pairs, separated by spaces.",
+        common="data --split --limit --stream --model --over-length --max-length --precision --out",
     )
     add_input_options(score)
     score.add_argument(

@@ -80,14 +80,21 @@ def kind_of(value: object) -> str:
 
 def holds_turns(value: object) -> bool:
     """Whether a cell has the shape of turns: a list, one turn, or a dict of lists."""
-    return isinstance(value, list) or (isinstance(value, Mapping) and _keys_of(value) is not None)
+    # The check of a type comes before that of `Mapping`, which is slow.
+    return isinstance(value, list) or (isinstance(value, (dict, Mapping)) and _keys_of(value) is not None)
 
 
 def is_text_list(value: object) -> bool:
     """Whether a cell is a list of texts, with at least one text in it."""
     if not isinstance(value, list):
         return False
-    return all(item is None or isinstance(item, str) for item in value) and any(item is not None for item in value)
+    has_text = False
+    for item in value:
+        if item is not None:
+            if not isinstance(item, str):
+                return False
+            has_text = True
+    return has_text
 
 
 def read_turns(value: object, name: str) -> list[Turn]:
@@ -125,6 +132,8 @@ def turns_of_texts(texts: list[object], first: str = "user") -> list[Turn]:
 
 
 def _items(value: object, name: str) -> list[object]:
+    if isinstance(value, list):
+        return value
     if isinstance(value, Mapping):
         keys = _keys_of(value)
         if keys is None:
@@ -156,13 +165,15 @@ def _no_turn(value: object, name: str) -> DataError:
 
 
 def _read_turn(value: object, name: str) -> Turn:
+    if isinstance(value, dict) and len(value) == 2:  # the commonest form, which needs no more than this
+        role, content = value.get("role"), value.get("content")
+        if isinstance(role, str) and role in ROLES and isinstance(content, str):
+            return Turn(ROLES[role], content)
     keys = _keys_of(value) if isinstance(value, Mapping) else None
     if keys is None:
         raise _no_turn(value, name)
     assert isinstance(value, Mapping)
     role = value[keys[0]]
-    if len(value) == 2 and isinstance(role, str) and role in ROLES and isinstance(value[keys[1]], str):
-        return Turn(ROLES[role], value[keys[1]])
     if not isinstance(role, str):
         raise DataError(f"column {name!r} holds a message with role {kind_of(role)}; needed is text")
     content, problems = _read_content(value[keys[1]], name)

@@ -19,6 +19,7 @@ _ESCAPED_SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 _ROW_LISTS = ("data", "rows", "examples")
 _DECODER = json.JSONDecoder()
 _BETWEEN = re.compile(r"[\s,]*")
+_LONGEST_TOKEN = len("-Infinity")
 _CHUNK_BYTES = 1 << 20
 _MAX_VALUE_CHARACTERS = 1 << 28
 
@@ -102,7 +103,8 @@ class _Values:
             try:
                 return _DECODER.raw_decode(self._buffer, self._position)
             except json.JSONDecodeError as error:
-                may_go_on = "Unterminated" in error.msg or error.pos >= len(self._buffer.rstrip())
+                # What is read so far may end within a literal, a number or an escape, which is then said to be wrong.
+                may_go_on = "Unterminated" in error.msg or error.pos >= len(self._buffer.rstrip()) - _LONGEST_TOKEN
                 if may_go_on and len(self._buffer) > _MAX_VALUE_CHARACTERS:
                     line = self._line_of(self._position)
                     raise DataError(

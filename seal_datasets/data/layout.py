@@ -78,7 +78,11 @@ class Layout:
     def has_verdicts(self) -> bool:
         """Whether a row may have ties, no verdict, or several responses in one column."""
         columns = {name.split(".")[0] for spelling in self.reader.spellings for name in spelling.responses}
-        may_be_lists = [isinstance(self.features[name], Json | List | LargeList) for name in columns]
+        # A list of structures is one response as turns, unless the spelling gives a verdict on its items.
+        may_be_lists = [
+            isinstance(kind, Json) or (isinstance(kind, List | LargeList) and not isinstance(kind.feature, dict))
+            for kind in map(self.features.get, columns)
+        ]
         judged = any(spelling.is_judged for spelling in self.reader.spellings)
         return judged or any(may_be_lists) or bool(columns & self.json_text)
 

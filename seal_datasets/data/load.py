@@ -284,7 +284,7 @@ def _unstorable_columns(layout: Layout) -> tuple[str, ...]:
 def _make_pairs_batch(
     batch: dict[str, list[Any]], indices: list[int], *, layout: Layout, row_numbers: list[int] | None, strict: bool
 ) -> dict[str, list[Any]]:
-    columns: dict[str, list[Any]] = {column: [] for column in (*PAIR_FEATURES, *layout.added, _ROW)}
+    made: list[dict[str, Any]] = []
     for index, row in zip(indices, _rows_of(batch, layout), strict=True):
         number = index if row_numbers is None else row_numbers[index]
         for pair in _make_pairs(row, number, layout):
@@ -292,9 +292,8 @@ def _make_pairs_batch(
                 named = [f"{name} ({PROBLEMS[name]})" for name in pair[schema.PROBLEMS]]
                 raise DataError(f"strict: pair {pair[schema.PAIR_ID]!r} has {', '.join(named)}")
             pair[_ROW] = index
-            for column in columns:
-                columns[column].append(pair[column])
-    return columns
+            made.append(pair)
+    return {column: [pair[column] for pair in made] for column in (*PAIR_FEATURES, *layout.added, _ROW)}
 
 
 def _rows_of(batch: dict[str, list[Any]], layout: Layout) -> Iterator[dict[str, Any]]:
@@ -329,7 +328,7 @@ def _read_row_id(row: dict[str, Any], number: int) -> str:
 
 def _first_unreadable(pairs: Dataset, rows: Dataset, layout: Layout, row_numbers: list[int] | None) -> str | None:
     """The error of the first row that cannot be read; raised if no row can."""
-    bad = [index for index, problems in enumerate(pairs[schema.PROBLEMS]) if "unreadable_row" in problems]
+    bad = [index for index, problems in enumerate(pairs[schema.PROBLEMS][:]) if "unreadable_row" in problems]
     if not bad:
         return None
     index = pairs[_ROW][bad[0]]

@@ -7,9 +7,9 @@ problem of its row.
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from json.encoder import encode_basestring_ascii as _as_json
 from typing import Any, NamedTuple
 
 from seal_datasets import schema
@@ -51,8 +51,13 @@ class Reader:
         """The spelling in which a row has a response and a verdict, or else a response, or else the first."""
         if len(self.spellings) == 1:
             return self.spellings[0]
-        filled = [spelling for spelling in self.spellings if has_responses(row, spelling)]
-        return next((spelling for spelling in filled if is_judged(row, spelling)), (*filled, self.spellings[0])[0])
+        filled = None
+        for spelling in self.spellings:
+            if has_responses(row, spelling):
+                if is_judged(row, spelling):
+                    return spelling
+                filled = filled or spelling
+        return filled or self.spellings[0]
 
 
 class _Side(NamedTuple):
@@ -65,8 +70,9 @@ class _Side(NamedTuple):
 
 def prompt_digest(conversation: Sequence[Message]) -> str:
     """Hash of a prompt by its turns, independent of the source format; pairs with equal hashes form a cluster."""
-    turns = [[turn["role"], turn["content"]] for turn in conversation]
-    return hashlib.blake2b(json.dumps(turns).encode(), digest_size=8).hexdigest()
+    # As `json.dumps` writes a list of [role, content], which makes a new encoder for each call.
+    turns = ", ".join(f"[{_as_json(turn['role'])}, {_as_json(turn['content'])}]" for turn in conversation)
+    return hashlib.blake2b(f"[{turns}]".encode(), digest_size=8).hexdigest()
 
 
 def row_format(row: Row, reader: Reader) -> PairFormat | None:
@@ -263,18 +269,23 @@ def _pair(chosen: _Side, rejected: _Side) -> dict[str, Any]:
 
 def _problems(chosen: _Side, rejected: _Side, *, known: Prompt, differ: bool) -> list[str]:
     texts = (chosen.response, rejected.response)
-    prompts = [known, *(side.prompt for side in (chosen, rejected) if side.response is not None)]
-    checks = {
-        "missing_prompt": any(prompt.conversation is None for prompt in prompts),
-        "missing_chosen": chosen.response is None and chosen.has_turn,
-        "missing_rejected": rejected.response is None and rejected.has_turn,
-        "no_assistant_turn": not (chosen.has_turn and rejected.has_turn),
-        "prompts_differ": differ,
-        "empty_chosen": chosen.response is not None and not chosen.response.strip(),
-        "empty_rejected": rejected.response is not None and not rejected.response.strip(),
-        "identical_responses": chosen.response is not None and chosen.response == rejected.response,
-    }
-    named = {name for name, is_present in checks.items() if is_present}
-    named.update(*(side.problems for side in (chosen, rejected)), *(prompt.problems for prompt in prompts))
-    named.update(suspicions(known.text, known.conversation[-1]["content"] if known.conversation else None, texts))
-    return [name for name in PROBLEMS if name in named]
+    sides = (chosen, rejected)
+    prompts = [known, *(side.prompt for side in sides if side.response is not None)]
+    named = set(suspicions(known.text, known.conversation[-1]["content"] if known.conversation else None, texts))
+    for prompt in prompts:
+        if prompt.conversation is None:
+            named.add("missing_prompt")
+        named.update(prompt.problems)
+    for name, side in zip(schema.SIDES, sides, strict=True):
+        named.update(side.problems)
+        if not side.has_turn:
+            named.add("no_assistant_turn")
+        elif side.response is None:
+            named.add(f"missing_{name}")
+        if side.response is not None and not side.response.strip():
+            named.add(f"empty_{name}")
+    if differ:
+        named.add("prompts_differ")
+    if texts[0] is not None and texts[0] == texts[1]:
+        named.add("identical_responses")
+    return [name for name in PROBLEMS if name in named] if named else []

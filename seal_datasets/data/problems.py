@@ -51,7 +51,7 @@ _TEMPLATE = re.compile(
     r"|<(?:start|end)_of_turn>|\[/?INST\]|<</?SYS>>|</s>\s*\Z|^### (?:Instruction|Response|Human|Assistant):",
     re.MULTILINE,
 )
-_TEMPLATE_HINTS = ("<|", "_of_turn>", "INST]", "SYS>>", "</s>", "### ")  # one of them stands in every match
+_TEMPLATE_HINTS = ("<|", "_of_turn>", "INST]", "SYS>>", "</s>", "### ")
 _THINKING = re.compile(r"<think>.*?(?:</think>\s*|\Z)", re.DOTALL)
 
 
@@ -76,19 +76,36 @@ def suspicions(prompt: str | None, last_turn: str | None, texts: Iterable[str | 
     """
     known = [text for text in texts if text is not None]
     both = len(known) == 2
+    found = []
     thinking = any("<think>" in text for text in known)
-    starts = {text.strip() for text in (prompt, last_turn) if text and len(text.strip()) >= _MIN_REPEATED}
-    dropped = {_THINKING.sub("", text).strip() for text in known} if thinking else set()
-    checks = {
-        "identical_without_thinking": both and thinking and known[0] != known[1] and len(dropped) == 1,
-        "human_turn_in_response": any(HUMAN_MARKER in text for text in known),
-        "template_in_response": any(_has_template(text) for text in known),
-        "prompt_in_response": both and any(all(text.lstrip().startswith(start) for text in known) for start in starts),
-        "thinking_in_response": thinking,
-        "lone_surrogate": any(REPLACEMENT in text for text in (*known, prompt or "")),
-    }
-    return [name for name, is_present in checks.items() if is_present]
+    if thinking and both and known[0] != known[1]:
+        first, second = (_THINKING.sub("", text).strip() for text in known)
+        if first == second:
+            found.append("identical_without_thinking")
+    if any(HUMAN_MARKER in text for text in known):
+        found.append("human_turn_in_response")
+    if any(map(_has_template, known)):
+        found.append("template_in_response")
+    if both and _both_begin_with(known, (prompt, last_turn)):
+        found.append("prompt_in_response")
+    if thinking:
+        found.append("thinking_in_response")
+    if any(REPLACEMENT in text for text in (*known, prompt or "")):
+        found.append("lone_surrogate")
+    return found
+
+
+def _both_begin_with(texts: list[str], prompts: tuple[str | None, ...]) -> bool:
+    first, second = (text.lstrip() for text in texts)
+    for prompt in prompts:
+        start = prompt.strip() if prompt else ""
+        if len(start) >= _MIN_REPEATED and first.startswith(start) and second.startswith(start):
+            return True
+    return False
 
 
 def _has_template(text: str) -> bool:
+    # One of these characters and one of the hints stand in every match; most texts hold none.
+    if "<" not in text and "]" not in text and "#" not in text:
+        return False
     return any(hint in text for hint in _TEMPLATE_HINTS) and _TEMPLATE.search(text) is not None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import NamedTuple
 
 from seal_datasets.data.cells import Row, Turn, field, holds_turns, is_text_list, kind_of, read_turns, turns_of_texts
@@ -23,6 +24,7 @@ class Prompt(NamedTuple):
 NO_PROMPT = Prompt(None, None)
 
 
+@lru_cache(maxsize=2)  # both sides of a pair usually have one prompt; nothing changes its turns
 def text_prompt(text: str) -> Prompt:
     """A text as a prompt: the turns at its markers, without a trailing empty assistant turn; else one user turn."""
     if not text.strip():

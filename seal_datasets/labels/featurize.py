@@ -180,12 +180,12 @@ def plan_features(
 
 
 def _surface_batch(batch: Batch) -> Batch:
-    columns: Batch = {name: [] for name in feature_columns(SURFACE_FEATURES)}
+    columns: Batch = {}
+    nothing = dict.fromkeys(feature.name for feature in SURFACE_FEATURES)
     for side in schema.SIDES:
-        for response in batch[side]:
-            values = surface_features(response) if response is not None else {}
-            for feature in SURFACE_FEATURES:
-                columns[schema.feature_column(feature.name, side)].append(values.get(feature.name))
+        rows = [nothing if response is None else surface_features(response) for response in batch[side]]
+        for name in nothing:
+            columns[schema.feature_column(name, side)] = [row[name] for row in rows]
     return columns
 
 

@@ -9,54 +9,58 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable
-from functools import cache
+from functools import cache, lru_cache
 from importlib import resources
 
-from markdown_it import MarkdownIt
-from vaderSentiment.vaderSentiment import SentimentIntensityAnalyzer
-
+from seal_datasets.labels.markdown_parts import markdown_parts
+from seal_datasets.labels.sentiment import compound_sentiment
 from seal_datasets.labels.taxonomy import Feature, FeatureType
 
 SURFACE_VERSION = "1"
 
 _TOKEN = re.compile(r"\w+|[^\w\s]")
 _WORD = re.compile(r"[a-z0-9]+(?:'[a-z]+)?")
+_RUN = re.compile(r"[a-z0-9]+")
+# A pattern that begins with a letter is searched for faster than one that begins with a boundary.
 _REFUSAL = re.compile(
-    r"\b(?:i(?:'m| am) (?:sorry|afraid|unable|not able|not comfortable|not going to)"
-    r"|i (?:can(?:no|')t|can not|won't|will not|would rather not|refuse to|must decline|don't think i (?:can|should))"
-    r"|i don't feel comfortable|as an ai\b|i apologi[sz]e)"
+    r"i(?<!\wi)(?:(?:'m| am) (?:sorry|afraid|unable|not able|not comfortable|not going to)"
+    r"| (?:can(?:no|')t|can not|won't|will not|would rather not|refuse to|must decline|don't think i (?:can|should))"
+    r"| don't feel comfortable| apologi[sz]e)"
 )
+_AS_AN_AI = re.compile(r"as an ai(?<!\was an ai)\b")
 _FIRST_PERSON_CLAIM = re.compile(
-    r"\b(?:i(?:'m| am) (?!sorry|afraid|unable|not|an ai|a language|a bot|an assistant|here|happy to|glad to)\w+"
-    r"|i (?:feel|felt|loved?|hated?|like|enjoy(?:ed)?|remember|grew up|was born|have a|had a|went|lived?|own)\b"
-    r"|my (?:own|friend|friends|family|mother|mom|father|dad|wife|husband|kids|job|boss|body|life|childhood)\b)"
+    r"i(?<!\wi)(?:(?:'m| am) (?!sorry|afraid|unable|not|an ai|a language|a bot|an assistant|here|happy to|glad to)\w+"
+    r"| (?:feel|felt|loved?|hated?|like|enjoy(?:ed)?|remember|grew up|was born|have a|had a|went|lived?|own)\b)"
+)
+_MY_OWN = re.compile(
+    r"my(?<!\wmy) (?:own|friend|friends|family|mother|mom|father|dad|wife|husband|kids|job|boss|body|life|childhood)\b"
 )
 
 
 def log_tokens(text: str) -> float:
     """Natural log of 1 + the number of words and punctuation marks."""
-    return math.log1p(len(_TOKEN.findall(text)))
+    return math.log1p(sum(map(_n_tokens, text.split())))
 
 
 def list_items(text: str) -> float:
     """Number of Markdown list items."""
-    return float(_markdown_counts(text).get("list_item_open", 0))
+    return float(markdown_parts(text)["list_item_open"])
 
 
 def headings(text: str) -> float:
     """Number of Markdown headings."""
-    return float(_markdown_counts(text).get("heading_open", 0))
+    return float(markdown_parts(text)["heading_open"])
 
 
 def has_code(text: str) -> bool:
-    """Whether the text has a fenced block or an inline span of code."""
-    counts = _markdown_counts(text)
-    return "fence" in counts or "code_inline" in counts
+    """Whether the text has a fenced block or an inline span of code; indented text is often no code in chats."""
+    parts = markdown_parts(text)
+    return "fence" in parts or "code_inline" in parts
 
 
 def has_bold(text: str) -> bool:
     """Whether any words are bold."""
-    return "strong_open" in _markdown_counts(text)
+    return "strong_open" in markdown_parts(text)
 
 
 def question_marks(text: str) -> float:
@@ -66,24 +70,28 @@ def question_marks(text: str) -> float:
 
 def refusal_phrase(text: str) -> bool:
     """Whether the text has a stock phrase of refusal or apology."""
-    return _REFUSAL.search(_plain(text)) is not None
+    plain = _plain(text)
+    return _REFUSAL.search(plain) is not None or _AS_AN_AI.search(plain) is not None
 
 
 def first_person_claim(text: str) -> bool:
     """Whether the author claims a feeling, possession, past or relationship."""
-    return _FIRST_PERSON_CLAIM.search(_plain(text)) is not None
+    plain = _plain(text)
+    return _FIRST_PERSON_CLAIM.search(plain) is not None or _MY_OWN.search(plain) is not None
 
 
 def profanity(text: str) -> bool:
     """Whether the text has a whole word or phrase of the `better-profanity` list."""
-    words, phrases = _profane_words()
     plain = _plain(text)
+    if not any(map(_is_telling, plain.split())):
+        return False
+    words, phrases = _profane_words()
     return not words.isdisjoint(_WORD.findall(plain)) or phrases.search(plain) is not None
 
 
 def sentiment(text: str) -> float:
     """VADER compound sentiment in [-1, 1] (Hutto and Gilbert, 2014)."""
-    return float(_vader().polarity_scores(text)["compound"])
+    return compound_sentiment(text)
 
 
 def _feature(name: str, kind: FeatureType, question: str) -> Feature:
@@ -125,34 +133,44 @@ def surface_features(text: str) -> dict[str, float | bool]:
     return {feature.name: compute(text) for feature, compute in SURFACE_FEATURES.items()}
 
 
+@lru_cache(maxsize=1)
 def _plain(text: str) -> str:
     return text.lower().replace("’", "'")
 
 
-def _markdown_counts(text: str) -> dict[str, int]:
-    """Count block and inline tokens; indented text is often no code in chats, so no feature counts it."""
-    counts: dict[str, int] = {}
-    for token in _markdown().parse(text.strip()):
-        for part in (token, *(token.children or ())):
-            counts[part.type] = counts.get(part.type, 0) + 1
-    return counts
+@lru_cache(maxsize=1 << 17)
+def _n_tokens(word: str) -> int:
+    return len(_TOKEN.findall(word))
+
+
+@lru_cache(maxsize=1 << 17)
+def _is_telling(word: str) -> bool:
+    """Whether a word may be a part of a profane word or phrase."""
+    runs, unusual = _telling_runs()
+    return not runs.isdisjoint(_RUN.findall(word)) or any(entry in word for entry in unusual)
 
 
 @cache
-def _markdown() -> MarkdownIt:
-    return MarkdownIt("commonmark")
-
-
-@cache
-def _vader() -> SentimentIntensityAnalyzer:
-    return SentimentIntensityAnalyzer()
+def _profane_entries() -> frozenset[str]:
+    listed = (resources.files("better_profanity") / "profanity_wordlist.txt").read_text("utf-8").lower().split("\n")
+    return frozenset(entry.strip() for entry in listed if entry.strip())
 
 
 @cache
 def _profane_words() -> tuple[frozenset[str], re.Pattern[str]]:
     """Single words for set lookup, and a pattern for phrases; the package's own matcher takes 20 ms per text."""
-    listed = (resources.files("better_profanity") / "profanity_wordlist.txt").read_text("utf-8").lower().split("\n")
-    entries = {entry.strip() for entry in listed if entry.strip()}
+    entries = _profane_entries()
     words = {entry for entry in entries if _WORD.fullmatch(entry)}
     phrases = sorted(re.escape(entry) for entry in entries - words)
     return frozenset(words), re.compile(rf"(?<!\w)(?:{'|'.join(phrases)})(?!\w)")
+
+
+@cache
+def _telling_runs() -> tuple[frozenset[str], tuple[str, ...]]:
+    """The longest run of letters and digits of each entry, and entries of one word whose runs are in most texts.
+
+    A profane entry stands between other characters, so each of its own runs is a run of the text.
+    """
+    longest = {entry: max(_RUN.findall(entry), key=len, default="") for entry in _profane_entries()}
+    unusual = tuple(entry for entry, run in sorted(longest.items()) if len(run) <= 2 and not re.search(r"\s", entry))
+    return frozenset(run for entry, run in longest.items() if entry not in unusual), unusual

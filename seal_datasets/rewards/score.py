@@ -23,6 +23,7 @@ from seal_datasets.rewards.batching import equal_shares
 from seal_datasets.rewards.encoding import Encoded
 from seal_datasets.rewards.loading import processes
 from seal_datasets.rewards.part_files import PartFiles
+from seal_datasets.rewards.read_once import read_once
 from seal_datasets.rewards.score_store import ScoreStore
 from seal_datasets.rewards.scorer import Scored, Scorer, outcomes
 
@@ -88,7 +89,8 @@ def write_rewards(
 ) -> list[Path]:
     """Score a table or stream of any length into Parquet files of a folder, holding one window of rows at a time.
 
-    Under `accelerate launch` each process scores its share of every window and the main process writes.
+    Under `accelerate launch` each process scores its share of every window and the main process writes. A stream is read by
+    the main process only, which sends its texts to the others.
 
     Args:
         pairs (`Dataset` or `IterableDataset`): Canonical pairs from `load_pairs`, also with `streaming=True`.
@@ -115,14 +117,17 @@ def write_rewards(
 
     def rows() -> Iterator[Batch]:
         for batch in pairs.iter(window):
-            whole.append(batch)
-            yield batch
+            if main:
+                whole.append(batch)
+            yield {name: batch[name] for name in _TEXT_COLUMNS if name in batch}
 
+    # A table lies on every process's disk or memory; a stream is fetched.
+    windows = read_once(rows()) if isinstance(pairs, IterableDataset) else rows()
     n_texts = 2 * len(pairs) * len(models) if isinstance(pairs, Dataset) else None
     with _progress(n_texts) as bar:
-        for scored in _score_windows(rows(), models, store, bar.update):
-            batch = whole.pop(0)
+        for scored in _score_windows(windows, models, store, bar.update):
             if files is not None:
+                batch = whole.pop(0)
                 files.write({**{name: batch[name] for name in names}, **scored})
     return files.close() if files is not None else sorted(out.glob("part-*.parquet"))
 

@@ -209,6 +209,16 @@ def test_values_that_no_one_type_holds_are_kept_as_json(tmp_path, values):
     assert rows_of(path, streaming=True) == list(table)
 
 
+@pytest.mark.parametrize("start", ["", "["])
+def test_a_value_may_be_read_in_two_parts_anywhere(tmp_path, monkeypatch, start):
+    rows = [{"a": '“é😀\\ "', "b": True, "c": None, "d": False, "e": -1.5e-07, "f": [12.5, {}], "g": ""}] * 3
+    text = ",\n".join(map(json.dumps, rows)) if start else "\n".join(map(json.dumps, rows))
+    (tmp_path / "rows.json").write_text(f"{start}{text}]" if start else text)
+    for size in range(4, 90):
+        monkeypatch.setattr("seal_datasets.data.json_rows._CHUNK_BYTES", size)
+        assert list(json_rows(tmp_path / "rows.json")) == rows, size
+
+
 def test_half_a_character_is_replaced_and_the_rest_stays(tmp_path):
     path = written(tmp_path, "a.jsonl", lines({"chosen": "a\ud83db", "n": [{"k\ud83d": "\ud83d\ude00"}]}))
     assert rows_of(path) == [{"chosen": "a\ufffdb", "n": [{"k\ufffd": "\U0001f600"}]}]

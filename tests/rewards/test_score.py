@@ -238,13 +238,18 @@ def test_one_and_two_processes_give_the_same_table(tmp_path, reward_models):
 
 
 def launch_two(data, model, out, folder, *more):
+    words = [str(data), "--model", f"rm={model}", "--out", str(out), *more]
+    return launch(2, [str(ROOT / "scripts" / "score.py"), *words], folder)
+
+
+def launch(n_processes, words, folder):
     command = [
         sys.executable,
         "-m",
         "accelerate.commands.launch",
         "--multi_gpu",  # the launcher's name for several of anything
         "--num_processes",
-        "2",
+        str(n_processes),
         "--num_machines",
         "1",
         "--mixed_precision",
@@ -253,16 +258,64 @@ def launch_two(data, model, out, folder, *more):
         "no",
         "--main_process_port",
         "0",
-        str(ROOT / "scripts" / "score.py"),
-        str(data),
-        "--model",
-        f"rm={model}",
-        "--out",
-        str(out),
-        *more,
+        *words,
     ]
     environment = {**os.environ, "HF_HOME": str(folder / "hf"), "OMP_NUM_THREADS": "1"}
     return subprocess.run(command, capture_output=True, text=True, check=False, env=environment, timeout=600)
+
+
+STREAM = """
+import os, sys
+from pathlib import Path
+from datasets import Dataset, IterableDataset
+from seal_datasets import load_pairs
+from seal_datasets.errors import DataError
+from seal_datasets.rewards.classifier import RewardModel
+from seal_datasets.rewards.score import write_rewards
+
+folder, model, last = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3])
+rows = [{"prompt": f"Question {n % 5}?", "chosen": "yes " * (n + 1), "rejected": f"no {n}"} for n in range(23)]
+pairs, _ = load_pairs(Dataset.from_list(rows))
+
+def read():
+    for number, row in enumerate(pairs):
+        with open(folder / f"read-by-{os.environ.get('RANK', 0)}", "a") as log:
+            log.write(f"{number} ")
+        if number == last:
+            raise DataError(f"row {number} is broken")
+        yield row
+
+stream = IterableDataset.from_generator(read, features=pairs.features)
+write_rewards(stream, {"rm": RewardModel(model)}, folder / "out", window=4, rows_per_file=8)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("n_processes", [2, 3])
+def test_a_stream_is_read_by_one_process_and_scored_by_all(n_processes, tmp_path, reward_models):
+    (tmp_path / "stream.py").write_text(STREAM)
+    finished = launch(n_processes, [str(tmp_path / "stream.py"), str(tmp_path), reward_models["post"], "-1"], tmp_path)
+    assert finished.returncode == 0, finished.stderr[-2000:]
+    assert [path.name for path in tmp_path.glob("read-by-*")] == ["read-by-0"]
+    assert (tmp_path / "read-by-0").read_text().split() == [str(number) for number in range(23)]
+    files = sorted((tmp_path / "out").glob("*.parquet"))
+    assert [path.name for path in files] == ["part-00000.parquet", "part-00001.parquet", "part-00002.parquet"]
+    scored = Dataset.from_parquet([str(path) for path in files], cache_dir=str(tmp_path / "cache"))
+    pairs, _ = load_pairs(scored.remove_columns(list(reward_columns("rm"))), format="canonical")
+    alone = add_rewards(pairs, {"rm": RewardModel(reward_models["post"])})
+    assert scored[schema.PAIR_ID][:] == [str(number) for number in range(23)]
+    for column in reward_columns("rm"):
+        expected = alone[column][:]
+        assert scored[column][:] == (expected if "status" in column else pytest.approx(expected, abs=PADDING_JITTER))
+
+
+@pytest.mark.slow
+def test_a_stream_that_breaks_ends_every_process(tmp_path, reward_models):
+    (tmp_path / "stream.py").write_text(STREAM)
+    finished = launch(2, [str(tmp_path / "stream.py"), str(tmp_path), reward_models["post"], "9"], tmp_path)
+    assert finished.returncode != 0
+    assert "row 9 is broken" in finished.stderr
+    assert not (tmp_path / "read-by-1").exists()
 
 
 @pytest.mark.slow
