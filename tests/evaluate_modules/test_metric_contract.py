@@ -259,7 +259,7 @@ def test_missing_and_bad_inputs_are_named(metric, name):
     short = {**arrays, first: arrays[first][:-1]}
     with pytest.raises(DataError, match=r"\b59\b"):
         metric.compute(**short, **options)
-    bad = [*arrays[first][:7], [None, 1] if isinstance(arrays[first][7], list) else "high", *arrays[first][8:]]
+    bad = [*arrays[first][:7], ["high", 1] if isinstance(arrays[first][7], list) else "high", *arrays[first][8:]]
     with pytest.raises(DataError, match=f"{first} row 7 is"):
         metric.compute(**{**arrays, first: bad}, **options)
 
