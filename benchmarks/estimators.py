@@ -217,6 +217,8 @@ def suite() -> None:
     inputs: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
         "alignment_resistance": (pre | post, {}),
         "reward_shift": (pre | post, {}),
+        "reward_calibration": (post | {"groups": "prompt_id"}, {}),
+        "amplification": (post | sides | {"groups": "prompt_id"}, {"feature_names": NAMES}),
         "feature_imprint": (
             {"rewards": "post_{side}", "features": [f"{name}_{{side}}" for name in NAMES], "groups": "prompt_id"},
             {"feature_names": NAMES},

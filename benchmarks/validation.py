@@ -433,6 +433,48 @@ def rulers(level: float) -> Callable[[np.random.Generator], Found]:
     return draw
 
 
+def few(estimator: str, n_prompts: int) -> Callable[[np.random.Generator], Found]:
+    """Prompts of eight pairs that share half of their noise; the truth of the first feature is 0."""
+
+    def draw(rng: np.random.Generator) -> Found:
+        groups = np.repeat(np.arange(n_prompts), 8)
+        n = len(groups)
+        x = (rng.random((2, n, 2)) < 0.4).astype(float)
+        worth = rng.normal(size=n_prompts)[groups]  # the effect of the first feature differs between prompts
+        noise = rng.normal(size=(2, n)) + rng.normal(size=(2, n_prompts))[:, groups]
+        if estimator == "imprint":
+            rewards = np.concatenate([worth * x[side, :, 0] + x[side, :, 1] + noise[side] for side in (0, 1)])
+            row: Any = feature_imprint(rewards, np.vstack([x[0], x[1]]), np.tile(groups, 2), ["a", "b"]).imprint[0]
+        elif estimator == "shift":
+            row = shift_imprint(worth * x[0, :, 0] + noise[0], *x, ["a", "b"], groups=groups).imprint[0]
+        else:
+            chosen = (rng.random(n) < np.where(rng.random(n) < 0.7, rng.random(n_prompts)[groups], 0.5)).astype(int)
+            aligned = rng.random(n_prompts)[groups] < 0.5
+            labels = chosen[:, None], 1 - chosen[:, None]
+            tests = labeler_agreement(*labels, ["harmless"], aligned=aligned, groups=groups).tests
+            yield from ((None, test.p_value < 0.05) for test in tests[1:] if not math.isnan(test.p_value))
+            return
+        if row.status == "ok":
+            yield held(row.confidence_interval, 0.0), row.p_value < 0.05
+
+    return draw
+
+
+def across_targets(n_rare: int) -> Callable[[np.random.Generator], Found]:
+    """A spoiler against a target that a few texts of 400 pairs have."""
+
+    def draw(rng: np.random.Generator) -> Found:
+        sides = (rng.random((2, 400, 2)) < 0.4).astype(float)
+        sides[:, :, 1] = 0.0
+        sides[0, rng.choice(400, n_rare, replace=False), 1] = 1.0
+        fit = spoiler_balance(*sides, ["spoiler", "target"], targets=["target"], groups=np.arange(400))
+        row = fit.across_targets[0]
+        if row.status == "ok":
+            yield held(row.confidence_interval, 0.0), row.p_value < 0.05
+
+    return draw
+
+
 def rescaled(
     n_prompts: int, per_prompt: int, differing: int | None = None, unit: Unit = "sd"
 ) -> Callable[[np.random.Generator], Found]:
@@ -685,6 +727,16 @@ CASES: list[tuple[str, str, Callable[[np.random.Generator], Found]]] = [
     ("change of an imprint in log-odds", "1,000 prompts of 1 pair", rescaled(1000, 1, unit="logit")),
     ("memorisation gap of two shares", "200 and 50 prompts of 4 pairs", remembered(200, 50)),
     ("memorisation gap of two shares", "60 and 15 prompts of 4 pairs", remembered(60, 15)),
+    *(
+        (name, f"{n} prompts of 8 pairs", few(kind, n))
+        for kind, name in (
+            ("imprint", "Eq. (1), CR2, few prompts"),
+            ("shift", "Eq. (2), CR2, few prompts"),
+            ("agreement", "agreement of two regimes, CR2"),
+        )
+        for n in (8, 15, 40)
+    ),
+    *(("spoiler across a target, CR2", f"400 pairs, target in {n} texts", across_targets(n)) for n in (10, 50)),
     *null_reports.CASES,
     *(
         (

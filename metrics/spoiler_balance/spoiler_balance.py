@@ -26,7 +26,7 @@ Args:
     rejected_ids (`list`, *optional*): The same for the rejected responses. Consistency needs both, and `groups`.
     adjust (`str`, defaults to `"bonferroni"`): Adjustment of p-values: `"bonferroni"`, `"holm"` or `"bh"`.
     confidence (`float`, defaults to 0.95): Level of the intervals.
-    min_discordant (`int`, defaults to 2): Discordant pairs, or texts, needed for a test.
+    min_discordant (`int`, defaults to 10): Discordant pairs, or texts, needed for a test.
     n_folds (`int`, defaults to 5): Folds of the predictions, each from those before it; a prompt is in one fold.
     seed (`int`, defaults to 0): Seed of the folds.
     dataset (`Dataset`, `DataFrame`, `pyarrow.Table` or mapping, *optional*): A table to take inputs from.
@@ -103,7 +103,7 @@ class SpoilerBalance(TableInput, evaluate.Metric):
         rejected_ids=None,
         adjust="bonferroni",
         confidence=0.95,
-        min_discordant=2,
+        min_discordant=10,
         n_folds=5,
         seed=0,
     ):

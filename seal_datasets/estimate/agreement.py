@@ -9,11 +9,13 @@ from itertools import combinations
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 from statsmodels.stats.proportion import proportions_chisquare, proportions_ztest
 
 from seal_datasets.errors import DataError
-from seal_datasets.estimate.covariance import wald_test
+from seal_datasets.estimate.bias_reduced import cr2, joint_freedom
+from seal_datasets.estimate.covariance import joint_test
 from seal_datasets.estimate.inputs import (
     Bools,
     Codes,
@@ -27,7 +29,8 @@ from seal_datasets.estimate.inputs import (
     unique_names,
 )
 from seal_datasets.estimate.intervals import Interval, share_interval, two_sided_p
-from seal_datasets.estimate.linear import group_sums
+from seal_datasets.estimate.least_squares import fit_linear
+from seal_datasets.estimate.linear import solve, triangle
 from seal_datasets.estimate.multiplicity import adjust_p
 from seal_datasets.estimate.raw_values import as_array, is_array
 from seal_datasets.estimate.resistance import REGIMES
@@ -309,27 +312,25 @@ def _agreement(preference: NDArray[np.str_], codes: Codes | None, confidence: fl
 
 
 def _regime_tests(preference: NDArray[np.str_], parts: dict[str, Bools], codes: Codes | None) -> tuple[RegimeTest, ...]:
-    """Tests of equal agreement in all regimes and in each two: z and chi-squared, or Wald tests clustered by prompt."""
+    """Tests of equal agreement in all regimes and in each two: z and chi-squared, or t and AHT clustered by prompt."""
     decided = preference != "indifferent"
     agrees = (preference == "chosen").astype(float)
-    members = np.column_stack([rows & decided for rows in parts.values()]).astype(float)
-    names, n, hits = list(parts), members.sum(axis=0), agrees @ members
+    members = {name: rows & decided for name, rows in parts.items()}
+    n = np.array([rows.sum() for rows in members.values()], dtype=float)
+    hits = np.array([agrees[rows].sum() for rows in members.values()])
     rates = np.divide(hits, n, out=np.full(len(n), np.nan), where=n > 0)
-    covariance = None if codes is None else _clustered_covariance(agrees, members, rates, codes)
-    freedom = math.inf if codes is None else int(codes.max())
-    overall = (
-        _chi_squared_of_equal_rates(hits, n) if covariance is None else _wald_of_equal_rates(rates, covariance, freedom)
-    )
+    names = list(parts)
+    if codes is None:
+        overall = _chi_squared_of_equal_rates(hits, n)
+    else:
+        overall = _clustered_test_of_equal_rates(agrees, [rows for rows in members.values() if rows.any()], codes)
     tests = []
     for i, j in combinations(range(len(names)), 2):
-        difference = float(rates[i] - rates[j])
-        if covariance is None:
+        if codes is None:
             statistic, p_value = _z_of_equal_rates(hits[[i, j]], n[[i, j]])
         else:
-            variance = covariance[i, i] + covariance[j, j] - 2 * covariance[i, j]
-            statistic = difference / math.sqrt(variance) if variance > 0 else math.nan
-            p_value = float(two_sided_p(np.array([statistic]), freedom)[0])
-        tests.append(RegimeTest((names[i], names[j]), difference, statistic, p_value, math.nan))
+            statistic, p_value = _clustered_t_of_equal_rates(agrees, members[names[i]], members[names[j]], codes)
+        tests.append(RegimeTest((names[i], names[j]), float(rates[i] - rates[j]), statistic, p_value, math.nan))
     adjusted = adjust_p(np.array([test.p_value for test in tests]), "holm")
     return (
         RegimeTest(tuple(names), math.nan, *overall, math.nan),
@@ -354,25 +355,34 @@ def _z_of_equal_rates(hits: Floats, n: Floats) -> tuple[float, float]:
     return float(statistic), float(p_value)
 
 
-def _clustered_covariance(agrees: Floats, members: Floats, rates: Floats, codes: Codes) -> Floats:
-    """Covariance of the regimes' rates, clustered by prompt; nan for one prompt."""
-    n_prompts = int(codes.max()) + 1
-    if n_prompts < 2:
-        return np.full((len(rates), len(rates)), np.nan)
-    filled = members.sum(axis=0) > 0
-    influence = (agrees[:, None] - np.where(filled, rates, 0.0)) * members / np.where(filled, members.sum(axis=0), 1.0)
-    sums = group_sums(influence, codes, n_prompts)
-    return np.asarray(sums.T @ sums * n_prompts / (n_prompts - 1))
-
-
-def _wald_of_equal_rates(rates: Floats, covariance: Floats, freedom: float) -> tuple[float, float]:
-    """F statistic and p-value of equal rates in all regimes that have pairs."""
-    filled = np.flatnonzero(~np.isnan(rates))
-    if len(filled) < 2:
+def _clustered_t_of_equal_rates(agrees: Floats, first: Bools, second: Bools, codes: Codes) -> tuple[float, float]:
+    """T statistic and p-value of two equal rates, by CR2 and Satterthwaite's degrees of freedom."""
+    used = first | second
+    if not first.any() or not second.any():
         return math.nan, math.nan
-    contrast = np.diff(np.eye(len(filled)), axis=0)
-    inside = covariance[np.ix_(filled, filled)]
-    statistic, _, p_value = wald_test(contrast @ rates[filled], contrast @ inside @ contrast.T, freedom)
+    design = np.column_stack([np.ones(int(used.sum())), first[used]])
+    fit = fit_linear(design, agrees[used], pd.factorize(codes[used])[0])
+    variance = float(fit.covariance[1, 1])
+    statistic = float(fit.coefficients[1]) / math.sqrt(variance) if variance > 0 else math.nan
+    return statistic, float(two_sided_p(np.array([statistic]), float(fit.degrees[1]))[0])
+
+
+def _clustered_test_of_equal_rates(agrees: Floats, members: list[Bools], codes: Codes) -> tuple[float, float]:
+    """AHT statistic and p-value of equal rates in all regimes that have pairs."""
+    if len(members) < 2:
+        return math.nan, math.nan
+    used = np.logical_or.reduce(members)
+    clusters = np.asarray(pd.factorize(codes[used])[0], dtype=np.int64)
+    rows = np.column_stack([np.ones(int(used.sum())), *(each[used] for each in members[1:])])
+    if clusters.max() < 1:
+        return math.nan, math.nan
+    y, tested = agrees[used], np.arange(1, len(members))
+    solution = solve(triangle(rows, y), rows.shape[1])
+    covariance, _ = cr2(rows, y - rows @ solution.coefficients[:, 0], clusters, solution)
+    freedom = joint_freedom(rows, clusters, solution, tested)
+    statistic, _, p_value = joint_test(
+        solution.coefficients[tested, 0], covariance[np.ix_(tested, tested)], freedom, bias_reduced=True
+    )
     return statistic, p_value
 
 

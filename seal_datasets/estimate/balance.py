@@ -39,7 +39,7 @@ class Contrast(Result):
     Attributes:
         difference (`float`): Difference in the feature's units.
         std_error (`float`): Clustered by prompt.
-        p_value (`float`): Two-sided, by t with one degree of freedom less than clusters.
+        p_value (`float`): Two-sided, by t with Satterthwaite's degrees of freedom.
         p_adjusted (`float`): Adjusted within its family.
         confidence_interval (`tuple[float, float]`): Interval of the difference, not adjusted.
         n (`int`): Pairs, or texts, in the comparison.
@@ -163,7 +163,7 @@ def spoiler_balance(
     rejected_ids: Sequence[Any] | NDArray[Any] | None = None,
     adjust: Adjustment = "bonferroni",
     confidence: float = 0.95,
-    min_discordant: int = 2,
+    min_discordant: int = 10,
     n_folds: int = 5,
     seed: int = 0,
 ) -> SpoilerBalance:
@@ -183,7 +183,7 @@ def spoiler_balance(
         rejected_ids (sequence of shape (n,), *optional*): The same for the rejected responses.
         adjust (`"bonferroni"`, `"holm"` or `"bh"`): How p-values are adjusted.
         confidence (`float`, defaults to 0.95): Level of the intervals.
-        min_discordant (`int`, defaults to 2): Discordant pairs, or texts, needed for a test.
+        min_discordant (`int`, defaults to 10): Discordant pairs, or texts, needed for a test; t holds from about ten.
         n_folds (`int`, defaults to 5): Folds of the predictions, each from those before it; a prompt is in one fold.
         seed (`int`, defaults to 0): Seed of the folds.
 
@@ -237,7 +237,7 @@ def spoiler_balance(
         n_folds=n_folds,
         penalty="log-F(1, 1) priors: for each feature half a pair that favours a difference of one root mean square, half "
         "a pair against",
-        covariance="each pair its own cluster (HC1)" if groups is None else "clustered by prompt (CRV1)",
+        covariance="each pair its own cluster (HC2)" if groups is None else "clustered by prompt, bias-reduced (CR2)",
         adjust=adjust,
         family_size=_count_tests(rows),
         target_family_size=_count_tests(across),
@@ -323,14 +323,18 @@ def _compare_target_values(
     if not targets:
         return ()
     k, n_clusters = len(spoilers), int(clusters.max()) + 1
-    # With both sides centred, slopes and errors are those of a regression with an intercept.
     centred = demean(texts, np.zeros(len(texts), dtype=np.int64))
     length = np.sqrt((centred**2).sum(axis=0))
-    fits = [choice_slopes(centred[:, j], centred[:, :k], clusters, 2) for j in range(k, texts.shape[1])]
-    slopes, errors = (np.column_stack(columns) for columns in zip(*fits, strict=True))
+    ones = np.ones(len(texts))
+    fits = [
+        choice_slopes(np.column_stack([ones, centred[:, j]]), centred[:, :k], clusters)
+        for j in range(k, texts.shape[1])
+    ]
+    slopes, errors, freedom = (np.column_stack(columns) for columns in zip(*fits, strict=True))
     counts = differing(texts)
     discordant = np.minimum(counts[:k, None], counts[k:])
-    rows = _contrasts(slopes.ravel(), errors.ravel(), len(texts), n_clusters, discordant.ravel(), options)
+    fitted = slopes.ravel(), errors.ravel(), freedom.ravel()
+    rows = _contrasts(*fitted, len(texts), n_clusters, discordant.ravel(), options)
     ratios = length[k:] / np.where(length[:k] > 0, length[:k], math.nan)[:, None]
     labels = [(spoiler, target) for spoiler in spoilers for target in targets]
     return tuple(
@@ -341,13 +345,14 @@ def _compare_target_values(
 
 def _mean_contrasts(differences: Floats, clusters: Codes, options: _Options) -> list[Contrast]:
     """Tests that the mean of each column of differences is zero."""
-    means, errors = choice_slopes(np.ones(len(differences)), differences, clusters, 1)
+    means, errors, freedom = choice_slopes(np.ones((len(differences), 1)), differences, clusters)
     discordant = (differences != 0).sum(axis=0)
-    return _contrasts(means, errors, len(differences), int(clusters.max(initial=-1)) + 1, discordant, options)
+    n_clusters = int(clusters.max(initial=-1)) + 1
+    return _contrasts(means, errors, freedom, len(differences), n_clusters, discordant, options)
 
 
 def _contrasts(
-    estimates: Floats, errors: Floats, n: int, n_clusters: int, discordant: Codes, options: _Options
+    estimates: Floats, errors: Floats, freedom: Floats, n: int, n_clusters: int, discordant: Codes, options: _Options
 ) -> list[Contrast]:
     """Tests of one family; rows with too few discordant pairs keep their estimate and have no test."""
     few = discordant < options.min_discordant
@@ -355,7 +360,8 @@ def _contrasts(
     tests = infer(
         estimates,
         np.where(few, math.nan, errors),
-        n_clusters - 1,
+        # Without an error, its status says why.
+        np.where(np.isnan(errors), 1.0, freedom),
         constant=unflagged,
         uninformed=unflagged,
         why_no_error="too_few_clusters" if n_clusters < 2 else "no_residual_variation",

@@ -8,10 +8,11 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import expit, log_expit
 
+from seal_datasets.estimate.bias_reduced import BiasReduced
 from seal_datasets.estimate.clustered_share import clustered_share
 from seal_datasets.estimate.inputs import Codes, Floats
 from seal_datasets.estimate.intervals import Interval
-from seal_datasets.estimate.linear import PERFECT, cluster_factor, group_sums
+from seal_datasets.estimate.linear import rounded_variances, solve, triangle
 from seal_datasets.estimate.logit import find_patterns
 from seal_datasets.estimate.result import Result
 
@@ -50,20 +51,34 @@ class ChoicePrediction(Result):
     status: str
 
 
-def choice_slopes(x: Floats, y: Floats, clusters: Codes, n_parameters: int) -> tuple[Floats, Floats]:
-    """Least squares of each column of y on x alone, with clustered (CRV1) errors; nan where these are undefined."""
-    undefined, size = np.full(y.shape[1], math.nan), float(x @ x)
-    n_clusters = int(clusters.max(initial=-1)) + 1
-    if size == 0:
-        return undefined, undefined
-    slopes = x @ y / size
-    if n_clusters < 2 or len(x) <= n_parameters:
-        return slopes, undefined
-    scores = group_sums((y - x[:, None] * slopes) * x[:, None], clusters, n_clusters)
-    errors = np.sqrt(cluster_factor(n_clusters, len(x), n_parameters) * (scores**2).sum(axis=0)) / size
-    # Scores that cancel leave rounding, which must not become a tiny error.
-    rounding = PERFECT * float(np.abs(x).max()) * np.abs(y).max(axis=0)
-    return slopes, np.where(np.abs(scores).max(axis=0) > rounding, errors, math.nan)
+def choice_slopes(design: Floats, y: Floats, clusters: Codes) -> tuple[Floats, Floats, Floats]:
+    """Last coefficient of least squares of each column of y, with clustered (CR2) errors and degrees of freedom.
+
+    Args:
+        design (`ndarray` of shape (n, c)): Regressors, with root mean squares near 1.
+        y (`ndarray` of shape (n, m)): Outcomes.
+        clusters (`ndarray` of shape (n,)): Cluster codes from 0.
+
+    Returns:
+        `tuple[ndarray, ndarray, ndarray]`: Coefficients, errors and degrees of freedom of shape (m,); nan where undefined.
+    """
+    (n, c), m = design.shape, y.shape[1]
+    undefined, n_clusters = np.full(m, math.nan), int(clusters.max(initial=-1)) + 1
+    if not n:
+        return undefined, undefined, undefined
+    solution = solve(triangle(design, y), c)
+    if not solution.identified[-1]:
+        return undefined, undefined, undefined
+    slopes = solution.coefficients[-1]
+    if n_clusters < 2 or n <= c:
+        return slopes, undefined, undefined
+    sums = BiasReduced(solution, n_clusters)
+    sums.add(design, y, None if n_clusters == n else clusters)
+    variances = sums.covariance()[np.arange(m), np.arange(m), -1, -1]
+    # Residuals that cancel leave rounding, which must not become a tiny error.
+    rounding = np.array([rounded_variances(solution.bread, size)[-1] for size in np.abs(y).max(axis=0)])
+    errors = np.sqrt(np.where(variances > rounding, variances, math.nan))
+    return slopes, errors, np.full(m, sums.freedom()[-1])
 
 
 def predict_choices(

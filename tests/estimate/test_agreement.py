@@ -2,13 +2,13 @@ import math
 
 import numpy as np
 import pytest
-import statsmodels.api as sm
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 from statsmodels.stats.inter_rater import cohens_kappa
 
 from seal_datasets.estimate import label_accuracy, labeler_agreement, labeler_preference
+from tests.estimate.cr2_by_definition import cr2_by_definition, freedom_by_definition, joint_by_definition
 
 LABELS = st.lists(st.lists(st.integers(-1, 1), min_size=4, max_size=4), min_size=1, max_size=30).map(np.array)
 
@@ -132,21 +132,47 @@ def test_published_regimes_differ_by_chi_squared_and_z():
     np.testing.assert_allclose(rates, counts[0] / counts.sum(axis=0))
 
 
-def test_clustered_tests_are_a_clustered_regression_on_regimes():
+def test_clustered_tests_are_cr2_regressions_on_regimes():
     rng = np.random.default_rng(0)
-    groups, aligned = np.arange(400) // 4, rng.integers(0, 2, 400)
-    chosen = rng.integers(0, 2, 400)
-    found = labeler_agreement(chosen[:, None], 1 - chosen[:, None], ["harmless"], aligned=aligned, groups=groups)
-    fit = sm.OLS(chosen.astype(float), np.column_stack([aligned, 1 - aligned])).fit(
-        cov_type="cluster", cov_kwds={"groups": groups, "use_correction": False}
+    groups, aligned, before = np.arange(160) // 4, rng.integers(0, 2, 160), rng.integers(0, 2, 160)
+    chosen = rng.integers(0, 2, 160)
+    found = labeler_agreement(
+        chosen[:, None], 1 - chosen[:, None], ["harmless"], aligned=aligned, pre_aligned=before, groups=groups
     )
-    factor = 100 / 99
-    wald = fit.t_test([1, -1])
+    regimes = 2 * before + aligned
+    names = {"stayed_misaligned": 0, "became_aligned": 1, "reversed_alignment": 2, "stayed_aligned": 3}
     two = found.tests[1]
-    assert two.difference == pytest.approx(float(wald.effect[0]))
-    assert two.statistic == pytest.approx(float(wald.tvalue[0, 0]) / np.sqrt(factor))
-    assert found.tests[0].statistic == pytest.approx(two.statistic**2)
-    assert found.tests[0].p_value == pytest.approx(two.p_value)
+    first, second = (regimes == names[name] for name in two.regimes)
+    used = first | second
+    x, y = np.column_stack([np.ones(used.sum()), first[used]]), chosen[used].astype(float)
+    covariance, influence = cr2_by_definition(x, y, np.unique(groups[used], return_inverse=True)[1])
+    statistic = (chosen[first].mean() - chosen[second].mean()) / math.sqrt(covariance[1, 1])
+    assert two.statistic == pytest.approx(statistic)
+    freedom = freedom_by_definition(influence)[1]
+    assert two.p_value == pytest.approx(2 * stats.t.sf(abs(statistic), freedom))
+    x = np.column_stack([np.ones(160), *(regimes == code for code in (1, 2, 3))])
+    covariance, influence = cr2_by_definition(x, chosen.astype(float), groups)
+    eta = joint_by_definition(influence[1:], np.einsum("sng,tng->st", influence[1:], influence[1:]))
+    rates = np.linalg.lstsq(x, chosen.astype(float), rcond=None)[0][1:]
+    wald = rates @ np.linalg.solve(covariance[1:, 1:], rates)
+    over_all = found.tests[0]
+    assert over_all.statistic == pytest.approx((eta - 2) / (3 * eta) * wald)
+    assert over_all.p_value == pytest.approx(stats.f.sf(over_all.statistic, 3, eta - 2))
+
+
+def test_clustered_tests_keep_the_level_where_pairs_of_a_prompt_agree():
+    rejected = []
+    for seed in range(200):
+        rng = np.random.default_rng(seed)
+        groups = np.repeat(np.arange(40), 8)
+        level, aligned = rng.random(40)[groups], rng.random(40)[groups] < 0.5
+        chosen = (np.where(rng.random(320) < 0.7, level, rng.random(320)) < 0.6).astype(int)
+        tests = labeler_agreement(
+            chosen[:, None], 1 - chosen[:, None], ["harmless"], aligned=aligned, groups=groups
+        ).tests
+        rejected.append([test.p_value < 0.05 for test in tests])
+    # 5 % and three Monte Carlo errors of 1.5 points.
+    assert max(np.mean(rejected, axis=0)) < 0.097
 
 
 def test_two_regimes_are_compared_by_chi_squared_and_by_z():

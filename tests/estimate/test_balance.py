@@ -3,15 +3,18 @@ import warnings
 
 import networkx as nx
 import numpy as np
+import pandas as pd
 import pytest
 import statsmodels.api as sm
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy import stats
 
 from seal_datasets.errors import DataError
 from seal_datasets.estimate import inconsistent_pairs, spoiler_balance
 from seal_datasets.estimate.intervals import clustered_wilson
 from seal_datasets.estimate.multiplicity import adjust_p
+from tests.estimate.cr2_by_definition import cr2_by_definition, freedom_by_definition
 from tests.estimate.test_published import LABEL_PAIRS
 
 NAMES = ["long", "warm", "harmless"]
@@ -34,12 +37,12 @@ def test_a_case_by_hand():
     # long: +1, +1, 0, -1; harmless equal in rows 0, 2 and 3.
     chosen = [[1, 1], [1, 1], [1, 0], [0, 0]]
     rejected = [[0, 1], [0, 0], [1, 0], [1, 0]]
-    found = spoiler_balance(chosen, rejected, ["long", "harmless"], targets=["harmless"])
+    found = spoiler_balance(chosen, rejected, ["long", "harmless"], targets=["harmless"], min_discordant=2)
     (row,) = found.spoilers
     assert (row.spoiler, row.mean_chosen, row.mean_rejected, row.difference) == ("long", 0.75, 0.5, 0.25)
     # Sample variances 0.1875 * 4/3 and 0.25 * 4/3.
     assert row.standardised_difference == pytest.approx(0.25 / math.sqrt((0.25 + 1 / 3) / 2))
-    # HC1 of a mean is the sample variance over n: deviations .75, .75, -.25, -1.25.
+    # The error of a mean is the sample variance over n: deviations .75, .75, -.25, -1.25.
     assert row.std_error == pytest.approx(math.sqrt(2.75 / 3 / 4))
     assert (row.n, row.n_discordant, row.status) == (4, 3, "ok")
     assert row.share_more_in_chosen == pytest.approx(2 / 3)
@@ -55,7 +58,7 @@ def test_a_case_by_hand():
 
 
 @pytest.mark.parametrize("clustered", [False, True])
-def test_differences_are_statsmodels_ols(clustered):
+def test_differences_are_statsmodels_ols_with_cr2_by_its_definition(clustered):
     chosen, rejected, prompts = _draw(0, weights=(0.8, 0.0, 1.0))
     groups = prompts if clustered else np.arange(len(chosen))
     options = {"groups": prompts} if clustered else {}
@@ -71,9 +74,12 @@ def test_differences_are_statsmodels_ols(clustered):
             (found.spoilers[j].at_equal_targets, d[equal], np.ones(equal.sum()), groups[equal]),
             (across, texts[:, j], sm.add_constant(texts[:, 2]), twice),
         ):
-            fit = sm.OLS(y, x).fit(cov_type="cluster", cov_kwds={"groups": clusters}, use_t=True)
+            slope = sm.OLS(y, x).fit().params[-1]
+            covariance, influence = cr2_by_definition(np.reshape(x, (len(y), -1)), y, pd.factorize(clusters)[0])
+            error, freedom = math.sqrt(covariance[-1, -1]), freedom_by_definition(influence)[-1]
             ours = (row.difference, row.std_error, row.p_value, *row.confidence_interval)
-            theirs = (fit.params[-1], fit.bse[-1], fit.pvalues[-1], *fit.conf_int(0.1)[-1])
+            half = stats.t.ppf(0.95, freedom) * error
+            theirs = (slope, error, 2 * stats.t.sf(abs(slope) / error, freedom), slope - half, slope + half)
             np.testing.assert_allclose(ours, theirs, rtol=1e-7)
     np.testing.assert_allclose(
         _column(found.spoilers, "p_adjusted"), adjust_p(_column(found.spoilers, "p_value"), "holm")
@@ -308,7 +314,7 @@ def test_what_has_no_test_says_why():
     chosen[:7, 3] = 1
     rejected = np.zeros((12, 4))
     names = ["never", "once", "always", "often"]
-    found = spoiler_balance(chosen, rejected, names)
+    found = spoiler_balance(chosen, rejected, names, min_discordant=2)
     assert [row.status for row in found.spoilers] == [
         "no_discordant",
         "too_few_discordant",
@@ -384,7 +390,7 @@ def test_spoilers_and_targets_are_chosen_by_name():
     some = spoiler_balance(chosen, rejected, NAMES, spoilers=["warm"], targets=["harmless"])
     assert [row.spoiler for row in some.spoilers] == ["warm"]
     assert [row.n_features for row in some.predictions] == [1, 1, 2]
-    assert some.spoilers[0].difference == every.spoilers[1].difference
+    assert some.spoilers[0].difference == pytest.approx(every.spoilers[1].difference, rel=1e-12)
 
 
 @pytest.mark.parametrize(

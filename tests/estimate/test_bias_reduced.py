@@ -14,6 +14,7 @@ from seal_datasets.estimate import (
 )
 from seal_datasets.estimate.bias_reduced import BiasReduced, joint_freedom
 from seal_datasets.estimate.linear import solve, triangle
+from tests.estimate.cr2_by_definition import cr2_by_definition, freedom_by_definition, joint_by_definition
 
 
 def _data(seed=0, sizes=(1, 2, 3, 4, 5, 6, 7, 8), k=3, m=1):
@@ -33,41 +34,6 @@ def _cr2(x, y, clusters):
     return sums.covariance()[0, 0], sums.freedom()
 
 
-def _cr2_by_definition(x, y, clusters):
-    """Bell and McCaffrey with every n by n matrix written out: covariance, and for each coefficient its vectors P_g."""
-    n, k = x.shape
-    bread = np.linalg.pinv(x.T @ x)
-    left = np.eye(n) - x @ bread @ x.T
-    meat, influence = np.zeros((k, k)), []
-    for g in np.unique(clusters):
-        rows = np.flatnonzero(clusters == g)
-        values, vectors = np.linalg.eigh(left[np.ix_(rows, rows)])
-        half = np.array([1 / math.sqrt(v) if v > 1e-10 else 0.0 for v in values])
-        adjust = vectors * half @ vectors.T
-        score = x[rows].T @ adjust @ (left @ y)[rows]
-        meat += np.outer(score, score)
-        influence.append(left[:, rows] @ adjust @ x[rows] @ bread)
-    return bread @ meat @ bread, np.array(influence).transpose(2, 1, 0)
-
-
-def _freedom_by_definition(influence):
-    products = [each.T @ each for each in influence]
-    return np.array([np.trace(each) ** 2 / (each**2).sum() for each in products])
-
-
-def _joint_by_definition(influence, variance):
-    """Pustejovsky and Tipton (2018): q (q + 1) over the summed variances of the entries of the normalised covariance."""
-    q = len(influence)
-    values, vectors = np.linalg.eigh(variance)
-    turned = np.einsum("st,tng->sng", (vectors / np.sqrt(values)) @ vectors.T, influence)
-    total = 0.0
-    for s in range(q):
-        for t in range(q):
-            ss, tt, st = turned[s].T @ turned[s], turned[t].T @ turned[t], turned[s].T @ turned[t]
-            total += (ss * tt).sum() + (st * st.T).sum()
-    return q * (q + 1) / total
-
-
 SIZES = [(1, 2, 3, 4, 5, 6, 7, 8), (2,) * 12, (1,) * 20, (9, 1, 1, 2, 7, 2)]
 
 
@@ -75,21 +41,21 @@ SIZES = [(1, 2, 3, 4, 5, 6, 7, 8), (2,) * 12, (1,) * 20, (9, 1, 1, 2, 7, 2)]
 def test_cr2_is_its_definition(sizes):
     x, y, clusters = _data(1, sizes)
     covariance, freedom = _cr2(x, y, None if max(sizes) == 1 else clusters)
-    expected, influence = _cr2_by_definition(x, y[:, 0], clusters)
+    expected, influence = cr2_by_definition(x, y[:, 0], clusters)
     np.testing.assert_allclose(covariance, expected, rtol=1e-9)
-    np.testing.assert_allclose(freedom, _freedom_by_definition(influence), rtol=1e-9)
+    np.testing.assert_allclose(freedom, freedom_by_definition(influence), rtol=1e-9)
 
 
 @pytest.mark.parametrize("sizes", SIZES)
 def test_joint_freedom_is_its_definition(sizes):
     x, y, clusters = _data(3, sizes, k=4)
     solution = solve(triangle(x, y), 4)
-    _, influence = _cr2_by_definition(x, y[:, 0], clusters)
+    _, influence = cr2_by_definition(x, y[:, 0], clusters)
     codes = None if max(sizes) == 1 else clusters
     for members in ([1], [1, 2], [0, 1, 3]):
         found = joint_freedom(x, codes, solution, np.array(members))
         variance = np.linalg.inv(x.T @ x)[np.ix_(members, members)]
-        assert found == pytest.approx(_joint_by_definition(influence[members], variance), rel=1e-9)
+        assert found == pytest.approx(joint_by_definition(influence[members], variance), rel=1e-9)
     np.testing.assert_allclose(joint_freedom(x, codes, solution, np.array([2])), _cr2(x, y, codes)[1][2], rtol=1e-9)
 
 
@@ -101,14 +67,14 @@ def test_prompt_effects_are_the_dummies_written_out(sizes, coarse):
     x = (rng.random((len(prompts), 3)) < 0.4).astype(float)
     y, clusters = rng.normal(size=len(prompts)), prompts // 2 if coarse else prompts
     dummies = (prompts[:, None] == np.arange(len(sizes))).astype(float)
-    covariance, influence = _cr2_by_definition(np.hstack([x, dummies]), y, clusters)
+    covariance, influence = cr2_by_definition(np.hstack([x, dummies]), y, clusters)
     fit = feature_imprint(y, x, prompts, ["a", "b", "c"], clusters=clusters, blocks={"all": ["a", "b", "c"]})
     errors = [row.std_error for row in fit.imprint]
     np.testing.assert_allclose(errors, np.sqrt(np.diag(covariance))[:3], rtol=1e-9)
     freedom = [row.degrees_of_freedom for row in fit.imprint]
-    np.testing.assert_allclose(freedom, _freedom_by_definition(influence[:3]), rtol=1e-9)
+    np.testing.assert_allclose(freedom, freedom_by_definition(influence[:3]), rtol=1e-9)
     within = x - (dummies / dummies.sum(axis=0)) @ (dummies.T @ x)
-    eta = _joint_by_definition(influence[:3], np.linalg.inv(within.T @ within))
+    eta = joint_by_definition(influence[:3], np.linalg.inv(within.T @ within))
     beta = np.array([row.coefficient for row in fit.imprint])
     squared = beta @ np.linalg.solve(covariance[:3, :3], beta)
     test = fit.blocks[0]
@@ -122,10 +88,10 @@ def test_pooled_errors_are_the_definition_by_prompt():
     prompts = np.repeat(np.arange(12), rng.integers(1, 6, 12))
     x, y = rng.normal(size=(len(prompts), 2)) + 1e3, rng.normal(size=len(prompts))
     fit = feature_imprint(y, x, prompts, ["a", "b"], effects="pooled")
-    covariance, influence = _cr2_by_definition(np.column_stack([np.ones(len(y)), x - 1e3]), y, prompts)
+    covariance, influence = cr2_by_definition(np.column_stack([np.ones(len(y)), x - 1e3]), y, prompts)
     np.testing.assert_allclose([row.std_error for row in fit.imprint], np.sqrt(np.diag(covariance))[1:], rtol=1e-9)
     freedom = [row.degrees_of_freedom for row in fit.imprint]
-    np.testing.assert_allclose(freedom, _freedom_by_definition(influence)[1:], rtol=1e-9)
+    np.testing.assert_allclose(freedom, freedom_by_definition(influence)[1:], rtol=1e-9)
 
 
 def test_cr2_with_single_rows_is_hc2_and_its_two_sample_case_is_welch():
@@ -144,9 +110,9 @@ def test_a_cluster_that_is_fitted_exactly_counts_for_nothing_and_its_own_coeffic
     x, y, clusters = _data(2)
     x = np.column_stack([x, clusters == 0])
     covariance, freedom = _cr2(x, y, clusters)
-    expected, influence = _cr2_by_definition(x, y[:, 0], clusters)
+    expected, influence = cr2_by_definition(x, y[:, 0], clusters)
     np.testing.assert_allclose(covariance[:3, :3], expected[:3, :3], rtol=1e-8)
-    np.testing.assert_allclose(freedom[:3], _freedom_by_definition(influence)[:3], rtol=1e-6)
+    np.testing.assert_allclose(freedom[:3], freedom_by_definition(influence)[:3], rtol=1e-6)
     assert math.isnan(freedom[3])
 
 
@@ -322,12 +288,12 @@ def test_eq_2_and_the_linear_probability_have_their_own_degrees_of_freedom(estim
     y = rng.normal(size=300)
     rare, common = shift_imprint(y, chosen, rejected, ["a"], errors=estimator).imprint
     design = np.column_stack([np.ones(300), chosen, rejected])
-    _, influence = _cr2_by_definition(design, y, np.arange(300))
-    expected = _freedom_by_definition(influence)[1:] if estimator == "cr2" else [299, 299]
+    _, influence = cr2_by_definition(design, y, np.arange(300))
+    expected = freedom_by_definition(influence)[1:] if estimator == "cr2" else [299, 299]
     assert [rare.degrees_of_freedom, common.degrees_of_freedom] == pytest.approx(expected, rel=1e-8)
     fit = misalignment_drivers(y > 0, chosen, rejected, ["a"], estimator="linear_probability")
     assert [row.degrees_of_freedom for row in fit.drivers] == pytest.approx(
-        _freedom_by_definition(influence)[1:], rel=1e-8
+        freedom_by_definition(influence)[1:], rel=1e-8
     )
     row = fit.drivers[1]
     assert row.p_value == pytest.approx(2 * stats.t.sf(abs(row.coefficient / row.std_error), row.degrees_of_freedom))
