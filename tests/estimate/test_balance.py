@@ -327,13 +327,13 @@ def test_what_has_no_test_says_why():
     assert math.isnan(found.spoilers[0].standardised_difference)
     assert found.spoilers[2].share_more_in_chosen == 1
     assert found.family_size == 1
-    one_prompt = spoiler_balance(chosen, rejected, names, groups=["p"] * 12)
+    one_prompt = spoiler_balance(chosen, rejected, names, groups=["p"] * 12, min_discordant=2)
     assert one_prompt.spoilers[3].status == "too_few_clusters"
     assert one_prompt.predictions[0].status == "too_few_clusters"
     assert math.isnan(one_prompt.predictions[0].accuracy)
     assert one_prompt.predictions[0].pseudo_r2 > 0.5
     # A target on which every pair differs, and one that never varies.
-    differs = spoiler_balance(chosen, rejected, names, targets=["always", "never"])
+    differs = spoiler_balance(chosen, rejected, names, targets=["always", "never"], min_discordant=2)
     assert differs.n_equal_targets == 0
     assert [row.at_equal_targets.status for row in differs.spoilers] == ["no_rows"] * 2
     by_target = {(row.spoiler, row.target): row.status for row in differs.across_targets}
