@@ -20,14 +20,16 @@ _MAX_HALVINGS = 30
 # Largest root mean square change of the log-odds in one step.
 _LONGEST_STEP = 5.0
 _LEAST_DAMPING = 0.1
-# Step lengths in standard errors: at convergence, and where only rounding prevents an increase.
+# Step lengths in standard errors: at convergence, at that of a profile, whose value then is off by their square, and where only
+# rounding prevents an increase.
 _TOLERANCE = 1e-9
+_TOLERANCE_OF_PROFILE = 1e-6
 _ROUNDING = 1e-5
 # Effective clusters less 1 below which clustered tests are withheld: hardly any outcome could reject.
 LEAST_FREEDOM = 1.5
 # Standard errors from the estimate at which the search for an interval's end begins and stops.
 _FIRST_BOUND = 2.0
-_LAST_BOUND = 1e4
+_LAST_BOUND = 100.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,7 +150,7 @@ def _find_bound(profile: Callable[[float], float], side: int, drop: float) -> fl
     if not math.isfinite(fallen):
         return math.nan
     try:
-        return float(optimize.brentq(lambda away: profile(side * away) + drop, inner, outer, xtol=1e-9, rtol=1e-10))
+        return float(optimize.brentq(lambda away: profile(side * away) + drop, inner, outer, xtol=1e-7, rtol=1e-8))
     except ValueError:
         return math.nan
 
@@ -215,7 +217,7 @@ class _Likelihood:
                 across = root.T @ held
                 move -= across * (across @ move / (across @ across))
             length = math.sqrt(float(move @ move))
-            if length < _TOLERANCE:
+            if length < (_TOLERANCE if held is None else _TOLERANCE_OF_PROFILE):
                 break
             higher = self._climb(point, damping * (root @ move))
             if higher is None:
@@ -262,24 +264,29 @@ class _Likelihood:
             they cannot be fitted.
         """
 
+        known = {0.0: top}
+
         def highest(away: float) -> float:
-            point = self.highest(top, j, error, away)
+            near = min(known, key=lambda distance: abs(distance - away))
+            point = self.highest(known[near], j, error, away - near)
             if point.root is None:
                 return -math.inf
+            if point.converged:
+                known[away] = point
             return point.value - top.value if point.converged else math.nan
 
         return cache(highest)
 
-    def highest(self, top: _Point, j: int, error: float, away: float) -> _Point:
-        """The maximum with a coefficient held at some standard errors from its estimate."""
+    def highest(self, near: _Point, j: int, error: float, away: float) -> _Point:
+        """The maximum with a coefficient held at some standard errors from its value at another maximum."""
         held = self.basis.back[j]
-        assert top.root is not None
+        assert near.root is not None
         # To first order the other coefficients move along the information's ridge when this one is held.
-        ridge = top.root @ (top.root.T @ held) / error
-        point = self.maximise(top.beta + away * ridge, held)
+        ridge = near.root @ (near.root.T @ held)
+        point = self.maximise(near.beta + away * error / float(held @ ridge) * ridge, held)
         if point.root is None:
             least = held / float(held @ held)
-            point = self.maximise(least * (float(held @ top.beta) + away * error), held)
+            point = self.maximise(least * (float(held @ near.beta) + away * error), held)
         return point
 
     def design_effect(self, top: _Point, j: int, error: float, clustered: ClusteredOutcome) -> tuple[float, float]:

@@ -71,11 +71,9 @@ def known_rates_imprint(
     Example:
 
     ```python
-    >>> labels, rewards = [[1], [0], [1], [0], [0], [1], [1], [0]], [2.0, 0.0, 1.0, 0.0, 1.0, 1.0, 2.0, 1.0]
-    >>> rates = {"polite": 0.9}
-    >>> row = known_rates_imprint(
-    ...     rewards, labels, [1, 1, 2, 2, 3, 3, 4, 4], ["polite"], sensitivity=rates, specificity=rates
-    ... ).imprint[0]
+    >>> labels, rewards = [[1], [0], [1], [0], [0], [1], [1], [0]] * 10, [2.0, 0.0, 1.0, 0.0, 1.0, 1.0, 2.0, 1.0] * 10
+    >>> rates, prompts = {"polite": 0.9}, [text // 2 for text in range(80)]
+    >>> row = known_rates_imprint(rewards, labels, prompts, ["polite"], sensitivity=rates, specificity=rates).imprint[0]
     >>> round(row.coefficient, 2)  # (2 / 0.8) / ((2 - 4 * 0.09) / 0.64)
     0.98
 

@@ -54,7 +54,7 @@ def test_mistakes_in_options_are_explained(arguments, message, data, capsys):
 @pytest.mark.parametrize("verb", ["featurize", "labelers", "rewrite", "audit"])
 def test_every_verb_that_asks_takes_the_options(verb, capsys):
     with pytest.raises(SystemExit):
-        main([verb, "--help"])
+        main([verb, "--help-all"])
     said = capsys.readouterr().out
     assert all(option in said for option in ("--request", "--max-answer-tokens", "--timeout", "--served-model"))
 
