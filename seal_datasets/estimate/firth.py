@@ -263,7 +263,6 @@ class _Likelihood:
             `Callable`: Function of the distance in standard errors; nan if the other coefficients do not converge, -inf if
             they cannot be fitted.
         """
-
         known = {0.0: top}
 
         def highest(away: float) -> float:
