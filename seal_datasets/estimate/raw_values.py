@@ -47,7 +47,9 @@ def as_numbers(values: ArrayLike, name: str, *, allow_nan: bool) -> NDArray[np.f
         return _exact_floats(np.asarray(raw), name)
     if raw.dtype.kind in "mM":
         raise DataError(f"{name} holds dates or durations ({raw.dtype}); numbers are needed")
-    return _from_rows(as_rows(raw.tolist(), name), name, allow_nan)
+    rows = as_rows(raw.tolist(), name)
+    stacked = _stack_alike(rows)
+    return _from_rows(rows, name, allow_nan) if stacked is None else _exact_floats(stacked, name)
 
 
 def group_values(groups: Sequence[Any] | NDArray[Any], name: str) -> NDArray[Any]:
@@ -159,6 +161,17 @@ def _from_rows(rows: list[Any], name: str, allow_nan: bool) -> NDArray[np.float6
             return np.asarray(rows, dtype=np.float64)
     except (OverflowError, TypeError, ValueError) as error:
         raise DataError(f"{name} is not an array of numbers: {error}") from error
+
+
+def _stack_alike(rows: list[Any]) -> NDArray[Any] | None:
+    """Rows that are arrays of one shape and type, as a column of a table holds them; `None` for others."""
+    first = rows[0] if rows else None
+    if type(first) is not np.ndarray or first.ndim != 1 or first.dtype.kind not in "biuf":
+        return None
+    shape, kind = first.shape, first.dtype
+    if any(type(row) is not np.ndarray or row.shape != shape or row.dtype is not kind for row in rows):
+        return None
+    return np.concatenate(rows).reshape(len(rows), -1)
 
 
 def _exact_floats(raw: NDArray[Any], name: str) -> NDArray[np.float64]:

@@ -197,3 +197,16 @@ def test_numbers_whose_products_overflow_or_vanish_are_refused_by_place(size):
         assert estimate.feature_imprint(y, rows, groups, ["a"]) == estimate.feature_imprint(
             y, [[1.0], [0.0], [1.0], [0.0]], groups, ["a"]
         )
+
+
+def test_a_column_of_arrays_is_a_matrix_and_whole_numbers_that_floats_skip_are_named():
+    rows = np.empty(3, dtype=object)
+    for row in range(3):
+        rows[row] = np.array([row, 2 * row])
+    np.testing.assert_array_equal(matrix(rows, "features", 3, 2), [[0, 0], [1, 2], [2, 4]])
+    rows[1] = np.array([2**53 + 1, 0])
+    with pytest.raises(DataError, match="features row 1"):
+        matrix(rows, "features", 3, 2)
+    rows[1] = np.array([1.0])
+    with pytest.raises(DataError, match="features"):
+        matrix(rows, "features", 3, 2)
