@@ -36,7 +36,7 @@ def as_numbers(values: ArrayLike, name: str, *, allow_nan: bool) -> NDArray[np.f
             Rows are ragged or without order.
     """
     if not is_array(values):
-        return _from_rows(as_rows(values, name), name, allow_nan)
+        return _from_any_rows(as_rows(values, name), name, allow_nan)
     raw = as_array(values, name)
     if np.ma.is_masked(raw):
         if not allow_nan:
@@ -47,9 +47,7 @@ def as_numbers(values: ArrayLike, name: str, *, allow_nan: bool) -> NDArray[np.f
         return _exact_floats(np.asarray(raw), name)
     if raw.dtype.kind in "mM":
         raise DataError(f"{name} holds dates or durations ({raw.dtype}); numbers are needed")
-    rows = as_rows(raw.tolist(), name)
-    stacked = _stack_alike(rows)
-    return _from_rows(rows, name, allow_nan) if stacked is None else _exact_floats(stacked, name)
+    return _from_any_rows(as_rows(raw.tolist(), name), name, allow_nan)
 
 
 def group_values(groups: Sequence[Any] | NDArray[Any], name: str) -> NDArray[Any]:
@@ -135,6 +133,11 @@ def as_rows(values: object, name: str) -> list[Any]:
         return list(values)
     except TypeError as error:
         raise DataError(f"{name} ({type(values).__name__}) cannot be read row by row: {error}") from error
+
+
+def _from_any_rows(rows: list[Any], name: str, allow_nan: bool) -> NDArray[np.float64]:
+    stacked = _stack_alike(rows)
+    return _from_rows(rows, name, allow_nan) if stacked is None else _exact_floats(stacked, name)
 
 
 def _from_rows(rows: list[Any], name: str, allow_nan: bool) -> NDArray[np.float64]:
