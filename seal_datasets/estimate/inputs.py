@@ -160,7 +160,7 @@ def group_codes(groups: Sequence[Any] | NDArray[Any], name: str) -> Codes:
     """
     array = group_values(groups, name)
     try:
-        codes = pd.factorize(array)[0].astype(np.int64)
+        codes = _number(array)
     except TypeError as error:
         raise DataError(f"{name} holds a value that cannot be a group: {error}; give strings or numbers") from error
     if (codes < 0).any():
@@ -174,6 +174,18 @@ def group_codes(groups: Sequence[Any] | NDArray[Any], name: str) -> Codes:
     if array.dtype.kind == "O":
         check_one_kind(array, name)
     return codes
+
+
+def _number(array: NDArray[Any]) -> Codes:
+    """Codes in order of first appearance, without a hash table for whole numbers that increase."""
+    half = len(array) // 2
+    if array.dtype.kind in "iu":
+        if (array[1:] > array[:-1]).all():
+            return np.arange(len(array))
+        # Chosen texts and then the rejected ones, as pairs are stacked.
+        if len(array) == 2 * half and (array[:half] == array[half:]).all():
+            return np.tile(_number(array[:half]), 2)
+    return pd.factorize(array)[0].astype(np.int64)
 
 
 def same_length(**arrays: Floats | Bools | Codes) -> int:

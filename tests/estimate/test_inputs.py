@@ -3,6 +3,8 @@ import math
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from seal_datasets import estimate
 from seal_datasets.errors import DataError
@@ -210,3 +212,11 @@ def test_a_column_of_arrays_is_a_matrix_and_whole_numbers_that_floats_skip_are_n
     rows[1] = np.array([1.0])
     with pytest.raises(DataError, match="features"):
         matrix(rows, "features", 3, 2)
+
+
+@given(st.lists(st.integers(-3, 3), min_size=1, max_size=8), st.booleans(), st.booleans())
+def test_groups_are_numbered_by_first_appearance_in_any_order(values, twice, ordered):
+    groups = np.array((sorted(set(values)) if ordered else values) * (1 + twice))
+    codes = group_codes(groups, "groups")
+    assert codes.dtype == np.int64
+    assert codes.tolist() == [list(dict.fromkeys(groups.tolist())).index(group) for group in groups.tolist()]
