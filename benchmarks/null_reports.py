@@ -12,9 +12,12 @@ import pandas as pd
 from datasets import Dataset
 
 from seal_datasets import schema
+from seal_datasets.estimate import standardised_imprint
+from seal_datasets.estimate.multiplicity import adjust_p
 from seal_datasets.labels.taxonomy import Feature
 from seal_datasets.report.analyze import analyze
-from seal_datasets.report.claims import add_claims
+from seal_datasets.report.analyze_part import MIN_INFORMATION
+from seal_datasets.report.claims import LEVEL, add_claims
 from seal_datasets.report.headline import headline
 
 Found = Iterator[tuple[bool | None, bool | None]]
@@ -79,13 +82,38 @@ def null_report(n: int, *, per_prompt: int = 8, heldout: float | None = None) ->
     return draw
 
 
+def three_models(n: int) -> Callable[[np.random.Generator], Found]:
+    """Standardised imprints of three models and all their changes, adjusted together, where rewards are noise."""
+
+    def draw(rng: np.random.Generator) -> Found:
+        prompts = np.repeat(np.arange(n), rng.integers(1, 9, n))[:n]
+        chosen, rejected = (rng.random((2, n, len(SHARES))) < list(SHARES.values())).astype(float)
+        level = rng.normal(size=(prompts.max() + 1, 3))[prompts]
+        sides = [level + np.cumsum(rng.standard_t(5, (n, 3)), axis=1) for _ in range(2)]
+        first, second = ({str(m): side[:, m] for m in range(3)} for side in sides)
+        fit = standardised_imprint(
+            first, second, chosen, rejected, list(SHARES), groups=prompts, min_information=MIN_INFORMATION
+        )
+        rows = [row for part in (fit.models, fit.changes) for rows in part.values() for row in rows]
+        adjusted = adjust_p(np.array([row.p_value for row in rows]), "holm")
+        yield None, bool(np.nanmin(adjusted) < LEVEL)
+
+    return draw
+
+
 CASES = [
-    (f"a report's claims and headline, {len(SHARES)} features", setting, draw)
-    for setting, draw in (
-        ("noise, 1,000 pairs of 1,000 prompts", null_report(1000, per_prompt=1)),
-        ("noise, 1,000 pairs, prompts of 1-8", null_report(1000)),
-        ("noise, 3,000 pairs, prompts of 1-8", null_report(3000)),
-        ("noise, 1,000 pairs, prompts of 1-8, 20 % held out", null_report(1000, heldout=0.2)),
-        ("noise, 3,000 pairs, prompts of 1-8, 20 % held out", null_report(3000, heldout=0.2)),
-    )
+    *(
+        (f"a report's claims and headline, {len(SHARES)} features", setting, draw)
+        for setting, draw in (
+            ("noise, 1,000 pairs of 1,000 prompts", null_report(1000, per_prompt=1)),
+            ("noise, 1,000 pairs, prompts of 1-8", null_report(1000)),
+            ("noise, 3,000 pairs, prompts of 1-8", null_report(3000)),
+            ("noise, 1,000 pairs, prompts of 1-8, 20 % held out", null_report(1000, heldout=0.2)),
+            ("noise, 3,000 pairs, prompts of 1-8, 20 % held out", null_report(3000, heldout=0.2)),
+        )
+    ),
+    *(
+        ("imprints and changes of three models, Holm", f"noise, {n:,} pairs, prompts of 1-8", three_models(n))
+        for n in (1000, 3000)
+    ),
 ]
