@@ -254,7 +254,8 @@ def wald_test(estimates: Floats, covariance: Floats, degrees_of_freedom: float) 
     """
     if not len(estimates) or not np.isfinite(covariance).all():
         return math.nan, 0, math.nan
-    scale = np.sqrt(np.diag(covariance))
+    # A variance of 0 may be rounded below it.
+    scale = np.sqrt(np.maximum(np.diag(covariance), 0.0))
     if not (scale > 0).all():
         return math.nan, 0, math.nan
     values, vectors = np.linalg.eigh(covariance / np.outer(scale, scale))

@@ -160,6 +160,19 @@ def test_clustered_tests_are_cr2_regressions_on_regimes():
     assert over_all.p_value == pytest.approx(stats.f.sf(over_all.statistic, 3, eta - 2))
 
 
+def test_a_handful_of_clustered_pairs_gives_a_test_or_none_without_a_warning():
+    chosen = np.array([1, 1, 0, 0])
+    for groups in ([0, 1, 2, 3], [0, 0, 1, 1], [0, 1, 1, 2]):
+        for seed in range(20):
+            rng = np.random.default_rng(seed)
+            labels = rng.permutation(chosen)[:, None]
+            aligned, before = rng.integers(0, 2, (2, 4))
+            found = labeler_agreement(
+                labels, 1 - labels, ["harmless"], aligned=aligned, pre_aligned=before, groups=groups
+            )
+            assert all(math.isnan(test.p_value) or 0 <= test.p_value <= 1 for test in found.tests)
+
+
 def test_clustered_tests_keep_the_level_where_pairs_of_a_prompt_agree():
     rejected = []
     for seed in range(200):

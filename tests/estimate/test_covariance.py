@@ -181,6 +181,7 @@ def test_wald_of_one_is_the_squared_t_test_and_of_nothing_is_nothing():
     assert p == pytest.approx(2 * stats.t.sf(2, 7))
     assert math.isnan(wald_test(np.empty(0), np.empty((0, 0)), 7)[2])
     assert math.isnan(wald_test(np.zeros(1), np.zeros((1, 1)), 7)[2])
+    assert math.isnan(wald_test(np.ones(1), np.full((1, 1), -1e-20), 7)[2])
 
 
 def test_aht_is_hotellings_test():
