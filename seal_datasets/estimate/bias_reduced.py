@@ -331,7 +331,7 @@ def _single_rows(q: Floats, residuals: Floats, codes: Codes) -> TurnedClusters:
 def _eigenrows(q: Floats, residuals: Floats, codes: Codes) -> TurnedClusters:
     """Turn each cluster's rows into its eigenvectors, of the smaller of its two Gram matrices."""
     if q.shape[1] <= q.shape[2]:
-        values, vectors = np.linalg.eigh(q @ q.transpose(0, 2, 1))
+        values, vectors = _eigen(q @ q.transpose(0, 2, 1))
         turn = vectors.transpose(0, 2, 1)
         return TurnedClusters(turn @ q, turn @ residuals, np.maximum(values, 0.0), codes)
     values, vectors = np.linalg.eigh(q.transpose(0, 2, 1) @ q)
@@ -342,3 +342,15 @@ def _eigenrows(q: Floats, residuals: Floats, codes: Codes) -> TurnedClusters:
     return TurnedClusters(
         turn * lengths, np.where(solid, scores / np.where(solid, lengths, 1.0), 0.0), lengths[:, :, 0] ** 2, codes
     )
+
+
+def _eigen(gram: Floats) -> tuple[Floats, Floats]:
+    """Eigenvalues in rising order, and eigenvectors in columns, of symmetric matrices; those of two rows in closed form."""
+    if gram.shape[1] != 2:
+        return np.linalg.eigh(gram)
+    first, second, off = gram[:, 0, 0], gram[:, 1, 1], gram[:, 0, 1]
+    centre, radius = (first + second) / 2, np.hypot((first - second) / 2, off)
+    angle = np.arctan2(2 * off, first - second) / 2
+    cosine, sine = np.cos(angle), np.sin(angle)
+    vectors = np.stack([np.stack([-sine, cosine], axis=1), np.stack([cosine, sine], axis=1)], axis=2)
+    return np.stack([centre - radius, centre + radius], axis=1), vectors

@@ -12,7 +12,7 @@ from seal_datasets.estimate import (
     misalignment_drivers,
     shift_imprint,
 )
-from seal_datasets.estimate.bias_reduced import BiasReduced, joint_freedom
+from seal_datasets.estimate.bias_reduced import BiasReduced, _eigen, joint_freedom
 from seal_datasets.estimate.linear import solve, triangle
 from tests.estimate.cr2_by_definition import cr2_by_definition, freedom_by_definition, joint_by_definition
 
@@ -297,3 +297,15 @@ def test_eq_2_and_the_linear_probability_have_their_own_degrees_of_freedom(estim
     )
     row = fit.drivers[1]
     assert row.p_value == pytest.approx(2 * stats.t.sf(abs(row.coefficient / row.std_error), row.degrees_of_freedom))
+
+
+def test_eigenvectors_of_two_rows_are_those_of_the_library():
+    rows = np.random.default_rng(0).normal(size=(50, 2, 3))
+    rows[0] = rows[0, 0]  # equal rows, rows at right angles, and a row of zeros
+    rows[1] = np.eye(3)[:2]
+    rows[2, 1] = 0.0
+    gram = rows @ rows.transpose(0, 2, 1)
+    values, vectors = _eigen(gram)
+    np.testing.assert_allclose(values, np.linalg.eigvalsh(gram), atol=1e-14)
+    np.testing.assert_allclose(vectors * values[:, None] @ vectors.transpose(0, 2, 1), gram, atol=1e-14)
+    np.testing.assert_allclose(vectors @ vectors.transpose(0, 2, 1), np.broadcast_to(np.eye(2), (50, 2, 2)), atol=1e-15)
