@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import re
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import PurePosixPath, PureWindowsPath
 from typing import Any
 from urllib.parse import quote
@@ -201,17 +201,7 @@ def shareable(value: Any) -> Any:  # noqa: ANN401 - JSON
 
     ```
     """
-    if isinstance(value, dict):
-        return {key: shareable(entry) for key, entry in value.items()}
-    if isinstance(value, list):
-        return [shareable(entry) for entry in value]
-    if not isinstance(value, str):
-        return value
-    if value.startswith(("/", "~", "../", "./")) and len(value) > 1:
-        return PurePosixPath(value).name
-    if PureWindowsPath(value).drive:
-        return PureWindowsPath(value).name
-    return _PATH.sub(lambda path: PurePosixPath(path[0]).name, without_secrets(value))
+    return _change_texts(value, _shareable_text)
 
 
 def without_secrets(value: Any) -> Any:  # noqa: ANN401 - JSON
@@ -231,14 +221,29 @@ def without_secrets(value: Any) -> Any:  # noqa: ANN401 - JSON
 
     ```
     """
-    if isinstance(value, dict):
-        return {key: without_secrets(entry) for key, entry in value.items()}
-    if isinstance(value, list):
-        return [without_secrets(entry) for entry in value]
-    if not isinstance(value, str):
-        return value
+    return _change_texts(value, _text_without_secrets)
+
+
+def _shareable_text(text: str) -> str:
+    if text.startswith(("/", "~", "../", "./")) and len(text) > 1:
+        return PurePosixPath(text).name
+    if PureWindowsPath(text).drive:
+        return PureWindowsPath(text).name
+    return _PATH.sub(lambda path: PurePosixPath(path[0]).name, _text_without_secrets(text))
+
+
+def _text_without_secrets(text: str) -> str:
     # A shorter key may be a word of the record.
-    return _PASSWORD.sub("", redact_keys(value, shortest=8))
+    return _PASSWORD.sub("", redact_keys(text, shortest=8))
+
+
+def _change_texts(value: Any, change: Callable[[str], str]) -> Any:  # noqa: ANN401 - JSON
+    """Change every text in JSON, but no key."""
+    if isinstance(value, dict):
+        return {key: _change_texts(entry, change) for key, entry in value.items()}
+    if isinstance(value, list):
+        return [_change_texts(entry, change) for entry in value]
+    return change(value) if isinstance(value, str) else value
 
 
 def names_secret(name: str) -> bool:

@@ -164,11 +164,8 @@ def _count_by_part(pairs: Dataset, resistant: Sequence[bool | None]) -> dict[str
     """Resistant pairs by what is known of their part in training."""
     known = pairs[schema.PARTITION][:] if schema.PARTITION in pairs.column_names else [None] * len(pairs)
     parts = pd.Series([part if part in ("heldout", "train") else "unknown" for part in known], dtype=object)
-    flags: pd.Series[Any] = pd.Series(list[Any](resistant), dtype=object)
-    return {
-        str(part): ReasonCount(int((flags[rows] == True).sum()), int(flags[rows].notna().sum()))  # noqa: E712 - nulls
-        for part, rows in parts.groupby(parts, sort=True).indices.items()
-    }
+    judged = {part: [resistant[row] for row in rows] for part, rows in parts.groupby(parts, sort=True).indices.items()}
+    return {str(part): ReasonCount(flags.count(True), len(flags) - flags.count(None)) for part, flags in judged.items()}
 
 
 def _judge_pairs(pairs: Dataset, reason: Reason, features: Sequence[Feature], tie_band: float) -> list[bool | None]:

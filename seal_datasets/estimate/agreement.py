@@ -29,7 +29,7 @@ from seal_datasets.estimate.inputs import (
     unique_names,
 )
 from seal_datasets.estimate.intervals import Interval, share_interval, two_sided_p
-from seal_datasets.estimate.least_squares import fit_linear
+from seal_datasets.estimate.least_squares import clustered_difference
 from seal_datasets.estimate.linear import solve, triangle
 from seal_datasets.estimate.multiplicity import adjust_p
 from seal_datasets.estimate.raw_values import as_array, is_array
@@ -360,11 +360,9 @@ def _clustered_t_of_equal_rates(agrees: Floats, first: Bools, second: Bools, cod
     used = first | second
     if not first.any() or not second.any():
         return math.nan, math.nan
-    design = np.column_stack([np.ones(int(used.sum())), first[used]])
-    fit = fit_linear(design, agrees[used], pd.factorize(codes[used])[0])
-    variance = float(fit.covariance[1, 1])
-    statistic = float(fit.coefficients[1]) / math.sqrt(variance) if variance > 0 else math.nan
-    return statistic, float(two_sided_p(np.array([statistic]), float(fit.degrees[1]))[0])
+    error, freedom = clustered_difference(agrees[used], first[used], codes[used])
+    statistic = float(agrees[first].mean() - agrees[second].mean()) / error if error > 0 else math.nan
+    return statistic, float(two_sided_p(np.array([statistic]), freedom)[0])
 
 
 def _clustered_test_of_equal_rates(agrees: Floats, members: list[Bools], codes: Codes) -> tuple[float, float]:

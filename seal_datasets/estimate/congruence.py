@@ -8,14 +8,13 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
-from seal_datasets.estimate.bias_reduced import cr2
 from seal_datasets.estimate.clustered_share import clustered_share
 from seal_datasets.estimate.inputs import Bools, Codes, Floats, confidence_level, whole_number
 from seal_datasets.estimate.intervals import Interval, critical_value, two_sided_p
-from seal_datasets.estimate.linear import PERFECT, solve, triangle
+from seal_datasets.estimate.least_squares import clustered_difference
+from seal_datasets.estimate.linear import PERFECT
 from seal_datasets.estimate.multiplicity import Adjustment, adjust_p
 from seal_datasets.estimate.pair_accuracy import RankedPairs, ranked_pairs
 from seal_datasets.estimate.result import Result
@@ -192,13 +191,9 @@ def _part(pairs: RankedPairs, rows: Bools, confidence: float) -> PartAccuracy:
 
 def _gap_error(correct: Floats, congruent: Bools, used: Bools, clusters: Codes) -> tuple[float, float, str]:
     """Error and degrees of freedom of the difference of two accuracies, and a status."""
-    y, codes = correct[used], pd.factorize(clusters[used])[0]
-    if codes.max() < 1:
+    if len(np.unique(clusters[used])) < 2:
         return math.nan, math.nan, "too_few_clusters"
-    rows = np.column_stack([np.ones(len(y)), congruent[used].astype(np.float64)])
-    solution = solve(triangle(rows, y), 2)
-    covariance, freedom = cr2(rows, y - rows @ solution.coefficients[:, 0], codes, solution)
-    variance = float(covariance[1, 1])
-    if not variance > PERFECT**2 or not freedom[1] > 0:
+    error, freedom = clustered_difference(correct[used], congruent[used], clusters[used])
+    if not error > PERFECT or not freedom > 0:
         return math.nan, math.nan, "no_residual_variation"
-    return math.sqrt(variance), float(freedom[1]), "ok"
+    return error, freedom, "ok"

@@ -75,7 +75,7 @@ def any_change(regression: Regression, n_models: int) -> tuple[FeatureChange, ..
     tests = []
     steps = slice(n_models, 2 * n_models - 1)
     kept = np.flatnonzero(regression.selection.kept)
-    withheld = _uninformed(regression)
+    withheld = uninformed_features(regression)
     sizes = regression.totals.sizes[steps]
     bread = np.diag(solution.bread)
     for i, name in enumerate(settings.names):
@@ -114,7 +114,7 @@ def _by_feature(regression: Regression, values: Floats) -> Floats:
     return by_feature
 
 
-def _uninformed(regression: Regression) -> Bools:
+def uninformed_features(regression: Regression) -> Bools:
     """Features of shape (k,) whose variance has less information than the floor."""
     floor = regression.settings.min_information - _EQUAL
     return np.asarray(np.nan_to_num(_by_feature(regression, regression.covariances.information)) < floor)
@@ -138,7 +138,7 @@ def _infer_outcome(regression: Regression, outcome: int, covariance: Floats, deg
         errors,
         degrees,
         constant=~totals.varying,
-        uninformed=~np.isnan(coefficients) & _uninformed(regression) & fit.has_errors,
+        uninformed=~np.isnan(coefficients) & uninformed_features(regression) & fit.has_errors,
         why_no_error="no_residual_variation" if measurable else "too_few_clusters",
         adjust=settings.adjust,
         confidence=settings.confidence,

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 import numpy as np
+import pandas as pd
 
 from seal_datasets.estimate.basis import centred
 from seal_datasets.estimate.bias_reduced import BiasReduced
@@ -131,3 +132,18 @@ def fit_linear(design: Floats, outcome: Floats, clusters: Codes, *, errors: Clus
     return LinearFit(
         coefficients, covariance, degrees, information, identified, solution.rank, n_clusters, residual_size
     )
+
+
+def clustered_difference(values: Floats, first: Bools, clusters: Codes) -> tuple[float, float]:
+    """Error of the mean of some rows minus the mean of the others, clustered (CR2), and its degrees of freedom.
+
+    Args:
+        values (`ndarray` of shape (n,)): Numbers.
+        first (`ndarray` of shape (n,)): Rows of the first mean; both kinds occur.
+        clusters (`ndarray` of shape (n,)): Cluster of each row.
+
+    Returns:
+        `tuple[float, float]`: Error, 0 without variation, and Satterthwaite's degrees of freedom; nan for one cluster.
+    """
+    fit = fit_linear(np.column_stack([np.ones(len(values)), first]), values, pd.factorize(clusters)[0])
+    return math.sqrt(fit.covariance[1, 1]), float(fit.degrees[1])

@@ -15,6 +15,7 @@ from seal_datasets.errors import DataError
 from seal_datasets.estimate.bias_reduced import cluster_influences
 from seal_datasets.estimate.choice_probability import choice_probability
 from seal_datasets.estimate.confounding import robustness_value
+from seal_datasets.estimate.imprint_rows import uninformed_features
 from seal_datasets.estimate.inference import Inference, infer
 from seal_datasets.estimate.inputs import (
     Codes,
@@ -236,13 +237,12 @@ class _Scaled:
             outcome = outcome - self.outcomes[:, earlier] * self.scales[earlier].weight
             perfect = perfect and found.perfect[earlier]
         measurable = (perfect or regression.fit.has_errors) and totals.counts.n_clusters > 1
-        uninformed = np.nan_to_num(found.information) < settings.min_information - 1e-6
         inference = infer(
             estimates,
             np.full(len(errors), math.nan) if perfect or not regression.fit.has_errors else errors,
             found.degrees,
             constant=~totals.varying,
-            uninformed=~np.isnan(self.points[:, model]) & uninformed & regression.fit.has_errors,
+            uninformed=~np.isnan(self.points[:, model]) & uninformed_features(regression) & regression.fit.has_errors,
             why_no_error="no_residual_variation" if measurable else "too_few_clusters",
             adjust=settings.adjust,
             confidence=settings.confidence,

@@ -23,7 +23,7 @@ from seal_datasets.estimate.inputs import (
     same_length,
 )
 from seal_datasets.estimate.intervals import Interval, critical_value, two_sided_p, wilson
-from seal_datasets.estimate.least_squares import fit_linear
+from seal_datasets.estimate.least_squares import clustered_difference
 from seal_datasets.estimate.linear import PERFECT
 from seal_datasets.estimate.result import Result
 
@@ -308,8 +308,7 @@ def _test_difference(values: Floats, first: Bools, codes: Codes | None, confiden
         # Degrees of freedom are 0 / 0 without variance.
         freedom = float(welch.dof_satt()) if error > PERFECT * size else math.nan
     elif min(n_clusters) > 1 and codes is not None:
-        fit = fit_linear(np.column_stack([np.ones(n), first]), values, np.unique(codes, return_inverse=True)[1])
-        error, freedom = math.sqrt(fit.covariance[1, 1]), float(fit.degrees[1])
+        error, freedom = clustered_difference(values, first, codes)
     return _test_estimate(means[0] - means[1], error, freedom, size, codes is not None, confidence)
 
 
