@@ -2,6 +2,7 @@
 
 - `alignment_resistance`: alignment score, resistance, regimes (SEAL section 2.2, Table 1).
 - `resistance_trajectory`: resistance of several models, and its change (section 2.2).
+- `rank_models`: models by resistance, with intervals for their ranks.
 - `reward_shift`: reward shift (Definition 1).
 - `reward_calibration`: whether the margin is a probability (temperature, reliability, Brier score).
 - `congruent_accuracy`, `ruler_accuracy`: accuracy where a feature is right or wrong, and of features alone.
@@ -61,6 +62,7 @@ from seal_datasets.estimate.imprint_results import (
 from seal_datasets.estimate.intervals import wilson
 from seal_datasets.estimate.known_error_rates import known_rates_imprint, simex_imprint
 from seal_datasets.estimate.memory import MemorisationGap, memorisation_gap
+from seal_datasets.estimate.ranking import ModelRanking, RankedModel, rank_models
 from seal_datasets.estimate.resistance import (
     REGIMES,
     AlignmentResistance,
@@ -130,11 +132,13 @@ __all__ = [
     "MarginShift",
     "MemorisationGap",
     "MisalignmentDrivers",
+    "ModelRanking",
     "NoiseAwareResistance",
     "PairStability",
     "PairedTest",
     "PartAccuracy",
     "REGIMES",
+    "RankedModel",
     "Regime",
     "RegimeTest",
     "ReliabilityBin",
@@ -178,6 +182,7 @@ __all__ = [
     "labeler_stability",
     "memorisation_gap",
     "misalignment_drivers",
+    "rank_models",
     "resistance_trajectory",
     "reward_calibration",
     "reward_shift",

@@ -16,6 +16,7 @@ from seal_datasets.estimate.inputs import (
     finite,
     group_codes,
     matrix,
+    position_of,
     same_length,
     unique_names,
     without_vanishing,
@@ -130,6 +131,7 @@ def imprint_trajectory(
     effects: Effects = "fixed",
     errors: Errors = "cr2",
     clusters: Sequence[Any] | NDArray[Any] | None = None,
+    baseline: str | None = None,
     blocks: Mapping[str, Sequence[str]] | None = None,
     max_vif: float | None = None,
     adjust: Adjustment = "bonferroni",
@@ -151,6 +153,7 @@ def imprint_trajectory(
         effects (`"fixed"` or `"pooled"`): Prompt effects, or one intercept.
         errors (`"cr2"`, `"crv1"`, `"hc1"` or `"wild"`): How errors are computed; joint tests under `"wild"` are by `"crv1"`.
         clusters (sequence of shape (n,), *optional*): Coarser clusters.
+        baseline (`str`, *optional*): Model that every other one is compared with.
         blocks (`Mapping[str, Sequence[str]]`, *optional*): Features to test jointly.
         max_vif (`float`, *optional*): Largest variance inflation factor.
         adjust (`"bonferroni"`, `"holm"` or `"bh"`): How p-values are adjusted.
@@ -160,10 +163,11 @@ def imprint_trajectory(
         seed (`int`, defaults to 0): Seed of random draws.
 
     Returns:
-        `ImprintTrajectory`: Imprints by model, their changes, and a joint test for each feature.
+        `ImprintTrajectory`: Imprints by model, their changes, and a joint test for each feature. A single model has no
+            changes.
 
     Raises:
-        DataError: As for `feature_imprint`, or fewer than two models.
+        DataError: As for `feature_imprint`, or there is no model, or the baseline is none of them.
 
     Source: SEAL, Eq. (1) and section 3.2; the changes are seemingly unrelated regressions with the same regressors.
 
@@ -181,8 +185,9 @@ def imprint_trajectory(
     names = unique_names(feature_names)
     if not isinstance(rewards, Mapping):
         raise DataError(f"rewards is a {type(rewards).__name__}; give a mapping of models' names to their rewards")
-    if len(rewards) < 2:
-        raise DataError(f"rewards holds {len(rewards)} model(s); name at least two, such as pre and post")
+    if not rewards:
+        raise DataError("rewards holds no model; name one or more, such as pre and post")
+    models = tuple(map(str, rewards))
     columns = {}
     for name, values in rewards.items():
         argument = f"rewards[{name!r}]"
@@ -202,9 +207,9 @@ def imprint_trajectory(
         n_bootstrap,
         seed,
     )
-    y = np.column_stack(list(columns.values()))
-    design = within_design(with_changes(y), x, codes, _cluster_codes(clusters, codes), settings)
-    return _lay_out_trajectory(regress([design], settings), list(columns))
+    y = with_changes(np.column_stack(list(columns.values())), position_of(baseline, models))
+    design = within_design(y, x, codes, _cluster_codes(clusters, codes), settings)
+    return _lay_out_trajectory(regress([design], settings), models, position_of(baseline, models))
 
 
 def streamed_imprint(
@@ -263,11 +268,13 @@ def streamed_imprint(
             f"errors must be 'cr2' or 'crv1' where texts stream, got {errors!r}; others need them in memory"
         )
     settings = RegressionSettings(names, "fixed", errors, {}, max_vif, adjust, confidence, min_information, 999, seed)
-    return _lay_out_trajectory(regress(StreamedDesign(parts, len(model_names), settings), settings), list(model_names))
+    return _lay_out_trajectory(regress(StreamedDesign(parts, len(model_names), settings), settings), model_names)
 
 
-def _lay_out_trajectory(regression: Regression, names: list[str]) -> ImprintTrajectory:
-    changes = [f"{names[later]} - {names[earlier]}" for earlier, later in change_pairs(len(names))]
+def _lay_out_trajectory(
+    regression: Regression, names: tuple[str, ...], baseline: int | None = None
+) -> ImprintTrajectory:
+    changes = [f"{names[later]} - {names[earlier]}" for earlier, later in change_pairs(len(names), baseline)]
     models = {name: outcome_imprint(regression, i) for i, name in enumerate(names)}
     changed = {name: outcome_imprint(regression, len(names) + i) for i, name in enumerate(changes)}
     return ImprintTrajectory(

@@ -81,7 +81,7 @@ def any_change(regression: Regression, n_models: int) -> tuple[FeatureChange, ..
     for i, name in enumerate(settings.names):
         statistic, freedom, p = math.nan, (0.0, math.nan), math.nan
         position = int(np.searchsorted(kept, i)) + settings.pooled
-        if regression.selection.kept[i] and not withheld[i] and solution.identified[position]:
+        if n_models > 1 and regression.selection.kept[i] and not withheld[i] and solution.identified[position]:
             changes, covariance = solution.coefficients[position, steps], found.between[position, steps, steps]
             rounding = np.array([rounded_variances(bread[position : position + 1, None], size)[0] for size in sizes])
             moves = (np.diag(covariance) > rounding) & ~found.perfect[steps]

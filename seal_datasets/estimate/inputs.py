@@ -224,6 +224,19 @@ def unique_names(names: Sequence[str], name: str = "feature_names") -> tuple[str
     return listed
 
 
+def position_of(baseline: str | None, models: Sequence[str]) -> int | None:
+    """Position of the model that the others are compared with; `None` without one.
+
+    Raises:
+        DataError: It is none of the models.
+    """
+    if baseline is None:
+        return None
+    if baseline not in models:
+        raise DataError(f"baseline is {baseline!r:.60}; the models are {', '.join(models)}")
+    return list(models).index(baseline)
+
+
 def confidence_level(confidence: float) -> float:
     """A confidence level strictly between 0 and 1.
 

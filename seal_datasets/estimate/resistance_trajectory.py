@@ -5,8 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -14,10 +13,11 @@ from scipy import special
 from statsmodels.stats.contingency_tables import cochrans_q
 
 from seal_datasets.errors import DataError
-from seal_datasets.estimate.inputs import Bools, Codes, finite, group_codes, number, same_length
+from seal_datasets.estimate.inputs import Bools, Codes, finite, group_codes, number, position_of, same_length
 from seal_datasets.estimate.multiplicity import Adjustment, adjust_p
 from seal_datasets.estimate.resistance import AlignmentResistance, PairedTest, alignment_resistance, paired_test
 from seal_datasets.estimate.result import Result
+from seal_datasets.estimate.within_prompt import change_pairs
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +26,8 @@ class ResistanceTrajectory(Result):
 
     Attributes:
         models (`dict[str, AlignmentResistance]`): By model, in the order given.
-        changes (`dict[str, PairedTest]`): `later - earlier` for neighbours; for more than two models also last minus first.
+        changes (`dict[str, PairedTest]`): `later - earlier` for neighbours; for more than two models also last minus first;
+            with a baseline, every other model against it.
         p_adjusted (`dict[str, float]`): p-values of the changes, adjusted for all of them.
         any_change_p_value (`float`): p-value that all models are aligned equally often: Cochran's Q, or Hotelling's T-squared
             over prompts where they were given; nan where it is undefined.
@@ -50,6 +51,7 @@ def resistance_trajectory(
     margins: Mapping[str, ArrayLike],
     *,
     groups: Sequence[Any] | NDArray[Any] | None = None,
+    baseline: str | None = None,
     tie_band: float = 0.0,
     adjust: Adjustment = "holm",
     confidence: float = 0.95,
@@ -59,15 +61,16 @@ def resistance_trajectory(
     Args:
         margins (`Mapping[str, array-like of shape (n,)]`): r(chosen) - r(rejected) by model, in the order of training.
         groups (sequence of shape (n,), *optional*): Prompt ids to cluster by.
+        baseline (`str`, *optional*): Model that every other one is compared with.
         tie_band (`float`, defaults to 0.0): As for `alignment_resistance`.
         adjust (`"bonferroni"`, `"holm"` or `"bh"`): How p-values are adjusted over the changes.
         confidence (`float`, defaults to 0.95): Level of the intervals.
 
     Returns:
-        `ResistanceTrajectory`: Resistance by model, and the changes.
+        `ResistanceTrajectory`: Resistance by model, and the changes; a single model has none.
 
     Raises:
-        DataError: Lengths differ, a margin is not a finite number, or there are fewer than two models.
+        DataError: Lengths differ, a margin is not a finite number, there is no model, or the baseline is none of them.
 
     Source: McNemar (1947); Cochran (1950); Hotelling (1931).
 
@@ -80,31 +83,76 @@ def resistance_trajectory(
 
     ```
     """
+    names = list(margins) if isinstance(margins, Mapping) else []
+    pairs = change_pairs(len(names), position_of(baseline, names)) if names else []
+    compared = compare_resistance(margins, pairs, groups, tie_band, confidence)
+    adjusted = adjust_p(np.array([change.p_value for change in compared.changes.values()]), adjust)
+    return ResistanceTrajectory(
+        compared.models,
+        compared.changes,
+        dict(zip(compared.changes, adjusted.tolist(), strict=True)),
+        _any_change_p_value(compared.aligned, compared.codes),
+        adjust,
+        f"the {int((~np.isnan(adjusted)).sum())} change(s) between models",
+    )
+
+
+class ComparedResistance(NamedTuple):
+    """Resistance of several models, and tests of the differences between some of them.
+
+    Attributes:
+        models (`dict[str, AlignmentResistance]`): By model.
+        changes (`dict[str, PairedTest]`): `later - earlier`, for the pairs that were asked for.
+        aligned (`ndarray` of shape (n, m)): Whether each model is aligned on each pair.
+        codes (`ndarray` of shape (n,), *optional*): Prompts.
+    """
+
+    models: dict[str, AlignmentResistance]
+    changes: dict[str, PairedTest]
+    aligned: Bools
+    codes: Codes | None
+
+
+def compare_resistance(
+    margins: Mapping[str, ArrayLike],
+    pairs: Sequence[tuple[int, int]],
+    groups: Sequence[Any] | NDArray[Any] | None,
+    tie_band: float,
+    confidence: float,
+) -> ComparedResistance:
+    """Measure the resistance of several models, and test the differences between some of them.
+
+    Args:
+        margins (`Mapping[str, array-like of shape (n,)]`): As for `resistance_trajectory`, like the arguments below.
+        pairs (`Sequence[tuple[int, int]]`): Positions of the earlier and the later model of each difference.
+        groups (sequence of shape (n,), *optional*): Prompt ids.
+        tie_band (`float`): Largest margin that is a tie.
+        confidence (`float`): Level of the intervals.
+
+    Returns:
+        `ComparedResistance`: Resistance by model, and the tests.
+
+    Raises:
+        DataError: Lengths differ, a margin is not a finite number, or there is no model.
+    """
     if not isinstance(margins, Mapping):
         raise DataError(f"margins is a {type(margins).__name__}; give a mapping of models' names to their margins")
-    if len(margins) < 2:
-        raise DataError(f"margins holds {len(margins)} model(s); name at least two, such as pre and post")
+    if not margins:
+        raise DataError("margins holds no model; name one or more, such as pre and post")
     number(tie_band, "tie_band", least=0)
-    arrays = {name: finite(values, f"margins[{name!r}]") for name, values in margins.items()}
+    arrays = {str(name): finite(values, f"margins[{name!r}]") for name, values in margins.items()}
     n = same_length(**arrays)
+    codes = None if groups is None else group_codes(groups, "groups")
+    names = list(arrays)
+    aligned = np.column_stack([values > tie_band for values in arrays.values()])
     models = {
         name: alignment_resistance(values, np.zeros(n), groups=groups, tie_band=tie_band, confidence=confidence)
         for name, values in arrays.items()
     }
-    codes = None if groups is None else group_codes(groups, "groups")
-    aligned = {name: values > tie_band for name, values in arrays.items()}
-    names = list(arrays)
-    steps = list(pairwise(names)) + ([(names[0], names[-1])] if len(names) > 2 else [])
-    changes = {f"{b} - {a}": paired_test(aligned[a], aligned[b], codes, confidence) for a, b in steps}
-    adjusted = adjust_p(np.array([change.p_value for change in changes.values()]), adjust)
-    return ResistanceTrajectory(
-        models,
-        changes,
-        dict(zip(changes, adjusted.tolist(), strict=True)),
-        _any_change_p_value(np.column_stack(list(aligned.values())), codes),
-        adjust,
-        f"the {int((~np.isnan(adjusted)).sum())} change(s) between models",
-    )
+    changes = {
+        f"{names[b]} - {names[a]}": paired_test(aligned[:, a], aligned[:, b], codes, confidence) for a, b in pairs
+    }
+    return ComparedResistance(models, changes, aligned, codes)
 
 
 def _any_change_p_value(aligned: Bools, codes: Codes | None) -> float:

@@ -24,6 +24,7 @@ from seal_datasets.estimate.inputs import (
     group_codes,
     matrix,
     one_of,
+    position_of,
     same_length,
     unique_names,
     without_vanishing,
@@ -83,7 +84,7 @@ class StandardisedImprint(Result):
     Attributes:
         models (`dict[str, tuple[StandardisedRow, ...]]`): One row per feature, by model.
         changes (`dict[str, tuple[StandardisedRow, ...]]`): `later - earlier` for neighbouring models, and for the last and the
-            first of more than two.
+            first of more than two; with a baseline, every other model against it.
         scales (`dict[str, float]`): Reward points per unit, by model; nan where undefined.
         unit (`str`): The unit, in words.
         n_pairs (`int`): Pairs.
@@ -110,6 +111,7 @@ def standardised_imprint(
     feature_names: Sequence[str],
     *,
     groups: Sequence[Any] | NDArray[Any] | None = None,
+    baseline: str | None = None,
     unit: Unit = "sd",
     adjust: Adjustment = "holm",
     confidence: float = 0.95,
@@ -129,6 +131,7 @@ def standardised_imprint(
         feature_names (`Sequence[str]`): The k names.
         groups (sequence of shape (n,), *optional*): Prompt ids, the fixed effect and the cluster; each pair is its own prompt
             when omitted.
+        baseline (`str`, *optional*): Model that every other one is compared with.
         unit (`"sd"` or `"logit"`): Standard deviations of the model's rewards within prompts, or log-odds of a choice: points
             divided by the temperature that fits expit(margin / temperature) to the human choices.
         adjust (`"bonferroni"`, `"holm"` or `"bh"`): How p-values are adjusted over the features.
@@ -172,7 +175,7 @@ def standardised_imprint(
     design = within_design(np.vstack([chosen, rejected]), np.vstack(features), codes, None, settings)
     regression = regress([design], settings)
     scaled = _Scaled(regression, design, _scales(unit, chosen - rejected, prompts, design))
-    pairs = change_pairs(len(models))
+    pairs = change_pairs(len(models), position_of(baseline, models))
     return StandardisedImprint(
         models={name: scaled.rows(model) for model, name in enumerate(models)},
         changes={f"{models[later]} - {models[earlier]}": scaled.rows(later, earlier) for earlier, later in pairs},

@@ -236,22 +236,41 @@ def _prompt_hashes(groups: NDArray[Any], codes: Codes) -> NDArray[np.uint64]:
     return pd.util.hash_array(ids.astype(object) if ids.dtype.kind in "US" else ids, categorize=False)
 
 
-def with_changes(rewards: Floats) -> Floats:
-    """Append to rewards their changes from column to column, and from the first to the last of more than two.
+def with_changes(rewards: Floats, baseline: int | None = None) -> Floats:
+    """Append to rewards the changes between models that `change_pairs` names.
 
     Args:
         rewards (`ndarray` of shape (n, m)): One column per model, in the order of training.
+        baseline (`int`, *optional*): Column of the model that all others are compared with.
 
     Returns:
-        `ndarray` of shape (n, 2m - 1), or (n, 2m) for more than two models: Rewards and changes.
+        `ndarray` of shape (n, m + c): Rewards, and c changes.
     """
-    changes = [rewards[:, later] - rewards[:, earlier] for earlier, later in change_pairs(rewards.shape[1])]
+    changes = [rewards[:, later] - rewards[:, earlier] for earlier, later in change_pairs(rewards.shape[1], baseline)]
     return np.column_stack([rewards, *changes])
 
 
-def change_pairs(n_models: int) -> list[tuple[int, int]]:
-    """Earlier and later model of each change: neighbours, and the first and the last of more than two."""
-    return [*itertools.pairwise(range(n_models)), *([(0, n_models - 1)] if n_models > 2 else [])]
+def change_pairs(n_models: int, baseline: int | None = None) -> list[tuple[int, int]]:
+    """Name the changes between models, the first m - 1 of which span all others.
+
+    Args:
+        n_models (`int`): Number of models, m.
+        baseline (`int`, *optional*): Model that all others are compared with.
+
+    Returns:
+        `list[tuple[int, int]]`: Earlier and later model: every other model against the baseline, then neighbours, and the first
+            and the last of more than two.
+
+    Example:
+
+    >>> change_pairs(3), change_pairs(4, baseline=0)
+    ([(0, 1), (1, 2), (0, 2)], [(0, 1), (0, 2), (0, 3), (1, 2), (2, 3)])
+    """
+    steps = [*itertools.pairwise(range(n_models)), *([(0, n_models - 1)] if n_models > 2 else [])]
+    if baseline is None:
+        return steps
+    pairs = [(baseline, other) for other in range(n_models) if other != baseline]
+    return pairs + [step for step in steps if baseline not in step]
 
 
 def _two_texts(codes: Codes, n_groups: int) -> tuple[Codes | slice, Codes | slice]:

@@ -377,8 +377,34 @@ def test_trajectory_is_each_model_alone_and_changes_are_regressions_of_differenc
     # With two models the joint test of any change is the test of the one change.
     changes = [each.p_value for each in pair.any_change]
     np.testing.assert_allclose(changes, _column(pair.changes["post - pre"], "p_value"), rtol=1e-8)
-    with pytest.raises(DataError, match="name at least two"):
-        imprint_trajectory({"post": PAIRS.rewards}, *ROWS[1:])
+
+
+def test_a_single_model_has_an_imprint_and_no_changes():
+    found = imprint_trajectory({"post": PAIRS.rewards}, *ROWS[1:])
+    assert found.models["post"] == feature_imprint(PAIRS.rewards, *ROWS[1:])
+    assert found.changes == {}
+    assert all(math.isnan(each.p_value) for each in found.any_change)
+
+
+def test_every_model_is_compared_with_a_baseline():
+    found = imprint_trajectory(CHECKPOINTS, *ROWS[1:], baseline="middle")
+    assert list(found.changes) == ["pre - middle", "post - middle", "post - pre"]
+    steps = imprint_trajectory(CHECKPOINTS, *ROWS[1:])
+    for name, sign in (("post - middle", 1), ("post - pre", 1)):
+        np.testing.assert_allclose(
+            _column(found.changes[name], "coefficient"), sign * _column(steps.changes[name], "coefficient"), rtol=1e-9
+        )
+    np.testing.assert_allclose(
+        _column(found.changes["pre - middle"], "coefficient"),
+        -_column(steps.changes["middle - pre"], "coefficient"),
+        rtol=1e-9,
+    )
+    # Differences from the baseline span the same changes as steps between neighbours.
+    np.testing.assert_allclose(
+        [each.statistic for each in found.any_change], [each.statistic for each in steps.any_change], rtol=1e-6
+    )
+    with pytest.raises(DataError, match=r"baseline is 'before'; the models are pre, middle, post"):
+        imprint_trajectory(CHECKPOINTS, *ROWS[1:], baseline="before")
 
 
 def test_joint_tests_of_change_keep_their_level():

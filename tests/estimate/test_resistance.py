@@ -238,8 +238,16 @@ def test_trajectories_are_pairs_of_models_and_cochrans_q():
     )
     assert resistance_trajectory({"a": pre, "b": post}, groups=groups).changes["b - a"].test == "clustered by prompt"
     assert math.isnan(resistance_trajectory({"a": post, "b": post}).any_change_p_value)
-    with pytest.raises(DataError, match="name at least two"):
-        resistance_trajectory({"a": pre})
+    alone = resistance_trajectory({"a": pre})
+    assert alone.changes == {}
+    assert math.isnan(alone.any_change_p_value)
+    with pytest.raises(DataError, match="holds no model"):
+        resistance_trajectory({})
+    models = {"pre": pre, "middle": middle, "post": post}
+    against = resistance_trajectory(models, baseline="post")
+    assert list(against.changes) == ["pre - post", "middle - post", "middle - pre"]
+    assert against.changes["pre - post"].change == -found.changes["post - pre"].change
+    assert against.any_change_p_value == found.any_change_p_value
 
 
 def test_aligned_pairs_beyond_a_tie_band_are_those_of_the_score():
