@@ -141,8 +141,9 @@ def compare_resistance(
         raise DataError("margins holds no model; name one or more, such as pre and post")
     number(tie_band, "tie_band", least=0)
     arrays = {str(name): finite(values, f"margins[{name!r}]") for name, values in margins.items()}
-    n = same_length(**arrays)
     codes = None if groups is None else group_codes(groups, "groups")
+    lengths = {f"margins[{name!r}]": values for name, values in arrays.items()}
+    n = same_length(**lengths, **({} if codes is None else {"groups": codes}))
     names = list(arrays)
     aligned = np.column_stack([values > tie_band for values in arrays.values()])
     models = {

@@ -73,7 +73,7 @@ def test_models_that_agree_on_every_pair_share_all_ranks():
     ("margins", "message"),
     [
         ({"a": [1.0]}, "name two or more"),
-        ({"a": [1.0], "b": [1.0, 2.0]}, "a has 1, b has 2"),
+        ({"a": [1.0], "b": [1.0, 2.0]}, "has 1, margins"),
         ([1.0], "margins is a list"),
         ({"a": [1.0, float("nan")], "b": [1.0, 2.0]}, r"margins\['a'\]"),
     ],
