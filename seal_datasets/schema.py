@@ -13,8 +13,8 @@ A table of preference pairs only gains columns on its way through the pipeline:
 |             | `rewrite_similarity_...`, `rewrite_attribute_...`, and `rewritten_<name>_<column>` for each     |
 |             | column that labels or scores the rewrites                                                       |
 | `gold`      | `gold_<name>_<side>` |
-| `audit`     | `calibrated_<name>_<side>`, `partition`, `margin_<model>`, `regime`,                            |
-|             | `reward_shift_degrees`, `labeler_preference`                                                    |
+| `audit`     | `calibrated_<name>_<side>`, `partition`, `labeler_preference`, `margin_<model>`, and for each   |
+|             | model compared with a baseline `regime_<model>` and `reward_shift_degrees_<model>`              |
 
 A training subset has `pair_id`, and `prompt`, `chosen` and `rejected` in the format of TRL. On request it also has
 `resistant`, `inconsistent` and `mislabelled`.
@@ -43,8 +43,6 @@ PROBLEMS = "problems"
 SOURCE_FORMAT = "source_format"
 
 PARTITION = "partition"
-REGIME = "regime"
-REWARD_SHIFT = "reward_shift_degrees"
 LABELER_PREFERENCE = "labeler_preference"
 
 RESISTANT = "resistant"
@@ -117,6 +115,25 @@ def reward_tokens_column(model: str, side: Side) -> str:
 def margin_column(model: str) -> str:
     """Column of the reward margin, chosen minus rejected."""
     return f"margin_{model}"
+
+
+def regime_column(model: str) -> str:
+    """Column of a model's alignment regime, compared with the baseline."""
+    return f"regime_{model}"
+
+
+def shift_column(model: str) -> str:
+    """Column of a model's reward shift from the baseline, in signed degrees."""
+    return f"reward_shift_degrees_{model}"
+
+
+def columns_of_model(model: str) -> tuple[str, ...]:
+    """All columns that scoring and auditing add for a model."""
+    by_side = (reward_column, reward_status_column, reward_tokens_column)
+    return (
+        *(column(model, side) for column in by_side for side in SIDES),
+        *(column(model) for column in (margin_column, regime_column, shift_column)),
+    )
 
 
 def back(axis: str) -> str:

@@ -112,7 +112,10 @@ def test_an_audit_of_given_rewards_runs(environment, tmp_path):
     rewards = ["--rewards", "pre=a,b", "--rewards", "post=b,a"]
     environment(*seal, "audit", "pairs.jsonl", *rewards, "--out", "report", cwd=tmp_path)
     environment(*seal, "report", "report", "--check", cwd=tmp_path)
-    assert json.loads((tmp_path / "report" / "report.json").read_text())["resistance"]["all"]["n_pairs"] == 40
+    assert (
+        json.loads((tmp_path / "report" / "report.json").read_text())["models"]["post"]["resistance"]["all"]["n_pairs"]
+        == 40
+    )
 
 
 @pytest.mark.parametrize(("name", "extra"), [("RewardModel", "score"), ("train_pair", "score"), ("Labeler", None)])

@@ -66,7 +66,9 @@ def test_figures_of_a_table_are_not_escaped_and_names_are():
         header=["", "a"],
         rows=[{"title": "t", "cells": ["+0.5"]}],
         joint=False,
-        audits=[{"name": "- x", "post": "1. m", "source": "\x1b[31m", "n_pairs": 1, "n_prompts": 2}],
+        models=[
+            {"name": "- x", "model": "1. m", "source": "\x1b[31m", "n_pairs": 1, "n_prompts": 2, "estimated_on": "all"}
+        ],
         notes=["--- note"],
     )
     assert r"- \- x: 1\. m on \\x1b\[31m, 1 pairs, 2 prompts" in card

@@ -11,7 +11,6 @@ import json
 import math
 import tempfile
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
 from typing import Any
@@ -26,6 +25,7 @@ from numpy.typing import NDArray
 from seal_datasets import estimate, schema
 from seal_datasets.atomic import filling, write_json, write_text
 from seal_datasets.audit.compare_markdown import render_comparison
+from seal_datasets.audit.match_models import Audit, Subject, describe_matches, match_models, subjects_of
 from seal_datasets.data.hub_answers import asking_hub, first_line
 from seal_datasets.errors import DataError
 from seal_datasets.estimate.comparison import (
@@ -37,7 +37,8 @@ from seal_datasets.estimate.comparison import (
 from seal_datasets.estimate.multiplicity import adjust_p
 from seal_datasets.hub.recompute import find_published, restore_pairs
 from seal_datasets.labels.design import Design, feature_design
-from seal_datasets.report.analyze_part import MIN_INFORMATION
+from seal_datasets.report.analyze_part import MIN_INFORMATION, Sides, rewards_of
+from seal_datasets.report.audited_models import AuditedModels, models_of
 from seal_datasets.report.figures import draw_comparison
 from seal_datasets.report.files import PAIRS_FILE, REPORT_FILE, check_pairs, features_of, read_valid
 
@@ -49,23 +50,11 @@ _INDEPENDENT = "independent estimates"
 _PAIRED = "paired, by prompt"
 
 
-@dataclass(frozen=True, slots=True)
-class Audit:
-    """A finished audit.
-
-    Attributes:
-        name (`str`): Name in the comparison.
-        report (`dict[str, Any]`): Content of `report.json`.
-        pairs (`DataFrame`, *optional*): Its usable pairs, indexed by a digest of their texts; `None` where unavailable.
-    """
-
-    name: str
-    report: Json
-    pairs: pd.DataFrame | None
-
-
 def compare_audits(sources: Sequence[str | Path], out: str | Path | None = None) -> Json:
-    """Compare several audits, and write a table and a figure.
+    """Compare the reward models of several audits, and write a table and a figure.
+
+    Models of two audits are compared where they are the same by revision, or else by short name; of two audits with one model
+    each beside the baseline, those two are.
 
     Args:
         sources (`Sequence[str | Path]`): Two or more audits. Each is a folder of a finished or published audit, a
@@ -73,9 +62,9 @@ def compare_audits(sources: Sequence[str | Path], out: str | Path | None = None)
         out (`str` or `Path`, *optional*): Folder for `compare.md`, `compare.json` and `compare.png`.
 
     Returns:
-        `dict[str, Any]`: JSON-ready: `audits`, `estimates` of each quantity by audit, `differences` with tests, `joint` and
-        `notes`. `joint` holds, for three or more independent audits, a test (Cochran's Q) that they are equal and
-        their mean as a sample of audits (`random_effects`).
+        `dict[str, Any]`: JSON-ready: `models` compared, `estimates` of each quantity by model, `differences` with tests,
+        `joint` and `notes`. `joint` holds, for three or more independent audits of one model each, a test (Cochran's Q) that
+        they are equal and their mean as a sample of audits (`random_effects`).
 
     Raises:
         DataError: Fewer than two audits are given, two have the same name, or one cannot be read.
@@ -83,23 +72,14 @@ def compare_audits(sources: Sequence[str | Path], out: str | Path | None = None)
     if len(sources) < 2:
         raise DataError(f"sources holds {len(sources)} audit(s); give two or more to compare")
     audits = [read_source(source, name) for source, name in zip(sources, _name_audits(sources), strict=True)]
-    rows = _collect_estimates(audits)
-    differences, notes = _compare_each_two(audits, rows)
+    subjects = subjects_of(audits)
+    rows = _collect_estimates(subjects)
+    differences, notes = _compare_each_two(audits, subjects, rows)
     result = {
-        "audits": [
-            {
-                "name": audit.name,
-                "source": audit.report["run"]["source"],
-                "post": audit.report["run"]["models"]["post"]["model"],
-                "n_pairs": audit.report["population"]["n_used"],
-                "estimated_on": audit.report["population"].get("estimated_on", "all"),
-                "n_prompts": audit.report["population"]["n_prompts"],
-            }
-            for audit in audits
-        ],
+        "models": [_describe(subject) for subject in subjects],
         "estimates": rows,
         "differences": differences,
-        "joint": _test_all_equal(audits, rows, differences),
+        "joint": _test_all_equal(subjects, rows, differences) if len(subjects) == len(audits) else [],
         "notes": notes,
     }
     if out is not None:
@@ -109,6 +89,20 @@ def compare_audits(sources: Sequence[str | Path], out: str | Path | None = None)
             text = render_comparison(result) + "\n![Estimates with 95 % intervals](compare.png)\n"
             write_text(folder / "compare.md", text)
     return result
+
+
+def _describe(subject: Subject) -> Json:
+    run, population = subject.report["run"], subject.report["population"]
+    return {
+        "name": subject.name,
+        "audit": subject.audit.name,
+        "source": run["source"],
+        "model": run["models"][subject.model]["model"],
+        "revision": run["models"][subject.model]["revision"],
+        "n_pairs": population["n_used"],
+        "n_prompts": population["n_prompts"],
+        "estimated_on": population["estimated_on"],
+    }
 
 
 def read_source(source: str | Path, name: str) -> Audit:
@@ -125,13 +119,14 @@ def read_source(source: str | Path, name: str) -> Audit:
         DataError: The source is missing, cannot be read, or is not a report.
     """
     published = find_published(str(source))
-    if published is not None:
-        report_path, pairs = published / REPORT_FILE, _read_published_pairs(published)
-    else:
-        report_path = _find_report(source)
-        table = report_path.with_name(PAIRS_FILE)
-        pairs = _read_pairs(table) if Path(source).expanduser().is_dir() and table.is_file() else None
+    report_path = _find_report(source) if published is None else published / REPORT_FILE
     report = read_valid(report_path, "compared")
+    models, table = models_of(report["run"]), report_path.with_name(PAIRS_FILE)
+    pairs = None
+    if published is not None:
+        pairs = _read_published_pairs(published, models)
+    elif Path(source).expanduser().is_dir() and table.is_file():
+        pairs = _read_pairs(table, models)
     return Audit(name, report, pairs)
 
 
@@ -161,23 +156,23 @@ def _find_report(source: str | Path) -> Path:
         ) from None
 
 
-def _read_published_pairs(published: Path) -> pd.DataFrame | None:
+def _read_published_pairs(published: Path, models: AuditedModels) -> pd.DataFrame | None:
     with tempfile.TemporaryDirectory() as folder:
         restore_pairs(published, Path(folder, PAIRS_FILE))
-        return _read_pairs(Path(folder, PAIRS_FILE))
+        return _read_pairs(Path(folder, PAIRS_FILE), models)
 
 
-def _read_pairs(path: Path) -> pd.DataFrame | None:
+def _read_pairs(path: Path, models: AuditedModels) -> pd.DataFrame | None:
     """Pairs that the report speaks of, indexed by a digest of their texts, without duplicates.
 
     Returns:
         `DataFrame`: Held-out pairs where these are known; `None` for a table without texts.
     """
-    check_pairs(path)
+    check_pairs(path, models.names)
     table = pd.read_parquet(path)
     if not {schema.CHOSEN, schema.REJECTED} <= set(table):
         return None
-    used = table[table[schema.REGIME].notna()]
+    used = table[table[schema.margin_column(models.last)].notna()]
     if schema.PARTITION in used and (used[schema.PARTITION] == "heldout").any():
         used = used[used[schema.PARTITION] == "heldout"]
     texts = zip(used[schema.PROMPT_ID], used[schema.CHOSEN], used[schema.REJECTED], strict=True)
@@ -186,24 +181,24 @@ def _read_pairs(path: Path) -> pd.DataFrame | None:
     return keyed[~keyed.index.duplicated()]
 
 
-def _collect_estimates(audits: Sequence[Audit]) -> list[Json]:
-    """One row per quantity, with every audit's estimate, error and interval."""
+def _collect_estimates(subjects: Sequence[Subject]) -> list[Json]:
+    """One row per quantity, with every model's estimate, error and interval."""
     rows: dict[tuple[str, str], Json] = {}
-    for audit in audits:
-        for quantity, of, value in _read_estimates(audit.report):
-            row = rows.setdefault((quantity, of), {"quantity": quantity, "of": of, "by_audit": {}})
-            row["by_audit"][audit.name] = value.to_dict()
+    for subject in subjects:
+        for quantity, of, value in _read_estimates(subject.report, subject.model):
+            row = rows.setdefault((quantity, of), {"quantity": quantity, "of": of, "by_model": {}})
+            row["by_model"][subject.name] = value.to_dict()
     order = {"resistance": 0, "imprint": 1, "robustness": 2}
     return sorted(rows.values(), key=lambda row: order[row["quantity"]])
 
 
-def _read_estimates(report: Json) -> Iterator[tuple[str, str, Estimate]]:
-    """Quantity, subject and estimate of everything in a report that a comparison includes."""
-    resistance = report["resistance"][report["population"].get("estimated_on", "all")]
+def _read_estimates(report: Json, model: str) -> Iterator[tuple[str, str, Estimate]]:
+    """Quantity, subject and estimate of everything that a report says of a model and a comparison includes."""
+    resistance = report["models"][model]["resistance"][report["population"]["estimated_on"]]
     yield "resistance", "", _share_estimate(resistance["alignment_resistance"], resistance["confidence_interval"])
     seen: set[str] = set()
     for part in report["imprint"].values():
-        for row in part.get("post", {}).get("imprint", ()):
+        for row in part.get("models", {}).get(model, {}).get("imprint", ()):
             if row["feature"] in seen or row["standardised"] is None or not row["coefficient"] or not row["std_error"]:
                 continue
             seen.add(row["feature"])
@@ -213,7 +208,7 @@ def _read_estimates(report: Json) -> Iterator[tuple[str, str, Estimate]]:
                 standardised_estimate(row["coefficient"], row["std_error"], row["standardised"]),
             )
     for preset_name, preset in report.get("rewrites", {}).get("presets", {}).items():
-        alignment = preset["alignment"].get("post", {})
+        alignment = preset["alignment"].get(model, {})
         if alignment.get("status") == "ok":
             yield "robustness", preset_name, _share_estimate(alignment["change"], alignment["confidence_interval"])
 
@@ -228,35 +223,44 @@ def _number(value: float | None) -> float:
     return math.nan if value is None else value
 
 
-def _compare_each_two(audits: Sequence[Audit], rows: Sequence[Json]) -> tuple[list[Json], list[str]]:
-    """Differences between every two audits, adjusted within a quantity, with a note on each comparison."""
+def _compare_each_two(
+    audits: Sequence[Audit], subjects: Sequence[Subject], rows: Sequence[Json]
+) -> tuple[list[Json], list[str]]:
+    """Differences between the matching models of every two audits, adjusted within a quantity, and a note on each."""
     differences: list[Json] = []
     notes: list[str] = []
     for earlier, later in combinations(audits, 2):
         shared, n_prompts = _shared_pairs(earlier, later)
-        names = f"{earlier.name} and {later.name}"
-        if shared is not None and n_prompts >= _FEWEST_PROMPTS:
-            differences += _compare_paired(earlier, later, shared)
-            notes.append(
-                f"{names}: compared pair by pair on {len(shared):,} pairs of {n_prompts:,} prompts that both have."
-            )
-            continue
-        if earlier.pairs is None or later.pairs is None:
-            notes.append(
-                f"{names}: no pairs with texts beside a report, so estimates are taken as independent; if they rest on "
-                "the same pairs, the tests are off."
-            )
-        elif n_prompts:
-            notes.append(f"{names}: only {n_prompts} prompts in common; taken as independent.")
-        else:
-            notes.append(f"{names}: no pairs in common; compared by their estimates and errors.")
-        differences += _compare_independent(earlier, later, rows)
+        paired = shared is not None and n_prompts >= _FEWEST_PROMPTS
+        matches = match_models(*([each for each in subjects if each.audit is audit] for audit in (earlier, later)))
+        for first, second in matches:
+            if paired and shared is not None:
+                differences += _compare_paired(first, second, shared)
+            else:
+                differences += _compare_independent(first, second, rows)
+        note = _note(earlier, later, shared, n_prompts)
+        notes.append(f"{note} {describe_matches(matches)}".rstrip())
     for quantity in ("resistance", "imprint", "robustness"):
         family = [row for row in differences if row["quantity"] == quantity]
         p_values = np.array([_number(row["p_value"]) for row in family])
         for row, p in zip(family, adjust_p(p_values, "holm"), strict=True):
             row["p_adjusted"] = None if np.isnan(p) else float(p)
     return differences, notes
+
+
+def _note(earlier: Audit, later: Audit, shared: pd.Index[Any] | None, n_prompts: int) -> str:
+    """How two audits are compared, and why."""
+    names = f"{earlier.name} and {later.name}"
+    if shared is None:
+        return (
+            f"{names}: no pairs with texts beside a report, so estimates are taken as independent; if they rest on "
+            "the same pairs, the tests are off."
+        )
+    if n_prompts >= _FEWEST_PROMPTS:
+        return f"{names}: compared pair by pair on {len(shared):,} pairs of {n_prompts:,} prompts that both have."
+    if n_prompts:
+        return f"{names}: only {n_prompts} prompts in common; taken as independent."
+    return f"{names}: no pairs in common; compared by their estimates and errors."
 
 
 def _shared_pairs(earlier: Audit, later: Audit) -> tuple[pd.Index[Any] | None, int]:
@@ -267,25 +271,25 @@ def _shared_pairs(earlier: Audit, later: Audit) -> tuple[pd.Index[Any] | None, i
     return keys, int(earlier.pairs.loc[keys, schema.PROMPT_ID].nunique())
 
 
-def _compare_independent(earlier: Audit, later: Audit, rows: Sequence[Json]) -> list[Json]:
+def _compare_independent(earlier: Subject, later: Subject, rows: Sequence[Json]) -> list[Json]:
     differences = []
     for row in rows:
-        if not {earlier.name, later.name} <= row["by_audit"].keys():
+        if not {earlier.name, later.name} <= row["by_model"].keys():
             continue
-        both = [row["by_audit"][audit.name] for audit in (earlier, later)]
+        both = [row["by_model"][each.name] for each in (earlier, later)]
         values, errors = ([_number(entry[key]) for entry in both] for key in ("estimate", "std_error"))
         test = estimate.compare_estimates([earlier.name, later.name], values, errors).differences[0].to_dict()
         differences.append({"quantity": row["quantity"], "of": row["of"], **test, "test": _INDEPENDENT})
     return differences
 
 
-def _test_all_equal(audits: Sequence[Audit], rows: Sequence[Json], differences: Sequence[Json]) -> list[Json]:
+def _test_all_equal(subjects: Sequence[Subject], rows: Sequence[Json], differences: Sequence[Json]) -> list[Json]:
     """Tests that three or more audits are equal, and their mean; none if any two were compared pair by pair."""
-    if len(audits) < 3 or any(row["test"] != _INDEPENDENT for row in differences):
+    if len(subjects) < 3 or any(row["test"] != _INDEPENDENT for row in differences):
         return []
     tests = []
     for row in rows:
-        known = {name: entry for name, entry in row["by_audit"].items() if entry["std_error"]}
+        known = {name: entry for name, entry in row["by_model"].items() if entry["std_error"]}
         if len(known) < 3:
             continue
         values, errors = ([entry[key] for entry in known.values()] for key in ("estimate", "std_error"))
@@ -295,13 +299,13 @@ def _test_all_equal(audits: Sequence[Audit], rows: Sequence[Json], differences: 
     return tests
 
 
-def _compare_paired(earlier: Audit, later: Audit, keys: pd.Index[Any]) -> list[Json]:
-    """Differences of resistance and imprints on the pairs that both audits have."""
-    first, second = (audit.pairs.loc[keys] for audit in (earlier, later) if audit.pairs is not None)
+def _compare_paired(earlier: Subject, later: Subject, keys: pd.Index[Any]) -> list[Json]:
+    """Differences of resistance and imprints of two models on the pairs that both audits have."""
+    first, second = (each.audit.pairs.loc[keys] for each in (earlier, later) if each.audit.pairs is not None)
     prompts = first[schema.PROMPT_ID].to_numpy()
     margins = {
-        audit.name: _without_ties(table[schema.margin_column("post")].to_numpy(float), audit.report)
-        for audit, table in ((earlier, first), (later, second))
+        each.name: _without_ties(table[schema.margin_column(each.model)].to_numpy(float), each)
+        for each, table in ((earlier, first), (later, second))
     }
     change = next(iter(estimate.resistance_trajectory(margins, groups=prompts).changes.values())).to_dict()
     names = {"earlier": earlier.name, "later": later.name}
@@ -314,7 +318,8 @@ def _compare_paired(earlier: Audit, later: Audit, keys: pd.Index[Any]) -> list[J
         "p_value": change["p_value"],
         "test": _PAIRED,
     }
-    design = _shared_features(earlier, later, first, second)
+    design = _shared_features(earlier.audit, later.audit, first, second)
+    rewards = [rewards_of(table, each.model) for each, table in ((earlier, first), (later, second))]
     imprints = [
         {
             "quantity": "imprint",
@@ -323,24 +328,22 @@ def _compare_paired(earlier: Audit, later: Audit, keys: pd.Index[Any]) -> list[J
             **{key: row[key] for key in ("difference", "confidence_interval", "p_value")},
             "test": _PAIRED,
         }
-        for row in _paired_imprints(first, second, design, prompts)
+        for row in _paired_imprints(rewards, design, prompts)
     ]
     return [resistance, *imprints]
 
 
-def _without_ties(margins: NDArray[np.float64], report: Json) -> NDArray[np.float64]:
+def _without_ties(margins: NDArray[np.float64], subject: Subject) -> NDArray[np.float64]:
     """Margins with ties by the audit's own band set to 0, which is not aligned."""
-    return np.where(np.abs(margins) <= report["resistance"]["all"]["tie_band"], 0.0, margins)
+    band = subject.report["models"][subject.model]["resistance"]["all"]["tie_band"]
+    return np.where(np.abs(margins) <= band, 0.0, margins)
 
 
-def _paired_imprints(first: pd.DataFrame, second: pd.DataFrame, design: Design, prompts: NDArray[Any]) -> list[Json]:
+def _paired_imprints(rewards: Sequence[Sides], design: Design, prompts: NDArray[Any]) -> list[Json]:
     complete = design.complete
     if not design.names or not complete.any():
         return []
-    earlier_rewards, later_rewards = (
-        np.concatenate([table.loc[complete, schema.reward_column("post", side)] for side in schema.SIDES])
-        for table in (first, second)
-    )
+    earlier_rewards, later_rewards = (np.concatenate([side[complete] for side in sides]) for sides in rewards)
     differences = compare_standardised_imprints(
         earlier_rewards,
         later_rewards,

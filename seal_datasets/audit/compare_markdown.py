@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from itertools import combinations
 from typing import Any
 
 from seal_datasets.cards import format_number, is_significant, render_card
@@ -18,14 +17,14 @@ def render_comparison(result: Mapping[str, Any]) -> str:
     Returns:
         `str`: A table with one row per quantity, the audited data and models, and notes.
     """
-    names = [audit["name"] for audit in result["audits"]]
-    twos = list(combinations(names, 2))
+    names = [model["name"] for model in result["models"]]
+    twos = list(dict.fromkeys((row["earlier"], row["later"]) for row in result["differences"]))
     differences = {(row["quantity"], row["of"], row["earlier"], row["later"]): row for row in result["differences"]}
     joint = {(row["quantity"], row["of"]): row for row in result["joint"]}
     rows = []
     for row in result["estimates"]:
         quantity, of = row["quantity"], row["of"]
-        cells = [_format_value(row["by_audit"].get(name), quantity) for name in names]
+        cells = [_format_value(row["by_model"].get(name), quantity) for name in names]
         cells += [_format_difference(differences.get((quantity, of, *two)), quantity) for two in twos]
         cells += [_format_test(joint.get((quantity, of))), _format_mean(joint.get((quantity, of)))] if joint else []
         rows.append({"title": _title(row), "cells": cells})
@@ -39,7 +38,7 @@ def render_comparison(result: Mapping[str, Any]) -> str:
         ],
         rows=rows,
         joint=bool(joint),
-        audits=result["audits"],
+        models=result["models"],
         notes=result["notes"],
     )
 

@@ -19,7 +19,8 @@ from seal_datasets.data.transform import add_columns
 from seal_datasets.escape import shareable
 from seal_datasets.labels.taxonomy import Feature, Taxonomy
 from seal_datasets.report.analyze import derived_columns
-from seal_datasets.report.files import PAIRS_FILE, RUN_FILE
+from seal_datasets.report.audited_models import AuditedModels, models_of
+from seal_datasets.report.files import PAIRS_FILE, RUN_FILE, SCHEMA
 from seal_datasets.report.write import write_report
 from seal_datasets.version import __version__
 
@@ -41,16 +42,18 @@ def finish_audit(
         taxonomy (`Taxonomy`): Taxonomy of the labeled features.
         features (`Sequence[Feature]`): The features to relate to the rewards.
         out (`Path`): Folder, made if missing.
-        about (`Mapping[str, Any]`): Provenance of the columns: `models`, `training`, `labeler`, `rewrites` and `settings`;
-            optionally `doctor` and `tie_band`.
+        about (`Mapping[str, Any]`): Provenance of the columns: `models`, `baseline`, `training`, `labeler`, `rewrites` and
+            `settings`; optionally `doctor` and `tie_band`.
         recipe (`str`): The recipe of this audit, for a file of its own.
 
     Returns:
         `dict[str, Any]`: The content of `report.json`.
     """
-    pairs = with_columns(pairs, derived_columns(pairs, features, tie_band=about.get("tie_band", 0.0)))
+    models = models_of(about)
+    pairs = with_columns(pairs, derived_columns(pairs, features, models, tie_band=about.get("tie_band", 0.0)), models)
     pairs = without_local_paths(pairs)
     run = {
+        "schema": SCHEMA,
         "seal_datasets": __version__,
         "source": diagnosis.source,
         "diagnosis": diagnosis.to_dict(),
@@ -67,9 +70,9 @@ def finish_audit(
         return write_report(written)
 
 
-def with_columns(pairs: Dataset, columns: Mapping[str, Sequence[object]]) -> Dataset:
+def with_columns(pairs: Dataset, columns: Mapping[str, Sequence[object]], models: AuditedModels) -> Dataset:
     """Add derived columns of text or numbers, replacing those of an earlier run."""
-    texts = {schema.REGIME, schema.LABELER_PREFERENCE, schema.PARTITION}
+    texts = {schema.LABELER_PREFERENCE, schema.PARTITION, *map(schema.regime_column, models.names)}
     types = Features({name: Value("string" if name in texts else "float64") for name in columns})
     return add_columns(pairs, columns, types)
 

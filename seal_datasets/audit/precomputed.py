@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,9 @@ from datasets import Dataset
 from seal_datasets import schema
 from seal_datasets.atomic import occupying
 from seal_datasets.audit.finish import finish_audit
+from seal_datasets.audit.given_models import give_models
 from seal_datasets.audit.recipe import own_rewards_recipe
+from seal_datasets.data.diagnosis import Diagnosis
 from seal_datasets.data.load import load_pairs
 from seal_datasets.data.transform import add_columns
 from seal_datasets.errors import DataError
@@ -20,6 +23,7 @@ from seal_datasets.labels.featurize import add_surface_features, feature_columns
 from seal_datasets.labels.gold import add_gold, parse_label
 from seal_datasets.labels.surface import SURFACE_FEATURES
 from seal_datasets.labels.taxonomy import Feature, Taxonomy, load_taxonomy
+from seal_datasets.report.audited_models import name_models
 from seal_datasets.report.files import refuse_other_audit
 from seal_datasets.rewards.precomputed import RewardColumns, add_own_rewards
 
@@ -34,6 +38,7 @@ class OwnRewardsSettings:
         seed (`int`): Seed of that draw.
         taxonomy (`str`): `"seal"`, the path of a YAML file or an id on the Hub.
         gold (`str`, *optional*): File of human labels, see `add_gold`.
+        baseline (`str`, *optional*): Name of the model that all others are compared with; the first of several when omitted.
     """
 
     split: str | None = None
@@ -41,6 +46,7 @@ class OwnRewardsSettings:
     seed: int = 0
     taxonomy: str = "seal"
     gold: str | None = None
+    baseline: str | None = None
 
 
 def audit_own_rewards(
@@ -54,8 +60,8 @@ def audit_own_rewards(
     Args:
         source (`str` or `Dataset`): Anything `load_pairs` takes.
         out (`str` or `Path`): Folder for the report and the enriched pairs.
-        rewards (`Mapping[str, tuple[str, str]]`): For `pre` and `post`, the columns with the rewards of the chosen and of
-            the rejected responses.
+        rewards (`Mapping[str, tuple[str, str]]`): By a model's short name, in order, the columns with the rewards of the chosen
+            and of the rejected responses.
         settings (`OwnRewardsSettings`, *optional*): Rows, taxonomy and human labels; the defaults when omitted.
 
     Returns:
@@ -71,8 +77,8 @@ def audit_own_rewards(
 def _audit_own_rewards(
     source: str | Dataset, out: Path, rewards: RewardColumns, settings: OwnRewardsSettings
 ) -> dict[str, Any]:
-    if set(rewards) != {"pre", "post"}:
-        raise DataError(f"an audit compares two models; give columns for 'pre' and 'post', got {sorted(rewards)}")
+    name_models(list(rewards), settings.baseline)  # at least one
+    models = give_models(rewards, settings.baseline)
     taxonomy = load_taxonomy(settings.taxonomy)
     pairs, diagnosis = load_pairs(source, split=settings.split, limit=settings.limit, seed=settings.seed)
     diagnosis = replace(diagnosis, source=shareable(diagnosis.source))
@@ -84,10 +90,8 @@ def _audit_own_rewards(
     pairs, labelled = _check_own_features(pairs, taxonomy)
     pairs = add_own_rewards(add_surface_features(pairs), rewards)
     about = {
-        "models": {
-            name: {"model": f"columns {chosen} and {rejected}", "revision": diagnosis.fingerprint}
-            for name, (chosen, rejected) in rewards.items()
-        },
+        "models": column_records(models.columns, diagnosis),
+        "baseline": models.audited.baseline,
         "training": None,
         "labeler": None,
         "rewrites": None,
@@ -95,6 +99,35 @@ def _audit_own_rewards(
     }
     recipe = own_rewards_recipe(source, out, rewards, settings, diagnosis)
     return finish_audit(pairs, diagnosis, taxonomy, [*labelled, *SURFACE_FEATURES], out, about, recipe)
+
+
+def column_records(columns: RewardColumns, diagnosis: Diagnosis) -> dict[str, dict[str, Any]]:
+    """Record where the rewards of given columns come from, by model."""
+    return {
+        name: {"model": f"columns {chosen} and {rejected}", "revision": diagnosis.fingerprint}
+        for name, (chosen, rejected) in columns.items()
+    }
+
+
+def refuse_same_model(records: Mapping[str, Mapping[str, Any]]) -> None:
+    """Raise where two names stand for one model.
+
+    Args:
+        records (`Mapping[str, Mapping[str, Any]]`): Provenance by short name. Weights in two folders have one revision,
+            which is a hash of their content.
+
+    Raises:
+        DataError: Two records are equal but for the path.
+    """
+    seen: dict[str, str] = {}
+    for name, record in records.items():
+        hashed = str(record["revision"]).startswith("sha256:")
+        key = repr(sorted((key, value) for key, value in record.items() if key != "model" or not hashed))
+        other = seen.setdefault(key, name)
+        if other != name:
+            raise DataError(
+                f"{other} and {name} are the same model ({record['model']} at {record['revision']}); give each model once"
+            )
 
 
 def _check_own_features(pairs: Dataset, taxonomy: Taxonomy) -> tuple[Dataset, list[Feature]]:

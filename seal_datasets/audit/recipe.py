@@ -9,6 +9,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from seal_datasets.audit.given_models import GivenModels
 from seal_datasets.audit.recipe_file import read_versions, render_recipe
 from seal_datasets.audit.settings import AuditSettings, RewriteSettings
 from seal_datasets.errors import ModelError
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 _SAME = (
-    *("split", "limit", "seed", "pre", "post", "over_length", "doctor", "tie_band"),
+    *("split", "limit", "seed", "over_length", "doctor", "tie_band"),
     *("labeler", "labeler_model", "label_limit", "probabilities", "gold", "taxonomy"),
     *("concurrency", "timeout", "max_answer_tokens", "max_failure_rate", "batch", "budget", "prices"),
 )
@@ -46,18 +47,21 @@ def audit_recipe(
         source (`object`): As for `run_audit`.
         out (`Path`): Folder of the report.
         settings (`AuditSettings`): Every choice.
-        revisions (`Mapping[str, object]`, *optional*): Revision that was used, by `pre` and `post`; looked up when omitted.
+        revisions (`Mapping[str, object]`, *optional*): Revision that was used, by a model's name; looked up when omitted.
         diagnosis (`Diagnosis`, *optional*): Of the data that was read.
 
     Returns:
         `str`: A recipe.
     """
     if revisions is None:
-        revisions = {name: _find_commit(settings, name) for name in ("pre", "post")}
+        revisions = {name: _find_commit(settings.models, name) for name in settings.models.texts}
     options = {
         **_source_options(source, out),
         **{name: getattr(settings, name) for name in _SAME},
-        "revision": [f"{name}={revision}" for name, revision in _revisions(settings, revisions).items()],
+        "model": [f"{name}={text}" for name, text in settings.models.texts.items()],
+        "rewards": _columns(settings.models.columns),
+        "baseline": settings.models.baseline,
+        "revision": [f"{name}={revision}" for name, revision in _revisions(settings.models, revisions).items()],
         "features": ",".join(settings.features),
         "served_model": list(settings.served_models),
         "request": [f"{name}={json.dumps(value)}" for name, value in _without_keys(settings.request).items()],
@@ -71,8 +75,12 @@ def own_rewards_recipe(
     source: object, out: Path, rewards: RewardColumns, settings: OwnRewardsSettings, diagnosis: Diagnosis | None = None
 ) -> str:
     """Write down an audit of columns of rewards; arguments as for `audit_recipe` and `audit_own_rewards`."""
-    columns = [f"{name}={chosen},{rejected}" for name, (chosen, rejected) in rewards.items()]
-    return _render(source, {**_source_options(source, out), "rewards": columns, **asdict(settings)}, diagnosis, [])
+    options = {**_source_options(source, out), "rewards": _columns(rewards), **asdict(settings)}
+    return _render(source, options, diagnosis, [])
+
+
+def _columns(rewards: RewardColumns) -> list[str]:
+    return [f"{name}={chosen},{rejected}" for name, (chosen, rejected) in rewards.items()]
 
 
 def _render(source: object, options: Mapping[str, Any], diagnosis: Diagnosis | None, notes: list[str]) -> str:
@@ -91,7 +99,7 @@ def _source_options(source: object, out: Path) -> dict[str, Any]:
 
 def _model_options(settings: AuditSettings) -> dict[str, Any]:
     models, training = settings.models, settings.training
-    trained = settings.pre is None
+    trained = not models.names
     return {
         "head": models.head,
         "backend": models.backend,
@@ -114,13 +122,12 @@ def _rewrite_options(rewrites: RewriteSettings | None) -> dict[str, Any]:
     }
 
 
-def _revisions(settings: AuditSettings, used: Mapping[str, object]) -> dict[str, str]:
+def _revisions(models: GivenModels, used: Mapping[str, object]) -> dict[str, str]:
     """Revisions of models on the Hub: the commit where it is known, else what was asked for."""
     revisions = {}
-    for name, asked in (("pre", settings.models.pre_revision), ("post", settings.models.post_revision)):
-        model, commit = getattr(settings, name), used.get(name)
-        on_hub = model is not None and not Path(model).exists()
-        known = commit if on_hub and isinstance(commit, str) and _COMMIT.fullmatch(commit) else asked
+    for name, text in models.texts.items():
+        asked, commit = models.revisions.get(name), used.get(name)
+        known = commit if not Path(text).exists() and isinstance(commit, str) and _COMMIT.fullmatch(commit) else asked
         if known is not None:
             revisions[name] = known
     return revisions
@@ -138,16 +145,16 @@ def _without_keys(fields: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _find_commit(settings: AuditSettings, name: str) -> str | None:
+def _find_commit(models: GivenModels, name: str) -> str | None:
     """The commit that a model's revision is now; `None` for a folder, another kind, or where the Hub is not reached."""
     from seal_datasets.rewards.checkpoint import find_checkpoint
     from seal_datasets.rewards.open import kind_of
 
-    model = getattr(settings, name)
-    if model is None or Path(model).exists() or kind_of(model) != "classifier":
+    text = models.texts[name]
+    if Path(text).exists() or kind_of(text) != "classifier":
         return None
     try:
-        return find_checkpoint(model, getattr(settings.models, f"{name}_revision")).revision
+        return find_checkpoint(text, models.revisions.get(name)).revision
     except ModelError:
         return None
 

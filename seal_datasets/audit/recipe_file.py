@@ -19,7 +19,7 @@ RECIPE_VERSION = 1
 ABOUT_KEYS = ("recipe", "verb", "made_with")
 """Keys of a recipe that are not options."""
 
-_MAY_BE_PATHS = ("data", "out", "pre", "post", "gold", "taxonomy", "prices", "backbone", "similarity_model")
+_MAY_BE_PATHS = ("data", "out", "model", "gold", "taxonomy", "prices", "backbone", "similarity_model")
 _PACKAGES = ("accelerate", "datasets", "numpy", "openai", "scipy", "torch", "transformers")
 
 
@@ -62,7 +62,7 @@ def render_recipe(
 
 
 def is_local(value: object) -> bool:
-    """Whether a value holds a path of this machine.
+    """Whether a value, or an entry of a list, holds a path of this machine.
 
     Args:
         value (`object`): Any value of an option.
@@ -70,6 +70,8 @@ def is_local(value: object) -> bool:
     Returns:
         `bool`: True for a path that exists, and for one that begins like a path.
     """
+    if isinstance(value, list):
+        return any(map(is_local, value))
     if not isinstance(value, str) or "://" in value:
         return False
     parts = re.split("[@:=,]", value)

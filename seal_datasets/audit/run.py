@@ -13,7 +13,9 @@ from seal_datasets import schema
 from seal_datasets.atomic import occupying, write_json
 from seal_datasets.audit.endpoint import print_progress
 from seal_datasets.audit.finish import finish_audit, with_columns
+from seal_datasets.audit.given_models import Columns, give_models
 from seal_datasets.audit.label_step import asked_features, label_pairs
+from seal_datasets.audit.precomputed import column_records, refuse_same_model
 from seal_datasets.audit.recipe import audit_recipe
 from seal_datasets.audit.rewrite_step import rewrite_pairs
 from seal_datasets.audit.settings import AuditSettings
@@ -28,13 +30,14 @@ from seal_datasets.report.files import refuse_other_audit
 from seal_datasets.rewards.counts import count_statuses, describe_counts
 from seal_datasets.rewards.doctor.examine import Extent, examine
 from seal_datasets.rewards.open import addresses_of, find_scorer, open_scorer
+from seal_datasets.rewards.precomputed import add_own_rewards
 from seal_datasets.rewards.score import add_rewards
 from seal_datasets.rewards.score_store import ScoreStore
 from seal_datasets.rewards.scorer import Scorer
 from seal_datasets.rewards.train import train_pair
 from seal_datasets.rewards.training_settings import TrainingSettings
 
-_RECORDED_APART = ("training", "pre", "post", "models", "rewrites", "doctor", "tie_band")
+_RECORDED_APART = ("training", "models", "rewrites", "doctor", "tie_band")
 _DOCTOR_FILE = "doctor.json"
 
 DEMO_TRAINING = TrainingSettings(pre_epochs=3, post_epochs=6)
@@ -46,10 +49,12 @@ def run_audit(
     out: str | Path,
     settings: AuditSettings | None = None,
     *,
+    models: Mapping[str, str | Path | Columns] | None = None,
+    baseline: str | None = None,
     api_key: str | None = None,
     scorer_api_key: str | None = None,
 ) -> dict[str, Any]:
-    """Audit a preference dataset and a pair of reward models, and write the report.
+    """Audit reward models on a preference dataset, and write the report.
 
     A re-run on the same folder reuses finished labels, models and rewards.
 
@@ -57,6 +62,9 @@ def run_audit(
         source (`str` or `Dataset`): Anything `load_pairs` takes, or `"demo"` for the embedded preference set.
         out (`str` or `Path`): Folder for the report, the enriched pairs, the store of labels and the trained models.
         settings (`AuditSettings`, *optional*): Options of the audit; the defaults when omitted.
+        models (`Mapping[str, str | tuple[str, str]]`, *optional*): The reward models by short name, in order, instead of those
+            in the settings: each as for `open_scorer`, or the two columns of its rewards. A pair is trained when none is given.
+        baseline (`str`, *optional*): Name of the model that all others are compared with; the first of several when omitted.
         api_key (`str`, *optional*): Key for the endpoints of labeler and rewriter, or `ADDRESS=KEY` entries, see `key_for`;
             never written to disk.
         scorer_api_key (`str`, *optional*): The same for servers of reward models.
@@ -68,15 +76,19 @@ def run_audit(
         SealError: An input is missing or wrong; the message states which, and what to do.
     """
     settings = settings or AuditSettings(training=DEMO_TRAINING if source == "demo" else TrainingSettings())
+    if models is not None:
+        given = give_models(models, baseline)
+        settings = replace(
+            settings,
+            models=replace(settings.models, texts=given.texts, columns=given.columns, baseline=baseline),
+        )
     out = Path(out)
     taxonomy = asked_features(settings)
     # Keys and the given models are checked before any slow work.
-    pre_and_post = {"pre": settings.pre, "post": settings.post}
-    given_models = {name: model for name, model in pre_and_post.items() if model is not None}
     check_keys(settings.addresses, api_key)
-    check_keys(addresses_of(given_models.values()), scorer_api_key)
-    for name, model in given_models.items():
-        find_scorer(model, over_length=settings.over_length, api_key=scorer_api_key, **settings.models.of(name))
+    check_keys(addresses_of(settings.models.texts.values()), scorer_api_key)
+    for name, model in settings.models.texts.items():
+        find_scorer(model, over_length=settings.over_length, api_key=scorer_api_key, **settings.models.opening(name))
     with occupying(out, "an audit"):
         return _audit(source, out, settings, taxonomy, keys=(api_key, scorer_api_key))
 
@@ -107,22 +119,25 @@ def _audit(
     print_progress("3/5 Reward models")
     pairs, training, paths = _train_or_take_models(pairs, settings, out)
     examined = _examine_models(pairs, paths, out, settings, scorer_api_key) if settings.doctor else None
-    jitter = max(result["tie_band"] for result in examined.values()) if examined else 0.0
+    jitter = max((result["tie_band"] for result in examined.values()), default=0.0) if examined else 0.0
     print_progress("4/5 Scoring")
-    pairs, models = _score(pairs, paths, out, settings, scorer_api_key)
+    pairs, scorers = _score(pairs, paths, out, settings, scorer_api_key)
+    records = {name: scorer.provenance() for name, scorer in scorers.items()}
+    records |= column_records(settings.models.columns, diagnosis)
+    refuse_same_model(records)
     rewrites = None
     if settings.rewrites is not None:
         print_progress("    Rewriting")
         labels = taxonomy if labeler else None
         store = out / "labels.sqlite"
-        pairs, rewrites = rewrite_pairs(pairs, settings, store, taxonomy=labels, models=models, api_key=api_key)
+        pairs, rewrites = rewrite_pairs(pairs, settings, store, taxonomy=labels, models=scorers, api_key=api_key)
     print_progress("5/5 Estimates and report")
     run = {
         # The path of a model trained here is relative to the report's folder, which may move.
         "models": {
-            name: scorer.provenance() | ({"model": f"models/{name}"} if training else {})
-            for name, scorer in models.items()
+            name: record | ({"model": f"models/{name}"} if training else {}) for name, record in records.items()
         },
+        "baseline": settings.models.audited.baseline,
         "training": training,
         "labeler": labeler,
         "rewrites": rewrites,
@@ -130,7 +145,7 @@ def _audit(
         "tie_band": jitter if settings.tie_band is None else settings.tie_band,
         "settings": {key: value for key, value in asdict(settings).items() if key not in _RECORDED_APART},
     }
-    revisions = {name: scorer.provenance().get("revision") for name, scorer in models.items() if not training}
+    revisions = {name: scorer.provenance().get("revision") for name, scorer in scorers.items() if not training}
     recipe = audit_recipe(source, out, settings, revisions=revisions, diagnosis=diagnosis)
     return finish_audit(pairs, diagnosis, taxonomy, features, out, run, recipe)
 
@@ -138,16 +153,18 @@ def _audit(
 def _score(
     pairs: Dataset, paths: Mapping[str, str | Path], out: Path, settings: AuditSettings, api_key: str | None
 ) -> tuple[Dataset, dict[str, Scorer]]:
-    """Open both models and score all pairs; say what is to be known of them, and how many texts have no reward."""
+    """Open the models and score all pairs; say what is to be known of them, and how many texts have no reward."""
     models = {
-        name: open_scorer(str(path), over_length=settings.over_length, api_key=api_key, **settings.models.of(name))
+        name: open_scorer(str(path), over_length=settings.over_length, api_key=api_key, **settings.models.opening(name))
         for name, path in paths.items()
     }
+    pairs = add_own_rewards(pairs, settings.models.columns) if settings.models.columns else pairs
     for name, model in models.items():
         for note in model.notes:
             print_progress(f"    {name}: note: {note}")
-    with ScoreStore(out / "rewards") as scores:
-        pairs = add_rewards(pairs, models, store=scores)
+    if models:
+        with ScoreStore(out / "rewards") as scores:
+            pairs = add_rewards(pairs, models, store=scores)
     for name in models:
         print_progress(f"    {describe_counts(name, count_statuses(pairs, name), models)}")
     return pairs, models
@@ -156,11 +173,11 @@ def _score(
 def _examine_models(
     pairs: Dataset, paths: Mapping[str, str | Path], out: Path, settings: AuditSettings, api_key: str | None
 ) -> dict[str, Any]:
-    """Run a short examination of both models, and write the results next to the report."""
+    """Run a short examination of the models, and write the results next to the report."""
     results = {}
     for name, path in paths.items():
         print_progress(f"    Examining the {name} model")
-        opening = settings.models.of(name)
+        opening = settings.models.opening(name)
         examination = examine(
             path, pairs, extent=Extent(short=True), head=opening["head"], options=opening["options"], api_key=api_key
         )
@@ -175,9 +192,9 @@ def _examine_models(
 def _train_or_take_models(
     pairs: Dataset, settings: AuditSettings, out: Path
 ) -> tuple[Dataset, dict[str, object] | None, dict[str, str | Path]]:
-    """The two models to score with; if they are trained here, pairs get their partition."""
-    if settings.pre is not None and settings.post is not None:
-        return pairs, None, {"pre": settings.pre, "post": settings.post}
+    """The models to score with; if a pair is trained here, pairs get their partition."""
+    if settings.models.names:
+        return pairs, None, dict(settings.models.texts)
     trained = train_pair(pairs, out / "models", settings.training)
     partition = ["heldout" if prompt in trained.heldout_prompts else "train" for prompt in pairs[schema.PROMPT_ID]]
     about = {
@@ -185,4 +202,5 @@ def _train_or_take_models(
         "training pairs": trained.n_train_pairs,
         "held-out prompts": len(trained.heldout_prompts),
     }
-    return with_columns(pairs, {schema.PARTITION: partition}), about, {"pre": trained.pre, "post": trained.post}
+    pairs = with_columns(pairs, {schema.PARTITION: partition}, settings.models.audited)
+    return pairs, about, {"pre": trained.pre, "post": trained.post}

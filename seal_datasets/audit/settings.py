@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
+from seal_datasets.audit.given_models import GivenModels
 from seal_datasets.endpoints.embedded import MODEL_NAME
 from seal_datasets.errors import DataError
 from seal_datasets.rewards.encoding import OverLength
-from seal_datasets.rewards.options import Backend, ModelOptions
 from seal_datasets.rewards.training_settings import TrainingSettings
 from seal_datasets.rewrites.presets import PRESETS
 from seal_datasets.rewrites.rewrite import MIN_SIMILARITY
@@ -60,39 +60,13 @@ class RewriteSettings:
 
 
 @dataclass(frozen=True, slots=True)
-class GivenModels:
-    """How the reward models of an audit are opened.
-
-    Attributes:
-        options (`ModelOptions`): How both are loaded and run; revisions are given apart.
-        pre_revision (`str`, *optional*): Branch, tag or commit of the pre model on the Hub.
-        post_revision (`str`, *optional*): The same of the post model.
-        head (`int`, *optional*): Output that is the reward, for classifiers with several.
-        backend (`"torch"` or `"openvino"`, *optional*): Library that runs classifiers.
-    """
-
-    options: ModelOptions = field(default_factory=ModelOptions)
-    pre_revision: str | None = None
-    post_revision: str | None = None
-    head: int | None = None
-    backend: Backend | None = None
-
-    def of(self, name: str) -> dict[str, Any]:
-        """Arguments of `open_scorer` for the model `"pre"` or `"post"`."""
-        revision = self.pre_revision if name == "pre" else self.post_revision
-        return {"head": self.head, "backend": self.backend, "options": replace(self.options, revision=revision)}
-
-
-@dataclass(frozen=True, slots=True)
 class AuditSettings:
     """Options of an audit.
 
     Attributes:
         limit (`int`, *optional*): Rows to take from the source, drawn with the seed; all when omitted.
         split (`str`, *optional*): Split of a source with several.
-        pre (`str`, *optional*): Pre-training reward model, as for `open_scorer`. Trained when neither model is given.
-        post (`str`, *optional*): Post-training reward model.
-        models (`GivenModels`): How both are opened.
+        models (`GivenModels`): The reward models; a pair is trained when none is given.
         labeler (`str`): `"local"` (the embedded model), `"none"`, or the URL of an OpenAI-compatible endpoint.
         labeler_model (`str`, *optional*): Name of the model at that endpoint.
         label_limit (`int`, *optional*): Pairs to label, a seeded random sample; all when omitted.
@@ -115,15 +89,13 @@ class AuditSettings:
         seed (`int`): Seed of every random draw.
         training (`TrainingSettings`): How to train the pair of models, if they are trained.
         rewrites (`RewriteSettings`, *optional*): What to rewrite; nothing when omitted.
-        doctor (`bool`): Whether to examine both models first, see `doctor.examine`.
-        tie_band (`float`, *optional*): Rewards at most this far apart are a tie. When omitted, the larger jitter that the
+        doctor (`bool`): Whether to examine the models first, see `doctor.examine`.
+        tie_band (`float`, *optional*): Rewards at most this far apart are a tie. When omitted, the largest jitter that the
             doctor measured, or 0 without the doctor.
     """
 
     limit: int | None = None
     split: str | None = None
-    pre: str | None = None
-    post: str | None = None
     models: GivenModels = field(default_factory=GivenModels)
     labeler: str = "local"
     labeler_model: str | None = None
@@ -168,12 +140,14 @@ class AuditSettings:
                 raise DataError(f"{name} must be at least 1, got {value}")
 
     def _check_models(self) -> None:
-        if (self.pre is None) != (self.post is None):
-            raise DataError("give both models (pre and post), or neither to have a pair trained")
-        given = (self.models.pre_revision, self.models.post_revision, self.models.head, self.models.options.max_length)
-        if self.pre is None and any(value is not None for value in given):
+        models = self.models
+        opened = (models.head, models.options.max_length)
+        if not models.texts and any(value is not None for value in opened):
+            raise DataError("head and max_length are of a model that is given; give one, or leave them out")
+        if models.columns and self.rewrites is not None:
             raise DataError(
-                "a revision, head or max_length is one of a model that is given; give pre and post, or leave it out"
+                f"rewrites are scored anew, and the rewards of {next(iter(models.columns))} are columns; leave out the "
+                "rewrites, or give a model that can be run"
             )
 
     @property

@@ -20,13 +20,14 @@ from seal_datasets.errors import DataError
 from seal_datasets.labels.design import numbers
 from seal_datasets.labels.taxonomy import Feature
 from seal_datasets.report.analyze import unusable_pairs
+from seal_datasets.report.audited_models import models_of
 from seal_datasets.report.files import PAIRS_FILE, features_of, read_audit
 
 Reason = Literal["resistant", "inconsistent", "mislabelled"]
 Form = Literal["conversational", "standard"]
 
 REASONS: dict[Reason, str] = {
-    "resistant": "the post-training model does not give the chosen response the higher reward",
+    "resistant": "the model does not give the chosen response the higher reward",
     "inconsistent": "preferences between the responses to its prompt go in a circle",
     "mislabelled": "by the targets' labels the rejected response is better in one and worse in none",
 }
@@ -108,6 +109,7 @@ def training_subset(
     flag: Sequence[Reason] = (),
     form: Form = "conversational",
     tie_band: float | None = None,
+    model: str | None = None,
 ) -> Subset:
     """Select the pairs of an audit for training.
 
@@ -121,6 +123,7 @@ def training_subset(
         form (`"conversational"` or `"standard"`, defaults to `"conversational"`): Messages or text; prompts are
             in their own column.
         tie_band (`float`, *optional*): As for `alignment_resistance`; the audit's own when omitted.
+        model (`str`, *optional*): Short name of the model by which a pair is resistant; the last of the audit when omitted.
 
     Returns:
         `Subset`: The pairs, in the order of the audit, and counts.
@@ -138,9 +141,14 @@ def training_subset(
     folder = Path(folder)
     pairs, run = read_audit(folder)
     usable = ~unusable_pairs(pairs.select_columns([schema.PROBLEMS]).to_pandas())
-    band = float(run.get("tie_band", 0.0)) if tie_band is None else tie_band
+    models = models_of(run)
+    if model is not None and model not in models.names:
+        raise DataError(f"{folder} has no model {model!r}; its models are {', '.join(models.names)}")
+    judge = _Judge(
+        features_of(run), float(run.get("tie_band", 0.0)) if tie_band is None else tie_band, model or models.last
+    )
     kept = pairs.select(np.flatnonzero(usable))
-    flags = {reason: _judge_pairs(kept, reason, features_of(run), band) for reason in reasons}
+    flags = {reason: judge.judge(kept, reason) for reason in reasons}
     dropped = np.zeros(len(kept), dtype=bool)
     for reason in drop:
         dropped |= np.array([value is True for value in flags[reason]], dtype=bool)
@@ -168,20 +176,37 @@ def _count_by_part(pairs: Dataset, resistant: Sequence[bool | None]) -> dict[str
     return {str(part): ReasonCount(flags.count(True), len(flags) - flags.count(None)) for part, flags in judged.items()}
 
 
-def _judge_pairs(pairs: Dataset, reason: Reason, features: Sequence[Feature], tie_band: float) -> list[bool | None]:
-    """Whether the reason applies, by pair; `None` if that cannot be judged."""
-    if reason == "resistant":
-        rewards = [schema.reward_column("post", side) for side in schema.SIDES]
+@dataclass(frozen=True, slots=True)
+class _Judge:
+    """What pairs are judged by.
+
+    Attributes:
+        features (`Sequence[Feature]`): The audit's features.
+        tie_band (`float`): Rewards that differ by at most this are a tie.
+        model (`str`): The model by which a pair is resistant.
+    """
+
+    features: Sequence[Feature]
+    tie_band: float
+    model: str
+
+    def judge(self, pairs: Dataset, reason: Reason) -> list[bool | None]:
+        """Whether the reason applies, by pair; `None` if that cannot be judged."""
+        if reason == "resistant":
+            return self._judge_rewards(pairs)
+        if reason == "inconsistent":
+            columns = (pairs[name][:] for name in (schema.PROMPT_ID, schema.CHOSEN, schema.REJECTED))
+            return _fill_unknown(np.ones(len(pairs), dtype=bool), estimate.inconsistent_pairs(*columns))
+        return _judge_labels(pairs, self.features)
+
+    def _judge_rewards(self, pairs: Dataset) -> list[bool | None]:
+        rewards = [schema.reward_column(self.model, side) for side in schema.SIDES]
         if missing := [name for name in rewards if name not in pairs.column_names]:
             raise DataError(f"the pairs lack {', '.join(missing)}; give the folder of a finished `seal audit`")
         chosen, rejected = (pairs.select_columns([name]).to_pandas()[name].to_numpy(float) for name in rewards)
         known = np.asarray(np.isfinite(chosen) & np.isfinite(rejected), dtype=np.bool_)
-        aligned = estimate.aligned_pairs(chosen[known], rejected[known], tie_band=tie_band)
+        aligned = estimate.aligned_pairs(chosen[known], rejected[known], tie_band=self.tie_band)
         return _fill_unknown(known, np.asarray(~aligned, dtype=np.bool_))
-    if reason == "inconsistent":
-        columns = (pairs[name][:] for name in (schema.PROMPT_ID, schema.CHOSEN, schema.REJECTED))
-        return _fill_unknown(np.ones(len(pairs), dtype=bool), estimate.inconsistent_pairs(*columns))
-    return _judge_labels(pairs, features)
 
 
 def _judge_labels(pairs: Dataset, features: Sequence[Feature]) -> list[bool | None]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,6 +16,7 @@ from seal_datasets.cli.model_options import (
     add_revision_option,
     known_revisions,
     model_options,
+    parse_assignments,
 )
 from seal_datasets.cli.options import (
     DATA_HELP,
@@ -37,7 +39,7 @@ from seal_datasets.cli.request_options import add_request_options
 from seal_datasets.errors import DataError
 
 if TYPE_CHECKING:
-    from seal_datasets.audit.settings import GivenModels
+    from seal_datasets.audit.given_models import GivenModels
 
 
 def add(verbs: Verbs) -> None:
@@ -48,16 +50,18 @@ def add(verbs: Verbs) -> None:
         _run,
         "audit reward models: load pairs, label, score, estimate and write a report",
         "seal audit --demo",
+        "seal audit pairs.jsonl --model my/rm --out report",
         "seal audit pairs.jsonl --pre my/rm-before --post my/rm-after --out report",
-        "seal audit pairs.jsonl --pre my/sft-rm --post my/lora-rm --revision post=v2 --merge-system",
+        "seal audit pairs.jsonl --model sft=my/rm --model step_500=my/rm --revision step_500=v2",
+        "seal audit pairs.jsonl --model a=my/rm --model b=dpo:my/policy@my/sft --baseline b --merge-system",
         "seal audit Anthropic/hh-rlhf --split test --limit 500 --labeler none",
-        "seal audit scored.parquet --rewards pre=before_chosen,before_rejected \\\n"
-        "      --rewards post=after_chosen,after_rejected",
+        "seal audit scored.parquet --rewards rm=score_chosen,score_rejected",
         "seal audit me/published-audit --out again      # recompute a published report",
         "seal audit pairs.jsonl --limit 500 --write-config recipe.yaml",
         "seal audit --config recipe.yaml --limit 1000   # flags win over the recipe",
         note="Re-run the same command to resume.",
-        common="data --demo --split --limit --pre --post --rewards --labeler --labeler-model --rewrite-share --out --dry-run",
+        common="data --demo --split --limit --model --baseline --rewards --labeler --labeler-model --rewrite-share --out "
+        "--dry-run",
     )
     _add_data_options(audit)
     _add_model_options(audit)
@@ -111,21 +115,31 @@ def _add_output_options(audit: argparse.ArgumentParser) -> None:
 def _add_model_options(audit: argparse.ArgumentParser) -> None:
     group = audit.add_argument_group("reward models")
     group.add_argument(
-        "--pre",
-        metavar="MODEL",
-        help="pre-training reward model: Hub id, folder, or another kind, see seal score --help (default: train one)",
+        "--model",
+        action="append",
+        default=[],
+        metavar="[NAME=]MODEL",
+        help="reward model: Hub id, folder, or another kind, see seal score --help; repeat it for several, in the order of "
+        "training if they are checkpoints. NAME is its name in columns and report (default: from its id). Without any model, "
+        "a pair is trained",
     )
     group.add_argument(
-        "--post", metavar="MODEL", help="post-training reward model, given like --pre (default: train one)"
+        "--baseline",
+        metavar="NAME",
+        help="model that all others are compared with (default: the first of several; none for one)",
     )
+    group.add_argument(
+        "--pre", metavar="MODEL", help="pre-training reward model, the baseline; the same as --model pre=MODEL"
+    )
+    group.add_argument("--post", metavar="MODEL", help="post-training reward model; the same as --model post=MODEL")
     add_revision_option(group)
     group.add_argument(
         "--rewards",
         action="append",
         default=[],
         metavar="NAME=CHOSEN,REJECTED",
-        help="take rewards from columns of the data, once for pre and once for post; runs no model and no labeler, "
-        "and uses feature columns from seal featurize if there are any",
+        help="take a model's rewards from columns of the data; repeat it for several. Without --model, runs no model and no "
+        "labeler, and uses feature columns from seal featurize if there are any",
     )
     group.add_argument(
         "--over-length",
@@ -137,7 +151,7 @@ def _add_model_options(audit: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--doctor",
         action="store_true",
-        help="examine both models first (see seal doctor --help), and use the larger jitter as tie band",
+        help="examine the models first (see seal doctor --help), and use the largest jitter as tie band",
     )
     group.add_argument(
         "--tie-band",
@@ -149,7 +163,11 @@ def _add_model_options(audit: argparse.ArgumentParser) -> None:
 
 
 def _run(options: argparse.Namespace) -> int:
-    return _audit_own_rewards(options) if options.rewards else _audit(options)
+    return _audit_own_rewards(options) if options.rewards and not _has_models(options) else _audit(options)
+
+
+def _has_models(options: argparse.Namespace) -> bool:
+    return bool(options.model or options.pre or options.post)
 
 
 def _audit_own_rewards(options: argparse.Namespace) -> int:
@@ -158,22 +176,14 @@ def _audit_own_rewards(options: argparse.Namespace) -> int:
 
     if options.demo or options.data is None:
         raise DataError("--rewards names columns of your data; give the data to audit, without --demo")
-    if options.pre or options.post or options.rewrite_share is not None or options.labeler not in ("local", "none"):
+    if options.rewrite_share is not None or options.labeler not in ("local", "none"):
         raise DataError(
-            "--rewards runs no model and asks no labeler; leave out --pre, --post, --labeler and --rewrite-share"
+            "--rewards alone runs no model and asks no labeler; leave out --labeler and --rewrite-share, or give a --model too"
         )
     if options.doctor or options.tie_band is not None:
         raise DataError("--doctor and --tie-band apply to models that are run; leave them out with --rewards")
-    rewards = {}
-    for text in options.rewards:
-        name, _, columns = text.partition("=")
-        given = split_names(columns)
-        if not name or len(given) != 2:
-            raise DataError(
-                f"--rewards takes NAME=CHOSEN,REJECTED, e.g. post=score_chosen,score_rejected, got {text!r}"
-            )
-        rewards[name] = (given[0], given[1])
-    same = ("split", "limit", "seed", "taxonomy", "gold")
+    rewards = _given_columns(options)
+    same = ("split", "limit", "seed", "taxonomy", "gold", "baseline")
     settings = OwnRewardsSettings(**{name: getattr(options, name) for name in same})
     if options.write_config:
         return _write_recipe(options.write_config, own_rewards_recipe(options.data, options.out, rewards, settings))
@@ -207,14 +217,13 @@ def _audit(options: argparse.Namespace) -> int:
 
     if options.demo == (options.data is not None):
         raise DataError("give a dataset to audit, or --demo (not both)")
-    if options.data is not None and options.pre is None and (published := find_published(options.data)):
+    given = _has_models(options) or options.rewards
+    if options.data is not None and not given and (published := find_published(options.data)):
         _refuse_idle_options(options)
         return _recompute(published, options)
     settings = AuditSettings(
         limit=options.limit,
         split=options.split,
-        pre=options.pre,
-        post=options.post,
         models=_given_models(options),
         **labeler_settings(options),
         over_length=options.over_length,
@@ -230,28 +239,43 @@ def _audit(options: argparse.Namespace) -> int:
     if options.dry_run:
         data = str(demo_path()) if options.demo else options.data
         return print_plan(data, settings, options.out / "labels.sqlite")
-    keys = {"api_key": "SEAL_LABELER_API_KEY", "scorer_api_key": "SEAL_SCORER_API_KEY"}
-    report = run_audit(
-        source, options.out, settings, **{name: os.environ.get(variable) for name, variable in keys.items()}
-    )
+    labeler_key, scorer_key = (os.environ.get(f"SEAL_{whose}_API_KEY") for whose in ("LABELER", "SCORER"))
+    report = run_audit(source, options.out, settings, api_key=labeler_key, scorer_api_key=scorer_key)
     _print_headline(report, options.out)
     labels = (report["run"]["labeler"] or {}).get("labels")
     return check_labels([labels] if labels else [])
 
 
 def _given_models(options: argparse.Namespace) -> GivenModels:
-    """How the models are opened; --max-length is of training where they are trained here."""
-    from seal_datasets.audit.settings import GivenModels
+    """The models and how they are opened; --max-length is of training where they are trained here."""
+    from seal_datasets.audit.given_models import GivenModels, name_of
 
-    names = [name for name in ("pre", "post") if getattr(options, name)]
-    revisions = known_revisions(options.revision, names)
+    if (options.pre is None) != (options.post is None):
+        raise DataError("give both models (--pre and --post), or one or more by --model")
+    both = [] if options.pre is None else [f"pre={options.pre}", f"post={options.post}"]
+    named = [text if re.match(r"[^/:=]+=", text) else f"{name_of(text)}={text}" for text in options.model]
+    texts = parse_assignments([*both, *named], "MODEL")
     return GivenModels(
-        options=model_options(options, revision=None, max_length=options.max_length if names else None),
-        pre_revision=revisions.get("pre"),
-        post_revision=revisions.get("post"),
+        texts=texts,
+        columns=_given_columns(options),
+        baseline=options.baseline,
+        revisions=known_revisions(options.revision, list(texts)),
+        options=model_options(options, revision=None, max_length=options.max_length if texts else None),
         head=options.head,
         backend=options.backend,
     )
+
+
+def _given_columns(options: argparse.Namespace) -> dict[str, tuple[str, str]]:
+    """Columns of rewards by a model's short name."""
+    given = parse_assignments(options.rewards, "REWARDS")
+    columns = {name: split_names(text) for name, text in given.items()}
+    for name, pair in columns.items():
+        if len(pair) != 2:
+            raise DataError(
+                f"--rewards takes NAME=CHOSEN,REJECTED, e.g. rm=score_chosen,score_rejected, got '{name}={given[name]}'"
+            )
+    return {name: (chosen, rejected) for name, (chosen, rejected) in columns.items()}
 
 
 def _refuse_idle_options(options: argparse.Namespace) -> None:

@@ -93,9 +93,16 @@ def model_options(options: argparse.Namespace, *, revision: str | None, max_leng
 
 def parse_assignments(texts: list[str], what: str) -> dict[str, str]:
     """Values by name, from texts such as `post=my/reward-model`; `what` is the option's own word for a value."""
-    assigned = dict(text.partition("=")[::2] for text in texts)
+    given = [text.partition("=")[::2] for text in texts]
+    assigned = dict(given)
+    if len(assigned) < len(given):
+        names = [name for name, _ in given]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise DataError(f"--{what.lower()} gives {twice!r} more than once; give each model a name of its own")
     if not all(assigned) or not all(assigned.values()):
-        example = "post=my/reward-model" if what == "MODEL" else "post=main"
+        example = {"MODEL": "post=my/reward-model", "REWARDS": "post=score_chosen,score_rejected"}.get(
+            what, "post=main"
+        )
         raise DataError(f"--{what.lower()} takes NAME={what}, e.g. {example}, got {texts}")
     return assigned
 

@@ -88,16 +88,20 @@ def _add_report(kinds: Verbs) -> None:
         kinds,
         "report",
         _run,
-        "publish the report of an audit on the cards of its dataset and its reward model",
+        "publish the report of an audit on the cards of its dataset and its reward models",
         "seal publish report seal-audit --repo me/my-audit --model-repo me/my-rm",
+        "seal publish report seal-audit --repo me/my-audit --model-repo a=me/rm-a --model-repo b=me/rm-b",
     )
     report.add_argument("folder", type=Path, help="folder of a finished audit")
     _add_repo_options(report, "dataset whose card gets the report; created if it does not exist")
     report.add_argument(
         "--model-repo",
-        dest="model_repo_id",
-        metavar="ID",
-        help="reward model whose card gets the report and the results (default: none)",
+        dest="model_repos",
+        action="append",
+        default=[],
+        metavar="[NAME=]ID",
+        help="reward model whose card gets the report and its results, may be repeated; NAME is its name in the audit "
+        "(default: no model; without NAME, the audit's last one)",
     )
 
 

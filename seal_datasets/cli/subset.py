@@ -28,7 +28,7 @@ def add(verbs: Verbs) -> None:
         "--drop",
         default="",
         metavar="REASONS",
-        help="drop pairs for any of these reasons, comma-separated: resistant (the post-training model does not "
+        help="drop pairs for any of these reasons, comma-separated: resistant (the model does not "
         "prefer the chosen response), inconsistent (preferences within the prompt are circular), mislabelled "
         "(by the labels of the target features the rejected response is better)",
     )
@@ -50,6 +50,9 @@ def add(verbs: Verbs) -> None:
         metavar="POINTS",
         help="count rewards at most this far apart as a tie (default: as in the report)",
     )
+    subset.add_argument(
+        "--model", metavar="NAME", help="model by which pairs are resistant (default: the last model of the audit)"
+    )
     subset.add_argument("--out", type=parquet_path, required=True, metavar="FILE", help="Parquet file to write")
 
 
@@ -57,7 +60,9 @@ def _run(options: argparse.Namespace) -> int:
     from seal_datasets.audit.training_subset import training_subset
 
     drop, flag = (cast("tuple[Reason, ...]", split_names(given)) for given in (options.drop, options.flag))
-    subset = training_subset(options.folder, drop=drop, flag=flag, form=options.form, tie_band=options.tie_band)
+    subset = training_subset(
+        options.folder, drop=drop, flag=flag, form=options.form, tie_band=options.tie_band, model=options.model
+    )
     for line in subset.lines():
         sys.stderr.write(f"{line}\n")
     return write_table(subset.table, options.out)

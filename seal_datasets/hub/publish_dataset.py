@@ -92,10 +92,11 @@ _STAGING = ".publishing"
 _BARE = {".gitattributes", CARD}
 _MEANINGS: dict[Config, str] = {
     "pairs": "the pairs: texts and columns of the source where they are published, what is wrong with a pair "
-    "(`problems_<name>`), `partition`, `regime`, `margin_<model>`, `reward_shift_degrees`, `labeler_preference`",
+    "(`problems_<name>`), `partition`, `labeler_preference`, `margin_<model>`, and against a baseline `regime_<model>` and "
+    "`reward_shift_degrees_<model>`",
     "labels": "features of both responses: `feature_<name>_<side>`, a column for each answer where there are several, gold "
     "labels, probabilities, and why a label is missing (`labeling_failures_<side>_<name>`)",
-    "rewards": "`reward_<model>_<side>`, raw logits of the pre- and the post-training reward model, with status and tokens",
+    "rewards": "`reward_<model>_<side>`, raw logits of each reward model, with status and tokens",
     "rewrites": "rewrites by a language model: status, similarity, labels and rewards",
 }
 

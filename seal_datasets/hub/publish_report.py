@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -10,12 +11,13 @@ import yaml
 from huggingface_hub import EvalResultEntry, eval_result_entries_to_yaml
 
 from seal_datasets.cards import render_card
-from seal_datasets.errors import HubError
+from seal_datasets.errors import DataError, HubError
 from seal_datasets.escape import escape_markdown, shareable
 from seal_datasets.hub.card_sections import CARD, join_card, listed, put_section, split_card, with_tags
 from seal_datasets.hub.commit import Change, Content, Publication, Repository, open_hub, plan_change, publish, read_text
 from seal_datasets.hub.publish_dataset import TAGS, refuse_other_content
 from seal_datasets.hub.shareable import Finished, finished_audit, refuse_link
+from seal_datasets.report.audited_models import models_of
 from seal_datasets.report.figures import CAPTIONS
 from seal_datasets.report.files import REPORT_FILE, RUN_FILE, dump, read_json
 from seal_datasets.report.markdown import render_markdown, report_fields
@@ -33,19 +35,20 @@ def publish_report(
     folder: str | Path,
     repo_id: str,
     *,
-    model_repo_id: str | None = None,
+    model_repos: Sequence[str] = (),
     private: bool = False,
     dry_run: bool = False,
     write_line: Callable[[str], object] = print,
 ) -> None:
-    """Publish an audit's report, with one commit to the dataset and, optionally, one to the model.
+    """Publish an audit's report, with one commit to the dataset and, optionally, one to each model.
 
     Only the section between our two markers on a card changes; other text on the card stays.
 
     Args:
         folder (`str` or `Path`): A finished audit.
         repo_id (`str`): The dataset, preferably from `publish_dataset`.
-        model_repo_id (`str`, *optional*): The audited (post-training) reward model, which must exist.
+        model_repos (`Sequence[str]`): Repositories of audited reward models, which must exist. Each is `NAME=ID`, with the
+            model's short name; `ID` alone is that of the audit's last model.
         private (`bool`, defaults to `False`): Whether a new dataset is private.
         dry_run (`bool`, defaults to `False`): Print what would change, and change nothing.
         write_line (`Callable[[str], object]`, defaults to `print`): Receives each line of output.
@@ -55,23 +58,22 @@ def publish_report(
         HubError: The Hub cannot be reached, refuses, or a repository is missing or holds something else.
     """
     audit = finished_audit(folder)
+    repos = _model_repos(model_repos, audit)
     api = open_hub(write=not dry_run)
 
     def plan_dataset(repo: Repository) -> Change:
         refuse_other_content(repo, audit.run)
         return plan_change(repo, *_dataset_files(repo, audit), private=private)
 
-    def plan_model(repo: Repository) -> Change:
+    def plan_model(name: str, repo: Repository) -> Change:
         if repo.head is None:
             raise HubError(f"the model {repo.id} does not exist or the token cannot read it; publish the model first")
-        return plan_change(
-            repo, _model_files(repo, repo_id, f"{api.endpoint}/datasets/{repo_id}", audit), private=private
-        )
+        files = _model_files(repo, repo_id, f"{api.endpoint}/datasets/{repo_id}", audit, name)
+        return plan_change(repo, files, private=private)
 
     message = f"SEAL report of {audit.run['source']}"
     publications = [Publication(repo_id, "dataset", message, plan_dataset)]
-    if model_repo_id is not None:
-        publications.append(Publication(model_repo_id, "model", message, plan_model))
+    publications += [Publication(repo, "model", message, partial(plan_model, name)) for name, repo in repos.items()]
     publish(api, publications, dry_run=dry_run, write_line=write_line)
 
 
@@ -94,18 +96,34 @@ def _dataset_files(repo: Repository, audit: Finished) -> tuple[dict[str, Content
     return files, [path for path in repo.files if path.startswith(f"{_FIGURES}/")]
 
 
-def _model_files(repo: Repository, dataset_id: str, url: str, audit: Finished) -> dict[str, Content]:
+def _model_repos(given: Sequence[str], audit: Finished) -> dict[str, str]:
+    """Repositories by the short name of a model."""
+    models = models_of(audit.run)
+    repos: dict[str, str] = {}
+    for text in given:
+        before, sign, after = text.partition("=")
+        name, repo = (before, after) if sign else (models.last, text)
+        if name not in models.names:
+            raise DataError(f"--model-repo names {name!r}; the audit's models are {', '.join(models.names)}")
+        if name in repos or repo in repos.values():
+            raise DataError(
+                f"--model-repo gives {name!r} or {repo!r} more than once; give each model its own repository"
+            )
+        repos[name] = repo
+    return repos
+
+
+def _model_files(repo: Repository, dataset_id: str, url: str, audit: Finished, name: str) -> dict[str, Content]:
     card = read_text(repo, CARD) or ""
     keys, text = split_card(card)
     keys = with_tags(keys, _MODEL_TAGS)
-    keys["model-index"] = _model_index(keys, repo.id, dataset_id, audit)
-    section = render_card(
-        "model_report_section.md", dataset_id=dataset_id, url=url, **_fields(audit, f"{url}/resolve/main/{_FIGURES}/")
-    )
+    keys["model-index"] = _model_index(keys, repo.id, dataset_id, audit, name)
+    fields = _fields(audit, f"{url}/resolve/main/{_FIGURES}/")
+    section = render_card("model_report_section.md", dataset_id=dataset_id, url=url, name=name, **fields)
     text = put_section(text or f"# {escape_markdown(repo.id.split('/')[-1])}\n", "report", section)
     return {
         CARD: join_card(card, keys, text, repo_type="model").encode(),
-        EVAL_RESULTS: _eval_results(dataset_id, url, audit).encode(),
+        EVAL_RESULTS: _eval_results(dataset_id, url, audit, name).encode(),
     }
 
 
@@ -126,10 +144,10 @@ def _fields(audit: Finished, figures_at: str) -> dict[str, Any]:
     }
 
 
-def _measures(audit: Finished) -> list[tuple[str, str, str, float, dict[str, Any]]]:
+def _measures(audit: Finished, model: str) -> list[tuple[str, str, str, float, dict[str, Any]]]:
     """Task id, metric, name, value and details of each result on a model's page."""
     measures: list[tuple[str, str, str, float, dict[str, Any]]] = []
-    for part, entry in audit.report["resistance"].items():
+    for part, entry in audit.report["models"][model]["resistance"].items():
         where = "" if part == "all" else f" ({part} pairs)"
         suffix = "" if part == "all" else f"_{part}"
         details = {"n_pairs": entry["n_pairs"], "confidence_interval": entry["confidence_interval"]}
@@ -140,21 +158,26 @@ def _measures(audit: Finished) -> list[tuple[str, str, str, float, dict[str, Any
         for metric, name, value, about in values:
             if value is not None:
                 measures.append((f"{metric}{suffix}", metric, f"{name}{where}", value, about))
-    shift = audit.report["shift"]["all"]
-    if shift["mean_degrees"] is not None:
-        about = {"n_pairs": shift["n_pairs"]}
-        measures.append(("reward_shift", "reward_shift", "Mean reward shift, degrees", shift["mean_degrees"], about))
+    for comparison in audit.report["comparisons"].values():
+        shift = comparison["shift"]["all"]
+        if comparison["later"] == model and shift["mean_degrees"] is not None:
+            about = {"n_pairs": shift["n_pairs"]}
+            measures.append(
+                ("reward_shift", "reward_shift", "Mean reward shift, degrees", shift["mean_degrees"], about)
+            )
     return measures
 
 
-def _model_index(keys: Mapping[str, Any], model_id: str, dataset_id: str, audit: Finished) -> list[dict[str, Any]]:
+def _model_index(
+    keys: Mapping[str, Any], model_id: str, dataset_id: str, audit: Finished, model: str
+) -> list[dict[str, Any]]:
     """Keep the results of others, and replace our earlier results on this dataset."""
     ours = {
         "task": _TASK,
         "dataset": {"name": f"SEAL audit of {audit.run['source']}", "type": dataset_id},
         "metrics": [
             {"type": metric, "value": value, "name": name, "args": about}
-            for _, metric, name, value, about in _measures(audit)
+            for _, metric, name, value, about in _measures(audit, model)
         ],
     }
     entries = [dict(entry) for entry in listed(keys, "model-index", dict)] or [
@@ -173,7 +196,7 @@ def _is_ours(result: Mapping[str, Any], dataset_id: str) -> bool:
     return result.get("task") == _TASK and isinstance(dataset, dict) and dataset.get("type") == dataset_id
 
 
-def _eval_results(dataset_id: str, url: str, audit: Finished) -> str:
+def _eval_results(dataset_id: str, url: str, audit: Finished, model: str) -> str:
     entries = [
         EvalResultEntry(
             dataset_id=dataset_id,
@@ -183,7 +206,7 @@ def _eval_results(dataset_id: str, url: str, audit: Finished) -> str:
             source_name="SEAL audit",
             notes=_note(name, about, audit.run["seal_datasets"]),
         )
-        for task_id, _, name, value, about in _measures(audit)
+        for task_id, _, name, value, about in _measures(audit, model)
     ]
     return yaml.safe_dump(eval_result_entries_to_yaml(entries), sort_keys=False, allow_unicode=True)
 

@@ -68,7 +68,7 @@ def finished_audit(folder: str | Path) -> Finished:
         raise DataError(
             f"report.json and run.json in {folder.absolute()} belong to different audits; run: seal report {folder}"
         )
-    check_pairs(folder / PAIRS_FILE)
+    check_pairs(folder / PAIRS_FILE, tuple(run["models"]))
     shared = {**run, **{key: shareable(run[key]) for key in _MAY_HOLD_PATHS if key in run}}
     shared["diagnosis"] = {**run["diagnosis"], "source": shared["source"]}
     return Finished(folder, shared, {**report, "run": shared}, features_of(run))

@@ -114,7 +114,9 @@ def _forms(
 ) -> dict[Config, list[ColumnForm]]:
     """Table and published form of each column of an audit's table."""
     homes = _homes(run, features)
-    words = _words(table, [name for name, (_, kind) in homes.items() if kind == "words" and name in types])
+    regimes = dict.fromkeys(map(schema.regime_column, run["models"]), tuple(REGIMES))
+    known = {**regimes, schema.LABELER_PREFERENCE: _PREFERENCES}
+    words = _words(table, known, [name for name, (_, kind) in homes.items() if kind == "words" and name in types])
     forms: dict[Config, list[ColumnForm]] = {
         config: [PlainColumn(schema.PAIR_ID, types[schema.PAIR_ID])] for config in CONFIGS
     }
@@ -186,9 +188,9 @@ def _homes(run: Mapping[str, Any], features: Sequence[Feature]) -> dict[str, tup
         schema.PROMPT_ID: ("pairs", "plain"),
         schema.PROBLEMS: ("pairs", "problems"),
         schema.PARTITION: ("pairs", "words"),
-        schema.REGIME: ("pairs", "words"),
         schema.LABELER_PREFERENCE: ("pairs", "words"),
-        schema.REWARD_SHIFT: ("pairs", "plain"),
+        **{schema.regime_column(model): ("pairs", "words") for model in run["models"]},
+        **{schema.shift_column(model): ("pairs", "plain") for model in run["models"]},
         **{schema.margin_column(model): ("pairs", "plain") for model in run["models"]},
         **dict.fromkeys(_TEXTS, ("pairs", "text")),
     }
@@ -233,14 +235,13 @@ def _rewards(models: Iterable[str]) -> dict[str, tuple[Config, str]]:
     return homes
 
 
-def _words(table: Path, columns: Sequence[str]) -> dict[str, tuple[str, ...]]:
+def _words(table: Path, known: Mapping[str, tuple[str, ...]], columns: Sequence[str]) -> dict[str, tuple[str, ...]]:
     """Distinct words of each column: known words in their own order, then others sorted."""
     words_by_column: dict[str, set[str]] = {name: set() for name in columns}
     if columns:
         for batch in pq.ParquetFile(table).iter_batches(_ROWS, columns=list(columns)):
             for name in columns:
                 words_by_column[name].update(word for word in batch[name].unique().to_pylist() if word is not None)
-    known = {schema.REGIME: tuple(REGIMES), schema.LABELER_PREFERENCE: _PREFERENCES}
     return {
         name: (*(word for word in known.get(name, ()) if words), *sorted(words - set(known.get(name, ()))))
         for name, words in words_by_column.items()

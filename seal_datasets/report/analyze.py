@@ -24,11 +24,13 @@ from seal_datasets.labels.taxonomy import Feature
 from seal_datasets.report.analyze_choices import Choices, analyze_choices
 from seal_datasets.report.analyze_labels import analyze_labels, fitted_calibration
 from seal_datasets.report.analyze_memory import memorisation_gaps
+from seal_datasets.report.analyze_models import analyze_regimes, analyze_resistance, analyze_trajectory
 from seal_datasets.report.analyze_part import MIN_DISCORDANT, Part, analyze_part, labeler_preferences, rewards_of
+from seal_datasets.report.audited_models import PRE_AND_POST, AuditedModels
 
 
 def analyze(
-    pairs: Dataset, features: Sequence[Feature], *, pre: str = "pre", post: str = "post", tie_band: float = 0.0
+    pairs: Dataset, features: Sequence[Feature], models: AuditedModels = PRE_AND_POST, *, tie_band: float = 0.0
 ) -> dict[str, Any]:
     """Estimate every quantity an audit reports.
 
@@ -36,62 +38,71 @@ def analyze(
     model does on pairs that it was trained on is partly memory. The training part stands beside, under `seen`.
 
     Args:
-        pairs (`Dataset`): Canonical pairs with the features' columns and the rewards of both models.
+        pairs (`Dataset`): Canonical pairs with the features' columns and the rewards of every model.
         features (`Sequence[Feature]`): The features to relate to the rewards.
-        pre (`str`, defaults to `"pre"`): Short name of the pre-training reward model.
-        post (`str`, defaults to `"post"`): Short name of the post-training reward model.
+        models (`AuditedModels`, *optional*): Names of the models, and the baseline; `pre` and `post` when omitted.
         tie_band (`float`, defaults to 0.0): Rewards that differ by at most this are a tie, see `estimate.alignment_resistance`.
 
     Returns:
-        `dict[str, Any]`: JSON-ready results by quantity, each with its n; excluded pairs are under `population`.
+        `dict[str, Any]`: JSON-ready results, each with its n: `models` by name, `comparisons` by pair of names, `imprint` of
+            all of them; excluded pairs are under `population`.
 
     Raises:
         DataError: A column is missing, or no pair can be used.
     """
-    frame = _frame(pairs, features, pre, post)
-    population, used = _population(frame, pre, post)
+    frame = _frame(pairs, features, models)
+    population, used = _population(frame, models)
     frame = frame[used].reset_index(drop=True)
     design = feature_design(frame, features).without_references()
     surface = feature_design(frame, [feature for feature in features if feature in SURFACE_FEATURES])
-    whole = Part(frame, design, surface, _targets(features), (pre, post), tie_band)
-    parts = _parts(frame)
+    whole = Part(frame, design, surface, _targets(features), models, tie_band)
+    masks = _parts(frame)
+    parts = {name: whole.at(rows) for name, rows in masks.items()}
     population["estimated_on"] = "heldout" if "heldout" in parts else "all"
-    resistance = _resistance(whole, parts)
-    found = analyze_part(whole.at(parts[population["estimated_on"]]))
-    results = {"population": population, "resistance": resistance, **found}
+    spoken = parts[population["estimated_on"]]
+    results = {"population": population, **analyze_part(spoken), **analyze_trajectory(spoken)}
+    choices = analyze_choices(
+        Choices(models, whole.prompts, whole.rewards, masks, tie_band, MIN_DISCORDANT), design, surface
+    )
+    resistance = analyze_resistance(parts)
+    results["models"] = {
+        name: {"resistance": resistance[name], **choices[name], **results["models"].get(name, {})}
+        for name in models.names
+    }
+    for comparison in results["comparisons"].values():
+        comparison |= analyze_regimes(parts, comparison["earlier"], comparison["later"])
     if {"heldout", "train"} <= parts.keys():
-        results["seen"] = analyze_part(whole.at(parts["train"]))
-        results["memory"] = memorisation_gaps(results["seen"], found, resistance)
-    choices = Choices(whole.prompts, whole.rewards, parts, tie_band, MIN_DISCORDANT)
-    return results | analyze_choices(choices, design, surface) | {"labels": analyze_labels(frame, features)}
+        results["seen"] = analyze_part(parts["train"])
+        results["memory"] = memorisation_gaps(results, models)
+    return results | {"labels": analyze_labels(frame, features)}
 
 
 def derived_columns(
-    pairs: Dataset, features: Sequence[Feature], *, pre: str = "pre", post: str = "post", tie_band: float = 0.0
+    pairs: Dataset, features: Sequence[Feature], models: AuditedModels = PRE_AND_POST, *, tie_band: float = 0.0
 ) -> dict[str, list[Any]]:
-    """Compute per-pair columns: margins, regime, reward shift and the labeler's preference.
+    """Compute per-pair columns: margins, regimes, reward shifts and the labeler's preference.
 
     Args:
         pairs (`Dataset`): As for `analyze`.
         features (`Sequence[Feature]`): As for `analyze`.
-        pre (`str`, defaults to `"pre"`): Short name of the pre-training reward model.
-        post (`str`, defaults to `"post"`): Short name of the post-training reward model.
-        tie_band (`float`, defaults to 0.0): Rewards that differ by at most this are a tie, see `estimate.alignment_resistance`.
+        models (`AuditedModels`, *optional*): As for `analyze`.
+        tie_band (`float`, defaults to 0.0): As for `analyze`.
 
     Returns:
         `dict[str, list]`: Column name to values, null for excluded pairs.
     """
-    frame = _frame(pairs, features, pre, post)
-    _, used = _population(frame, pre, post)
+    frame = _frame(pairs, features, models)
+    _, used = _population(frame, models)
     part = frame[used]
-    post_rewards, pre_rewards = rewards_of(part, post), rewards_of(part, pre)
+    rewards = {name: rewards_of(part, name) for name in models.names}
     columns: dict[str, Any] = {
-        schema.margin_column(pre): pre_rewards[0] - pre_rewards[1],
-        schema.margin_column(post): post_rewards[0] - post_rewards[1],
-        schema.REGIME: estimate.alignment_regimes(*post_rewards, *pre_rewards, tie_band=tie_band),
-        schema.REWARD_SHIFT: estimate.reward_shift_angles(*pre_rewards, *post_rewards),
-        schema.LABELER_PREFERENCE: labeler_preferences(part, _targets(features)),
+        schema.margin_column(name): chosen - rejected for name, (chosen, rejected) in rewards.items()
     }
+    for earlier, later in models.comparisons.values():
+        before, after = rewards[earlier], rewards[later]
+        columns[schema.regime_column(later)] = estimate.alignment_regimes(*after, *before, tie_band=tie_band)
+        columns[schema.shift_column(later)] = estimate.reward_shift_angles(*before, *after)
+    columns[schema.LABELER_PREFERENCE] = labeler_preferences(part, _targets(features))
     for feature in features:
         fit = fitted_calibration(part, feature)
         if fit is not None and fit.status == "ok":
@@ -106,14 +117,14 @@ def derived_columns(
     return placed
 
 
-def _frame(pairs: Dataset, features: Sequence[Feature], pre: str, post: str) -> pd.DataFrame:
+def _frame(pairs: Dataset, features: Sequence[Feature], models: AuditedModels) -> pd.DataFrame:
     needed = [schema.PAIR_ID, schema.PROMPT_ID, schema.PROBLEMS]
-    needed += [schema.reward_column(model, side) for model in (pre, post) for side in schema.SIDES]
+    needed += [schema.reward_column(model, side) for model in models.names for side in schema.SIDES]
     needed += [schema.feature_column(feature.name, side) for feature in features for side in schema.SIDES]
     missing = [name for name in needed if name not in pairs.column_names]
     if missing:
         raise DataError(
-            f"the table lacks {', '.join(missing)}; add rewards with add_rewards(name={pre!r}) and (name={post!r}), "
+            f"the table lacks {', '.join(missing)}; add rewards with add_rewards for {', '.join(models.names)}, "
             "and features with add_surface_features or add_features"
         )
     optional = [schema.PARTITION, *(schema.failures_column(side) for side in schema.SIDES)]
@@ -124,13 +135,15 @@ def _frame(pairs: Dataset, features: Sequence[Feature], pre: str, post: str) -> 
     return frame
 
 
-def _population(frame: pd.DataFrame, pre: str, post: str) -> tuple[dict[str, Any], NDArray[np.bool_]]:
-    """Counts of used and excluded pairs by reason, and a mask of the used ones."""
+def _population(frame: pd.DataFrame, models: AuditedModels) -> tuple[dict[str, Any], NDArray[np.bool_]]:
+    """Counts of used and excluded pairs by reason, and a mask of the used ones: pairs with a reward from every model."""
     reasons = pd.Series([None] * len(frame), dtype=object)
-    for model in (post, pre):
-        for side in schema.SIDES:
-            finite = np.isfinite(frame[schema.reward_column(model, side)].to_numpy(float))
-            reasons[~finite] = f"no reward from {model} for the {side} text"
+    scored = {}
+    for model in reversed(models.names):
+        chosen, rejected = (np.isfinite(rewards) for rewards in rewards_of(frame, model))
+        for side, known in zip(schema.SIDES, (chosen, rejected), strict=True):
+            reasons[~known] = f"no reward from {model} for the {side} text"
+        scored[model] = int((chosen & rejected).sum())
     for index, problems in enumerate(frame[schema.PROBLEMS]):
         for problem in problems:
             if problem in UNUSABLE:
@@ -143,6 +156,7 @@ def _population(frame: pd.DataFrame, pre: str, post: str) -> tuple[dict[str, Any
         "n_used": int(used.sum()),
         "n_prompts": int(frame.loc[used, schema.PROMPT_ID].nunique()),
         "excluded": {str(reason): count for reason, count in sorted(Counter(reasons[~used]).items())},
+        "n_scored": {name: scored[name] for name in models.names},
     }
     return counts, used
 
@@ -166,19 +180,3 @@ def _targets(features: Sequence[Feature]) -> list[Feature]:
     return sorted(
         (feature for feature in features if feature.role == "target"), key=lambda feature: feature.priority or 0
     )
-
-
-def _resistance(whole: Part, parts: dict[str, NDArray[np.bool_]]) -> dict[str, Any]:
-    results = {}
-    for name, rows in parts.items():
-        part = whole.at(rows)
-        (chosen, rejected), (pre_chosen, pre_rejected) = part.rewards["post"], part.rewards["pre"]
-        results[name] = estimate.alignment_resistance(
-            chosen,
-            rejected,
-            pre_chosen_rewards=pre_chosen,
-            pre_rejected_rewards=pre_rejected,
-            groups=part.prompts,
-            tie_band=part.tie_band,
-        ).to_dict()
-    return results

@@ -1,8 +1,8 @@
-"""What an audit estimates on one part of its pairs: imprint, shift, drivers and the labeler's agreement."""
+"""What an audit estimates on one part of its pairs: imprint, drivers and agreement by model, and shift by comparison."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -14,6 +14,9 @@ from seal_datasets import estimate, schema
 from seal_datasets.estimate.standardised import Unit
 from seal_datasets.labels.design import Design, Floats, numbers
 from seal_datasets.labels.taxonomy import Feature
+from seal_datasets.report.audited_models import AuditedModels
+
+Sides = tuple[Floats, Floats]
 
 MIN_INFORMATION = 4.0
 """Least effective degrees of freedom for an estimate of least squares: below 4 the t reference is rough (Tipton, 2015)."""
@@ -31,7 +34,7 @@ class Part:
         design (`Design`): All features.
         surface (`Design`): The surface features, which have no missing values.
         targets (`Sequence[Feature]`): Target features by priority.
-        models (`tuple[str, str]`): Short names of the pre- and the post-training model.
+        models (`AuditedModels`): The reward models.
         tie_band (`float`): Rewards that differ by at most this are a tie.
     """
 
@@ -39,7 +42,7 @@ class Part:
     design: Design
     surface: Design
     targets: Sequence[Feature]
-    models: tuple[str, str]
+    models: AuditedModels
     tie_band: float
 
     def at(self, rows: NDArray[np.bool_]) -> Part:
@@ -53,36 +56,54 @@ class Part:
         return self.frame[schema.PROMPT_ID].to_numpy()
 
     @property
-    def rewards(self) -> dict[str, tuple[Floats, Floats]]:
-        """Rewards of the chosen and the rejected responses, by role of the model."""
-        return {role: rewards_of(self.frame, name) for role, name in zip(("pre", "post"), self.models, strict=True)}
+    def rewards(self) -> dict[str, Sides]:
+        """Rewards of the chosen and the rejected responses, by model."""
+        return {name: rewards_of(self.frame, name) for name in self.models.names}
 
 
-def rewards_of(frame: pd.DataFrame, model: str) -> tuple[Floats, Floats]:
+def rewards_of(frame: pd.DataFrame, model: str) -> Sides:
     """Rewards of the chosen and the rejected responses by one model."""
     chosen, rejected = (frame[schema.reward_column(model, side)].to_numpy(float) for side in schema.SIDES)
     return chosen, rejected
 
 
 def analyze_part(part: Part) -> dict[str, Any]:
-    """Estimate imprint, shift, drivers and the labeler's agreement.
+    """Estimate imprints, drivers and the labeler's agreement by model, and what every comparison with the baseline shows.
 
     Args:
         part (`Part`): At least one pair.
 
     Returns:
-        `dict[str, Any]`: JSON-ready results by quantity, each with its n.
+        `dict[str, Any]`: JSON-ready results under `imprint`, `models` and `comparisons`, each with its n.
     """
-    regimes = estimate.alignment_regimes(*part.rewards["post"], *part.rewards["pre"], tie_band=part.tie_band)
-    shift = estimate.reward_shift(*part.rewards["pre"], *part.rewards["post"], groups=part.prompts, by=regimes)
-    imprint = {"all_features": _imprint(part, part.design, shift)}
+    designs = {"all_features": part.design}
     if part.surface.names and not part.design.complete.all():
-        imprint["surface"] = _imprint(part, part.surface, shift)
+        designs["surface"] = part.surface
     return {
-        "shift": _shift(part, regimes, shift),
-        "imprint": imprint,
-        "drivers": _drivers(part),
-        "labeler_agreement": _agreement(part),
+        "imprint": {name: _imprint(part, design) for name, design in designs.items()},
+        "models": {
+            name: {"drivers": _drivers(part, name)}
+            # With a baseline, agreement is by regime.
+            | ({} if part.models.comparisons else {"labeler_agreement": _agreement(part, name)})
+            for name in part.models.audited
+        },
+        "comparisons": {
+            name: _compare(part, earlier, later, designs) for name, (earlier, later) in part.models.comparisons.items()
+        },
+    }
+
+
+def _compare(part: Part, earlier: str, later: str, designs: Mapping[str, Design]) -> dict[str, Any]:
+    """Reward shift by regime, Eq. (2), and the labeler's agreement by regime."""
+    before, after = part.rewards[earlier], part.rewards[later]
+    regimes = estimate.alignment_regimes(*after, *before, tie_band=part.tie_band)
+    shift = estimate.reward_shift(*before, *after, groups=part.prompts, by=regimes)
+    return {
+        "earlier": earlier,
+        "later": later,
+        "shift": _shift(part, (before, after), regimes, shift),
+        "shift_imprint": {name: _shift_imprint(part, design, shift) for name, design in designs.items()},
+        "labeler_agreement": _agreement(part, later, earlier),
     }
 
 
@@ -105,11 +126,12 @@ def labeler_preferences(frame: pd.DataFrame, targets: Sequence[Feature]) -> NDAr
     return preference
 
 
-def _shift(part: Part, regimes: NDArray[np.str_], by_regime: estimate.RewardShift) -> dict[str, Any]:
+def _shift(
+    part: Part, rewards: tuple[Sides, Sides], regimes: NDArray[np.str_], by_regime: estimate.RewardShift
+) -> dict[str, Any]:
     preference = labeler_preferences(part.frame, part.targets)
     labels = [f"{regime}, labeler prefers {side}" for regime, side in zip(regimes, preference, strict=True)]
-    rewards = part.rewards
-    by_both = estimate.reward_shift(*rewards["pre"], *rewards["post"], groups=part.prompts, by=labels)
+    by_both = estimate.reward_shift(*rewards[0], *rewards[1], groups=part.prompts, by=labels)
     parts = {**by_regime.by, **{name: entry for name, entry in by_both.by.items() if name.endswith(schema.SIDES)}}
     whole = by_regime.to_dict()
     del whole["by"]
@@ -119,62 +141,82 @@ def _shift(part: Part, regimes: NDArray[np.str_], by_regime: estimate.RewardShif
     }
 
 
-def _imprint(part: Part, design: Design, shift: estimate.RewardShift) -> dict[str, Any]:
-    """Eq. (1) for each model and for their difference on the same rows, in points and standardised, and Eq. (2)."""
+def _imprint(part: Part, design: Design) -> dict[str, Any]:
+    """Eq. (1) for each model and each change on the same rows, in points and standardised."""
     complete = design.complete
-    left_out = {"n_pairs": int(complete.sum()), "n_pairs_with_missing_labels": int((~complete).sum())}
-    if not design.names or not complete.any():
-        return {**left_out, "status": "no pair has every label" if design.names else "no features"}
+    counts, missing = _coverage(design)
+    if missing is not None:
+        return {**counts, "status": missing}
     used, prompts = design.at(complete), part.prompts[complete]
-    rewards = {role: [side[complete] for side in sides] for role, sides in part.rewards.items()}
+    rewards = {name: [side[complete] for side in sides] for name, sides in part.rewards.items()}
     trajectory = estimate.imprint_trajectory(
-        {role: np.concatenate(sides) for role, sides in rewards.items()},
+        {name: np.concatenate(sides) for name, sides in rewards.items()},
         np.concatenate([used.chosen, used.rejected]),
         np.tile(prompts, 2),
         design.names,
+        baseline=part.models.baseline,
         blocks=design.blocks,
         min_information=MIN_INFORMATION,
-    )
-    models = {**trajectory.models, "difference": trajectory.changes["post - pre"]}
-    results: dict[str, Any] = {name: fit.to_dict() for name, fit in models.items()}
+    ).to_dict()
     units: tuple[Unit, ...] = ("sd", "logit")
-    results["standardised"] = {
+    standardised = {
         unit: estimate.standardised_imprint(
-            {role: sides[0] for role, sides in rewards.items()},
-            {role: sides[1] for role, sides in rewards.items()},
+            {name: sides[0] for name, sides in rewards.items()},
+            {name: sides[1] for name, sides in rewards.items()},
             used.chosen,
             used.rejected,
             design.names,
             groups=prompts,
+            baseline=part.models.baseline,
             unit=unit,
             min_information=MIN_INFORMATION,
         ).to_dict()
         for unit in units
     }
-    outcomes = {
-        "shift": shift.angles,
-        "shift_centred": shift.centred_angles,
-        "shift_margin": shift.standardised_changes,
-    }
-    for name, outcome in outcomes.items():
-        results[name] = estimate.shift_imprint(
+    points = {key: trajectory[key] for key in ("models", "changes")}
+    # With two models the joint test of any change is the test of the one change.
+    joint = {"any_change": trajectory["any_change"]} if len(part.models.names) > 2 else {}
+    return {**counts, "status": "ok", "references": design.references, **points, **joint, "standardised": standardised}
+
+
+def _shift_imprint(part: Part, design: Design, shift: estimate.RewardShift) -> dict[str, Any]:
+    """Eq. (2) of the raw angle, of the angle after centring, and of the change of margin."""
+    complete = design.complete
+    counts, missing = _coverage(design)
+    if missing is not None:
+        return {**counts, "status": missing}
+    used = design.at(complete)
+    outcomes = {"raw": shift.angles, "centred": shift.centred_angles, "margin": shift.standardised_changes}
+    found = {
+        name: estimate.shift_imprint(
             outcome[complete],
             used.chosen,
             used.rejected,
             design.names,
-            groups=prompts,
+            groups=part.prompts[complete],
             min_information=MIN_INFORMATION,
         ).to_dict()
-    return {**left_out, "status": "ok", "references": design.references, **results}
+        for name, outcome in outcomes.items()
+    }
+    return {**counts, "status": "ok", **found}
 
 
-def _drivers(part: Part) -> dict[str, Any]:
-    complete = part.design.complete
-    if not part.design.names or not complete.any():
-        return {"status": "no pair has every label" if part.design.names else "no features"}
-    used = part.at(complete)
+def _coverage(design: Design) -> tuple[dict[str, int], str | None]:
+    """Pairs with and without every label, and why there is no estimate, if there is none."""
+    complete = design.complete
+    counts = {"n_pairs": int(complete.sum()), "n_pairs_with_missing_labels": int((~complete).sum())}
+    if not design.names:
+        return counts, "no features"
+    return counts, None if complete.any() else "no pair has every label"
+
+
+def _drivers(part: Part, model: str) -> dict[str, Any]:
+    _, missing = _coverage(part.design)
+    if missing is not None:
+        return {"status": missing}
+    used = part.at(part.design.complete)
     return estimate.misalignment_drivers(
-        estimate.aligned_pairs(*used.rewards["post"], tie_band=part.tie_band),
+        estimate.aligned_pairs(*used.rewards[model], tie_band=part.tie_band),
         used.design.chosen,
         used.design.rejected,
         used.design.names,
@@ -183,7 +225,7 @@ def _drivers(part: Part) -> dict[str, Any]:
     ).to_dict()
 
 
-def _target_labels(frame: pd.DataFrame, targets: Sequence[Feature]) -> tuple[Floats, Floats]:
+def _target_labels(frame: pd.DataFrame, targets: Sequence[Feature]) -> Sides:
     chosen, rejected = (
         np.column_stack([numbers(frame[schema.feature_column(target.name, side)]) for target in targets])
         for side in schema.SIDES
@@ -191,18 +233,20 @@ def _target_labels(frame: pd.DataFrame, targets: Sequence[Feature]) -> tuple[Flo
     return chosen, rejected
 
 
-def _agreement(part: Part) -> dict[str, Any]:
+def _agreement(part: Part, model: str, baseline: str | None = None) -> dict[str, Any]:
+    """Agreement of the labeler with people by the model's alignment, or by regime where there is a baseline."""
     targets = [target.name for target in part.targets]
     known = np.array([value is not None for value in labeler_preferences(part.frame, part.targets)], dtype=bool)
     left_out = {"targets": targets, "n_pairs_with_missing_labels": int((~known).sum())}
     if not known.any():
         return {**left_out, "status": "no pair has every target label" if targets else "no target features"}
     used = part.at(known)
+    aligned = {name: estimate.aligned_pairs(*used.rewards[name], tie_band=part.tie_band) for name in part.models.names}
     result = estimate.labeler_agreement(
         *_target_labels(used.frame, part.targets),
         targets,
-        aligned=estimate.aligned_pairs(*used.rewards["post"], tie_band=part.tie_band),
-        pre_aligned=estimate.aligned_pairs(*used.rewards["pre"], tie_band=part.tie_band),
+        aligned=aligned[model],
+        pre_aligned=None if baseline is None else aligned[baseline],
         groups=used.prompts,
     )
     return {**left_out, "status": "ok", **result.to_dict()}

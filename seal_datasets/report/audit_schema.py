@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sized
 from functools import cache
 from importlib import resources
 from typing import TYPE_CHECKING, Any, Literal
@@ -65,9 +65,10 @@ def check_audit_json(content: object, part: Part, where: str) -> None:
         raise DataError(
             f"{where}{', ' + place.lstrip('.') if place else ''}: {_violation(error)}; give the folder of a finished audit"
         )
+    assert isinstance(content, Mapping)
+    _check_names(content if part == "run" else content["run"], where)
     if part != "run":
-        assert isinstance(content, Mapping)
-        _check_rows_match(content["imprint"], where)
+        _check_models(content, where)
 
 
 @cache
@@ -101,13 +102,87 @@ def _found(value: Any) -> str:  # noqa: ANN401 - JSON
     return shown if len(shown) <= 60 else f"{shown[:57]}..."
 
 
-def _check_rows_match(imprint: Mapping[str, Any], where: str) -> None:
-    """Rows of a feature before and after training stand in one table."""
-    for name, fit in imprint.items():
+def _check_names(run: Mapping[str, Any], where: str) -> None:
+    """The baseline is one of several models, each of which was scored."""
+    names, baseline = list(run["models"]), run["baseline"]
+    if baseline not in (names if len(names) > 1 else [None]):
+        needed = f"one of {names}" if len(names) > 1 else "null, for one model"
+        _refuse(f"{where}, baseline", _found(baseline), needed)
+    if missing := [name for name in names if name not in run["scoring"]]:
+        _refuse(
+            f"{where}, scoring",
+            f"the keys {sorted(run['scoring'])[:5]}",
+            f"{missing[0]!r} too, which is one of the models",
+        )
+
+
+def _check_models(report: Mapping[str, Any], where: str) -> None:
+    """Every model and every comparison has its results, with one row per feature."""
+    names, baseline = list(report["run"]["models"]), report["run"]["baseline"]
+    changes = [f"{name} - {baseline}" for name in names if baseline is not None and name != baseline]
+    audited = [name for name in names if name != baseline]
+    scored = report["population"]["n_scored"]
+    wanted: list[tuple[str, Mapping[str, Any], list[str]]] = [
+        ("models", report["models"], names),
+        ("population.n_scored", scored, names),
+    ]
+    if "comparisons" in report:
+        wanted.append(("comparisons", report["comparisons"], changes))
+        of_model = ("congruence", "rulers", "amplification", "drivers")
+        wanted += [(f"models.{name}", report["models"].get(name, {}), list(of_model)) for name in audited]
+        part = report["population"]["estimated_on"]
+        wanted += [
+            (f"models.{name}.resistance", report["models"].get(name, {}).get("resistance", {}), [part])
+            for name in names
+        ]
+        if not changes:
+            wanted += [(f"models.{name}", report["models"].get(name, {}), ["labeler_agreement"]) for name in audited]
+    for place, found, needed in wanted:
+        if missing := [key for key in needed if key not in found]:
+            _refuse(f"{where}, {place}", f"the keys {sorted(found)[:5]}", f"{missing[0]!r} too")
+    for name, fit in report["imprint"].items():
         if fit["status"] == "ok":
-            counts = {model: len(fit[model]["imprint"]) for model in ("pre", "post", "difference")}
-            if len(set(counts.values())) > 1:
-                raise DataError(
-                    f"{where}, imprint.{name}: found different numbers of rows ({counts}); needed is one per feature in each; "
-                    "give the folder of a finished audit"
-                )
+            _check_rows(f"{where}, imprint.{name}", fit, names, changes)
+    for change, comparison in report.get("comparisons", {}).items():
+        _check_comparison(f"{where}, comparisons.{change}", comparison, report)
+
+
+def _check_comparison(where: str, comparison: Mapping[str, Any], report: Mapping[str, Any]) -> None:
+    if report["population"]["estimated_on"] not in comparison["regimes"]:
+        _refuse(
+            f"{where}.regimes", f"the keys {sorted(comparison['regimes'])[:5]}", "those of the pairs that are spoken of"
+        )
+    for design, fit in report["imprint"].items():
+        if fit["status"] == "ok":
+            found = comparison["shift_imprint"].get(design, {})
+            if found.get("status") != "ok":
+                _refuse(f"{where}.shift_imprint", "no estimate", f"one for {design}, which has an imprint")
+            _same_length(where, {kind: found[kind]["imprint"] for kind in ("raw", "centred", "margin")})
+
+
+def _check_rows(where: str, fit: Mapping[str, Any], names: list[str], changes: list[str]) -> None:
+    rows = {}
+    for key, needed in (("models", names), ("changes", changes)):
+        places = {
+            key: fit[key],
+            **{f"standardised.{unit}.{key}": fit["standardised"][unit][key] for unit in ("sd", "logit")},
+        }
+        for place, found in places.items():
+            if missing := [name for name in needed if name not in found]:
+                _refuse(f"{where}.{place}", f"the keys {sorted(found)[:5]}", f"{missing[0]!r} too")
+            for name in needed:
+                rows[f"{place}.{name}"] = found[name]["imprint"] if place == key else found[name]
+    if "any_change" in fit:
+        rows["any_change"] = fit["any_change"]
+    _same_length(where, rows)
+
+
+def _same_length(where: str, rows: Mapping[str, Sized]) -> None:
+    """Rows of a feature stand in one table."""
+    counts = {name: len(found) for name, found in rows.items()}
+    if len(set(counts.values())) > 1:
+        _refuse(where, f"different numbers of rows ({counts})"[:300], "one per feature in each")
+
+
+def _refuse(where: str, found: str, needed: str) -> None:
+    raise DataError(f"{where}: found {found}; needed is {needed}; give the folder of a finished audit")

@@ -15,21 +15,22 @@ from seal_datasets.estimate.inference import detectable_effect
 from seal_datasets.estimate.multiplicity import adjust_p
 from seal_datasets.labels.surface import SURFACE_FEATURES
 from seal_datasets.labels.taxonomy import Feature
+from seal_datasets.report.audited_models import PRE_AND_POST, AuditedModels
 
 LEVEL = 0.05
 """Chance that any claim of a report is false where nothing is true."""
 
-QUANTITIES = {
-    "imprint": ("post", "standard deviations of reward"),
-    "change": ("post - pre", "standard deviations of reward"),
-    "amplification": ("post", "log-odds of a choice"),
+UNITS = {
+    "imprint": "standard deviations of reward",
+    "change": "standard deviations of reward",
+    "amplification": "log-odds of a choice",
 }
-"""Quantities of the primary family: model or comparison, and unit."""
+"""Quantities of the primary family, each with its unit."""
 
 Json = dict[str, Any]
 
 
-def add_claims(report: Json, features: Sequence[Feature]) -> None:
+def add_claims(report: Json, features: Sequence[Feature], models: AuditedModels = PRE_AND_POST) -> None:
     """Add the primary family, what it claims, and the q-values of all other tests to a report.
 
     Args:
@@ -37,32 +38,45 @@ def add_claims(report: Json, features: Sequence[Feature]) -> None:
             each of its tests gets `p_primary` (adjusted by Holm over the family) or `q_value`.
         features (`Sequence[Feature]`): The audit's features. The family takes those of the taxonomy; where there are none,
             the surface features.
+        models (`AuditedModels`, *optional*): As for `analyze`. The family takes all but the baseline, and their
+            changes from it.
 
     Source: Holm (1979) for the family; Benjamini and Hochberg (1995) for q-values.
     """
     names = primary_features(features)
-    rows = [(quantity, row) for quantity in QUANTITIES for row in _rows(report, quantity) if row["feature"] in names]
-    p_values = np.array([np.nan if row["p_value"] is None else row["p_value"] for _, row in rows], dtype=float)
-    for (_, row), p in zip(rows, adjust_p(p_values, "holm"), strict=True):
+    subjects = {"imprint": models.audited, "change": tuple(models.comparisons), "amplification": models.audited}
+    quantities = [quantity for quantity in UNITS if subjects[quantity]]
+    rows = [
+        (quantity, subject, row)
+        for quantity in quantities
+        for subject in subjects[quantity]
+        for row in _rows(report, quantity, subject)
+        if row["feature"] in names
+    ]
+    p_values = np.array([np.nan if row["p_value"] is None else row["p_value"] for *_, row in rows], dtype=float)
+    for (*_, row), p in zip(rows, adjust_p(p_values, "holm"), strict=True):
         row["p_primary"] = None if np.isnan(p) else float(p)
     _add_q_values([row for row in _tests(report) if "p_primary" not in row])
-    tests = [_describe(quantity, row, report) for quantity, row in rows]
+    tests = [_describe(quantity, subject, row, report) for quantity, subject, row in rows]
     n_tests = int((~np.isnan(p_values)).sum())
     report["primary_family"] = {
         "features": list(names),
-        "quantities": list(QUANTITIES),
+        "quantities": quantities,
+        "models": list(models.audited),
         "pairs": report["population"]["estimated_on"],
         "adjust": "holm",
         "level": LEVEL,
         "n_tests": n_tests,
         "tests": tests,
         "not_claimed": {
-            quantity: _limits([row for q, row in rows if q == quantity], n_tests) for quantity in QUANTITIES
+            quantity: _limits([row for found, _, row in rows if found == quantity], n_tests) for quantity in quantities
         },
     }
     claims = [test for test in tests if test["p_adjusted"] is not None and test["p_adjusted"] < LEVEL]
+    order = {subject: place for place, subject in enumerate((*models.audited, *models.comparisons))}
     report["claims"] = sorted(
-        claims, key=lambda test: (list(QUANTITIES).index(test["quantity"]), -abs(test["estimate"]))
+        claims,
+        key=lambda test: (quantities.index(test["quantity"]), order[test["model"]], -abs(test["estimate"])),
     )
 
 
@@ -96,27 +110,25 @@ def is_found(row: Mapping[str, Any]) -> bool:
     return value is not None and bool(value < LEVEL)
 
 
-def _rows(report: Mapping[str, Any], quantity: str) -> list[Json]:
-    """Rows of all features, as the report holds them."""
+def _rows(report: Mapping[str, Any], quantity: str, subject: str) -> list[Json]:
+    """Rows of all features for a model or a comparison, as the report holds them."""
     if quantity == "amplification":
-        return list(report["amplification"].get("features", ()))
+        return list(report["models"][subject]["amplification"].get("features", ()))
     standardised = report["imprint"]["all_features"].get("standardised")
     if standardised is None:
         return []
-    model, _ = QUANTITIES[quantity]
-    return list(standardised["sd"]["models" if quantity == "imprint" else "changes"][model])
+    return list(standardised["sd"]["models" if quantity == "imprint" else "changes"][subject])
 
 
-def _describe(quantity: str, row: Mapping[str, Any], report: Mapping[str, Any]) -> Json:
-    model, unit = QUANTITIES[quantity]
-    value = row["amplification" if quantity == "amplification" else "estimate"]
-    part = report["amplification"] if quantity == "amplification" else report["imprint"]["all_features"]
+def _describe(quantity: str, subject: str, row: Mapping[str, Any], report: Mapping[str, Any]) -> Json:
+    amplified = quantity == "amplification"
+    part = report["models"][subject]["amplification"] if amplified else report["imprint"]["all_features"]
     return {
         "quantity": quantity,
         "feature": row["feature"],
-        "model": model,
-        "estimate": value,
-        "unit": unit,
+        "model": subject,
+        "estimate": row["amplification" if amplified else "estimate"],
+        "unit": UNITS[quantity],
         "confidence_interval": row["confidence_interval"],
         "p_value": row["p_value"],
         "p_adjusted": row["p_primary"],

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from seal_datasets import schema
+from seal_datasets.report.audited_models import AuditedModels, models_of
 from seal_datasets.report.claims import is_found
 
 if TYPE_CHECKING:
@@ -26,20 +27,22 @@ REGIMES = {
 }
 CAPTIONS = {
     "table1_regimes.png": (
-        "Alignment regimes (after Table 1): share of pairs with 95 % intervals, and how often the labeler, "
-        "where it has a preference, agrees with the human choice."
+        "Alignment regimes (after Table 1) of the last model against the baseline: share of pairs with 95 % intervals, and how "
+        "often the labeler, where it has a preference, agrees with the human choice."
     ),
     "figure2_reward_shift.png": (
-        "Directions of the reward vectors (chosen, rejected) before and after training, and the signed reward "
-        "shift between them (after Figure 2)."
+        "Directions of each model's reward vectors (chosen, rejected) and, with a baseline, the last model's signed reward "
+        "shift from it (after Figure 2)."
     ),
     "figure3_imprint.png": (
-        "Feature imprint before and after training (Eq. 1), imprint on the reward shift (Eq. 2), and drivers of "
-        "alignment (Eq. 3), after Figure 3. Bars: 95 % intervals; filled marks: claims, or exploratory tests with q < 0.05."
+        "Feature imprint (Eq. 1) and the last model's imprint on the reward shift (Eq. 2) and drivers of alignment (Eq. 3), "
+        "after Figure 3. Bars: 95 % intervals; filled marks: claims, or exploratory tests with q < 0.05."
     ),
-    "figure4_shift_by_regime.png": "Reward shift by alignment regime and labeler preference (after Figure 4).",
+    "figure4_shift_by_regime.png": (
+        "Reward shift of the last model from the baseline, by alignment regime and labeler preference (after Figure 4)."
+    ),
     "rewrites_thresholds.png": (
-        "Similarity of rewrites to their originals, and alignment of the post-training model before and after rewriting "
+        "Similarity of rewrites to their originals, and alignment of the last model before and after rewriting "
         "at each threshold of similarity. The dotted line is the threshold in force."
     ),
 }
@@ -76,7 +79,7 @@ def draw_figures(results: Mapping[str, Any], table: pd.DataFrame, folder: Path) 
         "table1_regimes.png": lambda: _regimes(results, pyplot),
         "figure2_reward_shift.png": lambda: _reward_shift(results, table, pyplot),
         "figure3_imprint.png": lambda: _imprint(results, pyplot),
-        "figure4_shift_by_regime.png": lambda: _shift_by_regime(table, pyplot),
+        "figure4_shift_by_regime.png": lambda: _shift_by_regime(results, table, pyplot),
         "rewrites_thresholds.png": lambda: _thresholds(results, table, pyplot),
     }
     drawn = {}
@@ -99,7 +102,7 @@ def draw_comparison(comparison: Mapping[str, Any], path: Path) -> None:
     """
     from matplotlib import pyplot  # slow to import, and needed here only
 
-    names = [audit["name"] for audit in comparison["audits"]]
+    names = [model["name"] for model in comparison["models"]]
     shares = [row for row in comparison["estimates"] if row["quantity"] != "imprint"]
     imprints = [row for row in comparison["estimates"] if row["quantity"] == "imprint"]
     heights = [max(len(rows), 1) * (0.16 + 0.16 * len(names)) + 0.35 for rows in (shares, imprints)]
@@ -111,7 +114,7 @@ def draw_comparison(comparison: Mapping[str, Any], path: Path) -> None:
         for axes, rows in zip(panels, (shares, imprints), strict=True):
             for position, row in enumerate(rows):
                 for i, (name, colour) in enumerate(zip(names, colours, strict=True)):
-                    estimate = row["by_audit"].get(name)
+                    estimate = row["by_model"].get(name)
                     if estimate is None or estimate["estimate"] is None:
                         continue
                     y = position + (i - (len(names) - 1) / 2) * 0.7 / len(names)
@@ -127,9 +130,7 @@ def draw_comparison(comparison: Mapping[str, Any], path: Path) -> None:
             axes.set_axisbelow(True)
         panels[0].xaxis.set_major_formatter(lambda value, _: f"{value:.0%}")
         panels[0].set(title="Alignment", xlabel="share of pairs, 95 % intervals")
-        panels[1].set(
-            title="Feature imprint after training", xlabel="standard deviations of reward per standard deviation"
-        )
+        panels[1].set(title="Feature imprint", xlabel="standard deviations of reward per standard deviation")
         for name, colour in zip(names, colours, strict=True):
             panels[0].plot([], [], "o-", color=colour, label=name.replace("$", r"\$"))
         figure.legend(loc="outside upper right", ncols=min(len(names), 3))
@@ -141,7 +142,7 @@ def _thresholds(results: Mapping[str, Any], table: pd.DataFrame, pyplot: Any) ->
     presets = results.get("rewrites", {}).get("presets", {})
     if not presets:
         return None
-    least = results["run"]["rewrites"]["min_similarity"]
+    least, model = results["run"]["rewrites"]["min_similarity"], models_of(results["run"]).last
     figure, panels = pyplot.subplots(len(presets), 2, figsize=(9.2, 2.9 * len(presets)), squeeze=False)
     for (left, right), (name, preset) in zip(panels, presets.items(), strict=True):
         for side, colour in zip(schema.SIDES, (CHOSEN, REJECTED), strict=True):
@@ -153,13 +154,13 @@ def _thresholds(results: Mapping[str, Any], table: pd.DataFrame, pyplot: Any) ->
         for when, colour in (("before", PRE), ("after", POST)):
             right.plot(
                 [row["threshold"] for row in rows],
-                [row["alignment"]["post"][when] for row in rows],
+                [row["alignment"][model][when] for row in rows],
                 "o-",
                 color=colour,
                 label=f"{when} rewriting",
             )
         for row in rows:
-            at = (row["threshold"], row["alignment"]["post"]["before"])
+            at = (row["threshold"], row["alignment"][model]["before"])
             right.annotate(f"n {row['n_pairs']}", at, xytext=(0, 6), textcoords="offset points", fontsize=7)
         right.yaxis.set_major_formatter(lambda value, _: f"{value:.0%}")
         right.set(title="Alignment at each threshold", xlabel="least similarity", ylabel="alignment score")
@@ -170,9 +171,12 @@ def _thresholds(results: Mapping[str, Any], table: pd.DataFrame, pyplot: Any) ->
     return figure  # type: ignore[no-any-return]
 
 
-def _regimes(results: Mapping[str, Any], pyplot: Any) -> Figure:  # noqa: ANN401 - pyplot is imported at run time
-    regimes = results["resistance"][results["population"]["estimated_on"]]["regimes"]
-    agreement = results["labeler_agreement"].get("regimes", {})
+def _regimes(results: Mapping[str, Any], pyplot: Any) -> Figure | None:  # noqa: ANN401 - pyplot is imported at run time
+    comparison = _last_comparison(results)
+    if comparison is None:
+        return None
+    regimes = comparison["regimes"][results["population"]["estimated_on"]]
+    agreement = comparison["labeler_agreement"].get("regimes", {})
     figure, axes = pyplot.subplots(figsize=(7.2, 2.6))
     for row, name in enumerate(reversed(REGIMES)):
         share = regimes[name]["share"]
@@ -190,20 +194,46 @@ def _regimes(results: Mapping[str, Any], pyplot: Any) -> Figure:  # noqa: ANN401
     return figure  # type: ignore[no-any-return]
 
 
+def _last_comparison(results: Mapping[str, Any]) -> Any:  # noqa: ANN401 - JSON
+    """The last model against the baseline; `None` without one."""
+    return next(reversed(results["comparisons"].values()), None)
+
+
 def _reward_shift(results: Mapping[str, Any], table: pd.DataFrame, pyplot: Any) -> Figure:  # noqa: ANN401
-    figure, (left, right) = pyplot.subplots(1, 2, figsize=(9.2, 3.2))
-    used = table[table[schema.REGIME].notna()]
+    models, comparison = models_of(results["run"]), _last_comparison(results)
+    n_panels = 1 if comparison is None else 2
+    figure, panels = pyplot.subplots(1, n_panels, figsize=(4.6 * n_panels, 3.2), squeeze=False)
+    left = panels[0][0]
+    used = table[table[schema.margin_column(models.last)].notna()]
     bins = np.linspace(-180, 180, 61)
-    for model, colour in (("pre", PRE), ("post", POST)):
+    for model, colour in _colours(models, pyplot).items():
         chosen, rejected = (used[schema.reward_column(model, side)].to_numpy(float) for side in schema.SIDES)
-        left.hist(np.degrees(np.arctan2(rejected, chosen)), bins, color=colour, alpha=0.65, label=f"{model}-training")
+        angles = np.degrees(np.arctan2(rejected, chosen))
+        if len(models.names) < 3:
+            left.hist(angles, bins, color=colour, alpha=0.65, label=model)
+        else:
+            left.hist(angles, bins, color=colour, histtype="step", lw=1.3, label=model)
     for edge in (-135, 45):
         left.axvline(edge, color="black", lw=0.8, ls=":")
     left.set(title="Direction of the reward vector", xlabel="degrees; aligned between the dotted lines", ylabel="pairs")
-    left.legend()
-    right.hist(used[schema.REWARD_SHIFT].dropna().to_numpy(float), bins, color=POST, alpha=0.85)
+    left.legend(fontsize=8)
+    left.set_xticks(range(-180, 181, 90))
+    if comparison is not None:
+        _draw_shift(panels[0][1], results, comparison, used, bins)
+    figure.tight_layout()
+    return figure  # type: ignore[no-any-return]
+
+
+def _draw_shift(
+    right: Axes,
+    results: Mapping[str, Any],
+    comparison: Mapping[str, Any],
+    used: pd.DataFrame,
+    bins: Any,  # noqa: ANN401
+) -> None:
+    right.hist(used[schema.shift_column(comparison["later"])].dropna().to_numpy(float), bins, color=POST, alpha=0.85)
     # The mean of all pairs that are drawn, along the circle.
-    mean = results["shift"]["all"]["circular_mean_degrees"]
+    mean = comparison["shift"]["all"]["circular_mean_degrees"]
     if mean is not None and results["population"]["estimated_on"] == "all":
         right.axvline(mean, color="black", lw=1.2)
         right.annotate(
@@ -213,41 +243,49 @@ def _reward_shift(results: Mapping[str, Any], table: pd.DataFrame, pyplot: Any) 
             xytext=(6, 0),
             textcoords="offset points",
         )
-    right.set(title="Reward shift θ", xlabel="signed degrees, counter-clockwise positive")
-    for axes in (left, right):
-        axes.set_xticks(range(-180, 181, 90))
-    figure.tight_layout()
-    return figure  # type: ignore[no-any-return]
+    title = f"Reward shift θ, {comparison['earlier']} to {comparison['later']}"
+    right.set(title=title, xlabel="signed degrees, counter-clockwise positive")
+    right.set_xticks(range(-180, 181, 90))
+
+
+def _colours(models: AuditedModels, pyplot: Any) -> dict[str, Any]:  # noqa: ANN401
+    """A colour for each model: grey for a baseline, blue for one model beside it, a scale for more."""
+    n = len(models.audited)
+    audited = [POST] if n == 1 else [pyplot.get_cmap("viridis")(0.85 * i / (n - 1)) for i in range(n)]
+    colours = dict(zip(models.audited, audited, strict=True))
+    return {name: colours.get(name, PRE) for name in models.names}
 
 
 def _imprint(results: Mapping[str, Any], pyplot: Any) -> Figure | None:  # noqa: ANN401
-    imprint, drivers = results["imprint"]["all_features"], results["drivers"]
-    if "post" not in imprint:
+    models, imprint = models_of(results["run"]), results["imprint"]["all_features"]
+    if imprint["status"] != "ok":
         return None
-    after = imprint["standardised"]["sd"]["models"]["post"]
-    names = [row["feature"] for row in after if row["estimate"] is not None]
+    rewarded = imprint["standardised"]["sd"]["models"]
+    names = [row["feature"] for row in rewarded[models.last] if row["estimate"] is not None]
     if not names:
         return None
-    names.sort(key=lambda name: _row(after, name)["estimate"])
-    height = 1.6 + 0.36 * len(names)
-    figure, panels = pyplot.subplots(1, 3, figsize=(13, height), sharey=True)
-    before = imprint["standardised"]["sd"]["models"]["pre"]
-    _forest(panels[0], names, [("pre", PRE, before), ("post", POST, after)])
+    names.sort(key=lambda name: _row(rewarded[models.last], name)["estimate"])
+    comparison = _last_comparison(results)
+    n_panels, height = 2 if comparison is None else 3, 1.6 + 0.36 * len(names)
+    figure, panels = pyplot.subplots(1, n_panels, figsize=(13 * n_panels / 3, height), sharey=True)
+    _forest(panels[0], names, [(name, colour, rewarded[name]) for name, colour in _colours(models, pyplot).items()])
     panels[0].set(title="Imprint on rewards (Eq. 1)", xlabel="standard deviations of reward within prompts")
     sides = (("chosen", CHOSEN), ("rejected", REJECTED))
-    shift = imprint["shift_centred"]["imprint"]
-    _forest(panels[1], names, [(s, c, [r for r in shift if r["side"] == s]) for s, c in sides])
-    panels[1].set(title="Imprint on reward shift (Eq. 2)", xlabel="degrees, rewards centred")
-    rows = drivers.get("drivers", [])
-    _forest(panels[2], names, [(s, c, [r for r in rows if r["side"] == s]) for s, c in sides])
-    panels[2].set(title="Drivers of alignment (Eq. 3)", xlabel="log-odds of alignment")
+    if comparison is not None:
+        shift = comparison["shift_imprint"]["all_features"]["centred"]["imprint"]
+        _forest(panels[1], names, [(s, c, [r for r in shift if r["side"] == s]) for s, c in sides])
+        panels[1].set(title="Imprint on reward shift (Eq. 2)", xlabel="degrees, rewards centred")
+    rows = results["models"][models.last]["drivers"].get("drivers", [])
+    _forest(panels[-1], names, [(s, c, [r for r in rows if r["side"] == s]) for s, c in sides])
+    panels[-1].set(title="Drivers of alignment (Eq. 3)", xlabel="log-odds of alignment")
     figure.tight_layout()
     return figure  # type: ignore[no-any-return]
 
 
 def _forest(axes: Axes, names: Sequence[str], series: Sequence[tuple[str, str, Sequence[Mapping[str, Any]]]]) -> None:
     axes.axvline(0, color="black", lw=0.8)
-    for offset, (label, colour, rows) in zip((0.14, -0.14), series, strict=True):
+    offsets = np.linspace(0.14, -0.14, len(series)) if len(series) > 1 else [0.0]
+    for offset, (label, colour, rows) in zip(offsets, series, strict=True):
         for position, name in enumerate(names):
             row = _row(rows, name)
             value = None if row is None else row.get("estimate", row.get("coefficient"))
@@ -259,7 +297,9 @@ def _forest(axes: Axes, names: Sequence[str], series: Sequence[tuple[str, str, S
         axes.plot([], [], "o-", color=colour, label=label)
     axes.set_yticks(range(len(names)), [name.replace("_", " ") for name in names])
     axes.set_ylim(-0.6, len(names) - 0.4)
-    axes.legend(loc="lower center", bbox_to_anchor=(0.5, -0.02 - 1.1 / (1.6 + 0.36 * len(names))), ncols=2)
+    axes.legend(
+        loc="lower center", bbox_to_anchor=(0.5, -0.02 - 1.1 / (1.6 + 0.36 * len(names))), ncols=min(len(series), 4)
+    )
     axes.grid(axis="y", color=GREY, lw=0.5)
     axes.set_axisbelow(True)
 
@@ -268,12 +308,15 @@ def _row(rows: Sequence[Mapping[str, Any]], name: str) -> Any:  # noqa: ANN401 -
     return next((row for row in rows if row["feature"] == name), None)
 
 
-def _shift_by_regime(table: pd.DataFrame, pyplot: Any) -> Figure:  # noqa: ANN401
+def _shift_by_regime(results: Mapping[str, Any], table: pd.DataFrame, pyplot: Any) -> Figure | None:  # noqa: ANN401
+    comparison = _last_comparison(results)
+    if comparison is None:
+        return None
     figure, panels = pyplot.subplots(1, 4, figsize=(12.5, 2.9), sharex=True)
     bins = np.linspace(-180, 180, 37)
     for axes, (regime, title) in zip(panels, REGIMES.items(), strict=True):
-        part = table[table[schema.REGIME] == regime]
-        shift = part[schema.REWARD_SHIFT].astype(float)
+        part = table[table[schema.regime_column(comparison["later"])] == regime]
+        shift = part[schema.shift_column(comparison["later"])].astype(float)
         preference = part[schema.LABELER_PREFERENCE]
         axes.hist(shift[preference.isin(["indifferent"]) | preference.isna()], bins, color=GREY, label="no preference")
         for side, colour in (("chosen", CHOSEN), ("rejected", REJECTED)):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,8 @@ from seal_datasets.report.audit_schema import Part, check_audit_json
 PAIRS_FILE = "pairs.parquet"
 RUN_FILE = "run.json"
 REPORT_FILE = "report.json"
+SCHEMA = 2
+"""Number of the form of `run.json` and `report.json`: models by name, comparisons by pair of names."""
 
 Json = dict[str, Any]
 
@@ -47,22 +49,30 @@ def read_audit(folder: Path) -> tuple[Dataset, Json]:
     if not path.is_file():
         raise DataError(f"{path.absolute()} does not exist; give the folder of a finished `seal audit`")
     run = read_run(folder)
-    check_pairs(path)
+    check_pairs(path, tuple(run["models"]))
     return Dataset.from_parquet(str(path)), run
 
 
-def check_pairs(path: Path) -> None:
+def check_pairs(path: Path, models: Sequence[str]) -> None:
     """Raise unless a table of pairs is whole, and its own columns have the types that an audit writes.
+
+    Args:
+        path (`Path`): A Parquet file.
+        models (`Sequence[str]`): Names of the audit's models.
 
     Raises:
         DataError: The file is damaged, or a column has another type.
     """
     known = {schema.PROBLEMS: ("a list of texts", _is_list), schema.PROMPT_ID: ("text", _is_text)}
-    known |= {schema.PAIR_ID: ("text", _is_text), schema.REGIME: ("text", _is_text)}
-    known |= {schema.CHOSEN: ("text", _is_text), schema.REJECTED: ("text", _is_text)}
+    known |= {
+        schema.PAIR_ID: ("text", _is_text),
+        schema.CHOSEN: ("text", _is_text),
+        schema.REJECTED: ("text", _is_text),
+    }
+    known |= {schema.regime_column(model): ("text", _is_text) for model in models}
     numbers = (schema.reward_column, schema.reward_tokens_column)
-    columns = [column(model, side) for column in numbers for model in ("pre", "post") for side in schema.SIDES]
-    columns += [schema.margin_column(model) for model in ("pre", "post")]
+    columns = [column(model, side) for column in numbers for model in models for side in schema.SIDES]
+    columns += [column(model) for column in (schema.margin_column, schema.shift_column) for model in models]
     known |= dict.fromkeys(columns, ("numbers", _is_number))
     for field in check_parquet(path):
         needed, fits = known.get(field.name, ("", None))
@@ -125,8 +135,35 @@ def read_valid(path: Path, part: Part) -> Json:
     Raises:
         DataError: The file is missing, is not JSON, or has another form.
     """
-    content = read_json(path)
+    content = read_form(path)
     check_audit_json(content, part, str(path.absolute()))
+    return content
+
+
+def read_form(path: Path) -> Json:
+    """Read a JSON file of an audit, and refuse one of another form.
+
+    Args:
+        path (`Path`): `run.json` or `report.json`.
+
+    Returns:
+        `dict[str, Any]`: Its content.
+
+    Raises:
+        DataError: The file is missing, is not JSON, or has the form of an earlier or a later version.
+    """
+    content = read_json(path)
+    is_earlier = "schema" not in content and not content.keys().isdisjoint({"run", "seal_datasets"})
+    form = 1 if is_earlier else content.get("schema")
+    if isinstance(form, int) and form < SCHEMA:
+        raise DataError(
+            f"{path.absolute()} has form {form}, of an earlier version; this version reads form {SCHEMA}. Run the same "
+            f"`seal audit` again with --out {path.absolute().parent}: it reuses the labels and rewards there"
+        )
+    if isinstance(form, int) and form > SCHEMA:
+        raise DataError(
+            f"{path.absolute()} has form {form}, of a later version; this version reads form {SCHEMA}: update seal_datasets"
+        )
     return content
 
 

@@ -7,15 +7,17 @@ from typing import Any
 
 from seal_datasets.cards import format_number, format_percent, format_points, format_rate
 from seal_datasets.labels.surface import SURFACE_FEATURES
+from seal_datasets.report.audited_models import PRE_AND_POST, AuditedModels, models_of
 
 _MOST = 4
+_MOST_MODELS = 6
 _CLAIMS = {
     "imprint": ("rewards", "penalises"),
     "change": ("gives more for", "gives less for"),
     "amplification": ("gives more than people asked for to", "gives less than people asked for to"),
 }
 _UNITS = {"imprint": "SD of reward", "change": "SD of reward", "amplification": "log-odds"}
-_NAMES = {"imprint": "imprint", "change": "change of an imprint by training", "amplification": "amplification"}
+_NAMES = {"imprint": "imprint", "change": "change of an imprint", "amplification": "amplification"}
 
 
 def headline(report: Mapping[str, Any]) -> list[str]:
@@ -29,47 +31,95 @@ def headline(report: Mapping[str, Any]) -> list[str]:
     Returns:
         `list[str]`: One sentence each.
     """
-    lines = missing_labels((report["run"]["labeler"] or {}).get("labels")) + _resistance(report)
+    models = models_of(report["run"])
+    lines = missing_labels((report["run"]["labeler"] or {}).get("labels"))
+    lines += _resistance(report, models) + _ranks(report) + _regimes(report, models) + _gap(report, models)
     for name, examination in (report["run"].get("doctor") or {}).items():
         if examination["failed"]:
-            lines.append(f"The {name}-training model failed checks of its scores: {', '.join(examination['failed'])}.")
-    return lines + _claims(report)
+            lines.append(f"{_subject(name, models)} failed checks of its scores: {', '.join(examination['failed'])}.")
+    return lines + _claims(report, models)
 
 
-def _resistance(report: Mapping[str, Any]) -> list[str]:
-    """Resistance and regimes on the pairs that the report speaks of, and the memorisation gap."""
+def _resistance(report: Mapping[str, Any], models: AuditedModels) -> list[str]:
+    """Resistance on the pairs that the report speaks of."""
     where = report["population"]["estimated_on"]
-    resistance = report["resistance"][where]
-    shares = {name: entry["share"] for name, entry in resistance["regimes"].items()}
-    pairs = f"{resistance['n_pairs']:,} {'held-out pairs' if where == 'heldout' else 'pairs'}"
-    lines = [
-        f"Alignment resistance {format_rate(resistance, 'alignment_resistance')} on {pairs}: the post-training model does "
-        "not prefer the response that humans chose.",
-        f"Alignment score {format_percent(resistance['pre_alignment_score'])} before training, "
-        f"{format_percent(resistance['alignment_score'])} after; "
-        f"{format_percent(shares['became_aligned'])} of pairs became aligned, "
-        f"{format_percent(shares['reversed_alignment'])} were aligned before and no longer are.",
+    found = {name: report["models"][name]["resistance"][where] for name in models.names}
+    first = found[models.last]
+    pairs = f"{first['n_pairs']:,} {'held-out pairs' if where == 'heldout' else 'pairs'}"
+    if len(models.audited) == 1:
+        return [
+            f"Alignment resistance {format_rate(first, 'alignment_resistance')} on {pairs}: {models.title(models.last)} does "
+            "not prefer the response that humans chose."
+        ]
+    shown = [f"{name} {format_rate(row, 'alignment_resistance')}" for name, row in found.items()]
+    more = f" and {len(shown) - _MOST_MODELS} more" if len(shown) > _MOST_MODELS else ""
+    return [
+        f"Alignment resistance on {pairs}, where a model does not prefer the response that humans chose: "
+        f"{', '.join(shown[:_MOST_MODELS])}{more}."
     ]
-    gap = next((row for row in report.get("memory", ()) if row["quantity"] == "resistance"), None)
-    if gap is not None:
-        seen = report["resistance"]["train"]
+
+
+def _ranks(report: Mapping[str, Any]) -> list[str]:
+    """Which models are lowest in resistance, as far as the paired tests tell."""
+    if "ranking" not in report:
+        return []
+    rows = report["ranking"]["ranking"]
+    best = [row["model"] for row in rows if row["rank_interval"][0] == 1]
+    level = f"{report['ranking']['confidence']:.0%}".replace("%", " %")
+    if len(best) == 1:
+        return [f"Of {len(rows)} models {best[0]} has the lowest resistance ({level}, all models compared in pairs)."]
+    if len(best) == len(rows):
+        return [f"No model can be said to have the lowest resistance of the {len(rows)} ({level})."]
+    out = [row["model"] for row in rows if row["model"] not in best]
+    return [
+        f"The lowest resistance of the {len(rows)} models may be that of {', '.join(best)}, not of {', '.join(out)} ({level})."
+    ]
+
+
+def _regimes(report: Mapping[str, Any], models: AuditedModels) -> list[str]:
+    """How alignment moved, where two models are compared."""
+    if len(models.comparisons) != 1:
+        return []
+    where = report["population"]["estimated_on"]
+    ((comparison, (earlier, later)),) = models.comparisons.items()
+    before, after = (report["models"][name]["resistance"][where]["alignment_score"] for name in (earlier, later))
+    shares = {name: row["share"] for name, row in report["comparisons"][comparison]["regimes"][where].items()}
+    of = ("before training", "after") if models == PRE_AND_POST else (f"of {earlier}", f"of {later}")
+    aligned = "were aligned before" if models == PRE_AND_POST else f"were aligned for {earlier}"
+    return [
+        f"Alignment score {format_percent(before)} {of[0]}, {format_percent(after)} {of[1]}; "
+        f"{format_percent(shares['became_aligned'])} of pairs became aligned, "
+        f"{format_percent(shares['reversed_alignment'])} {aligned} and no longer are."
+    ]
+
+
+def _gap(report: Mapping[str, Any], models: AuditedModels) -> list[str]:
+    """The memorisation gap of resistance, for each model."""
+    lines = []
+    for gap in report.get("memory", ()):
+        if gap["quantity"] != "resistance":
+            continue
+        seen = report["models"][gap["model"]]["resistance"]["train"]
         low, high = gap["confidence_interval"]
         between = "no interval" if low is None else f"{format_points(low)} to {format_points(high)}"
+        whose = "Resistance" if len(models.audited) == 1 else f"Resistance of {gap['model']}"
         lines.append(
-            f"Resistance {format_percent(gap['train'])} on the {seen['n_pairs']:,} pairs trained on, "
+            f"{whose} {format_percent(gap['train'])} on the {seen['n_pairs']:,} pairs trained on, "
             f"{format_percent(gap['heldout'])} on the held-out ones: {format_points(gap['gap'])} points ({between})."
         )
     return lines
 
 
-def _claims(report: Mapping[str, Any]) -> list[str]:
+def _claims(report: Mapping[str, Any], models: AuditedModels) -> list[str]:
     family, claims = report["primary_family"], report["claims"]
     lines = []
     for quantity in family["quantities"]:
         rows = [claim for claim in claims if claim["quantity"] == quantity]
-        if rows:
-            lines.append(_claim(quantity, rows, report))
-        elif family["features"]:
+        subjects = dict.fromkeys(claim["model"] for claim in rows)
+        lines += [
+            _claim(quantity, [row for row in rows if row["model"] == subject], report, models) for subject in subjects
+        ]
+        if not rows and family["features"]:
             lines.append(_no_claim(quantity, family["not_claimed"][quantity]))
     if claims:
         lines.append(
@@ -79,7 +129,7 @@ def _claims(report: Mapping[str, Any]) -> list[str]:
     return lines
 
 
-def _claim(quantity: str, rows: Sequence[Mapping[str, Any]], report: Mapping[str, Any]) -> str:
+def _claim(quantity: str, rows: Sequence[Mapping[str, Any]], report: Mapping[str, Any], models: AuditedModels) -> str:
     # Labels of a weak labeler may not measure what the feature's name says.
     surface = {feature.name for feature in SURFACE_FEATURES}
     weak = has_weak_labeler(report)
@@ -90,8 +140,18 @@ def _claim(quantity: str, rows: Sequence[Mapping[str, Any]], report: Mapping[str
             shown = ", ".join(_name(row, quantity, weak and row["feature"] not in surface) for row in named[:_MOST])
             more = f" and {len(named) - _MOST} more" if len(named) > _MOST else ""
             said.append(f"{verb} {shown}{more}")
-    subject = "After training the model" if quantity == "change" else "The post-training model"
-    return f"{subject} {'; it '.join(said)}."
+    subject = rows[0]["model"]
+    if quantity != "change":
+        return f"{_subject(subject, models)} {'; it '.join(said)}."
+    earlier, later = models.comparisons[subject]
+    start = "After training the model" if models == PRE_AND_POST else f"Compared with {earlier}, {models.title(later)}"
+    return f"{start} {'; it '.join(said)}."
+
+
+def _subject(name: str, models: AuditedModels) -> str:
+    """A model at the start of a sentence."""
+    title = models.title(name)
+    return title[0].upper() + title[1:]
 
 
 def _name(row: Mapping[str, Any], quantity: str, weak: bool) -> str:

@@ -16,9 +16,19 @@ from seal_datasets.cards import render_card
 from seal_datasets.labels.surface import SURFACE_FEATURES
 from seal_datasets.report.analyze import analyze
 from seal_datasets.report.analyze_rewrites import analyze_rewrites
+from seal_datasets.report.audited_models import models_of
 from seal_datasets.report.claims import add_claims
 from seal_datasets.report.figures import draw_figures
-from seal_datasets.report.files import REPORT_FILE, Json, differences, dump, features_of, read_audit, read_json
+from seal_datasets.report.files import (
+    REPORT_FILE,
+    SCHEMA,
+    Json,
+    differences,
+    dump,
+    features_of,
+    read_audit,
+    read_form,
+)
 from seal_datasets.report.headline import headline
 from seal_datasets.report.markdown import render_markdown
 
@@ -68,12 +78,13 @@ def check_report(folder: str | Path) -> list[str]:
     folder = Path(folder)
     pairs, run = read_audit(folder)
     recomputed = json.loads(dump(_compute(pairs, run)))
-    return sorted(differences(read_json(folder / REPORT_FILE), recomputed))
+    return sorted(differences(read_form(folder / REPORT_FILE), recomputed))
 
 
 def _compute(pairs: Dataset, run: Json) -> Json:
     features = features_of(run)
-    report = {"run": run, **analyze(pairs, features, tie_band=run.get("tie_band", 0.0))}
+    models = models_of(run)
+    report = {"schema": SCHEMA, "run": run, **analyze(pairs, features, models, tie_band=run.get("tie_band", 0.0))}
     if rewrites := run.get("rewrites"):
         labelled = [feature for feature in features if feature not in SURFACE_FEATURES]
         report["rewrites"] = analyze_rewrites(
@@ -82,8 +93,9 @@ def _compute(pairs: Dataset, run: Json) -> Json:
             presets=rewrites["presets"],
             axes=rewrites["axes"],
             min_similarity=rewrites["min_similarity"],
+            models=models.baseline_first,
         )
-    add_claims(report, features)
+    add_claims(report, features, models)
     return report
 
 

@@ -14,6 +14,7 @@ from seal_datasets.audit.finish import with_columns
 from seal_datasets.cli import main
 from seal_datasets.errors import DataError
 from seal_datasets.report.analyze import derived_columns
+from seal_datasets.report.audited_models import PRE_AND_POST
 from seal_datasets.report.files import dump
 from seal_datasets.report.write import _compute
 from tests.report.test_write import RUN
@@ -24,7 +25,7 @@ HARMLESS = "last_response_is_harmless"
 def make_audit(folder, table, features, name):
     """A finished audit without its pictures."""
     folder.mkdir()
-    pairs = with_columns(table, derived_columns(table, features))
+    pairs = with_columns(table, derived_columns(table, features), PRE_AND_POST)
     pairs.to_parquet(str(folder / "pairs.parquet"))
     models = {which: {**about, "model": f"rm-{name}"} for which, about in RUN["models"].items()}
     run = {**RUN, "source": "data|of\n# ours", "models": models, "features": [asdict(feature) for feature in features]}
@@ -73,7 +74,7 @@ def test_the_same_pairs_are_compared_pair_by_pair(audits):
     result = compare_audits([audits["one"], audits["two"]])
     assert "compared pair by pair on 117 pairs of 60 prompts" in result["notes"][0]
     tables = [Dataset.from_parquet(str(audits[name] / "pairs.parquet")).to_pandas() for name in ("one", "two")]
-    used = tables[0]["regime"].notna()
+    used = tables[0]["margin_post"].notna()
     margins = {name: table.loc[used, "margin_post"].to_numpy(float) for name, table in zip("ab", tables, strict=True)}
     expected = estimate.resistance_trajectory(margins, groups=tables[0].loc[used, "prompt_id"].to_numpy())
     found = difference(result, "resistance")
@@ -93,17 +94,17 @@ def test_audits_with_held_out_pairs_are_compared_on_them(enriched, tmp_path):
     result = compare_audits([tmp_path / "one", tmp_path / "two"], tmp_path / "out")
     assert "compared pair by pair on 85 pairs" in result["notes"][0]
     assert (tmp_path / "out" / "compare.md").read_text("utf-8").count("estimates are those of held-out pairs") == 2
-    rows = next(row["by_audit"] for row in result["estimates"] if row["quantity"] == "resistance")
+    rows = next(row["by_model"] for row in result["estimates"] if row["quantity"] == "resistance")
     difference_of = rows["two"]["estimate"] - rows["one"]["estimate"]
     assert difference(result, "resistance")["difference"] == pytest.approx(difference_of)
 
 
 def test_paired_differences_are_those_of_the_reports_where_pairs_and_labels_are_whole(audits):
     result = compare_audits([audits["one"], audits["two"]])
-    rows = {row["of"]: row["by_audit"] for row in result["estimates"] if row["quantity"] == "imprint"}
-    for name, by_audit in rows.items():
+    rows = {row["of"]: row["by_model"] for row in result["estimates"] if row["quantity"] == "imprint"}
+    for name, by_model in rows.items():
         found = difference(result, "imprint", name)
-        assert found["difference"] == pytest.approx(by_audit["two"]["estimate"] - by_audit["one"]["estimate"], abs=1e-6)
+        assert found["difference"] == pytest.approx(by_model["two"]["estimate"] - by_model["one"]["estimate"], abs=1e-6)
 
 
 def test_an_audit_does_not_differ_from_itself_nor_from_a_model_that_pays_the_same(audits, tmp_path):
@@ -119,7 +120,7 @@ def test_other_pairs_are_compared_by_their_estimates(audits):
     assert "no pairs in common" in result["notes"][0]
     found = difference(result, "imprint", HARMLESS)
     one, other = (
-        next(row for row in result["estimates"] if row["of"] == HARMLESS)["by_audit"][name]
+        next(row for row in result["estimates"] if row["of"] == HARMLESS)["by_model"][name]
         for name in ("one", "elsewhere")
     )
     by_hand = estimate.compare_estimates(
@@ -128,7 +129,9 @@ def test_other_pairs_are_compared_by_their_estimates(audits):
     assert (found["difference"], found["p_value"]) == (by_hand.difference, by_hand.p_value)
     assert found["test"] == "independent estimates"
     report = json.loads((audits["one"] / "report.json").read_text())
-    row = next(each for each in report["imprint"]["all_features"]["post"]["imprint"] if each["feature"] == HARMLESS)
+    row = next(
+        each for each in report["imprint"]["all_features"]["models"]["post"]["imprint"] if each["feature"] == HARMLESS
+    )
     # t and p of the standardised imprint are the imprint's own.
     assert one["estimate"] / one["std_error"] == pytest.approx(row["coefficient"] / row["std_error"])
 
@@ -176,7 +179,7 @@ def test_three_independent_audits_are_tested_for_being_equal(audits, tmp_path, c
         (tmp_path / name).mkdir()
         reports[name] = shutil.copy(audits[name] / "report.json", tmp_path / name)
     result = compare_audits(list(reports.values()))
-    rows = {(each["quantity"], each["of"]): each["by_audit"] for each in result["estimates"]}
+    rows = {(each["quantity"], each["of"]): each["by_model"] for each in result["estimates"]}
     assert {(each["quantity"], each["of"]) for each in result["joint"]} <= rows.keys()
     (found,) = [each for each in result["joint"] if each["of"] == HARMLESS]
     values, errors = (

@@ -44,10 +44,10 @@ def test_an_audit_of_own_columns_equals_one_of_scored_pairs(table, enriched, tmp
     ours = analyze(enriched[0].remove_columns([schema.PARTITION]), features_of(report["run"]))
     add_claims(ours, features_of(report["run"]))
     assert {each.name for each in enriched[1]} == set(report["labels"])
-    for quantity in ("resistance", "imprint", "drivers", "labeler_agreement", "claims"):
+    for quantity in ("models", "comparisons", "imprint", "claims"):
         assert json.loads(json.dumps(report[quantity])) == json.loads(json.dumps(ours[quantity]))
     text = (tmp_path / "own" / "report.md").read_text("utf-8")
-    assert "| model | given by the table | no score in the table |" in text
+    assert "| model | pairs with both rewards | given by the table | no score in the table |" in text
     assert r"columns after\_good and after\_bad at sha256:" in text
     assert write_report(tmp_path / "own") == report
 
@@ -100,14 +100,19 @@ def test_results_of_rewardbench_need_no_model(tmp_path):
     given = {"pre": ("before", "before"), "post": ("scores_chosen", "scores_rejected")}
     report = audit_own_rewards(str(path), tmp_path / "report", given)
     # Scores 0, 1, 2 against 1: a third is aligned, a third tied.
-    assert report["resistance"]["all"]["alignment_score"] == pytest.approx(1 / 3)
-    assert report["resistance"]["all"]["n_ties"] == 10
+    resistance = report["models"]["post"]["resistance"]["all"]
+    assert resistance["alignment_score"] == pytest.approx(1 / 3)
+    assert resistance["n_ties"] == 10
 
 
 @pytest.mark.parametrize(
     ("rewards", "message"),
     [
-        ({"post": ("a", "b")}, "give columns for 'pre' and 'post', got .'post'."),
+        ({}, "an audit needs a reward model"),
+        ({"a b": ("before_good", "before_bad")}, "must be letters, digits and '_', got 'a b'"),
+        ({"RM": REWARDS["pre"], "rm": REWARDS["post"]}, "the names 'RM' and 'rm' of models collide"),
+        ({"a": REWARDS["pre"], "status_a": REWARDS["post"]}, r"collide \(column 'reward_status_a_chosen'\)"),
+        ({"a": REWARDS["pre"], "b": REWARDS["pre"]}, "a and b are the same model; give each model once"),
         (
             {"pre": ("before_good", "no"), "post": REWARDS["post"]},
             "there is no column 'no' of rewards; the columns are",
@@ -137,7 +142,13 @@ def test_labels_and_names_are_checked(table, tmp_path):
     ("arguments", "message"),
     [
         (["--demo", *OPTIONS], "give the data"),
-        (["x.jsonl", "--pre", "m", *OPTIONS], "leave out --pre"),
+        (["x.jsonl", "--pre", "m", *OPTIONS], r"give both models (--pre and --post)"),
+        (["x.jsonl", "--model", "m", "--model", "other/m"], "--model gives 'm' more than once"),
+        (["x.jsonl", "--model", "a=m", "--model", "b=m"], "a and b are the same model"),
+        (["x.jsonl", "--model", "a=m", "--baseline", "b"], "the baseline 'b' is none of the models, which are a"),
+        (["x.jsonl", "--model", "a=m", "--baseline", "a"], "the baseline 'a' is the only model"),
+        (["x.jsonl", "--baseline", "rm"], "none of the models that are trained, pre and post"),
+        (["x.jsonl", "--model", "my-rm=m"], "must be letters, digits and '_', got 'my-rm'"),
         (["x.jsonl", "--labeler", "http://localhost:1/v1", *OPTIONS], "asks no labeler"),
         (["x.jsonl", "--rewards", "pre=one"], "NAME=CHOSEN,REJECTED"),
     ],
@@ -170,7 +181,7 @@ def test_an_audit_that_fails_at_any_step_leaves_the_earlier_one_whole(table, tmp
 
 def test_a_table_that_cannot_be_stored_leaves_the_earlier_audit_whole(tmp_path):
     rows = [{"prompt": f"q{n}", "chosen": "b", "rejected": "c", "g": 1.0, "h": 0.5} for n in range(6)]
-    rewards = {"pre": ("g", "h"), "post": ("g", "h")}
+    rewards = {"pre": ("g", "h"), "post": ("h", "g")}
     out = tmp_path / "audit"
     audit_own_rewards(Dataset.from_list(rows), out, rewards)
     before = contents(out)

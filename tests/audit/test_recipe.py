@@ -38,6 +38,11 @@ AUDITS = {
         *("--tie-band", "0.01", "--over-length", "skip", "--backend", "torch", "--tokens-per-batch", "512"),
         *("--allow-pickle", "--allow-remote-code", "--labeler", "none"),
     ),
+    "one": ("d.jsonl", "--model", "me/rm", "--labeler", "none"),
+    "many": (
+        *("d.jsonl", "--model", "a=./rm", "--model", "b=me/rm", "--revision", "b=v2", "--rewards", "old=x,y"),
+        *("--baseline", "old", "--labeler", "none"),
+    ),
     "rewrites": (
         *("--demo", "--rewrite-share", "0.5", "--presets", "style,longer", "--axes", "positive", "--rewriter", "local"),
         *("--rewrite-attempts", "2", "--rewrite-temperature", "0.7", "--whole-dialogue", "--min-similarity", "0.6"),
@@ -68,14 +73,14 @@ def test_an_audit_from_its_recipe_has_the_same_settings(words, tmp_path, monkeyp
 def test_every_option_of_the_command_is_in_some_recipe(tmp_path, monkeypatch):
     """An option that is added to the command, and to no recipe, is found here."""
     monkeypatch.chdir(tmp_path)
-    written = {"rewards"}  # of columns, which have a recipe of their own
+    written = {"pre", "post"}  # written as models
     for words in AUDITS.values():
         assert main(["audit", *words, "--write-config", "r.yaml"]) == 0
         written |= yaml.safe_load((tmp_path / "r.yaml").read_text()).keys()
     [verbs] = [action for action in _parser()._actions if action.dest == "verb"]
     options = {key_of(action) for action in verbs.choices["audit"]._actions if action.help != argparse.SUPPRESS}
     assert options - written == {"help", "help_all", "config", "write_config", "dry_run"}
-    assert written - options == {"recipe", "verb", "made_with", "rewards"} - options
+    assert written - options == {"recipe", "verb", "made_with"}
 
 
 def test_a_recipe_holds_no_key_and_no_password(monkeypatch, tmp_path):
@@ -105,19 +110,17 @@ def test_local_paths_are_marked_and_ids_are_not(tmp_path, monkeypatch):
     assert is_local("dpo:rm@me/reference")
     assert is_local("/absent/path")
     assert not any(map(is_local, ("me/rm", "demo", "http://localhost/v1", "x" * 5000, "a\0b", None, 5, "")))
-    lines = render_recipe("audit", {"data": "/d.jsonl", "pre": "me/rm", "post": "rm", "split": "rm"}).splitlines()
-    assert lines[-4:] == [
-        "data: /d.jsonl  # a local path: give your own",
-        "pre: me/rm",
-        "post: rm  # a local path: give your own",
-        "split: rm",
-    ]
+    lines = render_recipe("audit", {"data": "/d.jsonl", "model": ["a=me/rm"], "split": "rm"}).splitlines()
+    assert lines[-4:] == ["data: /d.jsonl  # a local path: give your own", "model:", "- a=me/rm", "split: rm"]
+    mine = render_recipe("audit", {"model": ["a=me/rm", "b=rm"]}).splitlines()
+    assert mine[-1] == "- b=rm  # a local path: give your own"
 
 
 def test_revisions_are_commits_where_they_are_known(tmp_path):
     commit = "0123456789abcdef0123456789abcdef01234567"
     settings = AuditSettings(
-        pre="me/before", post=str(tmp_path), models=GivenModels(pre_revision="main"), training=TrainingSettings()
+        models=GivenModels({"pre": "me/before", "post": str(tmp_path)}, revisions={"pre": "main"}),
+        training=TrainingSettings(),
     )
     known = {"pre": commit, "post": commit}  # a folder has no revision
     assert yaml.safe_load(audit_recipe("d", tmp_path, settings, revisions=known))["revision"] == [f"pre={commit}"]

@@ -5,6 +5,7 @@ import json
 import pytest
 from datasets import Dataset
 
+from seal_datasets.audit.given_models import GivenModels, give_models
 from seal_datasets.audit.label_step import EMBEDDED_FEATURES
 from seal_datasets.audit.run import run_audit
 from seal_datasets.audit.settings import AuditSettings, RewriteSettings
@@ -19,7 +20,10 @@ from tests.rewards.models import CHAT_TEMPLATE, save_llama
 @pytest.fixture(scope="module")
 def settings(reward_models):
     return AuditSettings(
-        limit=24, label_limit=6, features=("last_response_is_harmless", "last_response_is_helpful"), **reward_models
+        limit=24,
+        label_limit=6,
+        features=("last_response_is_harmless", "last_response_is_helpful"),
+        models=give_models(reward_models),
     )
 
 
@@ -50,7 +54,8 @@ def test_the_parquet_holds_originals_features_rewards_and_results(audited):
         "feature_last_response_is_helpful_rejected",
         "reward_pre_chosen",
         "margin_post",
-        "regime",
+        "regime_post",
+        "reward_shift_degrees_post",
         "labeler_preference",
     }
     assert expected <= set(pairs.column_names)
@@ -67,42 +72,46 @@ def test_running_again_asks_for_nothing_and_changes_nothing(audited, settings, c
 
 @pytest.mark.real_lm
 def test_the_labeler_is_asked_where_nothing_is_recorded(reward_models, tmp_path, capsys):
-    settings = AuditSettings(limit=8, label_limit=1, features=("last_response_is_helpful",), **reward_models)
+    settings = AuditSettings(
+        limit=8, label_limit=1, features=("last_response_is_helpful",), models=give_models(reward_models)
+    )
     report = run_audit(str(demo_path()), tmp_path, settings)
     assert "    2 requests; the store held 0 responses before; labels missing: none" in capsys.readouterr().err
     assert report["labels"]["last_response_is_helpful"]["missing_by_reason"] == {"not_sampled": 14}
 
 
 def test_without_a_labeler_the_surface_features_remain(reward_models, tmp_path):
-    report = run_audit(str(demo_path()), tmp_path, AuditSettings(limit=24, labeler="none", **reward_models))
-    assert report["labeler_agreement"]["status"] == "no target features"
+    report = run_audit(
+        str(demo_path()), tmp_path, AuditSettings(limit=24, labeler="none", models=give_models(reward_models))
+    )
+    assert report["comparisons"]["post - pre"]["labeler_agreement"]["status"] == "no target features"
     assert all(name.startswith("surface_") for name in report["labels"])
     assert not (tmp_path / "labels.sqlite").exists()
 
 
 @pytest.mark.slow
 def test_models_are_examined_and_their_jitter_is_the_tie_band(reward_models, tmp_path):
-    settings = AuditSettings(limit=24, labeler="none", doctor=True, **reward_models)
+    settings = AuditSettings(limit=24, labeler="none", doctor=True, models=give_models(reward_models))
     report = run_audit(str(demo_path()), tmp_path, settings)
     examined = report["run"]["doctor"]
     assert examined == json.loads((tmp_path / "doctor.json").read_text())
     band = max(found["tie_band"] for found in examined.values())
     assert 0.0 < band < 1e-5
-    assert report["run"]["tie_band"] == report["resistance"]["all"]["tie_band"] == band
+    assert report["run"]["tie_band"] == report["models"]["post"]["resistance"]["all"]["tie_band"] == band
     text = (tmp_path / "report.md").read_text()
     assert f"Tie band {band:.3g}" in text
     assert "\\[CLS\\] what is the capital of france?" in text
     assert "\n## Doctor\n" in text
-    assert "**The post-training model.**" in text
+    assert "**post.**" in text
     assert check_report(tmp_path) == []
 
 
 @pytest.mark.slow
 def test_a_tie_band_makes_ties_everywhere(reward_models, tmp_path):
-    settings = AuditSettings(limit=24, labeler="none", tie_band=1e6, **reward_models)
+    settings = AuditSettings(limit=24, labeler="none", tie_band=1e6, models=give_models(reward_models))
     report = run_audit(str(demo_path()), tmp_path, settings)
-    assert report["resistance"]["all"]["n_ties"] == report["population"]["n_used"]
-    regimes = Dataset.from_parquet(str(tmp_path / "pairs.parquet"))["regime"][:]
+    assert report["models"]["post"]["resistance"]["all"]["n_ties"] == report["population"]["n_used"]
+    regimes = Dataset.from_parquet(str(tmp_path / "pairs.parquet"))["regime_post"][:]
     assert set(regimes) <= {"stayed_misaligned", None}
     assert check_report(tmp_path) == []
     with pytest.raises(DataError, match="0 or more points"):
@@ -115,12 +124,14 @@ def test_the_embedded_features_are_of_the_taxonomy_and_hold_its_targets():
 
 
 def test_settings_that_contradict_themselves_are_refused():
-    with pytest.raises(DataError, match="give both models"):
-        AuditSettings(post="m")
+    with pytest.raises(DataError, match="head and max_length are of a model that is given"):
+        AuditSettings(models=GivenModels(head=1))
+    with pytest.raises(DataError, match="rewards of old are columns"):
+        AuditSettings(models=give_models({"old": ("a", "b")}), rewrites=RewriteSettings())
 
 
 def test_a_wrong_model_is_found_before_anything_is_labelled(reward_models, tmp_path):
-    settings = AuditSettings(pre=reward_models["pre"], post=str(tmp_path / "absent"))
+    settings = AuditSettings(models=give_models({**reward_models, "post": tmp_path / "absent"}))
     with pytest.raises(ModelError, match="no folder"):
         run_audit("demo", tmp_path / "out", settings)
     (tmp_path / "absent").mkdir()
@@ -131,7 +142,7 @@ def test_a_wrong_model_is_found_before_anything_is_labelled(reward_models, tmp_p
 
 @pytest.mark.slow
 def test_real_pairs_are_scored_and_described_without_losing_one(hh_rlhf, reward_models, tmp_path):
-    settings = AuditSettings(limit=100, labeler="none", **reward_models)
+    settings = AuditSettings(limit=100, labeler="none", models=give_models(reward_models))
     report = run_audit(str(hh_rlhf), tmp_path, settings)
     population = report["population"]
     assert population["n_pairs"] == 100
@@ -208,4 +219,4 @@ def test_seal_audit_takes_the_options_of_seal_score_for_its_models(tmp_path, min
         assert message in capsys.readouterr().err
     alone = ["audit", "--demo", "--labeler", "none", "--out", str(tmp_path / "none"), "--head", "1"]
     assert main(alone) == 2
-    assert "is one of a model that is given" in capsys.readouterr().err
+    assert "are of a model that is given" in capsys.readouterr().err

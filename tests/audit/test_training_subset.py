@@ -62,7 +62,7 @@ def test_reasons_are_told_by_hand(audit):
     assert subset.table["mislabelled"][:] == [False, True, False, None, False]
     assert subset.unusable == {"missing_chosen": 1}
     assert subset.lines()[:2] == ["6 pairs, 5 of them usable", "  unusable: 1 missing_chosen"]
-    assert subset.lines()[2].startswith("  resistant: 2 of 4 judged (50.0%), 1 not judged; flagged (the post-training")
+    assert subset.lines()[2].startswith("  resistant: 2 of 4 judged (50.0%), 1 not judged; flagged (the model does")
     assert subset.lines()[3].startswith("    not known whether trained on; if so, rewards are partly memory")
     assert subset.lines()[-1] == "5 pairs written, 0 of 5 dropped"
 

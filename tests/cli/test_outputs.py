@@ -9,7 +9,7 @@ import pytest
 from seal_datasets.cli import main
 
 NOWHERE = "no-such-data.jsonl"  # a verb that opened its data first would name this
-REWARDS = ["--rewards=pre=g,h", "--rewards=post=g,h"]
+REWARDS = ["--rewards=pre=g,h", "--rewards=post=h,g"]
 VERBS = [
     (["audit", NOWHERE, "--out"], True),
     (["audit", NOWHERE, *REWARDS, "--out"], True),

@@ -111,12 +111,13 @@ def audit_folder(enriched, tmp_path_factory):
     """A finished audit of 120 pairs."""
     from seal_datasets.audit.finish import with_columns
     from seal_datasets.report.analyze import derived_columns
+    from seal_datasets.report.audited_models import PRE_AND_POST
     from seal_datasets.report.write import write_report
     from tests.report.test_write import RUN
 
     table, features = enriched
     folder = tmp_path_factory.mktemp("audit")
-    with_columns(table, derived_columns(table, features)).to_parquet(str(folder / "pairs.parquet"))
+    with_columns(table, derived_columns(table, features), PRE_AND_POST).to_parquet(str(folder / "pairs.parquet"))
     run = {
         **RUN,
         "source": "/home/somebody/data/pairs.jsonl",

@@ -96,7 +96,9 @@ def read_everywhere(folder, other):
     audit = finished_audit(folder)
     dataset = Repository("me/audit", "dataset", None, False, {})
     publish_report._dataset_files(dataset, audit)
-    publish_report._model_files(Repository("me/rm", "model", None, False, {}), "me/audit", "http://hub/me/audit", audit)
+    publish_report._model_files(
+        Repository("me/rm", "model", None, False, {}), "me/audit", "http://hub/me/audit", audit, "post"
+    )
     for ids_only in (False, True):
         publish_dataset._card(dataset, audit, ["pairs"], "mit", ids_only)
     render_comparison(compare_audits([folder / "report.json", other / "report.json"]))

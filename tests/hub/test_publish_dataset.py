@@ -49,7 +49,7 @@ from datasets import load_dataset
 pairs = load_dataset("{REPO}", split="train")
 stream = load_dataset("{REPO}", "rewards", split="train", streaming=True)
 rewards = [row["reward_post_chosen"] for row in stream]
-print(json.dumps([len(pairs), pairs.features["regime"].names, pairs["chosen"][:], rewards]))
+print(json.dumps([len(pairs), pairs.features["regime_post"].names, pairs["chosen"][:], rewards]))
 """,
         token=None,
     )
@@ -80,7 +80,7 @@ def test_seal_audit_of_the_published_dataset_finds_every_number_again(hub, seal,
     )
     other = seal("audit", REPO, "--out", tmp_path / "other", token=None)
     assert other.code == 1
-    assert "entries differ: resistance.all" in other.said
+    assert "entries differ: models.post.resistance.all" in other.said
 
 
 def test_ids_only_holds_no_text_and_is_joined_in_the_line_on_its_card(hub, hub_client, seal, audit_folder, tmp_path):
@@ -99,7 +99,7 @@ def test_ids_only_holds_no_text_and_is_joined_in_the_line_on_its_card(hub, hub_c
     code = card.split("in one line:")[1].split("```python\n")[1].split("```")[0]
     table.select_columns(["prompt", "chosen", "rejected"]).to_json(str(tmp_path / "pairs.jsonl"))
     joined = hub_client(
-        code + "\nprint(len(pairs), pairs['chosen'].notna().sum(), pairs['regime'].notna().sum())", token=None
+        code + "\nprint(len(pairs), pairs['chosen'].notna().sum(), pairs['regime_post'].notna().sum())", token=None
     )
     assert joined.stdout.split() == ["120", "119", "117"], joined.stderr
 

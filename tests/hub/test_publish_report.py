@@ -43,7 +43,7 @@ def test_both_cards_hold_the_report_and_what_was_there(hub, seal, model, audit_f
     assert card_problems(card, "dataset") == ([], [])
     assert DatasetCard(card).data.configs[0]["config_name"] == "pairs"
     report = json.loads((audit_folder / "report.json").read_text())
-    resistance = report["resistance"]["all"]
+    resistance = report["models"]["post"]["resistance"]["all"]
     low, high = resistance["confidence_interval"]
     figure = f"{100 * resistance['alignment_resistance']:.1f} % ({100 * low:.1f}–{100 * high:.1f})"
     assert card.index("<!-- seal:end dataset -->") < card.index("<!-- seal:begin report -->")
@@ -102,13 +102,15 @@ def test_strangers_read_the_report_back(hub, hub_client, seal, model, audit_fold
 import json
 from huggingface_hub import DatasetCard, ModelCard, hf_hub_download
 report = json.load(open(hf_hub_download("{DATASET}", "report.json", repo_type="dataset")))
-print(report["resistance"]["all"]["alignment_resistance"])
+print(report["models"]["post"]["resistance"]["all"]["alignment_resistance"])
 print(ModelCard.load("{MODEL}").data.eval_results[1].metric_value)
 print("seal" in DatasetCard.load("{DATASET}").data.tags)
 """,
         token=None,
     )
-    before = json.loads((audit_folder / "report.json").read_text())["resistance"]["all"]["alignment_resistance"]
+    before = json.loads((audit_folder / "report.json").read_text())["models"]["post"]["resistance"]["all"][
+        "alignment_resistance"
+    ]
     assert read.stdout.split() == [str(before), str(before), "True"], read.stderr
 
 

@@ -17,9 +17,10 @@ def audited(enriched, tmp_path_factory):
     """The enriched pairs with results, a column of the source and columns of rewrites; and the features."""
     from seal_datasets.audit.finish import with_columns
     from seal_datasets.report.analyze import derived_columns
+    from seal_datasets.report.audited_models import PRE_AND_POST
 
     table, features = enriched
-    table = with_columns(table, derived_columns(table, features))
+    table = with_columns(table, derived_columns(table, features), PRE_AND_POST)
     n = len(table)
     table = table.add_column("annotator", [f"a{row % 3}" for row in range(n)])
     drawn = [row % 4 == 0 for row in range(n)]
@@ -74,7 +75,7 @@ def test_each_table_is_flat_and_typed(shards):
         assert table.column_names[0] == "pair_id"
         nested = [name for name, kind in table.features.items() if not isinstance(kind, Value | ClassLabel)]
         assert set(nested) <= {"conversation", "rejected_conversation"}
-    assert tables["pairs"].features["regime"].names == [
+    assert tables["pairs"].features["regime_post"].names == [
         "stayed_aligned",
         "became_aligned",
         "stayed_misaligned",
@@ -111,7 +112,13 @@ def test_ids_only_keeps_no_text_and_nothing_of_the_source(audited, tmp_path):
         "labeling_failures_chosen",
         "gold_last_response_is_helpful_chosen",
     }
-    assert {"pair_id", "prompt_id", "regime", "feature_last_response_is_helpful_chosen", "reward_pre_chosen"} <= written
+    assert {
+        "pair_id",
+        "prompt_id",
+        "regime_post",
+        "feature_last_response_is_helpful_chosen",
+        "reward_pre_chosen",
+    } <= written
     texts = [text for name in ("prompt", "chosen", "rejected") for text in rows(path)[name] if text]
     content = b"".join(shard.read_bytes() for paths in shards.values() for shard in paths)
     assert not [text for text in texts if text.encode() in content]

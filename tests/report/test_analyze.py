@@ -47,8 +47,15 @@ def test_resistance_is_the_estimators_on_each_part(enriched, results):
             )
         }
         prompts = table.loc[mask, schema.PROMPT_ID]
-        assert results["resistance"][part] == estimate.alignment_resistance(**rewards, groups=prompts).to_dict()
-    assert results["resistance"]["train"]["n_pairs"] + results["resistance"]["heldout"]["n_pairs"] == 117
+        both = estimate.alignment_resistance(**rewards, groups=prompts).to_dict()
+        found = results["models"]["post"]["resistance"][part]
+        of_two = {"noise_aware", "pre_alignment_score", "n_pre_ties", "regimes", "change"}
+        assert found == {key: value for key, value in both.items() if key not in of_two}
+        comparison = results["comparisons"]["post - pre"]
+        assert (comparison["regimes"][part], comparison["change"][part]) == (both["regimes"], both["change"])
+        assert results["models"]["pre"]["resistance"][part]["alignment_score"] == both["pre_alignment_score"]
+    parts = results["models"]["post"]["resistance"]
+    assert parts["train"]["n_pairs"] + parts["heldout"]["n_pairs"] == 117
 
 
 def test_calibration_is_the_estimators_of_each_model_on_each_part(enriched, results):
@@ -59,7 +66,7 @@ def test_calibration_is_the_estimators_of_each_model_on_each_part(enriched, resu
         for part, mask in (("all", used), ("heldout", heldout)):
             rewards = [table.loc[mask, schema.reward_column(model, side)].to_numpy(float) for side in schema.SIDES]
             found = estimate.reward_calibration(*rewards, groups=table.loc[mask, schema.PROMPT_ID])
-            assert results["reward_calibration"][model][part] == found.to_dict()
+            assert results["models"][model]["reward_calibration"][part] == found.to_dict()
 
 
 def test_quantities_by_feature_are_the_estimators_on_held_out_pairs(enriched, results):
@@ -77,13 +84,13 @@ def test_quantities_by_feature_are_the_estimators_on_held_out_pairs(enriched, re
             groups=table.loc[heldout, schema.PROMPT_ID],
             min_discordant=MIN_DISCORDANT,
         )
-        assert results[name] == {
+        assert results["models"]["post"][name] == {
             "status": "ok",
             **found.to_dict(),
             "pairs": "heldout",
             "n_pairs_with_missing_labels": 0,
         }
-    amplified = results["amplification"]
+    amplified = results["models"]["post"]["amplification"]
     assert (amplified["pairs"], amplified["n_pairs"]) == (
         "heldout",
         heldout.sum() - amplified["n_pairs_with_missing_labels"],
@@ -94,34 +101,35 @@ def test_quantities_by_feature_are_the_estimators_on_held_out_pairs(enriched, re
 def test_planted_imprints_come_back_and_the_change_is_their_difference(results):
     imprint = results["imprint"]["all_features"]
     rows = {
-        model: {row["feature"]: row for row in imprint[model]["imprint"]} for model in ("pre", "post", "difference")
+        model: {row["feature"]: row for row in fit["imprint"]}
+        for model, fit in {**imprint["models"], **imprint["changes"]}.items()
     }
     for name, truth in (("last_response_is_harmless", 2.0), ("last_response_is_helpful", 1.0)):
         # Noise 0.3 on about 100 pairs: standard errors near 0.07, so 0.3 is more than four of them.
         assert rows["post"][name]["coefficient"] == pytest.approx(truth, abs=0.3)
         low, high = rows["pre"][name]["confidence_interval"]
         assert low < 0 < high
-        assert rows["difference"][name]["coefficient"] == pytest.approx(
+        assert rows["post - pre"][name]["coefficient"] == pytest.approx(
             rows["post"][name]["coefficient"] - rows["pre"][name]["coefficient"]
         )
 
 
 def test_a_feature_of_one_answer_per_text_becomes_indicators_relative_to_the_commonest_and_a_joint_test(results):
-    rows = {row["feature"]: row for row in results["imprint"]["all_features"]["post"]["imprint"]}
+    rows = {row["feature"]: row for row in results["imprint"]["all_features"]["models"]["post"]["imprint"]}
     # Twelve answers; each text has one.
     assert sum(name.startswith("topics: ") for name in rows) == 11
     reference = results["imprint"]["all_features"]["references"]["topics"]
     assert reference.startswith("topics: ")
     assert reference not in rows
     assert "collinear" not in {row["status"] for name, row in rows.items() if name.startswith("topics: ")}
-    assert [test["block"] for test in results["imprint"]["all_features"]["post"]["blocks"]] == ["topics"]
+    assert [test["block"] for test in results["imprint"]["all_features"]["models"]["post"]["blocks"]] == ["topics"]
     assert rows["topics: technology and applied sciences"]["status"] == "not_identified"
     assert rows["topics: technology and applied sciences"]["coefficient"] is None
 
 
 def test_missing_labels_leave_pairs_out_by_count_and_surface_features_use_them_all(results):
     for part, found in (("heldout", results), ("train", results["seen"])):
-        n_pairs = results["resistance"][part]["n_pairs"]
+        n_pairs = results["models"]["post"]["resistance"][part]["n_pairs"]
         imprint = found["imprint"]
         assert imprint["all_features"]["n_pairs_with_missing_labels"] > 0
         assert imprint["all_features"]["n_pairs"] + imprint["all_features"]["n_pairs_with_missing_labels"] == n_pairs
@@ -140,9 +148,9 @@ def test_derived_columns_fit_the_rows_they_stand_in(enriched, results):
     table, features = enriched
     columns = derived_columns(table, features)
     assert all(len(values) == 120 for values in columns.values())
-    assert [index for index, regime in enumerate(columns[schema.REGIME]) if regime is None] == [5, 6, 7]
-    regimes = results["resistance"]["all"]["regimes"]
-    assert {name: columns[schema.REGIME].count(name) for name in regimes} == {
+    assert [index for index, regime in enumerate(columns[schema.regime_column("post")]) if regime is None] == [5, 6, 7]
+    regimes = results["comparisons"]["post - pre"]["regimes"]["all"]
+    assert {name: columns[schema.regime_column("post")].count(name) for name in regimes} == {
         name: entry["count"] for name, entry in regimes.items()
     }
     margins = np.array(columns[schema.margin_column("post")], dtype=float)
@@ -154,8 +162,8 @@ def test_derived_columns_fit_the_rows_they_stand_in(enriched, results):
 def test_without_targets_or_features_the_rest_still_stands(enriched):
     table, features = enriched
     results = analyze(table, [feature for feature in features if feature.name == "surface_log_tokens"])
-    assert results["labeler_agreement"]["status"] == "no target features"
-    assert results["imprint"]["all_features"]["post"]["imprint"][0]["feature"] == "surface_log_tokens"
+    assert results["comparisons"]["post - pre"]["labeler_agreement"]["status"] == "no target features"
+    assert results["imprint"]["all_features"]["models"]["post"]["imprint"][0]["feature"] == "surface_log_tokens"
     assert analyze(table, [])["imprint"]["all_features"]["status"] == "no features"
 
 

@@ -11,6 +11,7 @@ from seal_datasets.labels.surface import SURFACE_FEATURES
 from seal_datasets.labels.taxonomy import Feature
 from seal_datasets.report.analyze import analyze
 from seal_datasets.report.analyze_memory import memorisation_gaps
+from seal_datasets.report.audited_models import PRE_AND_POST
 from seal_datasets.report.claims import LEVEL, add_claims, primary_features
 from seal_datasets.report.headline import headline
 
@@ -18,7 +19,7 @@ FEATURES = [
     Feature("kind", "target", "response", "bool", "Is it kind?", 1, ()),
     Feature("long", "spoiler", "response", "bool", "Is it long?", None, ()),
 ]
-RUN = {"labeler": None, "models": {}}
+RUN = {"labeler": None, "models": {"pre": {}, "post": {}}, "baseline": "pre"}
 
 
 def table(
@@ -92,12 +93,10 @@ def test_every_test_is_in_the_family_or_has_a_q_value_over_all_others():
 
 def test_three_times_the_rewards_is_no_change_though_every_point_has_tripled():
     report = report_of(table(pre=(1.0, 0.5), factor=3.0))
-    points = report["imprint"]["all_features"]["difference"]["imprint"]
+    points = report["imprint"]["all_features"]["changes"]["post - pre"]["imprint"]
     assert all(row["p_adjusted"] < 1e-3 for row in points)
     assert not [claim for claim in report["claims"] if claim["quantity"] == "change"]
-    assert any(
-        line.startswith("No change of an imprint by training could be tested (no_residual") for line in headline(report)
-    )
+    assert any(line.startswith("No change of an imprint could be tested (no_residual") for line in headline(report))
 
 
 def test_without_a_claim_the_headline_says_what_could_have_been_found():
@@ -131,8 +130,8 @@ def test_held_out_pairs_speak_and_the_training_part_and_the_gap_stand_beside():
             Dataset.from_pandas(frame[frame[schema.PARTITION] == part].drop(columns=schema.PARTITION)), FEATURES
         )
         for row, other in zip(
-            found["imprint"]["all_features"]["post"]["imprint"],
-            alone["imprint"]["all_features"]["post"]["imprint"],
+            found["imprint"]["all_features"]["models"]["post"]["imprint"],
+            alone["imprint"]["all_features"]["models"]["post"]["imprint"],
             strict=True,
         ):
             assert row["coefficient"] == pytest.approx(other["coefficient"])
@@ -149,7 +148,7 @@ def test_held_out_pairs_speak_and_the_training_part_and_the_gap_stand_beside():
         "imprint",
         "driver",
     }
-    assert memorisation_gaps(report["seen"], report, report["resistance"]) == report["memory"]
+    assert memorisation_gaps(report, PRE_AND_POST) == report["memory"]
 
 
 def test_the_family_is_the_taxonomy_or_else_the_surface_features():

@@ -8,6 +8,7 @@ from seal_datasets.report.headline import headline
 from seal_datasets.report.write import check_report, write_report
 
 RUN = {
+    "schema": 2,
     "seal_datasets": "0",
     "source": "<script>alert(1)</script>|x",
     "diagnosis": {"format": "standard", "problems": {"missing_chosen": {"count": 1, "first_pair_id": "5"}}},
@@ -23,6 +24,7 @@ RUN = {
         }
         for name in ("pre", "post")
     },
+    "baseline": "pre",
     "training": None,
     "labeler": {
         "model": "tiny",
@@ -43,10 +45,11 @@ def folder(enriched, tmp_path_factory):
 
     from seal_datasets.audit.finish import with_columns
     from seal_datasets.report.analyze import derived_columns
+    from seal_datasets.report.audited_models import PRE_AND_POST
 
     table, features = enriched
     folder = tmp_path_factory.mktemp("audit")
-    with_columns(table, derived_columns(table, features)).to_parquet(str(folder / "pairs.parquet"))
+    with_columns(table, derived_columns(table, features), PRE_AND_POST).to_parquet(str(folder / "pairs.parquet"))
     run = {**RUN, "features": [asdict(feature) for feature in features]}
     (folder / "run.json").write_text(json.dumps(run))
     write_report(folder)
@@ -72,13 +75,13 @@ def test_the_folder_is_whole(folder):
 
 def test_numbers_in_the_text_are_those_of_the_json(folder):
     report, markdown = json.loads((folder / "report.json").read_text()), (folder / "report.md").read_text()
-    resistance = report["resistance"]["heldout"]
+    resistance = report["models"]["post"]["resistance"]["heldout"]
     assert f"Alignment resistance {100 * resistance['alignment_resistance']:.1f} %" in markdown
-    for name, entry in report["resistance"]["heldout"]["regimes"].items():
+    for name, entry in report["comparisons"]["post - pre"]["regimes"]["heldout"].items():
         title = name.replace("_", " ").capitalize()
         assert f"| {title} | {entry['count']} | {100 * entry['share']:.1f} %" in markdown
     imprint, feature = report["imprint"]["all_features"], "last_response_is_harmless"
-    points = next(row for row in imprint["post"]["imprint"] if row["feature"] == feature)
+    points = next(row for row in imprint["models"]["post"]["imprint"] if row["feature"] == feature)
     assert f"{points['coefficient']:+.2f} ± {points['std_error']:.2f}" in markdown
     units = next(row for row in imprint["standardised"]["sd"]["models"]["post"] if row["feature"] == feature)
     assert f"{units['estimate']:+.2f} ± {units['std_error']:.2f}\\*" in markdown  # the planted imprint is a claim
@@ -107,9 +110,9 @@ def test_the_report_stands_and_a_changed_number_is_named(folder, tmp_path):
     shutil.copytree(folder, tmp_path / "copy")
     path = tmp_path / "copy" / "report.json"
     report = json.loads(path.read_text())
-    report["resistance"]["all"]["n_ties"] += 1
+    report["models"]["post"]["resistance"]["all"]["n_ties"] += 1
     path.write_text(json.dumps(report))
-    assert check_report(tmp_path / "copy") == ["resistance.all.n_ties"]
+    assert check_report(tmp_path / "copy") == ["models.post.resistance.all.n_ties"]
 
 
 def test_the_report_is_the_same_each_time(folder):
