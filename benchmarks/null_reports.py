@@ -17,6 +17,7 @@ from seal_datasets.estimate.multiplicity import adjust_p
 from seal_datasets.labels.taxonomy import Feature
 from seal_datasets.report.analyze import analyze
 from seal_datasets.report.analyze_part import MIN_INFORMATION
+from seal_datasets.report.audited_models import PRE_AND_POST, AuditedModels, name_models
 from seal_datasets.report.claims import LEVEL, add_claims
 from seal_datasets.report.headline import headline
 
@@ -44,16 +45,27 @@ _FEATURES = [
     Feature(name, "target" if i < 2 else "spoiler", "response", "bool", "?", i + 1 if i < 2 else None, ())
     for i, name in enumerate(SHARES)
 ]
-_SAID = ("The post-training model ", "After training the model ")
+_SAID = (
+    "The post-training model ",
+    "After training the model ",
+    "The model ",
+    "Imprints, ",
+    "Changes ",
+    "Amplification, ",
+)
+_FIVE = name_models(["sft", "a", "b", "c", "d"])
 
 
-def null_report(n: int, *, per_prompt: int = 8, heldout: float | None = None) -> Callable[[np.random.Generator], Found]:
-    """A report of noise: texts and both models' rewards share what belongs to their prompt, and choices are tosses.
+def null_report(
+    n: int, *, per_prompt: int = 8, heldout: float | None = None, models: AuditedModels = PRE_AND_POST
+) -> Callable[[np.random.Generator], Found]:
+    """A report of noise: texts and all models' rewards share what belongs to their prompt, and choices are tosses.
 
     Args:
         n (`int`): Pairs.
         per_prompt (`int`): Largest number of pairs of a prompt, from 1.
         heldout (`float`, *optional*): Share of prompts held out from training.
+        models (`AuditedModels`, *optional*): The models; `pre` and `post` when omitted.
 
     Returns:
         `Callable`: Draws whether the report has a claim or its headline states one.
@@ -69,14 +81,15 @@ def null_report(n: int, *, per_prompt: int = 8, heldout: float | None = None) ->
             labels = np.where(rng.random((n, len(SHARES))) < 0.3, shared, own) < list(SHARES.values())
             for j, feature in enumerate(_FEATURES):
                 frame[schema.feature_column(feature.name, side)] = labels[:, j]
-            level = rng.normal(size=(prompts.max() + 1, 2))[prompts]
-            noise = rng.standard_t(5, (n, 2))
-            for j, model in enumerate(("pre", "post")):
+            level = rng.normal(size=(prompts.max() + 1, max(2, len(models.names))))[prompts]
+            noise = rng.standard_t(5, level.shape)
+            for j, model in enumerate(models.names):
                 frame[schema.reward_column(model, side)] = level[:, j] + noise[:, j] + 0.7 * noise[:, 0]
         if heldout is not None:
             frame[schema.PARTITION] = np.where(prompts < heldout * prompts.max(), "heldout", "train")
-        report = {"run": {"labeler": None}, **analyze(Dataset.from_pandas(frame), _FEATURES)}
-        add_claims(report, _FEATURES)
+        run = {"labeler": None, "models": {name: {} for name in models.names}, "baseline": models.baseline}
+        report = {"run": run, **analyze(Dataset.from_pandas(frame), _FEATURES, models)}
+        add_claims(report, _FEATURES, models)
         yield None, bool(report["claims"]) or any(line.startswith(_SAID) for line in headline(report))
 
     return draw
@@ -110,6 +123,8 @@ CASES = [
             ("noise, 3,000 pairs, prompts of 1-8", null_report(3000)),
             ("noise, 1,000 pairs, prompts of 1-8, 20 % held out", null_report(1000, heldout=0.2)),
             ("noise, 3,000 pairs, prompts of 1-8, 20 % held out", null_report(3000, heldout=0.2)),
+            ("noise, one model, 1,000 pairs, prompts of 1-8", null_report(1000, models=name_models(["rm"]))),
+            ("noise, five models, 1,000 pairs, prompts of 1-8", null_report(1000, models=_FIVE)),
         )
     ),
     *(

@@ -35,6 +35,7 @@ from seal_datasets.estimate import (
     labeler_stability,
     memorisation_gap,
     misalignment_drivers,
+    rank_models,
     resistance_trajectory,
     reward_calibration,
     reward_shift,
@@ -219,6 +220,30 @@ def any_change(rng: np.random.Generator) -> Found:
     groups = np.repeat(np.arange(40), 8)
     models = {name: 2 * rng.normal(size=40)[groups] + rng.normal(size=320) for name in "abcd"}
     yield None, resistance_trajectory(models, groups=groups).any_change_p_value < 0.05
+
+
+def ranked(n_prompts: int, shares: tuple[float, ...]) -> Callable[[np.random.Generator], Found]:
+    """Ranks of models that are aligned with these probabilities, in prompts of two pairs; all intervals at once."""
+    models = [str(i) for i in range(len(shares))]
+    true = [(1 + sum(other > share for other in shares), sum(other >= share for other in shares)) for share in shares]
+
+    def draw(rng: np.random.Generator) -> Found:
+        groups = np.repeat(np.arange(n_prompts), 2)
+        common = 0.6 * rng.normal(size=n_prompts)[groups]
+        margins = {
+            name: common + 0.8 * rng.normal(size=len(groups)) + stats.norm.ppf(share)
+            for name, share in zip(models, shares, strict=True)
+        }
+        rows = rank_models(margins, groups=groups).ranking
+        yield (
+            all(
+                row.rank_interval[0] <= true[int(row.model)][0] and row.rank_interval[1] >= true[int(row.model)][1]
+                for row in rows
+            ),
+            None,
+        )
+
+    return draw
 
 
 def wilson(rng: np.random.Generator) -> Found:
@@ -715,6 +740,14 @@ CASES: list[tuple[str, str, Callable[[np.random.Generator], Found]]] = [
     ("resistance of 3 %, clustered", "40 prompts of 8, correlation 0.5", shares(40, (8,), 0.03, 0.5)),
     ("resistance of 50 %, clustered", "40 prompts of 1 or 8, correlation 0.9", shares(40, (1, 1, 1, 8), 0.5, 0.9)),
     ("any change of resistance, clustered", "4 models, 40 prompts of 8", any_change),
+    ("rank intervals of all models at once", "3 equal models, 12 prompts of 2", ranked(12, (0.65,) * 3)),
+    ("rank intervals of all models at once", "3 equal models, 100 prompts of 2", ranked(100, (0.65,) * 3)),
+    ("rank intervals of all models at once", "5 equal models, 300 prompts of 2", ranked(300, (0.65,) * 5)),
+    (
+        "rank intervals of all models at once",
+        "5 models 5 points apart, 300 prompts of 2",
+        ranked(300, (0.5, 0.55, 0.6, 0.65, 0.7)),
+    ),
     *(
         ("change of a standardised imprint", f"{n:,} prompts of {m} pair{'s' if m > 1 else ''}", rescaled(n, m))
         for n, m in ((8, 8), (15, 8), (40, 8), (40, 1), (1000, 1))

@@ -71,13 +71,35 @@ def check_audit_json(content: object, part: Part, where: str) -> None:
         _check_models(content, where)
 
 
+def json_schema(part: Part) -> dict[str, Any]:
+    """The JSON schema of an audit's file.
+
+    Args:
+        part (`"run"`, `"report"` or `"compared"`): Its form.
+
+    Returns:
+        `dict[str, Any]`: Draft 2020-12.
+
+    Example:
+
+    ```python
+    >>> json_schema("report")["$ref"]
+    '#/$defs/report'
+
+    ```
+    """
+    import yaml
+
+    text = (resources.files("seal_datasets.report") / "audit_files.yaml").read_text("utf-8")
+    schema: dict[str, Any] = yaml.safe_load(text)
+    return {**schema, "$ref": f"#/$defs/{part}"}
+
+
 @cache
 def _validator(part: Part) -> Draft202012Validator:
-    import yaml
     from jsonschema import Draft202012Validator
 
-    schema = yaml.safe_load((resources.files("seal_datasets.report") / "audit_files.yaml").read_text("utf-8"))
-    return Draft202012Validator({**schema, "$ref": f"#/$defs/{part}"})
+    return Draft202012Validator(json_schema(part))
 
 
 def _violation(error: ValidationError) -> str:

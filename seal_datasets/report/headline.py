@@ -17,6 +17,7 @@ _CLAIMS = {
     "amplification": ("gives more than people asked for to", "gives less than people asked for to"),
 }
 _UNITS = {"imprint": "SD of reward", "change": "SD of reward", "amplification": "log-odds"}
+_MANY = {"imprint": "Imprints", "change": "Changes of an imprint", "amplification": "Amplification"}
 _NAMES = {"imprint": "imprint", "change": "change of an imprint", "amplification": "amplification"}
 
 
@@ -112,13 +113,12 @@ def _gap(report: Mapping[str, Any], models: AuditedModels) -> list[str]:
 
 def _claims(report: Mapping[str, Any], models: AuditedModels) -> list[str]:
     family, claims = report["primary_family"], report["claims"]
+    few = len(models.audited) == 1
     lines = []
     for quantity in family["quantities"]:
         rows = [claim for claim in claims if claim["quantity"] == quantity]
-        subjects = dict.fromkeys(claim["model"] for claim in rows)
-        lines += [
-            _claim(quantity, [row for row in rows if row["model"] == subject], report, models) for subject in subjects
-        ]
+        if rows:
+            lines.append(_claim(quantity, rows, report, models) if few else _claims_of_many(quantity, rows, models))
         if not rows and family["features"]:
             lines.append(_no_claim(quantity, family["not_claimed"][quantity]))
     if claims:
@@ -144,8 +144,22 @@ def _claim(quantity: str, rows: Sequence[Mapping[str, Any]], report: Mapping[str
     if quantity != "change":
         return f"{_subject(subject, models)} {'; it '.join(said)}."
     earlier, later = models.comparisons[subject]
-    start = "After training the model" if models == PRE_AND_POST else f"Compared with {earlier}, {models.title(later)}"
+    start = "After training the model" if models == PRE_AND_POST else f"Compared with {earlier} {models.title(later)}"
     return f"{start} {'; it '.join(said)}."
+
+
+def _claims_of_many(quantity: str, rows: Sequence[Mapping[str, Any]], models: AuditedModels) -> str:
+    """One sentence on the claims of several models: for each feature the models that it is claimed of."""
+    by_feature: dict[str, list[str]] = {}
+    for row in sorted(rows, key=lambda row: -abs(row["estimate"])):
+        by_feature.setdefault(row["feature"], [])
+    for row in rows:
+        name = models.comparisons[row["model"]][1] if quantity == "change" else row["model"]
+        by_feature[row["feature"]].append(f"{format_number(row['estimate'], signed=True)} for {name}")
+    shown = [f"{feature} {', '.join(said)}" for feature, said in list(by_feature.items())[:_MOST]]
+    more = f"; and {len(by_feature) - _MOST} more features" if len(by_feature) > _MOST else ""
+    against = f" against {models.baseline}" if quantity == "change" else ""
+    return f"{_MANY[quantity]}{against}, in {_UNITS[quantity]}: {'; '.join(shown)}{more}."
 
 
 def _subject(name: str, models: AuditedModels) -> str:
