@@ -6,15 +6,19 @@ import random
 import re
 import shutil
 
+import numpy as np
 import pytest
 
+from seal_datasets import schema
 from seal_datasets.audit.compare import compare_audits
 from seal_datasets.audit.compare_markdown import render_comparison
+from seal_datasets.audit.precomputed import audit_own_rewards
 from seal_datasets.cli import main
 from seal_datasets.errors import DataError, SealError
 from seal_datasets.hub import publish_dataset, publish_report
 from seal_datasets.hub.commit import Repository
 from seal_datasets.hub.shareable import finished_audit
+from seal_datasets.report.audited_models import models_of
 from seal_datasets.report.files import read_report, read_run
 from tests.report.test_analyze_rewrites import found, table  # noqa: F401 - fixtures
 
@@ -97,7 +101,11 @@ def read_everywhere(folder, other):
     dataset = Repository("me/audit", "dataset", None, False, {})
     publish_report._dataset_files(dataset, audit)
     publish_report._model_files(
-        Repository("me/rm", "model", None, False, {}), "me/audit", "http://hub/me/audit", audit, "post"
+        Repository("me/rm", "model", None, False, {}),
+        "me/audit",
+        "http://hub/me/audit",
+        audit,
+        models_of(audit.run).last,
     )
     for ids_only in (False, True):
         publish_dataset._card(dataset, audit, ["pairs"], "mit", ids_only)
@@ -128,6 +136,31 @@ def test_no_value_of_a_report_ends_in_a_traceback(folder, audit_folder):
     messages = refusals(folder, audit_folder, cases)
     assert 15 < len(messages) < len(cases)
     assert all(re.search(r"(run|report)\.json", message) for message in messages)
+
+
+@pytest.fixture(scope="module", params=[1, 3], ids=["one model", "three models"])
+def by_number(request, enriched, tmp_path_factory):
+    """A finished audit of one model, or of three."""
+    folder = tmp_path_factory.mktemp("audit")
+    pairs = enriched[0]
+    names = ["a", "b", "c"][: request.param]
+    for number, name in enumerate(names):
+        for side in schema.SIDES:
+            old = np.array(pairs[schema.reward_column("post", side)][:], dtype=float)
+            noise = np.random.default_rng([number, len(side)]).normal(size=len(old))
+            pairs = pairs.add_column(f"{name}_{side}", (old + noise).tolist())
+    audit_own_rewards(pairs, folder, {name: (f"{name}_chosen", f"{name}_rejected") for name in names})
+    return folder
+
+
+def test_no_value_of_a_report_of_other_numbers_of_models_does(by_number, audit_folder):
+    cases = changes(read_report(by_number), seed=3, count=40)
+    assert 10 < len(refusals(by_number, audit_folder, cases)) < len(cases)
+
+
+@pytest.mark.endurance
+def test_no_value_of_any_key_of_them_does(by_number, audit_folder):
+    assert refusals(by_number, audit_folder, changes(read_report(by_number), seed=4))
 
 
 @pytest.mark.endurance

@@ -3,10 +3,13 @@
 import json
 import shutil
 
+import numpy as np
 import pytest
 import yaml
 from huggingface_hub import DatasetCard, ModelCard
 
+from seal_datasets import schema
+from seal_datasets.audit.precomputed import audit_own_rewards
 from tests.hub.hub_double import READ_TOKEN, card_problems
 
 DATASET, MODEL = "tester/audit", "tester/rm"
@@ -112,6 +115,32 @@ print("seal" in DatasetCard.load("{DATASET}").data.tags)
         "alignment_resistance"
     ]
     assert read.stdout.split() == [str(before), str(before), "True"], read.stderr
+
+
+def test_each_of_several_models_gets_its_own_results(hub, seal, enriched, tmp_path):
+    pairs = enriched[0]
+    for number, name in enumerate(("a", "b", "c")):
+        for side in schema.SIDES:
+            noise = np.random.default_rng([number, len(side)]).normal(size=len(pairs))
+            pairs = pairs.add_column(f"{name}_{side}", noise.tolist())
+    audit_own_rewards(pairs, tmp_path / "audit", {name: (f"{name}_chosen", f"{name}_rejected") for name in "abc"})
+    report = json.loads((tmp_path / "audit" / "report.json").read_text())
+    for name in "abc":
+        hub.put("model", f"tester/{name}", {"README.md": f"# {name}\n"})
+    repos = ["--model-repo", "a=tester/a", "--model-repo", "tester/c", "--repo", DATASET]
+    said = seal(*PUBLISH, tmp_path / "audit", *repos)
+    assert said.code == 0, said.said
+    for name, tasks in (("a", set()), ("c", {"reward_shift"})):  # a is the baseline
+        entries = yaml.safe_load(hub.files("model", f"tester/{name}")[".eval_results/seal.yaml"])
+        found = {entry["dataset"]["task_id"]: entry["value"] for entry in entries}
+        resistance = report["models"][name]["resistance"]["all"]["alignment_resistance"]
+        assert found["alignment_resistance"] == resistance
+        assert {"reward_shift"} & set(found) == tasks
+        assert f"This model is {name} in a SEAL audit" in hub.files("model", f"tester/{name}")["README.md"].decode()
+    assert ".eval_results/seal.yaml" not in hub.files("model", "tester/b")
+    for repo, message in ((["d=tester/a"], "the audit's models are a, b, c"), (["c=x/y", "x/z"], "more than once")):
+        wrong = seal(*PUBLISH, tmp_path / "audit", "--repo", DATASET, *(f"--model-repo={each}" for each in repo))
+        assert (wrong.code, message in wrong.said) == (2, True)
 
 
 def test_a_dry_run_changes_nothing(hub, seal, model, audit_folder):
