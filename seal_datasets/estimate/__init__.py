@@ -1,6 +1,9 @@
 """Statistics of the package: arrays in, frozen results out. NumPy, SciPy, pandas and statsmodels only.
 
 - `alignment_resistance`: alignment score, resistance, regimes (SEAL section 2.2, Table 1).
+- `best_of_n_accuracy`, `ties_score`: whether the best of several responses is correct (RewardBench 2).
+- `style_matrix`: accuracy by the style of both responses (RM-Bench).
+- `group_differences`: a share or mean by group, and whether groups differ.
 - `resistance_trajectory`: resistance of several models, and its change (section 2.2).
 - `rank_models`: models by resistance, with intervals for their ranks.
 - `reward_shift`: reward shift (Definition 1).
@@ -39,6 +42,7 @@ from seal_datasets.estimate.agreement import (
 )
 from seal_datasets.estimate.amplification import Amplification, AmplificationRow, amplification
 from seal_datasets.estimate.balance import Contrast, SpoilerBalance, SpoilerContrast, TargetContrast, spoiler_balance
+from seal_datasets.estimate.best_of_n import BestOfN, best_of_n_accuracy
 from seal_datasets.estimate.binary_regression import BinaryRow
 from seal_datasets.estimate.calibration import Calibration, calibrate_probabilities, implied_rates
 from seal_datasets.estimate.calibration_error import CalibrationError, ReliabilityBin
@@ -51,6 +55,7 @@ from seal_datasets.estimate.corrected_inference import CorrectedImprint, Correct
 from seal_datasets.estimate.drivers import Driver, MisalignmentDrivers, misalignment_drivers
 from seal_datasets.estimate.error_curve import ErrorCurve, label_error_curve
 from seal_datasets.estimate.error_rates import ErrorRates, implied_error_rate, label_error_rates
+from seal_datasets.estimate.group_differences import GroupDifferences, GroupMean, group_differences
 from seal_datasets.estimate.imprint import feature_imprint, imprint_trajectory, streamed_imprint
 from seal_datasets.estimate.imprint_results import (
     BlockTest,
@@ -89,6 +94,8 @@ from seal_datasets.estimate.shift import (
 from seal_datasets.estimate.shift_imprint import ShiftImprint, ShiftImprintRow, shift_imprint
 from seal_datasets.estimate.stability import LabelerStability, PairStability, labeler_stability
 from seal_datasets.estimate.standardised import StandardisedImprint, StandardisedRow, standardised_imprint
+from seal_datasets.estimate.style_matrix import StyleAccuracy, StyleMatrix, style_matrix
+from seal_datasets.estimate.ties import TiesScore, ties_score
 from seal_datasets.estimate.treatment import (
     RewriteRejection,
     TreatmentEffect,
@@ -105,6 +112,7 @@ __all__ = [
     "Amplification",
     "AmplificationRow",
     "AngleSummary",
+    "BestOfN",
     "BestRuler",
     "BinaryRow",
     "BlockTest",
@@ -123,6 +131,8 @@ __all__ = [
     "EstimateComparison",
     "FeatureChange",
     "FeatureImprint",
+    "GroupDifferences",
+    "GroupMean",
     "ImprintRow",
     "ImprintTrajectory",
     "LabelAccuracy",
@@ -151,6 +161,8 @@ __all__ = [
     "RulerAccuracy",
     "ShiftImprint",
     "ShiftImprintRow",
+    "StyleAccuracy",
+    "StyleMatrix",
     "StandardisedImprint",
     "StandardisedRow",
     "ShiftPart",
@@ -158,6 +170,7 @@ __all__ = [
     "SpoilerContrast",
     "TargetContrast",
     "Texts",
+    "TiesScore",
     "TreatmentEffect",
     "TreatmentEffects",
     "aligned_pairs",
@@ -165,11 +178,13 @@ __all__ = [
     "alignment_resistance",
     "alignment_robustness",
     "amplification",
+    "best_of_n_accuracy",
     "clearly_rejected",
     "compare_estimates",
     "congruent_accuracy",
     "corrected_imprint",
     "feature_imprint",
+    "group_differences",
     "implied_error_rate",
     "imprint_trajectory",
     "inconsistent_pairs",
@@ -192,6 +207,8 @@ __all__ = [
     "simex_imprint",
     "standardised_imprint",
     "spoiler_balance",
+    "style_matrix",
+    "ties_score",
     "streamed_imprint",
     "rewrite_selection",
     "treatment_effect",

@@ -66,6 +66,8 @@ def valid(seed):
         "sensitivity": rates,
         "specificity": rates,
         "margins": {"pre": vector(), "post": vector()},
+        **{"values": vector(), "items": groups, "correct": [1, 0] * (N // 2), "styles": ["x", "y"]},
+        **{name: rng.choice(["x", "y"], N).tolist() for name in ("chosen_styles", "rejected_styles")},
         "blocks": {"both": NAMES},
         "estimates": [1.0, 2.0],
         "std_errors": [0.5, 0.25],
@@ -102,6 +104,9 @@ def arguments_of(name, seed=0):
     if name == "standardised_imprint":
         for side in ("chosen_rewards", "rejected_rewards"):
             given[side] = {"pre": given[side], "post": given[f"pre_{side}"]}
+    if name == "ties_score":  # six prompts: a tied item of five responses and a reference item of three
+        given["prompts"] = [f"p{row // 8}" for row in range(N)]
+        given["correct"], given["reference"] = [1, 1, 1, 0, 0, 1, 0, 0] * 6, [0, 0, 0, 0, 0, 1, 1, 1] * 6
     if name in ("labeler_preference", "clearly_rejected", "labeler_agreement"):
         given["chosen_labels"] = given["chosen_features"]
     return {parameter: given[parameter] for parameter in inspect.signature(FUNCTIONS[name]).parameters}
@@ -111,15 +116,18 @@ VECTORS = {
     *("rewards", "chosen_rewards", "rejected_rewards", "pre_chosen_rewards", "pre_rejected_rewards", "rewritten"),
     *("pre_reference_rewards", "reference_rewards", "twice_rewritten", "angles", "probabilities", "gold_probability"),
     *("aligned", "pre_aligned", "rewritten_aligned", "targets_changed", "attribute", "kept", "gold", "other", "rates"),
-    *("estimates", "std_errors", "labels"),
+    *("estimates", "std_errors", "labels", "values", "correct", "reference"),
 }
 MATRICES = {
     *("features", "chosen_features", "rejected_features", "gold_features", "chosen_flips", "rejected_flips"),
     *("chosen_labels", "rejected_labels", "labels"),
 }
-GROUPS = {"groups", "clusters", "by", "chosen_ids", "rejected_ids"}
+GROUPS = {
+    *("groups", "clusters", "by", "items", "prompts"),
+    *("chosen_ids", "rejected_ids", "chosen_styles", "rejected_styles"),
+}
 WORDS = {"unit", "baseline", "effects", "errors", "adjust", "calibration", "estimator", "level", "among"}
-LISTS = {"feature_names", "target_names", "labeler_names", "names", "models", "spoilers", "targets"}
+LISTS = {"feature_names", "target_names", "labeler_names", "names", "models", "spoilers", "targets", "styles"}
 # None, nan or a masked entry is a missing value here.
 MISSING_ALLOWED = {
     *(("treatment_effect", name) for name in ("rewritten", "twice_rewritten")),
