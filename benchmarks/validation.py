@@ -879,9 +879,9 @@ _READING = """## How to read it
 - A whole report of noise claims something in at most 5 % of draws: its rows count reports, not tests.
 - Logits refer to t by CR2. Separated rows, and Firth throughout, divide likelihood ratios by design effects: with few
   prompts they reject seldom. Rows and draws that are withheld with a status are left out.
-- Shares of groups are tested with the variance of equal shares. With CR2 errors a group that is all right has none, and the
-  test rejects a third of true nulls at 90 %. A group of fewer than 10 prompts is described and not tested; where the smallest
-  group has the largest prompts, the test is still a little liberal.
+- Shares of groups are tested with the variance of equal shares. By CR2 errors a small group that is all right has none: that
+  test rejects 19 % of true nulls in the row of 90 % and correlation 0.3 (1,000 draws). A group of fewer than 10 prompts is
+  described and not tested; where the smallest group has the largest prompts, the test rejects a little too often.
 """
 
 

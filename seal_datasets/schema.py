@@ -6,7 +6,8 @@ A table of preference pairs only gains columns on its way through the pipeline:
 |-------------|-----------------|
 | `load`      | `pair_id`, `prompt_id`, `prompt`, `chosen`, `rejected`, `conversation`, `problems`,            |
 |             | `rejected_prompt` and `rejected_conversation` (null unless the two prompts differ);            |
-|             | `author_<side>` and `source_format` where the source tells                                     |
+|             | `author_<side>` and `source_format` where the source tells;                                    |
+|             | `source_row` and `response_index_<side>` where a row holds more than two responses             |
 | `featurize` | `feature_<name>_<side>`, `labeling_failures_<side>`, `probability_<name>_<side>` |
 | `score`     | `reward_<model>_<side>`, `reward_status_<model>_<side>`, `reward_tokens_<model>_<side>` |
 | `rewrite`   | `rewrite_<name>_<side>`, `rewrite_prompt_...`, `rewrite_status_...`, `rewrite_detail_...`,      |
@@ -41,6 +42,7 @@ REJECTED_PROMPT = "rejected_prompt"
 REJECTED_CONVERSATION = "rejected_conversation"
 PROBLEMS = "problems"
 SOURCE_FORMAT = "source_format"
+SOURCE_ROW = "source_row"
 
 PARTITION = "partition"
 LABELER_PREFERENCE = "labeler_preference"
@@ -70,6 +72,11 @@ def source_column(name: str) -> str:
 def author_column(side: Side) -> str:
     """Column of who wrote one side."""
     return f"author_{side}"
+
+
+def response_index_column(side: Side) -> str:
+    """Column of the place of one side's response among the responses of its source row, from 0."""
+    return f"response_index_{side}"
 
 
 def feature_column(feature: str, side: Side) -> str:

@@ -27,6 +27,7 @@ from seal_datasets.data.formats import (
     Spelling,
 )
 from seal_datasets.data.pairs import Reader, row_format
+from seal_datasets.data.verdicts import responses_of
 from seal_datasets.errors import DataError
 
 LOOKED_AT = 1000
@@ -55,7 +56,8 @@ class Layout:
         prompt_columns (`tuple[str, ...]`): Columns that the prompt is made of.
         not_read (`tuple[str, ...]`): Columns that no pair is read from.
         kept_columns (`dict[str, str]`): New name of each source column that is kept.
-        added (`Features`): Columns beside the canonical ones: raw dialogues, authors, the form of each row.
+        added (`Features`): Columns beside the canonical ones: raw dialogues, authors, the form of each row, and places of
+            the responses where a row looked at has more than two.
     """
 
     format: PairFormat
@@ -172,7 +174,7 @@ def find_layout(
         prompt_columns,
         tuple(name for name in features if name not in read),
         kept,
-        _added_columns(formats, reader, [cell for _, cell in prompts], kept),
+        _added_columns(formats, reader, head, kept),
     )
 
 
@@ -335,16 +337,24 @@ def _name_kept_columns(features: Features, head: list[Row], reader: Reader, plai
     return kept_columns
 
 
-def _added_columns(
-    formats: Counter[PairFormat], reader: Reader, prompts: list[object], kept: dict[str, str]
-) -> Features:
+def _added_columns(formats: Counter[PairFormat], reader: Reader, head: list[Row], kept: dict[str, str]) -> Features:
     names: list[str] = []
     if formats["dialogue"] and set(schema.SIDES) <= set(reader.spellings[0].columns):
         names += [schema.source_column(side) for side in schema.SIDES]
     if any(spelling.authors for spelling in reader.spellings):
         names += [schema.author_column(side) for side in schema.SIDES]
-    has_turns = any(isinstance(prompt, str) and "Human:" in prompt for prompt in prompts)
+    has_turns = any(isinstance(prompt, str) and "Human:" in prompt for _, prompt in _main_cells(head, reader))
     may_be_rendered = "standard" in formats and (has_turns or reader.parts.system or reader.parts.earlier)
     if set(formats) not in ({"dialogue"}, {"standard"}) or may_be_rendered:
         names.append(schema.SOURCE_FORMAT)
-    return Features({name: Value("string") for name in names if name not in kept.values()})
+    kinds = dict.fromkeys(names, "string")
+    if any(_n_responses(row, reader) > 2 for row in head):
+        kinds |= {schema.SOURCE_ROW: "string"}
+        kinds |= {schema.response_index_column(side): "int64" for side in schema.SIDES}
+    return Features({name: Value(kind) for name, kind in kinds.items() if name not in kept.values()})
+
+
+def _n_responses(row: Row, reader: Reader) -> int:
+    with contextlib.suppress(DataError):
+        return len(responses_of(row, reader.spelling_of(row)).cells)
+    return 0

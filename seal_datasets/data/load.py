@@ -41,7 +41,7 @@ from seal_datasets.errors import DataError
 
 __all__ = ["PROBLEMS", "UNUSABLE", "Diagnosis", "HubDataset", "PairFormat", "ProblemCount", "diagnose", "load_pairs"]
 
-LOAD_VERSION = "3"
+LOAD_VERSION = "4"
 _ROW = "row of the source"
 
 _TURNS = List({"role": Value("string"), "content": Value("string")})
@@ -311,6 +311,7 @@ def _make_pairs(row: dict[str, Any], number: int, layout: Layout) -> list[dict[s
         pairs = [unreadable_pair()]
     for index, pair in enumerate(pairs):
         pair[schema.PAIR_ID] = row_id if len(pairs) == 1 else f"{row_id}.{index}"
+        pair[schema.SOURCE_ROW] = row_id
         pair |= {schema.source_column(side): pair[f"unsplit_{side}"] for side in schema.SIDES}
     return pairs
 

@@ -101,8 +101,8 @@ def row_pairs(row: Row, reader: Reader) -> list[dict[str, Any]]:
         reader (`Reader`): How to read it.
 
     Returns:
-        `list[dict[str, Any]]`: Canonical columns of each pair, the authors and the format of the row; `unsplit_chosen` and
-        `unsplit_rejected` hold the raw text of a dialogue that prompt and response do not give back.
+        `list[dict[str, Any]]`: Canonical columns of each pair, the authors, places of the responses and the format of the
+        row; `unsplit_chosen` and `unsplit_rejected` hold the raw text of a dialogue that prompt and response do not give back.
 
     Raises:
         DataError: A cell has the wrong type.
@@ -122,6 +122,7 @@ def row_pairs(row: Row, reader: Reader) -> list[dict[str, Any]]:
         pair[schema.SOURCE_FORMAT] = "conversational" if rendered else format
         for side, index in zip(schema.SIDES, (better, worse), strict=True):
             pair[schema.author_column(side)] = responses.authors[index]
+            pair[schema.response_index_column(side)] = index
             pair[f"unsplit_{side}"] = None if _restores(sides[index], format == "dialogue") else responses.cells[index]
         made.append(pair)
     return made
@@ -140,7 +141,8 @@ def _restores(side: _Side, whole: bool) -> bool:
 
 def unreadable_pair() -> dict[str, Any]:
     """A pair that stands for a row that cannot be read."""
-    names = (schema.SOURCE_FORMAT, *map(schema.author_column, schema.SIDES), "unsplit_chosen", "unsplit_rejected")
+    by_side = [name(side) for name in (schema.author_column, schema.response_index_column) for side in schema.SIDES]
+    names = (schema.SOURCE_FORMAT, *by_side, "unsplit_chosen", "unsplit_rejected")
     return dict.fromkeys((*schema.CANONICAL_COLUMNS, *names)) | {schema.PROBLEMS: ["unreadable_row"]}
 
 

@@ -404,3 +404,46 @@ def test_a_folder_as_on_the_hub_is_read_by_its_splits(tmp_path):
         load_pairs(tmp_path / "only")
     with pytest.raises(DataError, match="no file matches"):
         load_pairs(f"{tmp_path}/data/dev-*.parquet")
+
+
+@pytest.mark.parametrize(
+    ("row", "places"),
+    [
+        (  # RewardBench 2
+            {
+                "id": "7",
+                "prompt": "Q",
+                "chosen": ["a"],
+                "rejected": ["b", "c", "d"],
+                "num_correct": 1,
+                "subset": "Math",
+            },
+            [(0, 1), (0, 2), (0, 3)],
+        ),
+        (  # RewardBench 2, Ties
+            {"id": "tied:7", "prompt": "Q", "chosen": ["a", "b"], "rejected": ["c", "d"], "subset": "Ties"},
+            [(0, 2), (0, 3), (1, 2), (1, 3)],
+        ),
+        (  # RM-Bench
+            {"id": 1, "prompt": "Q", "chosen": ["a", "A", "**a**"], "rejected": ["b", "B", "**b**"], "domain": "chat"},
+            [(good, bad) for good in (0, 1, 2) for bad in (3, 4, 5)],
+        ),
+        (  # Nectar, the lowest rank is the best
+            {
+                "prompt": "Q",
+                "answers": [{"answer": text, "rank": rank} for text, rank in (("b", 2.0), ("c", 3.0), ("a", 1.0))],
+            },
+            [(0, 1), (2, 0), (2, 1)],
+        ),
+    ],
+)
+def test_pairs_of_several_responses_say_which_they_compare(load, row, places):
+    pairs, _ = load(row)
+    assert list(zip(pairs["response_index_chosen"], pairs["response_index_rejected"], strict=True)) == places
+    assert set(pairs["source_row"]) == {"0"}
+    assert set(row) - {"prompt", "chosen", "rejected"} <= set(pairs.column_names)
+
+
+def test_two_responses_need_no_places(load):
+    pairs, _ = load({"prompt": "Q", "chosen": "a", "rejected": "b"})
+    assert "source_row" not in pairs.column_names
