@@ -191,6 +191,8 @@ def _homes(run: Mapping[str, Any], features: Sequence[Feature]) -> dict[str, tup
         schema.LABELER_PREFERENCE: ("pairs", "words"),
         **{schema.regime_column(model): ("pairs", "words") for model in run["models"]},
         **{schema.shift_column(model): ("pairs", "plain") for model in run["models"]},
+        schema.SOURCE_ROW: ("pairs", "plain"),
+        **{schema.response_index_column(side): ("pairs", "plain") for side in schema.SIDES},
         **{schema.margin_column(model): ("pairs", "plain") for model in run["models"]},
         **dict.fromkeys(_TEXTS, ("pairs", "text")),
     }

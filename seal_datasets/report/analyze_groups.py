@@ -18,6 +18,9 @@ GROUPING_COLUMNS = ("subset", "category", "domain", "source", "dataset", "task",
 MOST_GROUPS = 30
 """A column with more values names pairs rather than groups of them."""
 
+LONGEST_NAME = 100
+"""Characters; longer values are texts of the source, which have no place in a report."""
+
 Rewards = Mapping[str, tuple[Floats, Floats]]
 
 
@@ -52,6 +55,24 @@ def grouping_columns(pairs: Dataset) -> dict[str, NDArray[np.object_]]:
     return found
 
 
+def why_no_groups(values: NDArray[np.object_]) -> str | None:
+    """Why values of a column make no groups; `None` if they do.
+
+    Args:
+        values (`ndarray` of shape (n,)): Text.
+
+    Returns:
+        `str`, *optional*: The reason.
+    """
+    distinct = set(values)
+    if not 2 <= len(distinct) <= MOST_GROUPS:
+        return f"{len(distinct)} values; 2 to {MOST_GROUPS} make groups"
+    longest = max(map(len, distinct))
+    if longest > LONGEST_NAME:
+        return f"a value of {longest} characters; names of groups have at most {LONGEST_NAME}"
+    return None
+
+
 def analyze_groups(
     columns: Mapping[str, NDArray[np.object_]],
     prompts: NDArray[np.object_],
@@ -75,9 +96,9 @@ def analyze_groups(
     results: dict[str, Any] = {}
     for name, values in columns.items():
         known = np.array([value is not None for value in values], dtype=bool)
-        n_groups = len(set(values[known]))
-        if not 2 <= n_groups <= MOST_GROUPS:
-            results[name] = {"status": f"{n_groups} values; 2 to {MOST_GROUPS} make groups"}
+        status = why_no_groups(values[known])
+        if status is not None:
+            results[name] = {"status": status}
             continue
         part = {model: (chosen[known], rejected[known]) for model, (chosen, rejected) in rewards.items()}
         by, groups = values[known], prompts[known]

@@ -17,7 +17,7 @@ from seal_datasets.estimate.best_of_n import item_credits
 from seal_datasets.estimate.inputs import Bools, Codes, Floats
 from seal_datasets.estimate.linear import first_rows
 from seal_datasets.estimate.result import as_json
-from seal_datasets.report.analyze_groups import MOST_GROUPS, Rewards
+from seal_datasets.report.analyze_groups import Rewards, why_no_groups
 
 STYLES = ("concise", "detailed", "markdown")
 """Styles of RM-Bench in the order of its lists: concise, detailed as plain text, detailed as Markdown."""
@@ -154,8 +154,8 @@ def _best_of_n(found: Items, rewards: Floats, wanted: Bools) -> dict[str, Any]:
     by = {}
     for name, values in found.columns.items():
         known = wanted & np.array([value is not None for value in values], dtype=bool)
-        names = list(dict.fromkeys(values[known]))
-        if 2 <= len(names) <= MOST_GROUPS:
+        if why_no_groups(values[known]) is None:
+            names = list(dict.fromkeys(values[known]))
             rows = known[found.items]
             credits = item_credits(rewards[rows], found.correct[rows], found.items[rows]).credits
             test = estimate.group_differences(credits, values[known], groups=found.prompts[known]).to_dict()
@@ -200,8 +200,14 @@ def _styles(found: Items, rewards: Floats) -> dict[str, Any]:
             groups=np.repeat(found.prompts[members], k * k),
         )
 
-    by = {}
-    for value in dict.fromkeys(each for each in found.columns[DOMAIN] if each is not None):
-        part = matrix(found.columns[DOMAIN] == value)
-        by[value] = as_json({name: getattr(part, name) for name in ("easy", "normal", "hard", "overall")})
-    return {**matrix(np.ones(len(sides), dtype=bool)).to_dict(), "by": {DOMAIN: by}}
+    whole = matrix(np.ones(len(sides), dtype=bool)).to_dict()
+    domains = found.columns[DOMAIN]
+    known = domains[np.array([value is not None for value in domains], dtype=bool)]
+    if why_no_groups(known) is not None:
+        return {**whole, "by": {}}
+    parts = {value: matrix(domains == value) for value in dict.fromkeys(known)}
+    summaries = ("easy", "normal", "hard", "overall")
+    return {
+        **whole,
+        "by": as_json({name: {each: getattr(part, each) for each in summaries} for name, part in parts.items()}),
+    }

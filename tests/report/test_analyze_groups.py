@@ -81,6 +81,12 @@ def test_a_column_that_does_not_group_says_so(table, n_values, status):
     assert analyze_groups({"source": values}, prompts, rewards)["source"]["status"].startswith(status)
 
 
+def test_texts_of_the_source_are_no_names_of_groups(table):
+    _, prompts, rewards = table
+    values = np.array(["short", "x" * 101] * (N // 2), dtype=object)
+    assert "101 characters" in analyze_groups({"task": values}, prompts, rewards)["task"]["status"]
+
+
 def test_columns_that_group_are_found_by_name_and_type():
     features = Features(
         {

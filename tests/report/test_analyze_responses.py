@@ -123,8 +123,8 @@ def test_rm_bench_worked_by_hand():
         [1.0, 0.5, 1.0],
     ]
     assert [matrix[name]["accuracy"] for name in ("hard", "normal", "easy")] == pytest.approx([1 / 3, 2 / 3, 5 / 6])
-    assert matrix["by"]["domain"]["chat"]["hard"]["accuracy"] == 0.0
-    assert matrix["by"]["domain"]["code"]["hard"]["accuracy"] == pytest.approx(2 / 3)
+    assert matrix["by"]["chat"]["hard"]["accuracy"] == 0.0
+    assert matrix["by"]["code"]["hard"]["accuracy"] == pytest.approx(2 / 3)
     assert found["models"]["m"]["best_of_n"]["accuracy"] == 0.5  # 3 beats 2.5; 4 is wrong
     assert found["models"]["m"]["best_of_n"]["chance"] == 0.5
 
