@@ -6,11 +6,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from datasets import ClassLabel, Dataset, Value
 from numpy.typing import NDArray
 
 from seal_datasets import estimate
-from seal_datasets.estimate.inputs import Bools, Floats
+from seal_datasets.estimate.inputs import Bools, Codes, Floats
 
 GROUPING_COLUMNS = ("subset", "category", "domain", "source", "dataset", "task", "language")
 """Columns of a source whose values group its pairs, in any case of letters."""
@@ -101,7 +102,7 @@ def analyze_groups(
             results[name] = {"status": status}
             continue
         part = {model: (chosen[known], rejected[known]) for model, (chosen, rejected) in rewards.items()}
-        by, groups = values[known], prompts[known]
+        by, groups = values[known], pd.factorize(prompts[known])[0].astype(np.int64)
         results[name] = {
             "status": "ok",
             "n_pairs_without_group": int((~known).sum()),
@@ -114,9 +115,7 @@ def analyze_groups(
     return results
 
 
-def _one_model(
-    sides: tuple[Floats, Floats], by: NDArray[np.object_], groups: NDArray[np.object_], tie_band: float
-) -> dict[str, Any]:
+def _one_model(sides: tuple[Floats, Floats], by: NDArray[np.object_], groups: Codes, tie_band: float) -> dict[str, Any]:
     misaligned = ~estimate.aligned_pairs(*sides, tie_band=tie_band)
     return {
         "resistance": estimate.group_differences(misaligned, by, groups=groups).to_dict(),
@@ -128,7 +127,7 @@ def _two_models(
     earlier: tuple[Floats, Floats],
     later: tuple[Floats, Floats],
     by: NDArray[np.object_],
-    groups: NDArray[np.object_],
+    groups: Codes,
     tie_band: float,
 ) -> dict[str, Any]:
     """Change of resistance by group, and the shares of regimes in each."""
@@ -146,7 +145,7 @@ def _at(sides: tuple[Floats, Floats], rows: Bools) -> tuple[Floats, Floats]:
 
 
 def _regimes(
-    earlier: tuple[Floats, Floats], later: tuple[Floats, Floats], groups: NDArray[np.object_], tie_band: float
+    earlier: tuple[Floats, Floats], later: tuple[Floats, Floats], groups: Codes, tie_band: float
 ) -> dict[str, Any]:
     found = estimate.alignment_resistance(
         *later,
