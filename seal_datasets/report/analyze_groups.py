@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -79,7 +79,7 @@ def analyze_groups(
     prompts: NDArray[np.object_],
     rewards: Rewards,
     *,
-    comparisons: Sequence[tuple[str, str]] = (),
+    comparisons: Mapping[str, tuple[str, str]] | None = None,
     tie_band: float = 0.0,
 ) -> dict[str, Any]:
     """Estimate resistance and mean margin of every model by group, and regimes of every compared two.
@@ -88,7 +88,8 @@ def analyze_groups(
         columns (`Mapping[str, ndarray]`): From `grouping_columns`, for the n pairs that estimates use.
         prompts (`ndarray` of shape (n,)): Prompt of each pair.
         rewards (`Mapping[str, tuple[ndarray, ndarray]]`): Rewards of the chosen and the rejected responses by model.
-        comparisons (`Sequence[tuple[str, str]]`): Names of an earlier and a later model each.
+        comparisons (`Mapping[str, tuple[str, str]]`, *optional*): Names of an earlier and a later model, by name of the
+            comparison.
         tie_band (`float`, defaults to 0.0): Rewards that differ by at most this are a tie.
 
     Returns:
@@ -107,10 +108,10 @@ def analyze_groups(
             "status": "ok",
             "n_pairs_without_group": int((~known).sum()),
             "models": {model: _one_model(sides, by, groups, tie_band) for model, sides in part.items()},
-            "comparisons": [
-                {"earlier": earlier, "later": later, **_two_models(part[earlier], part[later], by, groups, tie_band)}
-                for earlier, later in comparisons
-            ],
+            "comparisons": {
+                name: _two_models(part[earlier], part[later], by, groups, tie_band)
+                for name, (earlier, later) in (comparisons or {}).items()
+            },
         }
     return results
 

@@ -24,7 +24,7 @@ def table():
 @pytest.fixture(scope="module")
 def results(table):
     subset, prompts, rewards = table
-    return analyze_groups({"subset": subset}, prompts, rewards, comparisons=[("early", "late")])
+    return analyze_groups({"subset": subset}, prompts, rewards, comparisons={"late - early": ("early", "late")})
 
 
 def test_each_group_has_the_resistance_of_its_pairs(table, results):
@@ -46,8 +46,7 @@ def test_groups_that_differ_are_told_from_groups_that_do_not(results):
 
 def test_regimes_by_group_are_those_of_its_pairs(table, results):
     subset, _, rewards = table
-    comparison = results["subset"]["comparisons"][0]
-    assert (comparison["earlier"], comparison["later"]) == ("early", "late")
+    comparison = results["subset"]["comparisons"]["late - early"]
     assert comparison["change"]["p_value"] < 0.01
     rows = subset == "hard"
     names = estimate.alignment_regimes(
