@@ -26,6 +26,7 @@ from seal_datasets.report.analyze_labels import analyze_labels, fitted_calibrati
 from seal_datasets.report.analyze_memory import memorisation_gaps
 from seal_datasets.report.analyze_models import analyze_regimes, analyze_resistance, analyze_trajectory
 from seal_datasets.report.analyze_part import MIN_DISCORDANT, Part, analyze_part, labeler_preferences, rewards_of
+from seal_datasets.report.analyze_source import analyze_source
 from seal_datasets.report.audited_models import PRE_AND_POST, AuditedModels
 
 
@@ -74,6 +75,8 @@ def analyze(
     if {"heldout", "train"} <= parts.keys():
         results["seen"] = analyze_part(parts["train"])
         results["memory"] = memorisation_gaps(results, models)
+    rows = np.flatnonzero(used)[masks[population["estimated_on"]]]
+    results |= analyze_source(pairs, rows, models, tie_band=tie_band)
     return results | {"labels": analyze_labels(frame, features)}
 
 
