@@ -15,6 +15,7 @@ from seal_datasets.cards import render_card
 from seal_datasets.data.demo import DEMO_LICENSE, DEMO_NAME
 from seal_datasets.errors import DataError, HubError
 from seal_datasets.escape import escape_markdown
+from seal_datasets.hub.benchmark_file import BENCHMARK_FILE, benchmark_file
 from seal_datasets.hub.card_sections import CARD, join_card, listed, put_section, split_card, with_tags
 from seal_datasets.hub.commit import (
     Change,
@@ -27,6 +28,7 @@ from seal_datasets.hub.commit import (
     publish,
     read_text,
 )
+from seal_datasets.hub.measures import task_ids
 from seal_datasets.hub.shareable import Finished, finished_audit
 from seal_datasets.hub.viewer_tables import CONFIGS, Config, write_flat
 from seal_datasets.report.files import REPORT_FILE, RUN_FILE, dump
@@ -145,6 +147,9 @@ def publish_dataset(
                 f"{config}/{path.name}": path for config, paths in tables().items() for path in paths
             }
             files |= {RUN_FILE: dump(audit.run).encode(), REPORT_FILE: dump(audit.report).encode()}
+            files[BENCHMARK_FILE] = benchmark_file(
+                audit.run["source"], audit.report["population"]["n_pairs"], task_ids(audit.report)
+            ).encode()
             files[CARD] = _card(repo, audit, list(tables()), None if ids_only else license_, ids_only).encode()
             stale = [path for path in repo.files if path.startswith(tuple(f"{config}/" for config in CONFIGS))]
             return plan_change(repo, files, stale, private=private)
@@ -231,6 +236,7 @@ def _card(repo: Repository, audit: Finished, configs: Sequence[Config], license_
         gold_left_out=ids_only
         and audit.run["settings"].get("gold") is None
         and any(entry["gold"] for entry in audit.report["labels"].values()),
+        source_left_out=ids_only and bool({"groups", "responses"} & audit.report.keys()),
         split=audit.run["settings"].get("split"),
     )
     return join_card(

@@ -15,6 +15,7 @@ from seal_datasets.errors import DataError, HubError
 from seal_datasets.escape import escape_markdown, shareable
 from seal_datasets.hub.card_sections import CARD, join_card, listed, put_section, split_card, with_tags
 from seal_datasets.hub.commit import Change, Content, Publication, Repository, open_hub, plan_change, publish, read_text
+from seal_datasets.hub.measures import measures_of
 from seal_datasets.hub.publish_dataset import TAGS, refuse_other_content
 from seal_datasets.hub.shareable import Finished, finished_audit, refuse_link
 from seal_datasets.report.audited_models import models_of
@@ -144,30 +145,6 @@ def _fields(audit: Finished, figures_at: str) -> dict[str, Any]:
     }
 
 
-def _measures(audit: Finished, model: str) -> list[tuple[str, str, str, float, dict[str, Any]]]:
-    """Task id, metric, name, value and details of each result on a model's page."""
-    measures: list[tuple[str, str, str, float, dict[str, Any]]] = []
-    for part, entry in audit.report["models"][model]["resistance"].items():
-        where = "" if part == "all" else f" ({part} pairs)"
-        suffix = "" if part == "all" else f"_{part}"
-        details = {"n_pairs": entry["n_pairs"], "confidence_interval": entry["confidence_interval"]}
-        values = (
-            ("alignment_resistance", "Alignment resistance", entry["alignment_resistance"], details),
-            ("alignment_score", "Alignment score", entry["alignment_score"], {"n_pairs": entry["n_pairs"]}),
-        )
-        for metric, name, value, about in values:
-            if value is not None:
-                measures.append((f"{metric}{suffix}", metric, f"{name}{where}", value, about))
-    for comparison in audit.report["comparisons"].values():
-        shift = comparison["shift"]["all"]
-        if comparison["later"] == model and shift["mean_degrees"] is not None:
-            about = {"n_pairs": shift["n_pairs"]}
-            measures.append(
-                ("reward_shift", "reward_shift", "Mean reward shift, degrees", shift["mean_degrees"], about)
-            )
-    return measures
-
-
 def _model_index(
     keys: Mapping[str, Any], model_id: str, dataset_id: str, audit: Finished, model: str
 ) -> list[dict[str, Any]]:
@@ -176,8 +153,8 @@ def _model_index(
         "task": _TASK,
         "dataset": {"name": f"SEAL audit of {audit.run['source']}", "type": dataset_id},
         "metrics": [
-            {"type": metric, "value": value, "name": name, "args": about}
-            for _, metric, name, value, about in _measures(audit, model)
+            {"type": each.metric, "value": each.value, "name": each.name, "args": each.about}
+            for each in measures_of(audit.report, model)
         ],
     }
     entries = [dict(entry) for entry in listed(keys, "model-index", dict)] or [
@@ -200,13 +177,13 @@ def _eval_results(dataset_id: str, url: str, audit: Finished, model: str) -> str
     entries = [
         EvalResultEntry(
             dataset_id=dataset_id,
-            task_id=task_id,
-            value=value,
+            task_id=each.task_id,
+            value=each.value,
             source_url=url,
             source_name="SEAL audit",
-            notes=_note(name, about, audit.run["seal_datasets"]),
+            notes=_note(each.name, each.about, audit.run["seal_datasets"]),
         )
-        for task_id, _, name, value, about in _measures(audit, model)
+        for each in measures_of(audit.report, model)
     ]
     return yaml.safe_dump(eval_result_entries_to_yaml(entries), sort_keys=False, allow_unicode=True)
 

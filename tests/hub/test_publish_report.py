@@ -85,6 +85,16 @@ def test_both_cards_hold_the_report_and_what_was_there(hub, seal, model, audit_f
     assert {each["dataset"]["task_id"] for each in entries} >= {"alignment_score", "alignment_resistance_heldout"}
 
 
+def test_every_result_of_a_model_is_a_task_of_the_published_dataset(hub, seal, model, audit_folder):
+    assert seal("publish", "dataset", audit_folder, "--repo", DATASET, "--source-license", "cc-by-4.0").code == 0
+    assert seal(*PUBLISH, audit_folder, *OPTIONS).code == 0
+    tasks = yaml.safe_load(hub.files("dataset", DATASET)["eval.yaml"])["tasks"]
+    assert {(each["config"], each["split"]) for each in tasks} == {("pairs", "train")}
+    assert "pairs/train-00000-of-00001.parquet" in hub.files("dataset", DATASET)
+    entries = yaml.safe_load(hub.files("model", MODEL)[".eval_results/seal.yaml"])
+    assert {each["dataset"]["task_id"] for each in entries} <= {each["id"] for each in tasks}
+
+
 def test_again_commits_nothing_and_a_change_stays_between_the_markers(hub, seal, model, audit_folder):
     assert seal(*PUBLISH, audit_folder, *OPTIONS).code == 0
     commits = {name: len(repo.commits) for name, repo in hub.repos.items()}
