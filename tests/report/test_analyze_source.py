@@ -13,7 +13,9 @@ from seal_datasets.data.load import load_pairs
 from seal_datasets.labels.featurize import add_surface_features
 from seal_datasets.labels.surface import SURFACE_FEATURES
 from seal_datasets.report.analyze import derived_columns
+from seal_datasets.report.audit_schema import check_audit_json
 from seal_datasets.report.audited_models import PRE_AND_POST
+from seal_datasets.report.markdown import render_markdown
 from seal_datasets.report.write import check_report, write_report
 from tests.report.test_analyze_responses import row
 from tests.report.test_write import RUN
@@ -84,3 +86,13 @@ def test_pairs_without_either_have_no_such_parts(enriched):
     from seal_datasets.report.analyze import analyze
 
     assert not {"groups", "responses"} & analyze(*enriched).keys()
+
+
+def test_parts_that_one_model_lacks_leave_cells_empty(report):
+    changed = json.loads(json.dumps(report))
+    del changed["groups"]["subset"]["models"]["post"]["resistance"]["groups"][1:]
+    del changed["responses"]["models"]["pre"]["best_of_n"]
+    del changed["responses"]["models"]["post"]["best_of_n"]["by"]["subset"]["groups"]["Math"]
+    changed["responses"]["models"]["pre"]["ties"] = {"status": "no *such* id"}
+    check_audit_json(changed, "report", "report.json")
+    assert "no \\*such\\* id" in render_markdown(changed, {})
