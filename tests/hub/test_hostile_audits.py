@@ -140,9 +140,9 @@ def test_no_value_of_a_report_ends_in_a_traceback(folder, audit_folder):
 
 @pytest.fixture(scope="module", params=[1, 3], ids=["one model", "three models"])
 def by_number(request, enriched, tmp_path_factory):
-    """A finished audit of one model, or of three."""
+    """A finished audit of one model, or of three, by subset of the source."""
     folder = tmp_path_factory.mktemp("audit")
-    pairs = enriched[0]
+    pairs = enriched[0].add_column("subset", [("Math", "Chat", "Code")[row % 3] for row in range(len(enriched[0]))])
     names = ["a", "b", "c"][: request.param]
     for number, name in enumerate(names):
         for side in schema.SIDES:
