@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import Any
 
+import pyarrow as pa  # type: ignore[import-untyped]
+import pyarrow.compute as pc  # type: ignore[import-untyped]
 from datasets import Dataset, IterableDataset
 
 from seal_datasets import schema
@@ -129,21 +132,39 @@ def diagnose(pairs: Dataset | IterableDataset) -> Diagnosis:
     needed = [schema.PAIR_ID, schema.PROMPT_ID, schema.PROBLEMS]
     if pairs.column_names is not None and not set(needed) <= set(pairs.column_names):
         raise DataError(f"the table lacks some of {needed}; it has {pairs.column_names}. Make it with load_pairs")
-    pair_ids: set[str] = set()
-    prompt_ids: set[str] = set()
     counts: dict[str, ProblemCount] = {}
-    n_usable = 0
-    for batch in pairs.select_columns(needed).iter(batch_size=1000):
-        for pair_id, prompt_id, problems in zip(*(batch[name] for name in needed), strict=True):
-            if pair_id in pair_ids:
-                raise DataError(f"pair_id {pair_id!r} occurs more than once; give every pair its own id")
-            pair_ids.add(pair_id)
-            if prompt_id is not None:
-                prompt_ids.add(prompt_id)
-            n_usable += not UNUSABLE.intersection(problems)
+    n_unusable = 0
+    ids: list[pa.Table] = []
+    for batch in pairs.select_columns(needed).with_format("arrow").iter(batch_size=10_000):
+        ids.append(batch.select(needed[:2]))
+        faulty = batch.filter(pc.greater(pc.list_value_length(batch[schema.PROBLEMS]), 0))
+        for pair_id, problems in zip(
+            faulty[schema.PAIR_ID].to_pylist(), faulty[schema.PROBLEMS].to_pylist(), strict=True
+        ):
+            n_unusable += bool(UNUSABLE.intersection(problems))
             _count_problems(counts, problems, pair_id)
-    ordered = {name: counts[name] for name in PROBLEMS if name in counts}
-    return Diagnosis(n_pairs=len(pair_ids), n_usable_pairs=n_usable, n_prompts=len(prompt_ids), problems=ordered)
+    if not ids:
+        return Diagnosis(n_pairs=0, n_usable_pairs=0, n_prompts=0, problems={})
+    known = pa.concat_tables(ids, promote_options="permissive")
+    if pc.count_distinct(known[schema.PAIR_ID], mode="all").as_py() < len(known):
+        repeated = _first_repeated(known[schema.PAIR_ID])
+        raise DataError(f"pair_id {repeated!r} occurs more than once; give every pair its own id")
+    return Diagnosis(
+        n_pairs=len(known),
+        n_usable_pairs=len(known) - n_unusable,
+        n_prompts=pc.count_distinct(known[schema.PROMPT_ID]).as_py(),
+        problems={name: counts[name] for name in PROBLEMS if name in counts},
+    )
+
+
+def _first_repeated(values: pa.ChunkedArray) -> object:
+    """The value that is the first to occur again; there is one."""
+    seen: set[object] = set()
+    for value in itertools.chain.from_iterable(chunk.to_pylist() for chunk in values.chunks):
+        if value in seen:
+            return value
+        seen.add(value)
+    return None
 
 
 def _count_problems(counts: dict[str, ProblemCount], problems: list[str], pair_id: str) -> None:

@@ -7,29 +7,19 @@ a response "None" into a null. The rows are memory-mapped in the `datasets` cach
 from __future__ import annotations
 
 import hashlib
-import json
-from collections.abc import Iterable, Iterator, Sequence
-from itertools import islice
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import pyarrow as pa  # type: ignore[import-untyped]
 import pyarrow.parquet  # type: ignore[import-untyped]
-from datasets import Dataset, Features, IterableDataset, Json, Value, load_dataset
+from datasets import Dataset, IterableDataset, load_dataset
 from datasets.exceptions import DatasetGenerationError
 
-from seal_datasets.data.csv_rows import cell_type, csv_rows, read_cell
-from seal_datasets.data.formats import KNOWN_COLUMNS, TEXT_COLUMNS
-from seal_datasets.data.json_rows import json_rows
 from seal_datasets.data.parquet_files import check_parquet
 from seal_datasets.data.raw_files import sha256
-from seal_datasets.data.storage import unstorable
+from seal_datasets.data.row_file import cached_rows, streamed_rows
 from seal_datasets.errors import DataError
 
-READ_VERSION = "2"
-
-Row = dict[str, Any]
-_BATCH = 1000
 _KINDS = {".jsonl": "json", ".ndjson": "json", ".json": "json", ".csv": "csv", ".tsv": "csv", ".parquet": "parquet"}
 
 
@@ -45,8 +35,8 @@ def file_kind(path: Path) -> str | None:
 def load_files(paths: Sequence[Path], *, streaming: bool) -> tuple[Dataset | IterableDataset, str, tuple[str, ...]]:
     """Open data files as one dataset, the files in the given order.
 
-    JSON and CSV files are checked as a whole before anything is returned, also when streaming. They are read once for their
-    types and again for their rows.
+    JSON and CSV files are checked as a whole before anything is returned, also when streaming. A stream is read once for its
+    types and again for its rows.
 
     Args:
         paths (`Sequence[Path]`): `.jsonl`, `.ndjson`, `.json`, `.csv` and `.tsv` files, each also as `.gz`; or `.parquet`.
@@ -67,36 +57,8 @@ def load_files(paths: Sequence[Path], *, streaming: bool) -> tuple[Dataset | Ite
     digest = hashes[0] if len(hashes) == 1 else hashlib.sha256("\n".join(hashes).encode()).hexdigest()
     if kind == "parquet":
         return _load_parquet(paths, streaming), digest, ()
-    features = _infer_features(paths, kind)
-    as_json = tuple(name for name, type in features.items() if isinstance(type, Json))
-    stored = Features({name: Value("string") if _only_kept(name, type) else type for name, type in features.items()})
-    # Tuples, because `datasets` treats a list among a generator's arguments as a list of shards.
-    settings = {
-        "paths": tuple(str(path.absolute()) for path in paths),
-        "kind": kind,
-        "columns": tuple(features),
-        "as_json": as_json,
-        "cell_types": tuple(_dtype(stored[name]) for name in features) if kind == "csv" else (),
-    }
-    as_text = tuple(name for name in as_json if name not in KNOWN_COLUMNS)
-    if streaming:
-        rows = IterableDataset.from_generator(_generate_rows, features=stored, gen_kwargs=settings)
-        return rows, digest, as_text
-    content = json.dumps([digest, READ_VERSION, kind, str(stored)])
-    fingerprint = hashlib.blake2b(content.encode(), digest_size=16).hexdigest()
-    return (
-        Dataset.from_generator(_generate_rows, features=stored, gen_kwargs=settings, fingerprint=fingerprint),
-        digest,
-        as_text,
-    )
-
-
-def _dtype(kind: object) -> str:
-    return str(kind.dtype) if isinstance(kind, Value) else ""
-
-
-def _only_kept(name: str, kind: object) -> bool:
-    return isinstance(kind, Json) and name not in KNOWN_COLUMNS
+    rows, as_text = streamed_rows(paths, kind) if streaming else cached_rows(paths, kind, digest)
+    return rows, digest, as_text
 
 
 def _checked_kind(path: Path) -> str:
@@ -108,24 +70,6 @@ def _checked_kind(path: Path) -> str:
             f"{path} is not a supported data file: give .jsonl, .ndjson, .json, .csv, .tsv (each also as .gz) or .parquet"
         )
     return kind
-
-
-def _generate_rows(
-    paths: tuple[str, ...], kind: str, columns: tuple[str, ...], as_json: tuple[str, ...], cell_types: tuple[str, ...]
-) -> Iterator[Row]:
-    for row in _located_rows(map(Path, paths), kind):
-        values = {name: row.get(name) for name in columns}
-        for name, dtype in zip(columns, cell_types, strict=bool(cell_types)):
-            values[name] = read_cell(values[name], dtype)
-        for name in as_json:
-            # Encoded here: `Json` would keep a text that is JSON itself, such as "3", as the number.
-            values[name] = None if values[name] is None else json.dumps(values[name], ensure_ascii=False)
-        yield values
-
-
-def _located_rows(paths: Iterable[Path], kind: str) -> Iterator[Row]:
-    for path in paths:
-        yield from csv_rows(path) if kind == "csv" else json_rows(path)
 
 
 def _load_parquet(paths: Sequence[Path], streaming: bool) -> Dataset | IterableDataset:
@@ -143,35 +87,3 @@ def _load_parquet(paths: Sequence[Path], streaming: bool) -> Dataset | IterableD
         raise DataError(
             f"{paths[0]} is not an intact Parquet file ({error.__cause__}); copy or download it again"
         ) from error
-
-
-def _infer_features(paths: Sequence[Path], kind: str) -> Features:
-    """Types of all columns over all rows; a column whose values no Arrow type holds is JSON."""
-    types: dict[str, pa.DataType | None] = {}
-    rows = _located_rows(paths, kind)
-    n_rows = 0
-    while batch := list(islice(rows, _BATCH)):
-        n_rows += len(batch)
-        for name in dict.fromkeys(name for row in batch for name in row):
-            known = types.get(name, pa.null())
-            values = [row.get(name) for row in batch]
-            if kind == "csv":
-                types[name] = pa.string() if name in TEXT_COLUMNS else cell_type(known, values)
-            else:
-                types[name] = None if known is None else _widen(known, values)
-    if n_rows == 0:
-        raise DataError(f"{paths[0]} is empty; needed is at least one row")
-    fields = {name: type for name, type in types.items() if type is not None}
-    features = Features.from_arrow_schema(pa.schema(fields.items()))
-    return Features(
-        {name: Json() if name not in fields or unstorable(features[name]) else features[name] for name in types}
-    )
-
-
-def _widen(known: pa.DataType, values: list[Any]) -> pa.DataType | None:
-    """The type that holds values of a known type and these; `None` if there is none."""
-    try:
-        schemas = [pa.schema([("column", known)]), pa.schema([("column", pa.array(values).type)])]
-        return pa.unify_schemas(schemas, promote_options="permissive").field("column").type
-    except (pa.ArrowException, OverflowError, UnicodeEncodeError):
-        return None

@@ -17,6 +17,7 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 import pyarrow as pa  # type: ignore[import-untyped]
+import pyarrow.compute as pc  # type: ignore[import-untyped]
 from datasets import (
     Dataset,
     DatasetDict,
@@ -36,6 +37,7 @@ from seal_datasets.data.pairs import row_pairs, unreadable_pair
 from seal_datasets.data.problems import PROBLEMS, UNUSABLE
 from seal_datasets.data.sources import HubDataset, open_source
 from seal_datasets.data.storage import as_json_text, unstorable, with_media_undecoded
+from seal_datasets.data.transform import arrow_column, n_processes
 from seal_datasets.data.verdicts import compare
 from seal_datasets.errors import DataError
 
@@ -250,14 +252,16 @@ def _table_pairs(rows: Dataset, layout: Layout, row_numbers: list[int] | None) -
     # The fingerprint of `datasets` includes imported functions by name only, so the version stands for the code.
     key = json.dumps([LOAD_VERSION, rows._fingerprint, layout.format, repr(layout)])
     read = rows.select_columns(list(layout.columns))
+    features = Features({**PAIR_FEATURES, **layout.added, _ROW: Value("int64")})
     pairs = read.map(
-        partial(_make_pairs_batch, layout=layout, row_numbers=row_numbers, strict=False),
+        partial(_pairs_table, layout=layout, row_numbers=row_numbers, arrow_schema=features.arrow_schema),
         batched=True,
         with_indices=True,
         batch_size=500,
         remove_columns=list(layout.columns),
-        features=Features({**PAIR_FEATURES, **layout.added, _ROW: Value("int64")}),
+        features=features,
         new_fingerprint=hashlib.blake2b(key.encode(), digest_size=16).hexdigest(),
+        num_proc=n_processes(read),
         desc="Pairs",
     )
     kept = rows.select_columns(list(layout.kept_columns)).rename_columns(
@@ -269,9 +273,9 @@ def _table_pairs(rows: Dataset, layout: Layout, row_numbers: list[int] | None) -
         kept = concatenate_datasets([kept.remove_columns(new), texts], axis=1) if len(kept.column_names) > 1 else texts
     if not layout.kept_columns:
         return pairs
-    numbers = np.asarray(pairs[_ROW][:], dtype=np.int64)
     if len(pairs) == 0:
         return pairs
+    numbers = arrow_column(pairs, _ROW).to_numpy()
     if not np.array_equal(numbers, np.arange(len(kept))):
         kept = kept.select(numbers)
     return concatenate_datasets([pairs, kept.select_columns(list(layout.kept_columns.values()))], axis=1)
@@ -279,6 +283,18 @@ def _table_pairs(rows: Dataset, layout: Layout, row_numbers: list[int] | None) -
 
 def _unstorable_columns(layout: Layout) -> tuple[str, ...]:
     return tuple(name for name in layout.kept_columns if unstorable(layout.features[name]))
+
+
+def _pairs_table(
+    batch: dict[str, list[Any]],
+    indices: list[int],
+    *,
+    layout: Layout,
+    row_numbers: list[int] | None,
+    arrow_schema: pa.Schema,
+) -> pa.Table:
+    columns = _make_pairs_batch(batch, indices, layout=layout, row_numbers=row_numbers, strict=False)
+    return pa.table(columns, schema=arrow_schema)
 
 
 def _make_pairs_batch(
@@ -329,10 +345,12 @@ def _read_row_id(row: dict[str, Any], number: int) -> str:
 
 def _first_unreadable(pairs: Dataset, rows: Dataset, layout: Layout, row_numbers: list[int] | None) -> str | None:
     """The error of the first row that cannot be read; raised if no row can."""
-    bad = [index for index, problems in enumerate(pairs[schema.PROBLEMS][:]) if "unreadable_row" in problems]
-    if not bad:
+    problems = arrow_column(pairs, schema.PROBLEMS)
+    pair_of_problem = pc.list_parent_indices(problems)
+    bad = pair_of_problem.filter(pc.equal(pc.list_flatten(problems), "unreadable_row"))
+    if not len(bad):
         return None
-    index = pairs[_ROW][bad[0]]
+    index = pairs[_ROW][bad[0].as_py()]
     batch = rows.select_columns(list(layout.columns)).select([index])[:]
     try:
         row_pairs(next(_rows_of(batch, layout)), layout.reader)

@@ -9,13 +9,18 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
+import multiprocess  # type: ignore[import-untyped]
+import pyarrow as pa  # type: ignore[import-untyped]
 from datasets import Dataset, Features, IterableDataset, concatenate_datasets
 
 Pairs = TypeVar("Pairs", Dataset, IterableDataset)
 Batch = dict[str, list[Any]]
+
+_ROWS_OF_PROCESS = 10_000
 
 
 def map_batches(
@@ -26,7 +31,7 @@ def map_batches(
     provenance: Mapping[str, object],
     batch_size: int,
     desc: str,
-    reuse_cache: bool = True,
+    pure: bool = True,
 ) -> Pairs:
     """Add columns to a pairs table in batches, without reordering or dropping rows.
 
@@ -39,8 +44,8 @@ def map_batches(
         provenance (`Mapping[str, object]`): Every value that decides the result; JSON-serializable.
         batch_size (`int`): Rows per call.
         desc (`str`): Text beside the progress bar.
-        reuse_cache (`bool`, defaults to `True`): Whether to use rows cached under the same provenance; set it to
-            `False` if an outside service decides the result.
+        pure (`bool`, defaults to `True`): Whether rows and provenance alone decide the result, so that cached rows are reused
+            and several processes share a long table; set it to `False` if an outside service decides.
 
     Returns:
         `Dataset` or `IterableDataset`: The table with the new columns on the right.
@@ -68,17 +73,62 @@ def map_batches(
         return pairs.map(function, batched=True, batch_size=batch_size, features=features)
     if not len(pairs):  # `map` adds no columns to a table without rows
         return add_columns(pairs, {name: [] for name in new_columns}, Features(new_columns))
-    key = json.dumps([pairs._fingerprint, sorted(new_columns), dict(provenance)], sort_keys=True)
+    key = json.dumps(["added", pairs._fingerprint, sorted(new_columns), dict(provenance)], sort_keys=True)
     fingerprint = hashlib.blake2b(key.encode(), digest_size=16).hexdigest()
-    return pairs.map(
+    # The other columns are not written again.
+    added = pairs.map(
         function,
         batched=True,
         batch_size=batch_size,
-        features=features,
+        remove_columns=pairs.column_names,
+        features=Features(new_columns),
         desc=desc,
         new_fingerprint=fingerprint,
-        load_from_cache_file=reuse_cache,
+        load_from_cache_file=pure,
+        num_proc=n_processes(pairs) if pure else None,
     )
+    return concatenate_datasets([pairs, added], axis=1)
+
+
+def n_processes(pairs: Dataset) -> int | None:
+    """How many processes share the rows of a table in `map`; none beside this one if that would not be faster.
+
+    Args:
+        pairs (`Dataset`): The table.
+
+    Returns:
+        `int`: As many as there are processors that this process may use, and at most one for `_ROWS_OF_PROCESS` rows; or `None`
+        for a short table, one in memory, which would be copied, and where processes cannot be forked.
+    """
+    n = min(_processors(), len(pairs) // _ROWS_OF_PROCESS)
+    can_fork = multiprocess.get_all_start_methods()[0] == "fork" and not multiprocess.current_process().daemon
+    return n if n > 1 and can_fork and pairs.cache_files else None
+
+
+def _processors() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def arrow_column(pairs: Dataset, name: str) -> pa.ChunkedArray:
+    """A column as Arrow holds it, without an object for each value.
+
+    Args:
+        pairs (`Dataset`): A table.
+        name (`str`): One of its columns.
+
+    Returns:
+        `pyarrow.ChunkedArray`: Its values in the order of the table.
+
+    Example:
+
+    ```python
+    >>> from datasets import Dataset
+    >>> arrow_column(Dataset.from_dict({"length": [3, 2]}), "length").to_pylist()
+    [3, 2]
+
+    ```
+    """
+    return pairs.select_columns([name]).with_format("arrow")[:][name]
 
 
 def add_columns(pairs: Dataset, columns: Mapping[str, Sequence[object]], types: Features) -> Dataset:
@@ -86,7 +136,7 @@ def add_columns(pairs: Dataset, columns: Mapping[str, Sequence[object]], types: 
 
     Args:
         pairs (`Dataset`): The table.
-        columns (`Mapping[str, Sequence]`): By column name, one value per row.
+        columns (`Mapping[str, Sequence]`): By column name, one value per row; Arrow arrays are taken as they are.
         types (`Features`): Types of these columns, in the order of the result.
 
     Returns:

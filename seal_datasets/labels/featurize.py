@@ -158,7 +158,7 @@ def _add_labels(
         },
         batch_size=batch_size,
         desc=desc,
-        reuse_cache=False,
+        pure=False,
     )
 
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
-from typing import Any
 
+import pyarrow as pa  # type: ignore[import-untyped]
+import pyarrow.compute as pc  # type: ignore[import-untyped]
 from datasets import Dataset, Features, Value
 
 from seal_datasets import schema
-from seal_datasets.data.transform import add_columns
+from seal_datasets.data.transform import add_columns, arrow_column
 from seal_datasets.errors import DataError
 
 RewardColumns = Mapping[str, tuple[str, str]]
@@ -42,7 +42,7 @@ def add_own_rewards(pairs: Dataset, rewards: RewardColumns) -> Dataset:
 
     ```
     """
-    columns: dict[str, list[Any]] = {}
+    columns: dict[str, pa.ChunkedArray] = {}
     types: dict[str, Value] = {}
     for name, given in rewards.items():
         if not name.isidentifier():
@@ -50,17 +50,22 @@ def add_own_rewards(pairs: Dataset, rewards: RewardColumns) -> Dataset:
         for side, column in zip(schema.SIDES, given, strict=True):
             values = _numbers(pairs, column)
             columns[schema.reward_column(name, side)] = values
-            columns[schema.reward_status_column(name, side)] = ["not_given" if v is None else "given" for v in values]
+            columns[schema.reward_status_column(name, side)] = pc.if_else(pc.is_valid(values), "given", "not_given")
             types |= {schema.reward_column(name, side): Value("float64")}
             types |= {schema.reward_status_column(name, side): Value("string")}
     return add_columns(pairs, columns, Features(types))
 
 
-def _numbers(pairs: Dataset, column: str) -> list[float | None]:
+def _numbers(pairs: Dataset, column: str) -> pa.ChunkedArray:
     if column not in pairs.column_names:
         raise DataError(f"there is no column {column!r} of rewards; the columns are {', '.join(pairs.column_names)}")
-    values = pairs[column][:]
-    for row, value in enumerate(values):
-        if value is not None and (isinstance(value, bool) or not isinstance(value, int | float)):
-            raise DataError(f"column {column!r}, row {row}: a reward must be a number, got {str(value)[:40]!r}")
-    return [None if value is None or not math.isfinite(value) else float(value) for value in values]
+    values = arrow_column(pairs, column)
+    kind = values.type
+    if not (pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_null(kind)):
+        row = pc.index(pc.is_valid(values), True).as_py()
+        if row >= 0:
+            found = str(pairs[column][row])[:40]
+            raise DataError(f"column {column!r}, row {row}: a reward must be a number, got {found!r}")
+        values = pa.chunked_array([pa.nulls(len(values))])
+    numbers = values.cast(pa.float64(), safe=False)
+    return pc.if_else(pc.is_finite(numbers), numbers, None)

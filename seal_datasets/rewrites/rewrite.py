@@ -215,7 +215,7 @@ def _add_rewrites(
         provenance={"rewrite_version": REWRITE_VERSION},
         batch_size=256,
         desc=f"Checking rewrites ({column.name})",
-        reuse_cache=False,
+        pure=False,
     )
 
 

@@ -6,12 +6,14 @@ import tracemalloc
 from pathlib import Path
 
 import datasets
+import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from seal_datasets.data import row_file
 from seal_datasets.data.csv_rows import csv_rows
 from seal_datasets.data.files import file_kind, load_files
 from seal_datasets.data.json_rows import json_rows
@@ -314,3 +316,37 @@ def test_a_column_without_a_name_has_the_one_that_pandas_gives(tmp_path):
 def test_json_that_is_nested_too_deeply_or_has_endless_numbers_is_refused(tmp_path):
     assert "nested too deeply" in error_of(written(tmp_path, "a.jsonl", '{"a": ' + "[" * 100_000 + "]" * 100_000 + "}"))
     assert "too long a number" in error_of(written(tmp_path, "a.jsonl", '{"a": ' + "9" * 5000 + "}"))
+
+
+@pytest.mark.parametrize("name", ["a.jsonl", "a.csv"])
+def test_types_that_change_after_the_first_rows_hold_for_all_rows(tmp_path, monkeypatch, name):
+    scores, notes = [1, None, 2**40, 0.5, 3], [True, None, None, False, True]
+    rows = [{"chosen": "yes", "score": score, "note": note} for score, note in zip(scores, notes, strict=True)]
+    del rows[0]["note"]
+    table = pd.DataFrame(rows, dtype=object)
+    path = written(tmp_path, name, lines(*rows) if name == "a.jsonl" else table.to_csv(index=False))
+    whole = load_files([path], streaming=False)[0]
+    assert (whole.features["score"].dtype, whole.features["note"].dtype) == ("float64", "bool")
+    assert whole["score"][:] == [1.0, None, 2.0**40, 0.5, 3.0]
+    for size in (1, 2, 3):
+        monkeypatch.setattr(row_file, "_BATCH", size)
+        monkeypatch.setattr(row_file, "READ_VERSION", f"of {size}")
+        assert load_files([path], streaming=False)[0].to_dict() == whole.to_dict()
+        assert rows_of(path, streaming=True) == list(whole)
+
+
+def test_a_file_is_read_once_and_not_again(tmp_path, monkeypatch):
+    path = written(tmp_path, "a.jsonl", lines(*ROWS))
+    read = []
+    monkeypatch.setattr(row_file, "json_rows", lambda path: read.append(path) or json_rows(path))
+    first, second = (load_files([path], streaming=False)[0] for _ in range(2))
+    assert (first.to_dict(), first._fingerprint) == (second.to_dict(), second._fingerprint)
+    assert read == [path]
+
+
+def test_a_fault_in_a_later_row_leaves_nothing_in_the_cache(tmp_path, monkeypatch):
+    monkeypatch.setattr(row_file, "_BATCH", 1)
+    path = written(tmp_path, "a.jsonl", lines(*ROWS) + "{")
+    with pytest.raises(DataError, match="line 3: not valid JSON"):
+        load_files([path], streaming=False)
+    assert [file for file in (tmp_path / "cache").rglob("*") if file.is_file()] == []

@@ -11,7 +11,7 @@ from huggingface_hub.errors import RepositoryNotFoundError
 
 from seal_datasets import schema
 from seal_datasets.data import diagnosis as diagnosis_room
-from seal_datasets.data import load, sources
+from seal_datasets.data import load, sources, transform
 from seal_datasets.data.diagnosis import Diagnosis, ProblemCount
 from seal_datasets.data.formats import FORMAT_NEEDS
 from seal_datasets.data.load import PAIR_FEATURES, HubDataset, diagnose, load_pairs
@@ -452,3 +452,19 @@ def test_real_pairs_are_read_whole(hh_rlhf):
 
 def test_a_stream_of_real_pairs_equals_the_table(hh_rlhf):
     assert list(pairs_of(hh_rlhf, streaming=True, limit=200)) == list(pairs_of(hh_rlhf, limit=200))
+
+
+def test_several_processes_make_the_pairs_of_one(tmp_path, monkeypatch):
+    rows = [
+        {"prompt": f"Question {i % 7}", "chosen": "Yes." if i % 5 else None, "rejected": ["No."] * (i % 4), "note": i}
+        for i in range(50)
+    ]
+    path = tmp_path / "rows.jsonl"
+    path.write_text("".join(f"{json.dumps(row)}\n" for row in rows), "utf-8")
+    alone, diagnosis = load_pairs(path)
+    monkeypatch.setattr(transform, "_ROWS_OF_PROCESS", 10)
+    monkeypatch.setattr(transform, "_processors", lambda: 2)
+    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / "other cache")
+    shared, same = load_pairs(path)
+    assert len(list((tmp_path / "other cache").rglob("*_of_00002.arrow"))) == 2
+    assert (shared.to_dict(), same) == (alone.to_dict(), diagnosis)
