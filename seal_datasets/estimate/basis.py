@@ -104,7 +104,7 @@ def centred(x: Floats, totals: Floats) -> Centred:
     rows[:, 0] = first
     centre = x[0] + mean
     centre[0] = 0.0
-    return Centred(rows, centre, first, triangle(rows * root))
+    return Centred(rows, centre, first, triangle(rows if (totals == 1).all() else rows * root))
 
 
 def weighted_gram(x: Floats, weight: Floats) -> Floats:

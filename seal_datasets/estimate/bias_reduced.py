@@ -317,7 +317,8 @@ def _turn(rows: Floats, outcomes: Floats, clusters: Codes | None, solution: Solu
             codes = chosen[first : first + step]
             part = order[starts[codes, None] + np.arange(size)]
             flat = part.ravel()
-            q, residuals = rows[flat] @ root, outcomes[flat] - rows[flat] @ coefficients
+            block = rows[flat]
+            q, residuals = block @ root, outcomes[flat] - block @ coefficients
             if size == 1:
                 yield _single_rows(q, residuals, codes)
             else:

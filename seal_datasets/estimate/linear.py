@@ -209,8 +209,11 @@ def demean(values: Floats, codes: Codes) -> Floats:
     """
     n_groups = int(codes.max()) + 1
     # Subtracting a group's first row keeps constants exactly 0; a mean of equal floats may be rounded.
-    shifted = values - values[first_rows(codes, n_groups)[codes]]
-    shifted -= (group_sums(shifted, codes, n_groups) / np.bincount(codes, minlength=n_groups)[:, None])[codes]
+    shifted = values[first_rows(codes, n_groups)[codes]]
+    np.subtract(values, shifted, out=shifted)
+    means = group_sums(shifted, codes, n_groups) / np.bincount(codes, minlength=n_groups)[:, None]
+    for start in range(0, len(shifted), _BLOCK):  # so that no third array of all rows is needed
+        shifted[start : start + _BLOCK] -= means[codes[start : start + _BLOCK]]
     return shifted
 
 

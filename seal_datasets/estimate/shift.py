@@ -17,7 +17,7 @@ from seal_datasets.estimate.inputs import Codes, Floats, confidence_level, finit
 from seal_datasets.estimate.intervals import Interval
 from seal_datasets.estimate.linear import PERFECT
 from seal_datasets.estimate.raw_values import group_values
-from seal_datasets.estimate.result import Result
+from seal_datasets.estimate.result import Result, as_json
 
 # Pairs per block: an angle needs a dozen temporary arrays.
 _BLOCK = 1 << 18
@@ -117,9 +117,9 @@ class RewardShift(AngleSummary):
         Args:
             angles (`bool`, defaults to `False`): Whether to include the angles and changes of every pair.
         """
-        plain = Result.to_dict(self)
-        by_pair = ("angles", "centred_angles", "standardised_changes")
-        return plain if angles else {name: value for name, value in plain.items() if name not in by_pair}
+        by_pair = () if angles else ("angles", "centred_angles", "standardised_changes")
+        # Millions of numbers that are left out are not turned into objects first.
+        return {field.name: as_json(getattr(self, field.name)) for field in fields(self) if field.name not in by_pair}
 
 
 def reward_shift(

@@ -142,8 +142,9 @@ def shift_imprint(
         return ShiftImprint(
             _empty_rows(names), math.nan, 0, n, covariance, adjust, 0, _FAMILY, "every angle is undefined"
         )
-    x = np.hstack([chosen, rejected])[known]
-    design = np.column_stack([np.ones(len(x)), x]) if intercept else x
+    design = np.hstack([np.ones((n, int(intercept))), chosen, rejected])
+    design = design if known.all() else design[known]
+    x = design[:, int(intercept) :]
     fit = fit_linear(design, y[known], pd.factorize(codes[known])[0], errors=errors)
     perfect, discordant = fit.residual_size < PERFECT, differing(x)
     inference = infer(

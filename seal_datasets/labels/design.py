@@ -102,6 +102,8 @@ def feature_design(frame: pd.DataFrame, features: Sequence[Feature]) -> Design:
 
 def numbers(values: pd.Series[Any]) -> Floats:
     """Values of a column as float64, nan where one is missing."""
+    if isinstance(values.dtype, np.dtype) and values.dtype.kind in "biuf":  # without an object for each value
+        return values.to_numpy(dtype=float)
     array: Floats = pd.to_numeric(values.astype(object), errors="raise").to_numpy(dtype=float, na_value=np.nan)
     return array
 
