@@ -29,6 +29,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 REWARDS = {"pre": ("pre_chosen", "pre_rejected"), "post": ("post_chosen", "post_rejected")}
 STEPS = {
@@ -133,9 +134,9 @@ class _Watch:
 
     def __init__(self) -> None:
         self._steps = ["other"]
-        self._seconds: defaultdict[str, float] = defaultdict(float)
+        self._seconds: defaultdict[str, Any] = defaultdict(lambda: np.zeros(2))
         self._peaks: defaultdict[str, tuple[int, int]] = defaultdict(lambda: (0, 0))
-        self._since = time.perf_counter()
+        self._since = _clocks()
 
     def timed(self, step: str, function: Callable[..., Any]) -> Callable[..., Any]:
         @functools.wraps(function)
@@ -160,24 +161,26 @@ class _Watch:
         ended = threading.Event()
         sampler = threading.Thread(target=self._sample, args=(ended,), daemon=True)
         sampler.start()
-        self._since = time.perf_counter()
+        self._since = _clocks()
         yield
         ended.set()
         sampler.join()
 
     def print(self, n_pairs: int, kind: str) -> None:
-        total, steps = sum(self._seconds.values()), [step for step in (*STEPS, "other") if step in self._seconds]
-        print(f"{n_pairs:,} pairs from {kind.removeprefix('.')}\n\n| step | seconds | peak, MiB | without files |")
-        print("|---|---|---|---|")
-        for step in steps:
-            whole, private = self._peaks[step]
-            print(f"| {step} | {self._seconds[step]:.1f} | {whole // _MIB:,} | {private // _MIB:,} |")
-        whole, private = (max(peaks) for peaks in zip(*self._peaks.values(), strict=True))
-        print(f"| **whole audit** | {total:.1f} | {whole // _MIB:,} | {private // _MIB:,} |\n")
-        print(f"slowest: {max(steps, key=lambda step: self._seconds[step])}\n", flush=True)
+        steps = [step for step in (*STEPS, "other") if step in self._seconds]
+        total = sum(self._seconds.values())
+        whole = tuple(max(peaks) for peaks in zip(*self._peaks.values(), strict=True))
+        print(f"{n_pairs:,} pairs from {kind.removeprefix('.')}\n")
+        print("| step | seconds | of processors | peak, MiB | without files |\n|---|---|---|---|---|")
+        for name, seconds, peaks in (
+            *((step, self._seconds[step], self._peaks[step]) for step in steps),
+            ("**whole audit**", total, whole),
+        ):
+            print(f"| {name} | {seconds[0]:.1f} | {seconds[1]:.1f} | {peaks[0] // _MIB:,} | {peaks[1] // _MIB:,} |")
+        print(f"\nslowest: {max(steps, key=lambda step: self._seconds[step][0])}\n", flush=True)
 
     def _book(self) -> None:
-        now = time.perf_counter()
+        now = _clocks()
         self._seconds[self._steps[-1]] += now - self._since
         self._since = now
 
@@ -190,6 +193,12 @@ class _Watch:
             before = self._peaks[step]
             self._peaks[step] = (max(before[0], whole), max(before[1], private))
             seconds = time.perf_counter() - start
+
+
+def _clocks() -> NDArray[np.float64]:
+    """Seconds by the clock, and those of processors that this process and its ended children used."""
+    used = os.times()
+    return np.array([time.perf_counter(), used.user + used.system + used.children_user + used.children_system])
 
 
 def _memory(process: int) -> tuple[int, int]:

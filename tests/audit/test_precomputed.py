@@ -1,9 +1,12 @@
 """Pairs that come with their rewards: audited without a model, a labeler or torch."""
 
 import json
+import math
 import subprocess
 import sys
 
+import numpy as np
+import pyarrow as pa
 import pytest
 from datasets import Dataset
 
@@ -126,6 +129,30 @@ def test_results_of_rewardbench_need_no_model(tmp_path):
 def test_columns_that_are_no_rewards_are_refused(table, tmp_path, rewards, message):
     with pytest.raises(DataError, match=message):
         audit_own_rewards(table, tmp_path / "out", rewards)
+
+
+def test_any_kind_of_number_is_a_reward_and_nothing_else_is():
+    given = {
+        "whole": (pa.int64(), [2**60 + 1, None, -1], [float(2**60), None, -1.0]),
+        "half": (pa.float16(), [np.float16(0.5), None, np.float16("nan")], [0.5, None, None]),
+        "infinite": (pa.float32(), [math.inf, -math.inf, 3.0], [None, None, 3.0]),
+        "nothing": (pa.null(), [None] * 3, [None] * 3),
+        "no_texts": (pa.string(), [None] * 3, [None] * 3),
+    }
+    wrong = {
+        "flags": (pa.bool_(), [None, True, False], "row 1: a reward must be a number, got 'True'"),
+        "texts": (pa.string(), [None, None, "9"], "row 2: a reward must be a number, got '9'"),
+        "lists": (pa.list_(pa.int64()), [[1], None, [2]], r"row 0: a reward must be a number, got '\[1\]'"),
+    }
+    columns = {name: pa.array(values, kind) for name, (kind, values, _) in (given | wrong).items()}
+    pairs = Dataset(pa.table({"chosen": ["a"] * 3, **columns}))
+    for name, (_, _, expected) in given.items():
+        scored = add_own_rewards(pairs, {"m": (name, "whole")})
+        assert scored["reward_m_chosen"][:] == expected
+        assert scored["reward_status_m_chosen"][:] == ["not_given" if v is None else "given" for v in expected]
+    for name, (_, _, message) in wrong.items():
+        with pytest.raises(DataError, match=f"column '{name}', {message}"):
+            add_own_rewards(pairs, {"m": (name, "whole")})
 
 
 def test_labels_and_names_are_checked(table, tmp_path):
