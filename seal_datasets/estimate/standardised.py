@@ -160,8 +160,59 @@ def standardised_imprint(
 
     ```
     """
+    return standardised_imprints(
+        chosen_rewards,
+        rejected_rewards,
+        chosen_features,
+        rejected_features,
+        feature_names,
+        groups=groups,
+        baseline=baseline,
+        units=(unit,),
+        adjust=adjust,
+        confidence=confidence,
+        min_information=min_information,
+    )[unit]
+
+
+def standardised_imprints(
+    chosen_rewards: Mapping[str, ArrayLike],
+    rejected_rewards: Mapping[str, ArrayLike],
+    chosen_features: ArrayLike,
+    rejected_features: ArrayLike,
+    feature_names: Sequence[str],
+    *,
+    groups: Sequence[Any] | NDArray[Any] | None = None,
+    baseline: str | None = None,
+    units: Sequence[Unit] = ("sd", "logit"),
+    adjust: Adjustment = "holm",
+    confidence: float = 0.95,
+    min_information: float = 1.0,
+) -> dict[Unit, StandardisedImprint]:
+    """Estimate a `standardised_imprint` in several units by one regression.
+
+    Args:
+        chosen_rewards (`Mapping[str, array-like of shape (n,)]`): As for `standardised_imprint`, like the other arguments.
+        rejected_rewards (`Mapping[str, array-like of shape (n,)]`): Of the rejected responses.
+        chosen_features (array-like of shape (n, k)): Features of the chosen responses.
+        rejected_features (array-like of shape (n, k)): Features of the rejected responses.
+        feature_names (`Sequence[str]`): The k names.
+        groups (sequence of shape (n,), *optional*): Prompt ids.
+        baseline (`str`, *optional*): Model that every other one is compared with.
+        units (`Sequence[Unit]`): The units.
+        adjust (`"bonferroni"`, `"holm"` or `"bh"`): How p-values are adjusted.
+        confidence (`float`, defaults to 0.95): Level of the intervals.
+        min_information (`float`, defaults to 1.0): Effective degrees of freedom that a feature needs.
+
+    Returns:
+        `dict[Unit, StandardisedImprint]`: One result for each unit.
+
+    Raises:
+        DataError: As for `standardised_imprint`.
+    """
     names = unique_names(feature_names)
-    one_of(unit, "unit", get_args(Unit))
+    for unit in units:
+        one_of(unit, "unit", get_args(Unit))
     chosen, rejected = _rewards(chosen_rewards, rejected_rewards)
     n, models = len(chosen), list(chosen_rewards)
     features = [
@@ -174,18 +225,23 @@ def standardised_imprint(
     codes = np.tile(prompts, 2)
     design = within_design(np.vstack([chosen, rejected]), np.vstack(features), codes, None, settings)
     regression = regress([design], settings)
-    scaled = _Scaled(regression, design, _scales(unit, chosen - rejected, prompts, design))
+    influences = cluster_influences(design.rows, design.outcomes, design.clusters, regression.fit.solution)
     pairs = change_pairs(len(models), position_of(baseline, models))
-    return StandardisedImprint(
-        models={name: scaled.rows(model) for model, name in enumerate(models)},
-        changes={f"{models[later]} - {models[earlier]}": scaled.rows(later, earlier) for earlier, later in pairs},
-        scales={name: 1 / scale.weight for name, scale in zip(models, scaled.scales, strict=True)},
-        unit={"sd": "standard deviations of reward within prompts", "logit": "log-odds of a choice"}[unit],
-        n_pairs=n,
-        n_clusters=design.counts.n_clusters,
-        covariance="clustered by prompt, bias-reduced (CR2), with the scale's uncertainty; Satterthwaite degrees of freedom",
-        adjust=adjust,
-    )
+    results: dict[Unit, StandardisedImprint] = {}
+    for unit in units:
+        scaled = _Scaled(regression, design, influences, _scales(unit, chosen - rejected, prompts, design))
+        results[unit] = StandardisedImprint(
+            models={name: scaled.rows(model) for model, name in enumerate(models)},
+            changes={f"{models[later]} - {models[earlier]}": scaled.rows(later, earlier) for earlier, later in pairs},
+            scales={name: 1 / scale.weight for name, scale in zip(models, scaled.scales, strict=True)},
+            unit={"sd": "standard deviations of reward within prompts", "logit": "log-odds of a choice"}[unit],
+            n_pairs=n,
+            n_clusters=design.counts.n_clusters,
+            covariance="clustered by prompt, bias-reduced (CR2), with the scale's uncertainty; Satterthwaite degrees of "
+            "freedom",
+            adjust=adjust,
+        )
+    return results
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,13 +262,12 @@ class _Scale:
 class _Scaled:
     """Coefficients of all models in units, with each prompt's influence on them."""
 
-    def __init__(self, regression: Regression, design: WithinDesign, scales: list[_Scale]) -> None:
+    def __init__(self, regression: Regression, design: WithinDesign, influences: Floats, scales: list[_Scale]) -> None:
         self.regression, self.scales = regression, scales
         self.outcomes, self.rows_of = design.outcomes, design.rows
         solution = regression.fit.solution
         self.identified = solution.identified
         self.points = np.where(solution.identified[:, None], solution.coefficients, math.nan)
-        influences = cluster_influences(design.rows, design.outcomes, design.clusters, solution)
         self.influences = [
             scale.weight * influence + scale.influence[:, None] * solution.coefficients[:, model]
             for model, (scale, influence) in enumerate(zip(scales, influences, strict=True))
