@@ -63,6 +63,9 @@ CANONICAL_COLUMNS = (
     PROBLEMS,
 )
 
+TEXTS = (PROMPT, CHOSEN, REJECTED, CONVERSATION, REJECTED_PROMPT, REJECTED_CONVERSATION)
+"""Columns that hold the prompts and responses, which are most of a table."""
+
 
 def source_column(name: str) -> str:
     """Column for an original column whose name is taken by a canonical one."""

@@ -8,6 +8,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa  # type: ignore[import-untyped]
 from datasets import Dataset, Features, Value
 
 from seal_datasets import schema
@@ -15,7 +16,7 @@ from seal_datasets.atomic import filling, write_json, write_parquet, write_text
 from seal_datasets.audit.recipe_file import RECIPE_FILE, read_versions
 from seal_datasets.data.diagnosis import Diagnosis
 from seal_datasets.data.storage import without_local_paths
-from seal_datasets.data.transform import add_columns
+from seal_datasets.data.transform import add_columns, arrow_column
 from seal_datasets.escape import shareable
 from seal_datasets.labels.taxonomy import Feature, Taxonomy
 from seal_datasets.report.analyze import derived_columns
@@ -70,7 +71,7 @@ def finish_audit(
         return write_report(written)
 
 
-def with_columns(pairs: Dataset, columns: Mapping[str, Sequence[object]], models: AuditedModels) -> Dataset:
+def with_columns(pairs: Dataset, columns: Mapping[str, Sequence[object] | pa.Array], models: AuditedModels) -> Dataset:
     """Add derived columns of text or numbers, replacing those of an earlier run."""
     texts = {schema.LABELER_PREFERENCE, schema.PARTITION, *map(schema.regime_column, models.names)}
     types = Features({name: Value("string" if name in texts else "float64") for name in columns})
@@ -80,5 +81,6 @@ def with_columns(pairs: Dataset, columns: Mapping[str, Sequence[object]], models
 def _count_statuses(pairs: Dataset, model: str) -> dict[str, int]:
     counts: Counter[str] = Counter()
     for side in schema.SIDES:
-        counts.update(pairs[schema.reward_status_column(model, side)][:])
+        statuses = arrow_column(pairs, schema.reward_status_column(model, side)).value_counts()
+        counts.update({entry["values"]: entry["counts"] for entry in statuses.to_pylist()})
     return dict(sorted(counts.items()))

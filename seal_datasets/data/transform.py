@@ -131,7 +131,7 @@ def arrow_column(pairs: Dataset, name: str) -> pa.ChunkedArray:
     return pairs.select_columns([name]).with_format("arrow")[:][name]
 
 
-def add_columns(pairs: Dataset, columns: Mapping[str, Sequence[object]], types: Features) -> Dataset:
+def add_columns(pairs: Dataset, columns: Mapping[str, Sequence[object] | pa.Array], types: Features) -> Dataset:
     """Add whole columns on the right of a table, replacing columns of the same names.
 
     Args:

@@ -37,8 +37,8 @@ class Design:
     @property
     def complete(self) -> NDArray[np.bool_]:
         """Pairs with every value on both sides, shape (n,)."""
-        missing = np.isnan(np.hstack([self.chosen, self.rejected]))
-        return np.asarray(missing.sum(axis=1) == 0, dtype=np.bool_)
+        missing = np.isnan(self.chosen).any(axis=1) | np.isnan(self.rejected).any(axis=1)
+        return np.asarray(~missing, dtype=np.bool_)
 
     def without_references(self) -> Design:
         """Leave out the commonest answer of each `labels` feature of which every text has the same number of answers.
@@ -58,6 +58,8 @@ class Design:
 
         ```
         """
+        if not self.blocks:
+            return self
         rows = np.vstack([self.chosen[self.complete], self.rejected[self.complete]])
         references = {}
         for feature, columns in self.blocks.items():
@@ -72,8 +74,8 @@ class Design:
         return Design(names, self.chosen[:, kept], self.rejected[:, kept], blocks, references)
 
     def at(self, rows: NDArray[np.bool_]) -> Design:
-        """Some of the pairs."""
-        return replace(self, chosen=self.chosen[rows], rejected=self.rejected[rows])
+        """Some of the pairs; the design itself where they are all, which saves a copy."""
+        return self if rows.all() else replace(self, chosen=self.chosen[rows], rejected=self.rejected[rows])
 
     def select(self, kept: NDArray[np.bool_]) -> Design:
         """Some of the columns; a block of which any is left out is none."""
@@ -84,20 +86,22 @@ class Design:
 
 def feature_design(frame: pd.DataFrame, features: Sequence[Feature]) -> Design:
     """Make the design matrix of both sides from a table's feature columns."""
-    names: list[str] = []
-    blocks = {}
-    sides: dict[str, list[Floats]] = {side: [] for side in schema.SIDES}
-    for feature in features:
-        expanded = [f"{feature.name}: {answer}" for answer in feature.answers] if feature.type == "labels" else []
-        names += expanded or [feature.name]
-        if expanded:
-            blocks[feature.name] = tuple(expanded)
-        for side in schema.SIDES:
+    blocks = {
+        feature.name: tuple(f"{feature.name}: {answer}" for answer in feature.answers)
+        for feature in features
+        if feature.type == "labels" and feature.answers
+    }
+    names = tuple(name for feature in features for name in blocks.get(feature.name, (feature.name,)))
+    sides = {side: np.empty((len(frame), len(names))) for side in schema.SIDES}
+    for side, matrix in sides.items():
+        start = 0
+        for feature in features:
             values = frame[schema.feature_column(feature.name, side)]
-            sides[side].append(_encode_indicators(values, feature) if expanded else numbers(values)[:, None])
-    empty = np.empty((len(frame), 0))
-    chosen, rejected = (np.hstack([empty, *sides[side]]) for side in schema.SIDES)
-    return Design(tuple(names), chosen, rejected, blocks)
+            width = len(blocks.get(feature.name, (feature.name,)))
+            encoded = _encode_indicators(values, feature) if feature.name in blocks else numbers(values)[:, None]
+            matrix[:, start : start + width] = encoded
+            start += width
+    return Design(names, sides["chosen"], sides["rejected"], blocks)
 
 
 def numbers(values: pd.Series[Any]) -> Floats:

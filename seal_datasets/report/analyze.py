@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa  # type: ignore[import-untyped]
 from datasets import Dataset
 from numpy.typing import NDArray
 
@@ -28,6 +29,7 @@ from seal_datasets.report.analyze_models import analyze_regimes, analyze_resista
 from seal_datasets.report.analyze_part import MIN_DISCORDANT, Part, analyze_part, labeler_preferences, rewards_of
 from seal_datasets.report.analyze_source import analyze_source
 from seal_datasets.report.audited_models import PRE_AND_POST, AuditedModels
+from seal_datasets.report.pair_frame import REASONS, as_column, read_frame, rows_of
 
 
 def analyze(
@@ -53,9 +55,10 @@ def analyze(
     """
     frame = _frame(pairs, features, models)
     population, used = _population(frame, models)
-    frame = frame[used].reset_index(drop=True)
+    frame = rows_of(frame, used)
     design = feature_design(frame, features).without_references()
-    surface = feature_design(frame, [feature for feature in features if feature in SURFACE_FEATURES])
+    surface_features = [feature for feature in features if feature in SURFACE_FEATURES]
+    surface = design if surface_features == list(features) else feature_design(frame, surface_features)
     whole = Part(frame, design, surface, _targets(features), models, tie_band)
     masks = _parts(frame)
     parts = {name: whole.at(rows) for name, rows in masks.items()}
@@ -82,7 +85,7 @@ def analyze(
 
 def derived_columns(
     pairs: Dataset, features: Sequence[Feature], models: AuditedModels = PRE_AND_POST, *, tie_band: float = 0.0
-) -> dict[str, list[Any]]:
+) -> dict[str, pa.Array]:
     """Compute per-pair columns: margins, regimes, reward shifts and the labeler's preference.
 
     Args:
@@ -92,11 +95,11 @@ def derived_columns(
         tie_band (`float`, defaults to 0.0): As for `analyze`.
 
     Returns:
-        `dict[str, list]`: Column name to values, null for excluded pairs.
+        `dict[str, pyarrow.Array]`: Column name to values, null for excluded pairs.
     """
     frame = _frame(pairs, features, models)
     _, used = _population(frame, models)
-    part = frame[used]
+    part = rows_of(frame, used)
     rewards = {name: rewards_of(part, name) for name in models.names}
     columns: dict[str, Any] = {
         schema.margin_column(name): chosen - rejected for name, (chosen, rejected) in rewards.items()
@@ -111,13 +114,8 @@ def derived_columns(
         if fit is not None and fit.status == "ok":
             for side in schema.SIDES:
                 calibrated = fit.apply(numbers(part[schema.probability_column(feature.name, side)]))
-                columns[schema.calibrated_column(feature.name, side)] = [None if np.isnan(p) else p for p in calibrated]
-    placed = {}
-    for name, values in columns.items():
-        column = pd.Series([None] * len(frame), dtype=object)
-        column[used] = values
-        placed[name] = column.where(column.notna(), None).tolist()
-    return placed
+                columns[schema.calibrated_column(feature.name, side)] = calibrated
+    return {name: as_column(values, used) for name, values in columns.items()}
 
 
 def _frame(pairs: Dataset, features: Sequence[Feature], models: AuditedModels) -> pd.DataFrame:
@@ -134,31 +132,29 @@ def _frame(pairs: Dataset, features: Sequence[Feature], models: AuditedModels) -
     optional += [schema.gold_column(feature.name, side) for feature in features for side in schema.SIDES]
     optional += [schema.probability_column(feature.name, side) for feature in features for side in schema.SIDES]
     present = [name for name in optional if name in pairs.column_names]
-    frame: pd.DataFrame = pairs.select_columns([*needed, *present]).to_pandas()
-    return frame
+    return read_frame(pairs, [*needed[1:], *present])
 
 
 def _population(frame: pd.DataFrame, models: AuditedModels) -> tuple[dict[str, Any], NDArray[np.bool_]]:
     """Counts of used and excluded pairs by reason, and a mask of the used ones: pairs with a reward from every model."""
-    reasons = pd.Series([None] * len(frame), dtype=object)
-    scored = {}
+    problems = frame[schema.PROBLEMS].to_numpy()
+    scored, texts, reasons = {}, list(REASONS), problems.copy()
     for model in reversed(models.names):
         chosen, rejected = (np.isfinite(rewards) for rewards in rewards_of(frame, model))
         for side, known in zip(schema.SIDES, (chosen, rejected), strict=True):
-            reasons[~known] = f"no reward from {model} for the {side} text"
+            reasons[~known] = len(texts)
+            texts.append(f"no reward from {model} for the {side} text")
         scored[model] = int((chosen & rejected).sum())
-    for index, problems in enumerate(frame[schema.PROBLEMS]):
-        for problem in problems:
-            if problem in UNUSABLE:
-                reasons[index] = problem
-    used = reasons.isna().to_numpy()
+    reasons = np.where(problems >= 0, problems, reasons)
+    used = reasons < 0
     if not used.any():
-        raise DataError(f"none of the {len(frame)} pairs can be used: {dict(Counter(reasons))}")
+        raise DataError(f"none of the {len(frame)} pairs can be used: {dict(Counter(texts[i] for i in reasons))}")
+    excluded = zip(texts, np.bincount(reasons[~used], minlength=len(texts)).tolist(), strict=True)
     counts = {
         "n_pairs": len(frame),
         "n_used": int(used.sum()),
         "n_prompts": int(frame.loc[used, schema.PROMPT_ID].nunique()),
-        "excluded": {str(reason): count for reason, count in sorted(Counter(reasons[~used]).items())},
+        "excluded": {reason: count for reason, count in sorted(excluded) if count},
         "n_scored": {name: scored[name] for name in models.names},
     }
     return counts, used

@@ -11,10 +11,11 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from seal_datasets import estimate, schema
-from seal_datasets.estimate.standardised import Unit
+from seal_datasets.estimate.standardised import standardised_imprints
 from seal_datasets.labels.design import Design, Floats, numbers
 from seal_datasets.labels.taxonomy import Feature
 from seal_datasets.report.audited_models import AuditedModels
+from seal_datasets.report.pair_frame import rows_of
 
 Sides = tuple[Floats, Floats]
 
@@ -47,12 +48,15 @@ class Part:
 
     def at(self, rows: NDArray[np.bool_]) -> Part:
         """Some of the pairs."""
-        frame = self.frame[rows].reset_index(drop=True)
-        return replace(self, frame=frame, design=self.design.at(rows), surface=self.surface.at(rows))
+        if rows.all():
+            return self
+        design = self.design.at(rows)
+        surface = design if self.surface is self.design else self.surface.at(rows)
+        return replace(self, frame=rows_of(self.frame, rows), design=design, surface=surface)
 
     @property
-    def prompts(self) -> NDArray[np.object_]:
-        """Prompt of each pair."""
+    def prompts(self) -> NDArray[Any]:
+        """Prompt of each pair, as a number."""
         return self.frame[schema.PROMPT_ID].to_numpy()
 
     @property
@@ -130,9 +134,11 @@ def _shift(
     part: Part, rewards: tuple[Sides, Sides], regimes: NDArray[np.str_], by_regime: estimate.RewardShift
 ) -> dict[str, Any]:
     preference = labeler_preferences(part.frame, part.targets)
-    labels = [f"{regime}, labeler prefers {side}" for regime, side in zip(regimes, preference, strict=True)]
-    by_both = estimate.reward_shift(*rewards[0], *rewards[1], groups=part.prompts, by=labels)
-    parts = {**by_regime.by, **{name: entry for name, entry in by_both.by.items() if name.endswith(schema.SIDES)}}
+    parts = dict(by_regime.by)
+    if part.targets:
+        labels = [f"{regime}, labeler prefers {side}" for regime, side in zip(regimes, preference, strict=True)]
+        by_both = estimate.reward_shift(*rewards[0], *rewards[1], groups=part.prompts, by=labels)
+        parts |= {name: entry for name, entry in by_both.by.items() if name.endswith(schema.SIDES)}
     whole = by_regime.to_dict()
     del whole["by"]
     return {"all": whole} | {
@@ -158,25 +164,27 @@ def _imprint(part: Part, design: Design) -> dict[str, Any]:
         blocks=design.blocks,
         min_information=MIN_INFORMATION,
     ).to_dict()
-    units: tuple[Unit, ...] = ("sd", "logit")
-    standardised = {
-        unit: estimate.standardised_imprint(
-            {name: sides[0] for name, sides in rewards.items()},
-            {name: sides[1] for name, sides in rewards.items()},
-            used.chosen,
-            used.rejected,
-            design.names,
-            groups=prompts,
-            baseline=part.models.baseline,
-            unit=unit,
-            min_information=MIN_INFORMATION,
-        ).to_dict()
-        for unit in units
-    }
+    standardised = standardised_imprints(
+        {name: sides[0] for name, sides in rewards.items()},
+        {name: sides[1] for name, sides in rewards.items()},
+        used.chosen,
+        used.rejected,
+        design.names,
+        groups=prompts,
+        baseline=part.models.baseline,
+        min_information=MIN_INFORMATION,
+    )
     points = {key: trajectory[key] for key in ("models", "changes")}
     # With two models the joint test of any change is the test of the one change.
     joint = {"any_change": trajectory["any_change"]} if len(part.models.names) > 2 else {}
-    return {**counts, "status": "ok", "references": design.references, **points, **joint, "standardised": standardised}
+    return {
+        **counts,
+        "status": "ok",
+        "references": design.references,
+        **points,
+        **joint,
+        "standardised": {unit: found.to_dict() for unit, found in standardised.items()},
+    }
 
 
 def _shift_imprint(part: Part, design: Design, shift: estimate.RewardShift) -> dict[str, Any]:

@@ -67,9 +67,8 @@ def analyze_rewrites(
 
 
 def _frame(pairs: Dataset) -> pd.DataFrame:
-    texts = {schema.PROMPT, schema.CHOSEN, schema.REJECTED, schema.CONVERSATION, schema.REJECTED_PROMPT}
-    texts.add(schema.REJECTED_CONVERSATION)
-    frame: pd.DataFrame = pairs.select_columns([name for name in pairs.column_names if name not in texts]).to_pandas()
+    names = [name for name in pairs.column_names if name not in schema.TEXTS]
+    frame: pd.DataFrame = pairs.select_columns(names).to_pandas()
     return frame
 
 

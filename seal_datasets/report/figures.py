@@ -7,13 +7,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 
 from seal_datasets import schema
 from seal_datasets.report.audited_models import AuditedModels, models_of
 from seal_datasets.report.claims import is_found
 
 if TYPE_CHECKING:
+    import pandas as pd
+    from datasets import Dataset
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
@@ -61,12 +62,12 @@ _STYLE = {
 }
 
 
-def draw_figures(results: Mapping[str, Any], table: pd.DataFrame, folder: Path) -> dict[str, str]:
+def draw_figures(results: Mapping[str, Any], pairs: Dataset, folder: Path) -> dict[str, str]:
     """Draw every figure of a report.
 
     Args:
         results (`Mapping[str, Any]`): From `analyze`.
-        table (`DataFrame`): The pairs with rewards and derived columns.
+        pairs (`Dataset`): The pairs with rewards and derived columns.
         folder (`Path`): Folder of the PNG files; created if missing.
 
     Returns:
@@ -75,6 +76,7 @@ def draw_figures(results: Mapping[str, Any], table: pd.DataFrame, folder: Path) 
     from matplotlib import pyplot  # slow to import, and needed here only
 
     folder.mkdir(parents=True, exist_ok=True)
+    table = pairs.select_columns(_drawn_columns(results, pairs.column_names)).to_pandas()
     drawings: dict[str, Callable[[], Figure | None]] = {
         "table1_regimes.png": lambda: _regimes(results, pyplot),
         "figure2_reward_shift.png": lambda: _reward_shift(results, table, pyplot),
@@ -91,6 +93,19 @@ def draw_figures(results: Mapping[str, Any], table: pd.DataFrame, folder: Path) 
                 pyplot.close(figure)
                 drawn[name] = CAPTIONS[name]
     return drawn
+
+
+def _drawn_columns(results: Mapping[str, Any], known: Sequence[str]) -> list[str]:
+    """The columns of pairs that figures show."""
+    models = models_of(results["run"])
+    drawn = {schema.LABELER_PREFERENCE, schema.margin_column(models.last)}
+    for comparison in results["comparisons"].values():
+        drawn |= {column(comparison["later"]) for column in (schema.regime_column, schema.shift_column)}
+    for side in schema.SIDES:
+        drawn |= {schema.reward_column(model, side) for model in models.names}
+        presets = results.get("rewrites", {}).get("presets", {})
+        drawn |= {schema.rewrite_similarity_column(name, side) for name in presets}
+    return [name for name in known if name in drawn]
 
 
 def draw_comparison(comparison: Mapping[str, Any], path: Path) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa  # type: ignore[import-untyped]
+import pyarrow.parquet as pq  # type: ignore[import-untyped]
 from datasets import Dataset
 
 from seal_datasets import schema
@@ -33,11 +34,12 @@ def features_of(run: Mapping[str, Any]) -> list[Feature]:
     return [Feature(**{**row, "values": tuple(map(tuple, row["values"]))}) for row in run["features"]]
 
 
-def read_audit(folder: Path) -> tuple[Dataset, Json]:
+def read_audit(folder: Path, *, texts: bool = True) -> tuple[Dataset, Json]:
     """The pairs of a finished audit, and the record of its run.
 
     Args:
         folder (`Path`): Holds `pairs.parquet` and `run.json`.
+        texts (`bool`, defaults to `True`): Whether to read the columns of prompts and responses.
 
     Returns:
         `tuple[Dataset, dict[str, Any]]`: Pairs and run.
@@ -50,7 +52,10 @@ def read_audit(folder: Path) -> tuple[Dataset, Json]:
         raise DataError(f"{path.absolute()} does not exist; give the folder of a finished `seal audit`")
     run = read_run(folder)
     check_pairs(path, tuple(run["models"]))
-    return Dataset.from_parquet(str(path)), run
+    if texts:
+        return Dataset.from_parquet(str(path)), run
+    names = [name for name in pq.read_schema(path).names if name not in schema.TEXTS]
+    return Dataset.from_parquet(str(path), columns=names), run
 
 
 def check_pairs(path: Path, models: Sequence[str]) -> None:

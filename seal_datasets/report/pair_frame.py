@@ -80,8 +80,8 @@ def _number(values: pa.ChunkedArray) -> NDArray[Any]:
     return np.asarray(indices.to_numpy(zero_copy_only=False), dtype=np.float64 if indices.null_count else np.int64)
 
 
-def _last_reason(problems: pa.ChunkedArray) -> NDArray[np.int8]:
-    reasons = np.full(len(problems), -1, dtype=np.int8)
+def _last_reason(problems: pa.ChunkedArray) -> NDArray[np.int16]:
+    reasons = np.full(len(problems), -1, dtype=np.int16)
     places = pc.index_in(pc.list_flatten(problems).cast(pa.string()), value_set=pa.array(REASONS, pa.string()))
     excluding = pc.is_valid(places)
     rows = pc.list_parent_indices(problems).filter(excluding)

@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-import pandas as pd
 from datasets import Dataset
 
 from seal_datasets.atomic import filling, write_text
@@ -46,7 +45,7 @@ def write_report(folder: str | Path) -> Json:
         DataError: A file is missing or unreadable.
     """
     folder = Path(folder)
-    pairs, run = read_audit(folder)
+    pairs, run = read_audit(folder, texts=False)
     report = _compute(pairs, run)
     card = render_card(
         "dataset_card.md",
@@ -56,7 +55,7 @@ def write_report(folder: str | Path) -> Json:
         size_category=size_category(len(pairs)),
     )
     with filling(folder) as written:
-        figures = draw_figures(report, _table(pairs), written / "figures")
+        figures = draw_figures(report, pairs, written / "figures")
         write_text(written / REPORT_FILE, dump(report))
         write_text(written / "report.md", render_markdown(report, figures))
         write_text(written / "README.md", card)
@@ -76,7 +75,7 @@ def check_report(folder: str | Path) -> list[str]:
         DataError: A file is missing or unreadable.
     """
     folder = Path(folder)
-    pairs, run = read_audit(folder)
+    pairs, run = read_audit(folder, texts=False)
     recomputed = json.loads(dump(_compute(pairs, run)))
     return sorted(differences(read_form(folder / REPORT_FILE), recomputed))
 
@@ -118,9 +117,3 @@ def size_category(n_rows: int) -> str:
     """
     bounds = ((10**3, "n<1K"), (10**4, "1K<n<10K"), (10**5, "10K<n<100K"), (10**6, "100K<n<1M"), (10**7, "1M<n<10M"))
     return next((name for bound, name in bounds if n_rows < bound), "10M<n<100M")
-
-
-def _table(pairs: Dataset) -> pd.DataFrame:
-    texts = ("prompt", "chosen", "rejected", "conversation")
-    table: pd.DataFrame = pairs.remove_columns([name for name in texts if name in pairs.column_names]).to_pandas()
-    return table

@@ -146,7 +146,7 @@ def test_labels_are_held_against_gold(results):
 
 def test_derived_columns_fit_the_rows_they_stand_in(enriched, results):
     table, features = enriched
-    columns = derived_columns(table, features)
+    columns = {name: values.to_pylist() for name, values in derived_columns(table, features).items()}
     assert all(len(values) == 120 for values in columns.values())
     assert [index for index, regime in enumerate(columns[schema.regime_column("post")]) if regime is None] == [5, 6, 7]
     regimes = results["comparisons"]["post - pre"]["regimes"]["all"]
@@ -191,8 +191,7 @@ def test_probabilities_are_calibrated_on_gold_labels_and_say_how_often_labels_ar
     assert calibration["brier_calibrated"] < calibration["brier"]
     assert 0.9 < calibration["implied_sensitivity"] <= 1.0
     assert found["topics"]["calibration"] is None
-    columns = derived_columns(table, features)
-    calibrated = columns[schema.calibrated_column(name, "chosen")]
+    calibrated = derived_columns(table, features)[schema.calibrated_column(name, "chosen")].to_pylist()
     assert calibrated[5] is None  # the pair has no text
     used = [row for row, value in enumerate(calibrated) if value is not None]
     assert len(used) == 117
