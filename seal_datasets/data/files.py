@@ -15,7 +15,7 @@ import pyarrow.parquet  # type: ignore[import-untyped]
 from datasets import Dataset, IterableDataset, load_dataset
 from datasets.exceptions import DatasetGenerationError
 
-from seal_datasets.data.parquet_files import check_parquet
+from seal_datasets.data.parquet_files import check_parquet, release_memory
 from seal_datasets.data.raw_files import sha256
 from seal_datasets.data.row_file import cached_rows, streamed_rows
 from seal_datasets.errors import DataError
@@ -82,8 +82,10 @@ def _load_parquet(paths: Sequence[Path], streaming: bool) -> Dataset | IterableD
         raise DataError(f"{paths[0]} has columns but no rows; needed is at least one pair")
     try:
         files = [str(path.absolute()) for path in paths]
-        return load_dataset("parquet", data_files=files, split="train", streaming=streaming)
+        rows = load_dataset("parquet", data_files=files, split="train", streaming=streaming)
     except DatasetGenerationError as error:
         raise DataError(
             f"{paths[0]} is not an intact Parquet file ({error.__cause__}); copy or download it again"
         ) from error
+    release_memory()
+    return rows

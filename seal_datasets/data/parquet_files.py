@@ -33,11 +33,17 @@ def check_parquet(path: Path) -> pa.Schema:
     except (pa.ArrowException, OSError, UnicodeDecodeError, MemoryError) as error:
         why = str(error).strip().partition("\n")[0] or type(error).__name__
         raise DataError(f"{path} is not an intact Parquet file ({why}); copy or download it again") from error
+    release_memory()
     if odd := [name for name in schema.names if "\0" in name]:
         raise DataError(f"{path}: the column name {odd[0]!r} holds a NUL character; rename the column")
     if repeated := sorted({name for name in schema.names if schema.names.count(name) > 1}):
         raise DataError(f"{path}: the column {repeated[0]!r} is there twice; rename one of them")
     return schema
+
+
+def release_memory() -> None:
+    """Give back to the system what Arrow keeps of memory after reading a large file, for its next one."""
+    pa.default_memory_pool().release_unused()
 
 
 def _check_column(path: Path, name: str, column: pa.Array, before: int) -> None:

@@ -13,7 +13,7 @@ import pyarrow.parquet as pq  # type: ignore[import-untyped]
 from datasets import Dataset
 
 from seal_datasets import schema
-from seal_datasets.data.parquet_files import check_parquet
+from seal_datasets.data.parquet_files import check_parquet, release_memory
 from seal_datasets.errors import DataError
 from seal_datasets.labels.taxonomy import Feature
 from seal_datasets.report.audit_schema import Part, check_audit_json
@@ -52,10 +52,10 @@ def read_audit(folder: Path, *, texts: bool = True) -> tuple[Dataset, Json]:
         raise DataError(f"{path.absolute()} does not exist; give the folder of a finished `seal audit`")
     run = read_run(folder)
     check_pairs(path, tuple(run["models"]))
-    if texts:
-        return Dataset.from_parquet(str(path)), run
-    names = [name for name in pq.read_schema(path).names if name not in schema.TEXTS]
-    return Dataset.from_parquet(str(path), columns=names), run
+    names = [name for name in pq.read_schema(path).names if texts or name not in schema.TEXTS]
+    pairs = Dataset.from_parquet(str(path), columns=names)
+    release_memory()
+    return pairs, run
 
 
 def check_pairs(path: Path, models: Sequence[str]) -> None:
