@@ -20,7 +20,7 @@ from seal_datasets.data.transform import add_columns
 from seal_datasets.errors import DataError
 from seal_datasets.escape import shareable
 from seal_datasets.labels.featurize import add_surface_features, feature_columns
-from seal_datasets.labels.gold import add_gold, parse_label
+from seal_datasets.labels.gold import add_gold, parse_labels
 from seal_datasets.labels.surface import SURFACE_FEATURES
 from seal_datasets.labels.taxonomy import Feature, Taxonomy, load_taxonomy
 from seal_datasets.report.audited_models import name_models
@@ -137,9 +137,9 @@ def _check_own_features(pairs: Dataset, taxonomy: Taxonomy) -> tuple[Dataset, li
         for feature in taxonomy.features
         if all(schema.feature_column(feature.name, side) in pairs.column_names for side in schema.SIDES)
     ]
-    columns = {}
-    for feature in features:
-        for side in schema.SIDES:
-            name = schema.feature_column(feature.name, side)
-            columns[name] = [parse_label(value, feature, name, row) for row, value in enumerate(pairs[name])]
+    columns = {
+        name: parse_labels(pairs, name, feature)
+        for feature in features
+        for name in (schema.feature_column(feature.name, side) for side in schema.SIDES)
+    }
     return (add_columns(pairs, columns, feature_columns(features)) if features else pairs), features

@@ -5,11 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from datasets import Dataset, Features
+import pyarrow as pa  # type: ignore[import-untyped]
+import pyarrow.compute as pc  # type: ignore[import-untyped]
+from datasets import Dataset, Features, Value
 
 from seal_datasets import schema
 from seal_datasets.data.sources import open_source
-from seal_datasets.data.transform import add_columns
+from seal_datasets.data.transform import add_columns, arrow_column
 from seal_datasets.errors import DataError
 from seal_datasets.labels.featurize import feature_columns
 from seal_datasets.labels.taxonomy import Feature, InvalidLabel, Taxonomy
@@ -115,3 +117,42 @@ def parse_label(value: object, feature: Feature, column: str, row: int) -> Any: 
         return feature.parse(value)
     except InvalidLabel as invalid:
         raise DataError(f"column {column!r}, row {row}: {invalid.detail}") from invalid
+
+
+def parse_labels(pairs: Dataset, column: str, feature: Feature) -> list[Any] | pa.Array:
+    """Parse a column of labels, each distinct one once where they are single values.
+
+    Args:
+        pairs (`Dataset`): The table.
+        column (`str`): Column with answers, as `parse_label` takes them.
+        feature (`Feature`): The feature that it labels.
+
+    Returns:
+        `list` or `pyarrow.Array`: A label for each row.
+
+    Raises:
+        DataError: A value is not an answer of the feature; the first row is named.
+
+    Example:
+
+    ```python
+    >>> from seal_datasets.labels.taxonomy import load_taxonomy
+    >>> helpful = load_taxonomy("seal")["last_response_is_helpful"]
+    >>> parse_labels(Dataset.from_dict({"helpful": ["true", None, " False"]}), "helpful", helpful).to_pylist()
+    [True, None, False]
+
+    ```
+    """
+    if not isinstance(pairs.features[column], Value):
+        return [parse_label(value, feature, column, row) for row, value in enumerate(pairs[column])]
+    encoded = arrow_column(pairs, column).dictionary_encode().combine_chunks()
+    labels = []
+    for place, value in enumerate(encoded.dictionary.to_pylist()):  # in order of first appearance
+        try:
+            labels.append(parse_label(value, feature, column, 0))
+        except DataError:
+            row = pc.index(encoded.indices, pa.scalar(place, encoded.indices.type)).as_py()
+            parse_label(value, feature, column, row)
+            raise
+    kind = feature_columns([feature]).arrow_schema.field(0).type
+    return pa.array(labels, kind).take(encoded.indices)

@@ -1,10 +1,12 @@
 import json
+import math
 
+import pyarrow as pa
 import pytest
 from datasets import Dataset
 
 from seal_datasets.errors import DataError
-from seal_datasets.labels.gold import add_gold
+from seal_datasets.labels.gold import add_gold, parse_label, parse_labels
 from seal_datasets.labels.taxonomy import load_taxonomy
 
 TAXONOMY = load_taxonomy().select(["last_response_is_harmless", "last_response_sentiment", "topics"])
@@ -51,3 +53,26 @@ def test_labels_of_a_file_stand_beside_their_pairs(tiny_pairs, tmp_path, kind):
 def test_what_is_wrong_with_a_file_is_named(tiny_pairs, columns, message):
     with pytest.raises(DataError, match=message):
         add_gold(tiny_pairs, Dataset.from_dict(columns), TAXONOMY)
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        ([True, None, False, True], [True, None, False, True]),
+        ([1, 0, None, 1], [True, False, None, True]),
+        (["", "TRUE", None, "false"], [None, True, None, False]),
+        ([None, None], [None, None]),
+    ],
+)
+def test_a_column_of_labels_is_parsed_as_its_values_are(values, expected):
+    feature = load_taxonomy("seal")["last_response_is_helpful"]
+    pairs = Dataset.from_dict({"x": values})
+    assert parse_labels(pairs, "x", feature).to_pylist() == expected
+    assert [parse_label(value, feature, "x", 0) for value in values] == expected
+
+
+def test_the_first_row_of_a_wrong_label_is_named():
+    feature = load_taxonomy("seal")["last_response_is_helpful"]
+    for values, row in ((["true", None, "maybe", "perhaps", "maybe"], 2), ([0.0, 1.0, math.nan, 0.5, 0.5], 2)):
+        with pytest.raises(DataError, match=f"column 'x', row {row}:"):
+            parse_labels(Dataset(pa.table({"x": values})), "x", feature)
