@@ -101,7 +101,8 @@ def n_processes(pairs: Dataset) -> int | None:
         for a short table, one in memory, which would be copied, and where processes cannot be forked.
     """
     n = min(_processors(), len(pairs) // _ROWS_OF_PROCESS)
-    can_fork = multiprocess.get_all_start_methods()[0] == "fork" and not multiprocess.current_process().daemon
+    method = multiprocess.get_start_method(allow_none=True) or multiprocess.get_all_start_methods()[0]
+    can_fork = method == "fork" and not multiprocess.current_process().daemon
     return n if n > 1 and can_fork and pairs.cache_files else None
 
 
