@@ -15,6 +15,7 @@ from seal_datasets import schema
 from seal_datasets.atomic import filling, write_json, write_parquet, write_text
 from seal_datasets.audit.recipe_file import RECIPE_FILE, read_versions
 from seal_datasets.data.diagnosis import Diagnosis
+from seal_datasets.data.parquet_files import release_memory
 from seal_datasets.data.storage import without_local_paths
 from seal_datasets.data.transform import add_columns, arrow_column
 from seal_datasets.escape import shareable
@@ -66,6 +67,7 @@ def finish_audit(
     }
     with filling(out) as written:  # numbers, pages and pairs change together or not at all
         write_parquet(pairs, written / PAIRS_FILE)
+        release_memory()
         write_json(written / RUN_FILE, run)
         write_text(written / RECIPE_FILE, recipe)
         return write_report(written)

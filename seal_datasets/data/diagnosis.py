@@ -12,6 +12,7 @@ import pyarrow.compute as pc  # type: ignore[import-untyped]
 from datasets import Dataset, IterableDataset
 
 from seal_datasets import schema
+from seal_datasets.data.parquet_files import release_memory
 from seal_datasets.data.problems import PROBLEMS, UNUSABLE
 from seal_datasets.errors import DataError
 
@@ -149,10 +150,12 @@ def diagnose(pairs: Dataset | IterableDataset) -> Diagnosis:
     if pc.count_distinct(known[schema.PAIR_ID], mode="all").as_py() < len(known):
         repeated = _first_repeated(known[schema.PAIR_ID])
         raise DataError(f"pair_id {repeated!r} occurs more than once; give every pair its own id")
+    n_prompts = pc.count_distinct(known[schema.PROMPT_ID]).as_py()
+    release_memory()
     return Diagnosis(
         n_pairs=len(known),
         n_usable_pairs=len(known) - n_unusable,
-        n_prompts=pc.count_distinct(known[schema.PROMPT_ID]).as_py(),
+        n_prompts=n_prompts,
         problems={name: counts[name] for name in PROBLEMS if name in counts},
     )
 

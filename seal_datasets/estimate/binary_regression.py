@@ -156,6 +156,7 @@ def binary_regression(
         if settings.estimator == "linear_probability":
             fit = _fit_linear_probability(design, outcome, codes, settings)
         else:
+            design = patterns.x  # of fewer rows, and the whole can go
             penalised = settings.estimator == "firth"
             fit = _fit_logit(design, outcome, codes, patterns, penalised, settings.confidence)
     constant = discordant == 0

@@ -6,7 +6,7 @@ Binary and ordinal features have few distinct patterns, so time grows with patte
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -157,11 +157,12 @@ def fit_logit(
     wanted = ~_unidentified(whole) if penalised else separated
     clustered = None if clusters is None else ClusteredOutcome(outcome, inverse, clusters)
     firth = _fit_penalised(whole, x, successes, totals, wanted, confidence, clustered) if wanted.any() else None
+    del whole  # of as many rows as the design
     if fit is None:
         return _empty_fit(len(separated), separated, kept[inverse], firth, converged=not kept.any())
     probabilities = np.full(len(x), np.nan)
     probabilities[kept] = _logistic(fit.linear)
-    rows, columns = kept[inverse], x[kept][:, fit.columns] - fit.basis.centre
+    rows, columns = kept[inverse], (x if kept.all() else x[kept])[:, fit.columns] - fit.basis.centre
     covariance, freedom = fit.likelihood_covariance(), np.full(len(fit.root), np.inf)
     if clusters is not None:
         positions = (np.cumsum(kept) - 1)[inverse[rows]]
@@ -308,7 +309,10 @@ def _fit_patterns(design: Centred, successes: Floats, totals: Floats) -> _Patter
     columns = _independent(design.triangle)
     basis = design.basis(columns)
     maximum = newton(basis.rows, successes, totals)
-    return None if maximum is None else _PatternFit(*maximum, basis, columns, _unidentified(design), design.first)
+    if maximum is None:
+        return None
+    maps = replace(basis, rows=basis.rows[:0].copy())  # its rows are as many as the patterns, and have served
+    return _PatternFit(*maximum, maps, columns, _unidentified(design), design.first)
 
 
 def _unidentified(design: Centred) -> Bools:
