@@ -67,6 +67,7 @@ def finish_audit(
     }
     with filling(out) as written:  # numbers, pages and pairs change together or not at all
         write_parquet(pairs, written / PAIRS_FILE)
+        del pairs  # the report needs no texts
         release_memory()
         write_json(written / RUN_FILE, run)
         write_text(written / RECIPE_FILE, recipe)

@@ -88,7 +88,8 @@ def _audit_own_rewards(
     if settings.gold is not None:
         pairs = add_gold(pairs, settings.gold, taxonomy)
     pairs, labelled = _check_own_features(pairs, taxonomy)
-    pairs = add_own_rewards(add_surface_features(pairs), rewards)
+    held = [add_own_rewards(add_surface_features(pairs), rewards)]
+    del pairs
     about = {
         "models": column_records(models.columns, diagnosis),
         "baseline": models.audited.baseline,
@@ -98,7 +99,8 @@ def _audit_own_rewards(
         "settings": asdict(settings),
     }
     recipe = own_rewards_recipe(source, out, rewards, settings, diagnosis)
-    return finish_audit(pairs, diagnosis, taxonomy, [*labelled, *SURFACE_FEATURES], out, about, recipe)
+    # Popped, so that the texts can go from memory once they are written.
+    return finish_audit(held.pop(), diagnosis, taxonomy, [*labelled, *SURFACE_FEATURES], out, about, recipe)
 
 
 def column_records(columns: RewardColumns, diagnosis: Diagnosis) -> dict[str, dict[str, Any]]:
