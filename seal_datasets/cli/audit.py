@@ -299,8 +299,9 @@ def _refuse_idle_options(options: argparse.Namespace) -> None:
 
 def _recompute(published: Path, options: argparse.Namespace) -> int:
     from seal_datasets.atomic import write_text
-    from seal_datasets.audit.recipe_file import RECIPE_FILE, read_versions, render_recipe
+    from seal_datasets.audit.recipe_file import read_versions, render_recipe
     from seal_datasets.hub.recompute import recompute
+    from seal_datasets.report.files import RECIPE_FILE
 
     out: Path = options.out
     result = recompute(published, out)

@@ -37,8 +37,7 @@ def add(verbs: Verbs) -> None:
     doctor.add_argument(
         "model",
         nargs="+",
-        metavar="[NAME=]MODEL",
-        help="Hub id or folder of a sequence classifier, or another kind, see seal score --help; "
+        help="[NAME=]MODEL: Hub id or folder of a sequence classifier, or another kind, see seal score --help; "
         "other kinds get only the checks that scores allow. NAME heads its results (default: from its id)",
     )
     doctor.add_argument("--data", help="pairs, given as for seal audit (default: the embedded preference set)")
