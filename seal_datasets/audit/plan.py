@@ -7,9 +7,10 @@ from pathlib import Path
 from datasets import Dataset
 
 from seal_datasets.audit.label_step import asked_features
-from seal_datasets.audit.plan_models import Scoring, plan_doctor, plan_scoring, plan_training
 from seal_datasets.audit.plan_requests import EmbeddedPace, Sources, plan_label_step, plan_rewrite_steps
+from seal_datasets.audit.plan_scoring import Scoring, plan_doctor, plan_scoring
 from seal_datasets.audit.plan_table import load_table, plan_report
+from seal_datasets.audit.plan_training import plan_training
 from seal_datasets.audit.planned import AuditPlan, PlannedStep
 from seal_datasets.audit.settings import AuditSettings
 from seal_datasets.endpoints.keys import check_keys

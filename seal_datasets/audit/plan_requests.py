@@ -13,7 +13,7 @@ from datasets import Dataset
 from seal_datasets import schema
 from seal_datasets.audit.endpoint import open_endpoint, print_progress
 from seal_datasets.audit.label_step import make_labeler, plan_labels
-from seal_datasets.audit.plan_models import Scoring
+from seal_datasets.audit.plan_scoring import Scoring
 from seal_datasets.audit.planned import PlannedStep, sample_rows
 from seal_datasets.audit.rewrite_step import plan_rewriting, rewrite_names, rewriting_server
 from seal_datasets.audit.settings import AuditSettings

@@ -15,8 +15,7 @@ from datasets import Dataset, Features, Value
 from seal_datasets import schema
 from seal_datasets.audit.endpoint import print_progress
 from seal_datasets.audit.finish import finish_audit
-from seal_datasets.audit.planned import AuditPlan, PlannedStep, sample_rows
-from seal_datasets.audit.precomputed import OwnRewardsSettings, check_own_features
+from seal_datasets.audit.planned import PlannedStep, sample_rows
 from seal_datasets.data.demo import DEMO_NAME, demo_path
 from seal_datasets.data.diagnosis import Diagnosis
 from seal_datasets.data.load import load_pairs
@@ -24,11 +23,9 @@ from seal_datasets.data.transform import add_columns
 from seal_datasets.errors import DataError
 from seal_datasets.escape import shareable
 from seal_datasets.labels.featurize import add_surface_features
-from seal_datasets.labels.gold import add_gold
-from seal_datasets.labels.surface import SURFACE_FEATURES
-from seal_datasets.labels.taxonomy import Feature, Taxonomy, load_taxonomy
+from seal_datasets.labels.taxonomy import Feature, Taxonomy
 from seal_datasets.report.analyze import analyze, derived_columns
-from seal_datasets.report.audited_models import AuditedModels, name_models
+from seal_datasets.report.audited_models import AuditedModels
 from seal_datasets.report.files import PAIRS_FILE, refuse_other_audit
 from seal_datasets.rewards.precomputed import RewardColumns, add_own_rewards
 
@@ -172,32 +169,3 @@ def _with_noise(sample: Dataset, names: Sequence[str]) -> Dataset:
             columns[status] = ["ok" if has_text else "no_text" for has_text in given]
             types |= {reward: Value("float32"), status: Value("string")}
     return add_columns(sample, columns, Features(types)) if names else sample
-
-
-def plan_own_rewards(
-    source: str | Dataset, out: str | Path, rewards: RewardColumns, settings: OwnRewardsSettings | None = None
-) -> AuditPlan:
-    """Plan `audit_own_rewards`, with the same arguments, without adding to its folder.
-
-    Args:
-        source (`str` or `Dataset`): As for `audit_own_rewards`.
-        out (`str` or `Path`): As for `audit_own_rewards`.
-        rewards (`Mapping[str, tuple[str, str]]`): As for `audit_own_rewards`.
-        settings (`OwnRewardsSettings`, *optional*): As for `audit_own_rewards`.
-
-    Returns:
-        `AuditPlan`: Load, surface features and report.
-
-    Raises:
-        DataError: As for `audit_own_rewards`.
-    """
-    settings = settings or OwnRewardsSettings()
-    models = name_models(list(rewards), settings.baseline)
-    taxonomy = load_taxonomy(settings.taxonomy)
-    table = load_table(source, Path(out), split=settings.split, limit=settings.limit, seed=settings.seed)
-    if settings.gold is not None:
-        add_gold(table.pairs, settings.gold, taxonomy)
-    sample, labelled = check_own_features(table.sample, taxonomy)
-    table = replace(table, sample=sample)
-    report = plan_report(table, [*labelled, *SURFACE_FEATURES], models, rewards, notes=())
-    return AuditPlan((table.step, table.surface_step, report))

@@ -174,7 +174,7 @@ def _has_models(options: argparse.Namespace) -> bool:
 
 
 def _audit_own_rewards(options: argparse.Namespace) -> int:
-    from seal_datasets.audit.plan_table import plan_own_rewards
+    from seal_datasets.audit.plan_own_rewards import plan_own_rewards
     from seal_datasets.audit.precomputed import OwnRewardsSettings, audit_own_rewards
     from seal_datasets.audit.recipe import own_rewards_recipe
 

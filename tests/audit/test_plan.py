@@ -8,7 +8,7 @@ from datasets import Dataset
 
 from seal_datasets.audit.given_models import GivenModels, give_models
 from seal_datasets.audit.plan import plan_audit
-from seal_datasets.audit.plan_table import plan_own_rewards
+from seal_datasets.audit.plan_own_rewards import plan_own_rewards
 from seal_datasets.audit.precomputed import audit_own_rewards
 from seal_datasets.audit.run import run_audit
 from seal_datasets.audit.settings import AuditSettings, RewriteSettings
@@ -109,7 +109,7 @@ def test_training_is_planned_and_found_again(tmp_path):
 
 
 def test_a_large_table_is_planned_from_a_part_of_it(reward_models, tmp_path, monkeypatch):
-    monkeypatch.setattr("seal_datasets.audit.plan_models.SAMPLE_PAIRS", 10)
+    monkeypatch.setattr("seal_datasets.audit.plan_scoring.SAMPLE_PAIRS", 10)
     settings = AuditSettings(limit=40, labeler="none", models=give_models({"post": reward_models["post"]}))
     step = plan_audit("demo", tmp_path, settings)["score post"]
     assert (step.pairs, step.texts) == (40, 80)

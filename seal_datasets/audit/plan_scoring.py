@@ -1,13 +1,12 @@
-"""The steps of a plan that run reward models: training, the doctor, and scoring, each timed for a few seconds."""
+"""The steps of a plan that score: with each model, timed for a few seconds, and the doctor."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 from datasets import Dataset
 
 from seal_datasets import schema
@@ -15,28 +14,17 @@ from seal_datasets.audit.endpoint import print_progress
 from seal_datasets.audit.planned import PlannedStep, sample_rows
 from seal_datasets.audit.settings import AuditSettings
 from seal_datasets.data.texts import Exchange, exchange
-from seal_datasets.rewards.checkpoint import find_checkpoint, weights_are_here
 from seal_datasets.rewards.doctor.examine import DEFAULT_LIMIT
 from seal_datasets.rewards.encoding import Encoded, Encoder
-from seal_datasets.rewards.loading import length_limit, load_backbone
 from seal_datasets.rewards.open import kind_of, open_scorer, weights_are_local
 from seal_datasets.rewards.score_store import stored_rewards
 from seal_datasets.rewards.scorer import Scorer
-from seal_datasets.rewards.speed import Speed, measure_scoring, measure_training, model_bytes, weight_bytes
-from seal_datasets.rewards.train import (
-    TrainingMaterial,
-    backbone_path,
-    encode_comparisons,
-    is_trained,
-    training_material,
-)
+from seal_datasets.rewards.speed import Speed, measure_scoring, weight_bytes
 
 SAMPLE_PAIRS = 2000
 """Pairs whose texts are turned into tokens; those of a larger table are drawn at equal distances."""
 
 _BYTES_PER_REWARD = 54  # measured on a store of 100,000 rewards
-_COMPARISONS = 500  # encoded to measure training
-_FORWARD_SHARE = 1 / 3  # of the time of a training step: the backward pass takes twice the time of the forward pass
 _DOCTOR_PASSES = 13  # measured on an encoder on a CPU
 
 
@@ -56,7 +44,7 @@ class Scoring:
 
 
 @dataclass(frozen=True, slots=True)
-class _Texts:
+class EncodedTexts:
     """Texts of a table as a model sees them.
 
     Attributes:
@@ -81,79 +69,10 @@ class _Texts:
     @property
     def note(self) -> str:
         """What is said of a sample."""
-        return _of_sample(self.n_sampled, self.n_pairs)
+        return of_sample(self.n_sampled, self.n_pairs)
 
 
-def plan_training(pairs: Dataset, settings: AuditSettings, out: Path) -> tuple[PlannedStep, list[Scoring]]:
-    """Plan the training of a pair of models and the scoring with them.
-
-    Args:
-        pairs (`Dataset`): Canonical pairs.
-        settings (`AuditSettings`): How to train.
-        out (`Path`): Folder of the report; models that were trained there before are used.
-
-    Returns:
-        `tuple[PlannedStep, list[Scoring]]`: Training, and scoring with `pre` and `post`.
-    """
-    material = training_material(pairs, settings.training)
-    folders = {name: out / "models" / name for name in ("pre", "post")}
-    done = {name: is_trained(folder, material.record) for name, folder in folders.items()}
-    n_of = {"pre": len(material.contrasts), "post": len(material.preferences) + len(material.contrasts)}
-    epochs = {"pre": settings.training.pre_epochs, "post": settings.training.post_epochs}
-    step = PlannedStep(
-        "train",
-        pairs=len(material.preferences),
-        texts=sum(2 * count for count in n_of.values()),
-        cached=sum(2 * n_of[name] for name in folders if done[name]),
-        tokens=0,
-        seconds=0.0,
-        disk=0,
-        notes=(f"{epochs['pre']} epochs of pre and {epochs['post']} of post, on {settings.training.backbone}",),
-    )
-    if all(done.values()):
-        return step, [plan_scoring(name, str(folder), pairs, settings, out) for name, folder in folders.items()]
-    missing = {name: n_of[name] * epochs[name] for name in folders if not done[name]}
-    return _plan_new_models(step, material, missing, pairs, settings)
-
-
-def _plan_new_models(
-    step: PlannedStep, material: TrainingMaterial, missing: dict[str, int], pairs: Dataset, settings: AuditSettings
-) -> tuple[PlannedStep, list[Scoring]]:
-    """Time some steps of training; scoring is a share of it."""
-    backbone = backbone_path(settings.training.backbone)
-    if not weights_are_here(find_checkpoint(backbone)):
-        why = f"tokens, time and weights not measured: the weights of {backbone} are not here"
-        step = replace(
-            step, tokens=math.nan, seconds=math.nan, memory=math.nan, disk=math.nan, notes=(*step.notes, why)
-        )
-        return step, [Scoring(_unmeasured(f"score {name}", pairs, why)) for name in ("pre", "post")]
-    print_progress("Measuring: training")
-    tokenizer, model = load_backbone(backbone)
-    size = model_bytes(model)
-    comparisons = [*material.preferences, *material.contrasts]
-    order = np.random.default_rng(settings.seed).permutation(len(comparisons))[:_COMPARISONS]
-    sample = encode_comparisons([comparisons[index] for index in order], tokenizer, settings.training.max_length)
-    per_pair = sum(len(text.inputs["input_ids"]) for pair in sample for text in pair) / max(1, len(sample))
-    speed = measure_training(tokenizer, model, sample, batch_size=settings.training.batch_size)
-    tokens = per_pair * sum(missing.values())
-    step = replace(
-        step,
-        tokens=round(tokens),
-        seconds=speed.seconds_for(tokens),
-        memory=4 * size,  # weights, gradients and the two moments of the optimizer
-        disk=size * len(missing),
-        notes=(*step.notes, f"{_of_sample(len(sample), len(comparisons))}trained {speed}"),
-    )
-    encoder = Encoder(tokenizer, length_limit(model, tokenizer, None), settings.over_length)
-    texts = _encode(pairs, encoder)
-    forward = Speed(speed.n_texts, speed.n_tokens, speed.seconds * _FORWARD_SHARE, speed.device)
-    note = "a forward pass is taken to be a third of a training step"
-    return step, [_scoring(name, texts, set(), size, forward, (note,)) for name in ("pre", "post")]
-
-
-def plan_scoring(
-    name: str, text: str, pairs: Dataset, settings: AuditSettings, out: Path, api_key: str | None = None
-) -> Scoring:
+def plan_scoring(name: str, text: str, pairs: Dataset, settings: AuditSettings, out: Path) -> Scoring:
     """Plan scoring with one model, which is opened if its weights are on this machine.
 
     Args:
@@ -162,7 +81,6 @@ def plan_scoring(
         pairs (`Dataset`): Canonical pairs.
         settings (`AuditSettings`): How models are opened.
         out (`Path`): Folder of the report, with the rewards of earlier runs.
-        api_key (`str`, *optional*): Key for servers; not used, as none is asked.
 
     Returns:
         `Scoring`: Texts, those stored, tokens and time.
@@ -173,15 +91,15 @@ def plan_scoring(
         why = (
             "a server computes it, and none is asked" if served else "its weights are not here, and none are downloaded"
         )
-        return Scoring(_unmeasured(f"score {name}", pairs, f"tokens, cached and time are not measured: {why}"))
+        return Scoring(unmeasured(f"score {name}", pairs, f"tokens, cached and time are not measured: {why}"))
     print_progress(f"Measuring: {name}")
-    scorer = open_scorer(text, over_length=settings.over_length, api_key=api_key, **opening)
-    texts = _encode(pairs, scorer)
+    scorer = open_scorer(text, over_length=settings.over_length, **opening)
+    texts = encode_texts(pairs, scorer)
     stored = set(stored_rewards(out / "rewards", scorer.identity_key(), list(texts.lengths)))
     left = [group for whole in texts.by_pair if (group := [each for each in whole if each.key not in stored])]
     again = settings.doctor or settings.rewrites is not None  # texts are scored that no store holds
     speed = measure_scoring(scorer, left or texts.by_pair if again else left)
-    return _scoring(name, texts, stored, weight_bytes(scorer), speed, scorer.notes)
+    return scoring_with(name, texts, stored, weight_bytes(scorer), speed, scorer.notes)
 
 
 def plan_doctor(n_pairs: int, scoring: Sequence[Scoring]) -> PlannedStep:
@@ -204,7 +122,10 @@ def plan_doctor(n_pairs: int, scoring: Sequence[Scoring]) -> PlannedStep:
     )
 
 
-def _scoring(name: str, texts: _Texts, stored: set[bytes], size: int, speed: Speed, notes: tuple[str, ...]) -> Scoring:
+def scoring_with(
+    name: str, texts: EncodedTexts, stored: set[bytes], size: int, speed: Speed, notes: tuple[str, ...]
+) -> Scoring:
+    """The plan of scoring encoded texts, of which some are stored, with weights of a size in bytes, at a measured speed."""
     lengths = texts.lengths
     left = {key: length for key, length in lengths.items() if key not in stored}
     tokens = texts.scaled(sum(left.values()))
@@ -223,7 +144,8 @@ def _scoring(name: str, texts: _Texts, stored: set[bytes], size: int, speed: Spe
     return Scoring(step, speed.seconds_for(mean), mean)
 
 
-def _unmeasured(name: str, pairs: Dataset, why: str) -> PlannedStep:
+def unmeasured(name: str, pairs: Dataset, why: str) -> PlannedStep:
+    """The row of a model that does not run here."""
     return PlannedStep(
         name,
         pairs=len(pairs),
@@ -237,11 +159,12 @@ def _unmeasured(name: str, pairs: Dataset, why: str) -> PlannedStep:
     )
 
 
-def _of_sample(n_sampled: int, n: int) -> str:
+def of_sample(n_sampled: int, n: int) -> str:
+    """What is said of numbers that come from a sample; nothing where it is the whole table."""
     return f"counted on {n_sampled:,} of {n:,} pairs and scaled; " if n_sampled < n else ""
 
 
-def _encode(pairs: Dataset, encoder: Encoder | Scorer) -> _Texts:
+def encode_texts(pairs: Dataset, encoder: Encoder | Scorer) -> EncodedTexts:
     """Encode all texts, or those of a sample of pairs at equal distances."""
     rows = sample_rows(len(pairs), SAMPLE_PAIRS)
     texts: list[tuple[int, Exchange]] = []
@@ -252,4 +175,4 @@ def _encode(pairs: Dataset, encoder: Encoder | Scorer) -> _Texts:
     for (index, _), encoded in zip(texts, encoder.encode([text for _, text in texts]), strict=True):
         if encoded.inputs:
             groups.setdefault(index, []).append(encoded)
-    return _Texts(list(groups.values()), len(rows), len(pairs))
+    return EncodedTexts(list(groups.values()), len(rows), len(pairs))
