@@ -17,7 +17,6 @@ from seal_datasets.rewards.scorer import Scorer
 MEASURED_SECONDS = 3.0
 """How long a measurement goes on; a text that takes longer is finished."""
 
-_FIRST_GROUPS = 2
 _GROWTH = 8
 _LEARNING_RATE = 1e-6
 
@@ -69,12 +68,10 @@ def measure_scoring(scorer: Scorer, groups: Sequence[Sequence[Encoded]], *, seco
     device = str(getattr(scorer, "device", "cpu"))
     if not by_length:
         return Speed(0, 0, 0.0, device)
-    for _ in scorer.rewards(_distinct(by_length[:1])):  # the first batch pays for what is made once
-        pass
-    left, size = seconds, _FIRST_GROUPS
+    left, size = seconds, 1  # the first text pays for what is made once
     while True:
-        positions = np.unique(np.linspace(0, len(by_length) - 1, min(size, len(by_length))).round().astype(int))
-        texts = _distinct([by_length[position] for position in positions])
+        places = (np.arange(min(size, len(by_length))) + 0.5) / min(size, len(by_length)) * len(by_length)
+        texts = _distinct([by_length[place] for place in places.astype(int)])
         start = time.perf_counter()
         for _ in scorer.rewards(texts):
             pass
