@@ -137,15 +137,9 @@ def test_a_dry_run_says_what_labeling_would_cost_and_asks_nothing(tmp_path, caps
     said = capsys.readouterr().out
     assert said.startswith("labels: gpt-4o-mini: ")
     assert "about $0." in said
-    drawn = [
-        "--demo",
-        "--limit",
-        "40",
-        "--label-limit",
-        "10",
-        "--rewrite-share",
-        "0.5",
-    ]  # rewrites are of labelled pairs
+    # Rewrites are of labelled pairs, and a served model is not asked either.
+    drawn = ["--demo", "--limit", "40", "--label-limit", "10", "--rewrite-share", "0.5"]
+    drawn += ["--model", "rm=served:http://127.0.0.1:9#rm"]
     strata = ["--stratify-by", "feature_last_response_is_harmless_chosen"]  # a column that labeling will add
     for more in ([], strata):
         assert main(["audit", "--out", str(tmp_path / "audit"), *drawn, *more, *remote]) == 0
