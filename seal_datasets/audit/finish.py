@@ -13,7 +13,7 @@ from datasets import Dataset, Features, Value
 
 from seal_datasets import schema
 from seal_datasets.atomic import filling, write_json, write_parquet, write_text
-from seal_datasets.audit.recipe_file import RECIPE_FILE, read_versions
+from seal_datasets.audit.recipe_file import read_versions
 from seal_datasets.data.diagnosis import Diagnosis
 from seal_datasets.data.parquet_files import release_memory
 from seal_datasets.data.storage import without_local_paths
@@ -22,7 +22,7 @@ from seal_datasets.escape import shareable
 from seal_datasets.labels.taxonomy import Feature, Taxonomy
 from seal_datasets.report.analyze import derived_columns
 from seal_datasets.report.audited_models import AuditedModels, models_of
-from seal_datasets.report.files import PAIRS_FILE, RUN_FILE, SCHEMA
+from seal_datasets.report.files import PAIRS_FILE, RECIPE_FILE, RUN_FILE, SCHEMA
 from seal_datasets.report.write import write_report
 from seal_datasets.version import __version__
 

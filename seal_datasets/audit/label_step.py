@@ -24,6 +24,7 @@ from seal_datasets.audit.settings import AuditSettings
 from seal_datasets.endpoints.cost import Budget, load_prices
 from seal_datasets.endpoints.keys import check_keys
 from seal_datasets.endpoints.options import Sampling
+from seal_datasets.endpoints.requests import Plan
 from seal_datasets.endpoints.store import ResponseStore
 from seal_datasets.labels.featurize import add_features, plan_features
 from seal_datasets.labels.gold import add_gold
@@ -132,13 +133,31 @@ def describe_label_plan(
     Returns:
         `str`: Texts, requests, tokens and dollars, and the date of the prices.
     """
+    plan = plan_labels(pairs, taxonomy, settings, store_path, api_key=api_key)
+    return f"{plan} (prices of {load_prices(settings.prices).as_of})" if plan else "no labeler, no requests"
+
+
+def plan_labels(
+    pairs: Dataset, taxonomy: Taxonomy, settings: AuditSettings, store_path: Path | None, *, api_key: str | None = None
+) -> Plan | None:
+    """Estimate the requests and cost of `label_pairs` without sending any.
+
+    Args:
+        pairs (`Dataset`): As for `label_pairs`.
+        taxonomy (`Taxonomy`): As for `label_pairs`.
+        settings (`AuditSettings`): As for `label_pairs`.
+        store_path (`Path`, *optional*): Nothing is taken to be stored where it is omitted, or does not exist.
+        api_key (`str`, *optional*): As for `label_pairs`.
+
+    Returns:
+        `Plan`: Texts, requests, tokens and dollars; `None` without a labeler.
+    """
     if settings.labeler == "none":
-        return "no labeler, no requests"
+        return None
     sample = draw_sample(pairs[schema.PAIR_ID][:], settings.label_limit, settings.seed)
-    with ResponseStore(store_path if store_path.exists() else ":memory:") as store:
+    with ResponseStore(store_path if store_path and store_path.exists() else ":memory:") as store:
         labeler = make_labeler(settings, store, unopened_endpoint(settings.labeler, settings.labeler_model), api_key)
-        plan = plan_features(pairs, labeler, taxonomy, pair_ids=sample)
-    return f"{plan} (prices of {load_prices(settings.prices).as_of})"
+        return plan_features(pairs, labeler, taxonomy, pair_ids=sample)
 
 
 def make_labeler(

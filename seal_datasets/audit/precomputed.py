@@ -87,7 +87,7 @@ def _audit_own_rewards(
         raise DataError("the source is a stream; an audit needs a whole table")
     if settings.gold is not None:
         pairs = add_gold(pairs, settings.gold, taxonomy)
-    pairs, labelled = _check_own_features(pairs, taxonomy)
+    pairs, labelled = check_own_features(pairs, taxonomy)
     held = [add_own_rewards(add_surface_features(pairs), rewards)]
     del pairs
     about = {
@@ -132,7 +132,7 @@ def refuse_same_model(records: Mapping[str, Mapping[str, Any]]) -> None:
             )
 
 
-def _check_own_features(pairs: Dataset, taxonomy: Taxonomy) -> tuple[Dataset, list[Feature]]:
+def check_own_features(pairs: Dataset, taxonomy: Taxonomy) -> tuple[Dataset, list[Feature]]:
     """The features of a taxonomy that the table has on both sides, with every label checked."""
     features = [
         feature

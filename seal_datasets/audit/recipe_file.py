@@ -14,7 +14,6 @@ import yaml
 from seal_datasets.escape import shareable, show_invisible, without_secrets
 from seal_datasets.version import __version__
 
-RECIPE_FILE = "recipe.yaml"
 RECIPE_VERSION = 1
 ABOUT_KEYS = ("recipe", "verb", "made_with")
 """Keys of a recipe that are not options."""
@@ -52,7 +51,7 @@ def render_recipe(
     ```
     """
     about = {"recipe": RECIPE_VERSION, "verb": verb, "made_with": {"seal_datasets": __version__, **(made_with or {})}}
-    lines = [f"# To run this again: seal {verb} --config {RECIPE_FILE}"]
+    lines = [f"# To run this again: seal {verb} --config recipe.yaml"]
     lines += [f"# {show_invisible(' '.join(note.split()))}" for note in notes]
     for key, value in {**about, **options}.items():
         safe = without_secrets(value)

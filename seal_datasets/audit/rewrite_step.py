@@ -28,6 +28,7 @@ from seal_datasets.endpoints.cost import load_prices
 from seal_datasets.endpoints.embedded import MODEL_NAME
 from seal_datasets.endpoints.keys import check_keys
 from seal_datasets.endpoints.options import Sampling
+from seal_datasets.endpoints.requests import Plan
 from seal_datasets.endpoints.store import ResponseStore
 from seal_datasets.errors import ModelError
 from seal_datasets.labels.featurize import feature_columns
@@ -50,28 +51,44 @@ def describe_rewrite_plan(
     Returns:
         `str`: Texts, requests, tokens and dollars, and the date of the prices, without the labeling of the rewrites.
     """
+    plan = plan_rewriting(pairs, settings, store_path, api_key=api_key)[0]
+    return f"{plan} (prices of {load_prices(settings.prices).as_of})"
+
+
+def plan_rewriting(
+    pairs: Dataset, settings: AuditSettings, store_path: Path, *, api_key: str | None = None
+) -> tuple[Plan, Dataset]:
+    """Estimate the requests and cost of `rewrite_pairs` without sending any; the arguments are the same.
+
+    Returns:
+        `tuple[Plan, Dataset]`: Texts, requests, tokens and dollars, without the labeling of the rewrites; and as many pairs as
+        will be rewritten, which are those that will be unless the draw is stratified by a label.
+    """
     wanted = settings.rewrites or RewriteSettings()
     if settings.labeler != "none" and (
-        drawn := draw_sample(pairs[schema.PAIR_ID][:], settings.label_limit, settings.seed)
+        labelled := draw_sample(pairs[schema.PAIR_ID][:], settings.label_limit, settings.seed)
     ):
-        pairs = pairs.select([row for row, pair_id in enumerate(pairs[schema.PAIR_ID]) if pair_id in drawn])
+        pairs = pairs.select([row for row, pair_id in enumerate(pairs[schema.PAIR_ID]) if pair_id in labelled])
     labels = feature_columns(asked_features(settings).features) if settings.labeler != "none" else {}
     # Labels do not exist yet; a sample without strata has about the same size.
     strata = wanted.stratify_by if wanted.stratify_by not in labels else None
     sample = sample_pairs(_select_labelled(pairs), wanted.share, seed=settings.seed, stratify_by=strata)
     with ResponseStore(store_path if store_path.exists() else ":memory:") as store:
-        rewriter = _rewriter(settings, store, unopened_endpoint(*_rewriting_server(settings)), api_key)
+        rewriter = make_rewriter(settings, store, unopened_endpoint(*rewriting_server(settings)), api_key)
         plan = plan_rewrites(pairs, rewriter, wanted.presets, wanted.axes, sample)
-    return f"{plan} (prices of {load_prices(settings.prices).as_of})"
+    drawn = frozenset(sample)
+    return plan, pairs.select([row for row, pair_id in enumerate(pairs[schema.PAIR_ID]) if pair_id in drawn])
 
 
-def _rewriting_server(settings: AuditSettings) -> tuple[str, str | None]:
+def rewriting_server(settings: AuditSettings) -> tuple[str, str | None]:
+    """Server and model that rewrite."""
     wanted = settings.rewrites or RewriteSettings()
     server = wanted.rewriter or settings.labeler
     return "local" if server == "none" else server, wanted.rewriter_model or settings.labeler_model
 
 
-def _rewriter(settings: AuditSettings, store: ResponseStore, endpoint: Endpoint, api_key: str | None) -> Rewriter:
+def make_rewriter(settings: AuditSettings, store: ResponseStore, endpoint: Endpoint, api_key: str | None) -> Rewriter:
+    """Make the rewriter that the settings describe."""
     check_keys(settings.addresses, api_key)
     wanted = settings.rewrites or RewriteSettings()
     return Rewriter(
@@ -121,8 +138,8 @@ def rewrite_pairs(
     wanted = settings.rewrites or RewriteSettings()
     similarity = _open_similarity_model(wanted.similarity_model)
     sample = sample_pairs(_select_labelled(pairs), wanted.share, seed=settings.seed, stratify_by=wanted.stratify_by)
-    with ResponseStore(store_path) as store, open_endpoint(*_rewriting_server(settings)) as endpoint:
-        rewriter = _rewriter(settings, store, endpoint, api_key)
+    with ResponseStore(store_path) as store, open_endpoint(*rewriting_server(settings)) as endpoint:
+        rewriter = make_rewriter(settings, store, endpoint, api_key)
         options: dict[str, Any] = {
             "similarity": similarity,
             "min_similarity": wanted.min_similarity,

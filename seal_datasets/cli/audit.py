@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import re
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -16,6 +15,7 @@ from seal_datasets.cli.model_options import (
     add_revision_option,
     known_revisions,
     model_options,
+    named_models,
     parse_assignments,
 )
 from seal_datasets.cli.options import (
@@ -30,7 +30,6 @@ from seal_datasets.cli.options import (
     add_verb,
     check_labels,
     labeler_settings,
-    print_plan,
     rewrite_settings,
     split_names,
     training_settings,
@@ -102,7 +101,11 @@ def _add_output_options(audit: argparse.ArgumentParser) -> None:
         metavar="FOLDER",
         help="folder for the report (default: %(default)s)",
     )
-    add_plan_option(group)
+    add_plan_option(
+        group,
+        "print texts, tokens, what is cached, requests, dollars, time, memory and disk of every step, and run nothing; models "
+        "on this machine and the embedded labeler are timed for a few seconds each",
+    )
     group.add_argument(
         "--write-config",
         type=Path,
@@ -171,6 +174,7 @@ def _has_models(options: argparse.Namespace) -> bool:
 
 
 def _audit_own_rewards(options: argparse.Namespace) -> int:
+    from seal_datasets.audit.plan_own_rewards import plan_own_rewards
     from seal_datasets.audit.precomputed import OwnRewardsSettings, audit_own_rewards
     from seal_datasets.audit.recipe import own_rewards_recipe
 
@@ -187,6 +191,9 @@ def _audit_own_rewards(options: argparse.Namespace) -> int:
     settings = OwnRewardsSettings(**{name: getattr(options, name) for name in same})
     if options.write_config:
         return _write_recipe(options.write_config, own_rewards_recipe(options.data, options.out, rewards, settings))
+    if options.dry_run:
+        sys.stdout.write(f"{plan_own_rewards(options.data, options.out, rewards, settings)}\n")
+        return 0
     return _print_headline(audit_own_rewards(options.data, options.out, rewards, settings), options.out)
 
 
@@ -211,7 +218,6 @@ def _audit(options: argparse.Namespace) -> int:
     from seal_datasets.audit.recipe import audit_recipe
     from seal_datasets.audit.run import DEMO_TRAINING, run_audit
     from seal_datasets.audit.settings import AuditSettings
-    from seal_datasets.data.demo import demo_path
     from seal_datasets.hub.recompute import find_published
     from seal_datasets.rewards.training_settings import TrainingSettings
 
@@ -237,8 +243,12 @@ def _audit(options: argparse.Namespace) -> int:
     if options.write_config:
         return _write_recipe(options.write_config, audit_recipe(source, options.out, settings))
     if options.dry_run:
-        data = str(demo_path()) if options.demo else options.data
-        return print_plan(data, settings, options.out / "labels.sqlite")
+        from seal_datasets.audit.plan import plan_audit
+
+        sys.stdout.write(
+            f"{plan_audit(source, options.out, settings, api_key=os.environ.get('SEAL_LABELER_API_KEY'))}\n"
+        )
+        return 0
     labeler_key, scorer_key = (os.environ.get(f"SEAL_{whose}_API_KEY") for whose in ("LABELER", "SCORER"))
     report = run_audit(source, options.out, settings, api_key=labeler_key, scorer_api_key=scorer_key)
     _print_headline(report, options.out)
@@ -248,13 +258,12 @@ def _audit(options: argparse.Namespace) -> int:
 
 def _given_models(options: argparse.Namespace) -> GivenModels:
     """The models and how they are opened; --max-length is of training where they are trained here."""
-    from seal_datasets.audit.given_models import GivenModels, name_of
+    from seal_datasets.audit.given_models import GivenModels
 
     if (options.pre is None) != (options.post is None):
         raise DataError("give both models (--pre and --post), or one or more by --model")
     both = [] if options.pre is None else [f"pre={options.pre}", f"post={options.post}"]
-    named = [text if re.match(r"[^/:=]+=", text) else f"{name_of(text)}={text}" for text in options.model]
-    texts = parse_assignments([*both, *named], "MODEL")
+    texts = named_models([*both, *options.model])
     return GivenModels(
         texts=texts,
         columns=_given_columns(options),
@@ -290,8 +299,9 @@ def _refuse_idle_options(options: argparse.Namespace) -> None:
 
 def _recompute(published: Path, options: argparse.Namespace) -> int:
     from seal_datasets.atomic import write_text
-    from seal_datasets.audit.recipe_file import RECIPE_FILE, read_versions, render_recipe
+    from seal_datasets.audit.recipe_file import read_versions, render_recipe
     from seal_datasets.hub.recompute import recompute
+    from seal_datasets.report.files import RECIPE_FILE
 
     out: Path = options.out
     result = recompute(published, out)

@@ -10,11 +10,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from seal_datasets.atomic import write_json
-from seal_datasets.cli.model_options import add_checkpoint_options, model_options
+from seal_datasets.cli.model_options import add_checkpoint_options, known_revisions, model_options, named_models
 from seal_datasets.cli.options import SPLIT_HELP, Verbs, add_verb
 from seal_datasets.escape import escape_terminal
 
 if TYPE_CHECKING:
+    from seal_datasets.audit.given_models import GivenModels
     from seal_datasets.rewards.doctor.findings import Check, Examination
 
 
@@ -24,8 +25,9 @@ def add(verbs: Verbs) -> None:
         verbs,
         "doctor",
         _run,
-        "check that the scores of a reward model depend on the text only",
+        "check that the scores of reward models depend on the text only",
         "seal doctor models/post",
+        "seal doctor pre=models/pre post=models/post --data pairs.jsonl --out doctor.json",
         "seal doctor my/rm --data pairs.jsonl --out doctor.json --processes 2",
         "seal doctor my/multi-output-rm --head 0 --precision bfloat16",
         "seal doctor dpo:my/policy@my/sft",
@@ -34,8 +36,9 @@ def add(verbs: Verbs) -> None:
     )
     doctor.add_argument(
         "model",
-        help="Hub id or folder of a sequence classifier, or another kind, see seal score --help; "
-        "other kinds get only the checks that scores allow",
+        nargs="+",
+        help="[NAME=]MODEL: Hub id or folder of a sequence classifier, or another kind, see seal score --help; "
+        "other kinds get only the checks that scores allow. NAME heads its results (default: from its id)",
     )
     doctor.add_argument("--data", help="pairs, given as for seal audit (default: the embedded preference set)")
     doctor.add_argument("--split", help=SPLIT_HELP)
@@ -47,7 +50,9 @@ def add(verbs: Verbs) -> None:
         help="score N pairs under every condition, from the shortest to the longest; "
         "the lengths of all pairs are measured (default: %(default)s)",
     )
-    doctor.add_argument("--out", type=Path, metavar="FILE", help="JSON file for the results (default: print only)")
+    doctor.add_argument(
+        "--out", type=Path, metavar="FILE", help="JSON file for the results, by name (default: print only)"
+    )
     doctor.add_argument(
         "--processes",
         type=int,
@@ -55,30 +60,58 @@ def add(verbs: Verbs) -> None:
         metavar="N",
         help="compare one process with N, started by `accelerate launch` (default: %(default)s, no comparison)",
     )
-    doctor.add_argument("--revision", help="branch, tag or commit on the Hub (default: main)")
+    doctor.add_argument(
+        "--revision",
+        action="append",
+        default=[],
+        metavar="[NAME=]REVISION",
+        help="branch, tag or commit on the Hub, with the name of one of several models (default: main)",
+    )
     add_checkpoint_options(doctor, precision="auto")
 
 
 def _run(options: argparse.Namespace) -> int:
     from seal_datasets.data.load import load_pairs
     from seal_datasets.rewards.doctor.examine import Extent, examine
+    from seal_datasets.rewards.open import find_scorer
 
+    models = _given_models(options)
+    key = os.environ.get("SEAL_SCORER_API_KEY")
+    for name, text in (
+        models.texts.items() if len(models.texts) > 1 else ()
+    ):  # the last one too, before the first is examined
+        find_scorer(text, api_key=key, **models.opening(name))
     pairs = None
     if options.data is not None:
         pairs, diagnosis = load_pairs(options.data, split=options.split)
         sys.stderr.write(f"{diagnosis}\n")
-    examination = examine(
-        options.model,
-        pairs,
-        extent=Extent(limit=options.limit, processes=options.processes),
-        head=options.head,
-        options=model_options(options, revision=options.revision, max_length=options.max_length),
-        api_key=os.environ.get("SEAL_SCORER_API_KEY"),
-    )
+    extent = Extent(limit=options.limit, processes=options.processes)
+    found: dict[str, Examination] = {}
+    for name, text in models.texts.items():
+        how = models.opening(name)
+        found[name] = examine(text, pairs, extent=extent, head=how["head"], options=how["options"], api_key=key)
+        heading = [f"== {name} =="] if len(models.texts) > 1 else []
+        sys.stdout.write("".join(f"{_show_breaks(line)}\n" for line in (*heading, *_render_lines(found[name]))))
+        sys.stdout.flush()
     if options.out is not None:
-        write_json(options.out, examination.to_dict())
-    sys.stdout.write("".join(f"{_show_breaks(line)}\n" for line in _render_lines(examination)))
-    return 1 if examination.failed else 0
+        write_json(options.out, {name: examination.to_dict() for name, examination in found.items()})
+    return 1 if any(examination.failed for examination in found.values()) else 0
+
+
+def _given_models(options: argparse.Namespace) -> GivenModels:
+    from seal_datasets.audit.given_models import GivenModels
+
+    texts = named_models(options.model)
+    (first, *others) = texts
+    revisions = (
+        options.revision if others else [text if "=" in text else f"{first}={text}" for text in options.revision]
+    )
+    return GivenModels(
+        texts=texts,
+        revisions=known_revisions(revisions, list(texts)),
+        options=model_options(options, revision=None, max_length=options.max_length),
+        head=options.head,
+    )
 
 
 def _render_lines(examination: Examination) -> Iterator[str]:

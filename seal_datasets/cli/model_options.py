@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import re
 from typing import TYPE_CHECKING
 
 from seal_datasets.errors import DataError
@@ -105,6 +106,15 @@ def parse_assignments(texts: list[str], what: str) -> dict[str, str]:
         )
         raise DataError(f"--{what.lower()} takes NAME={what}, e.g. {example}, got {texts}")
     return assigned
+
+
+def named_models(texts: list[str]) -> dict[str, str]:
+    """Models by short name, from texts such as `post=my/rm`; without a name it is made from the id."""
+    from seal_datasets.audit.given_models import name_of
+
+    return parse_assignments(
+        [text if re.match(r"[^/:=]+=", text) else f"{name_of(text)}={text}" for text in texts], "MODEL"
+    )
 
 
 def known_revisions(texts: list[str], names: list[str]) -> dict[str, str]:

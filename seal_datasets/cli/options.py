@@ -81,9 +81,11 @@ def add_seed_option(parser: argparse._ActionsContainer) -> None:
     parser.add_argument("--seed", type=int, default=0, help="seed of every random draw (default: %(default)s)")
 
 
-def add_plan_option(parser: argparse._ActionsContainer) -> None:
-    """Add the option to print requests and cost only."""
-    parser.add_argument("--dry-run", action="store_true", help="print the number and cost of requests, and send none")
+def add_plan_option(
+    parser: argparse._ActionsContainer, purpose: str = "print the number and cost of requests, and send none"
+) -> None:
+    """Add the option to print a plan only; `purpose` describes it."""
+    parser.add_argument("--dry-run", action="store_true", help=purpose)
 
 
 def add_label_options(parser: argparse._ActionsContainer, *, default_features: str) -> None:

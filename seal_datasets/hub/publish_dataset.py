@@ -29,7 +29,7 @@ from seal_datasets.hub.commit import (
     read_text,
 )
 from seal_datasets.hub.measures import task_ids
-from seal_datasets.hub.shareable import Finished, finished_audit
+from seal_datasets.hub.shareable import Finished, finished_audit, shareable_recipe
 from seal_datasets.hub.viewer_tables import CONFIGS, Config, write_flat
 from seal_datasets.report.files import REPORT_FILE, RUN_FILE, dump
 from seal_datasets.report.write import size_category
@@ -137,6 +137,7 @@ def publish_dataset(
     ids_only = texts == "never"
     if texts == "by_license" and license_ not in REDISTRIBUTABLE:
         raise DataError(_undecided(audit.run["source"], license_))
+    recipe = shareable_recipe(audit)
     api = open_hub(write=not dry_run)
     with apart(audit.folder / _STAGING) as staging:
         tables = cache(lambda: write_flat(audit.table, audit.run, audit.features, staging, ids_only=ids_only))
@@ -147,6 +148,7 @@ def publish_dataset(
                 f"{config}/{path.name}": path for config, paths in tables().items() for path in paths
             }
             files |= {RUN_FILE: dump(audit.run).encode(), REPORT_FILE: dump(audit.report).encode()}
+            files |= recipe
             files[BENCHMARK_FILE] = benchmark_file(
                 audit.run["source"], audit.report["population"]["n_pairs"], task_ids(audit.report)
             ).encode()

@@ -17,7 +17,7 @@ from seal_datasets.hub.card_sections import CARD, join_card, listed, put_section
 from seal_datasets.hub.commit import Change, Content, Publication, Repository, open_hub, plan_change, publish, read_text
 from seal_datasets.hub.measures import measures_of
 from seal_datasets.hub.publish_dataset import TAGS, refuse_other_content
-from seal_datasets.hub.shareable import Finished, finished_audit, refuse_link
+from seal_datasets.hub.shareable import Finished, finished_audit, refuse_link, shareable_recipe
 from seal_datasets.report.audited_models import models_of
 from seal_datasets.report.figures import CAPTIONS
 from seal_datasets.report.files import REPORT_FILE, RUN_FILE, dump, read_json
@@ -83,6 +83,7 @@ def _dataset_files(repo: Repository, audit: Finished) -> tuple[dict[str, Content
     figures = _figures(audit)
     files: dict[str, Content] = {f"{_FIGURES}/{name}": audit.folder / _FIGURES / name for name in figures}
     files |= {RUN_FILE: dump(audit.run).encode(), REPORT_FILE: dump(audit.report).encode()}
+    files |= shareable_recipe(audit)
     files[_MARKDOWN] = render_markdown(audit.report, figures).encode()
     if (audit.folder / _DOCTOR).is_file():
         refuse_link(audit.folder / _DOCTOR)

@@ -6,11 +6,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from seal_datasets.errors import DataError
 from seal_datasets.escape import shareable
 from seal_datasets.labels.taxonomy import Feature
 from seal_datasets.report.files import (
     PAIRS_FILE,
+    RECIPE_FILE,
     REPORT_FILE,
     RUN_FILE,
     check_pairs,
@@ -19,6 +22,7 @@ from seal_datasets.report.files import (
     read_run,
 )
 
+_WITHOUT_RECIPE = "audit again, or remove the file to publish without it"
 _MAY_HOLD_PATHS = ("source", "models", "training", "labeler", "rewrites", "settings")
 
 
@@ -72,6 +76,38 @@ def finished_audit(folder: str | Path) -> Finished:
     shared = {**run, **{key: shareable(run[key]) for key in _MAY_HOLD_PATHS if key in run}}
     shared["diagnosis"] = {**run["diagnosis"], "source": shared["source"]}
     return Finished(folder, shared, {**report, "run": shared}, features_of(run))
+
+
+def shareable_recipe(audit: Finished) -> dict[str, bytes]:
+    """The recipe of a finished audit, for anyone: of a local path only the last part is left, and of a key nothing.
+
+    Args:
+        audit (`Finished`): The audit.
+
+    Returns:
+        `dict[str, bytes]`: The file by its name; empty for an audit without a recipe.
+
+    Raises:
+        DataError: The recipe is a link, or no mapping in YAML.
+    """
+    path = audit.folder / RECIPE_FILE
+    refuse_link(path)
+    if not path.is_file():
+        return {}
+    try:
+        text = path.read_text("utf-8")
+        recipe = yaml.safe_load(text)
+    except (OSError, ValueError, yaml.YAMLError, RecursionError) as error:
+        raise DataError(f"cannot read {path}: {' '.join(str(error).split())[:200]}; {_WITHOUT_RECIPE}") from error
+    if not isinstance(recipe, dict):
+        raise DataError(f"{path} holds {type(recipe).__name__}, and a recipe is a mapping; {_WITHOUT_RECIPE}")
+    shared = shareable(recipe)
+    changed = [str(key) for key in recipe if shared[key] != recipe[key]]
+    comments = [str(shareable(line)) for line in text.splitlines() if line.startswith("# ")]
+    if changed:
+        comments.append(f"# What is local or secret is left out of {', '.join(changed)}: give your own.")
+    entries = yaml.safe_dump(shared, sort_keys=False, allow_unicode=False, width=2**31)
+    return {RECIPE_FILE: "\n".join([*comments, entries]).encode()}
 
 
 def refuse_link(path: Path) -> None:

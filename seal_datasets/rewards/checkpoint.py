@@ -137,6 +137,29 @@ def _cached(name: str, revision: str | None, error: Exception) -> Checkpoint:
     ) from error
 
 
+def weights_are_here(checkpoint: Checkpoint) -> bool:
+    """Whether the weights of a model lie on this machine, so that loading them downloads nothing.
+
+    Args:
+        checkpoint (`Checkpoint`): The model.
+
+    Returns:
+        `bool`: True for a folder; for a model of the Hub, whether the cache holds one whole set of its weights.
+    """
+    if Path(checkpoint.name).is_dir():
+        return True
+
+    def cached(file: str) -> Path | None:
+        path = try_to_load_from_cache(checkpoint.name, file, revision=checkpoint.revision)
+        return Path(path) if isinstance(path, str) else None
+
+    weights = [file for file in checkpoint.files if file.endswith((".safetensors", *PICKLES))]
+    indexes = [file for file in checkpoint.files if file.endswith((".safetensors.index.json", ".bin.index.json"))]
+    sharded = [json.loads(path.read_text("utf-8"))["weight_map"] for path in map(cached, indexes) if path is not None]
+    shards = {file for places in sharded for file in places.values()}
+    return (bool(shards) and all(map(cached, shards))) or any(cached(file) for file in weights if "-of-" not in file)
+
+
 def check_weights(checkpoint: Checkpoint, *, allow_pickle: bool, stem: str = "model") -> None:
     """Check which files of weights would be read, before any is.
 

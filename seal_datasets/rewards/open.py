@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,6 +12,7 @@ from seal_datasets.errors import DataError, import_extra
 from seal_datasets.rewards.options import Backend, ModelOptions
 
 if TYPE_CHECKING:
+    from seal_datasets.rewards.checkpoint import Checkpoint
     from seal_datasets.rewards.encoding import OverLength
     from seal_datasets.rewards.implicit import Normalise
     from seal_datasets.rewards.scorer import Scorer
@@ -119,22 +120,52 @@ def find_scorer(
         DataError: As `open_scorer`.
         ModelError: The model does not exist, or its server does not answer as expected.
     """
-    kind, rest = _kind(text)
-    options = options or ModelOptions()
+    kind, options = kind_of(text), options or ModelOptions()
     _refuse_foreign_options(text, kind, head, backend, options)
     if kind in _SERVER:
         open_scorer(text, over_length=over_length, options=options, api_key=api_key)
         return
-    names = _parts(text, kind, rest) if kind in _NORMALISE else (text,)
     import_extra("torch", purpose="score with a reward model")
-    from seal_datasets.rewards.adapter import find_adapter
-    from seal_datasets.rewards.checkpoint import check_weights, find_checkpoint
+    from seal_datasets.rewards.checkpoint import check_weights
 
+    for checkpoint in _checkpoints(text, options):
+        check_weights(checkpoint, allow_pickle=options.allow_pickle)
+
+
+def weights_are_local(text: str, options: ModelOptions | None = None) -> bool:
+    """Whether this machine runs a model and holds all its weights, so that opening it downloads no weights.
+
+    Args:
+        text (`str`): As for `open_scorer`.
+        options (`ModelOptions`, *optional*): As for `open_scorer`.
+
+    Returns:
+        `bool`: False for a model on a server, or with weights on the Hub only.
+
+    Raises:
+        DataError: As `find_scorer`.
+        ModelError: As `find_scorer`.
+    """
+    if kind_of(text) in _SERVER:
+        return False
+    from seal_datasets.rewards.checkpoint import weights_are_here
+
+    return all(map(weights_are_here, _checkpoints(text, options or ModelOptions(), adapters=True)))
+
+
+def _checkpoints(text: str, options: ModelOptions, *, adapters: bool = False) -> Iterator[Checkpoint]:
+    """The models that a text names, with the base of an adapter in its place, or after it with `adapters`."""
+    from seal_datasets.rewards.adapter import find_adapter
+    from seal_datasets.rewards.checkpoint import find_checkpoint
+
+    kind, rest = _kind(text)
+    names = _parts(text, kind, rest) if kind in _NORMALISE else (text,)
     for name, revision in zip(names, (options.revision, None), strict=False):
         checkpoint = find_checkpoint(name, revision)
+        if not checkpoint.is_adapter or adapters:
+            yield checkpoint
         if checkpoint.is_adapter:
-            checkpoint = find_adapter(checkpoint, allow_pickle=options.allow_pickle).base
-        check_weights(checkpoint, allow_pickle=options.allow_pickle)
+            yield find_adapter(checkpoint, allow_pickle=options.allow_pickle).base
 
 
 def addresses_of(texts: Iterable[str]) -> list[str]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 import sqlite3
 from collections.abc import Mapping, Sequence
-from contextlib import closing
+from contextlib import ExitStack, closing
 from pathlib import Path
 from types import TracebackType
 
@@ -68,14 +68,7 @@ class ScoreStore:
         Returns:
             `dict[bytes, float]`: Rewards in the store by key.
         """
-        rewards: dict[bytes, float] = {}
-        for start in range(0, len(texts), _KEYS_PER_QUERY):
-            keys = texts[start : start + _KEYS_PER_QUERY]
-            query = f"SELECT text, reward FROM scores WHERE model = ? AND text IN ({', '.join('?' * len(keys))})"
-            with reading(self.folder):
-                for reader in self._readers:
-                    rewards.update(reader.execute(query, (model, *keys)))
-        return rewards
+        return _look_up(self._readers, self.folder, model, texts)
 
     def put(self, model: bytes, rewards: Mapping[bytes, float]) -> None:
         """Store rewards, except those that are not finite.
@@ -115,6 +108,51 @@ class ScoreStore:
         """Close the files."""
         for reader in self._readers:
             reader.close()
+
+
+def stored_rewards(folder: str | Path, model: bytes, texts: Sequence[bytes]) -> dict[bytes, float]:
+    """Look rewards up without opening the store for writing, so that nothing is made or changed.
+
+    Args:
+        folder (`str` or `Path`): The store; one that does not exist is empty.
+        model (`bytes`): As for `ScoreStore.get`.
+        texts (`Sequence[bytes]`): As for `ScoreStore.get`.
+
+    Returns:
+        `dict[bytes, float]`: Rewards in the store by key.
+
+    Raises:
+        DataError: The store cannot be read.
+
+    Example:
+
+    ```python
+    >>> stored_rewards("no-such-folder", b"model", [b"text"])
+    {}
+
+    ```
+    """
+    folder = Path(folder)
+    with reading(folder), ExitStack() as opened:
+        readers = [
+            opened.enter_context(closing(sqlite3.connect(address(path, "mode=ro"), uri=True, timeout=60.0)))
+            for path in _files(folder)
+            if check_owner(path, _TABLES)
+        ]
+        return _look_up(readers, folder, model, texts)
+
+
+def _look_up(
+    readers: Sequence[sqlite3.Connection], folder: Path, model: bytes, texts: Sequence[bytes]
+) -> dict[bytes, float]:
+    rewards: dict[bytes, float] = {}
+    for start in range(0, len(texts), _KEYS_PER_QUERY):
+        keys = texts[start : start + _KEYS_PER_QUERY]
+        query = f"SELECT text, reward FROM scores WHERE model = ? AND text IN ({', '.join('?' * len(keys))})"
+        with reading(folder):
+            for reader in readers:
+                rewards.update(reader.execute(query, (model, *keys)))
+    return rewards
 
 
 def repair_scores(folder: str | Path) -> list[Repaired]:

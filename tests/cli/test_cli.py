@@ -137,14 +137,14 @@ def test_a_dry_run_says_what_labeling_would_cost_and_asks_nothing(tmp_path, caps
     said = capsys.readouterr().out
     assert said.startswith("labels: gpt-4o-mini: ")
     assert "about $0." in said
-    assert main(["audit", "--demo", "--out", str(tmp_path / "audit"), "--dry-run"]) == 0
-    assert "about $0.00" in capsys.readouterr().out
-    drawn = ["--label-limit", "10", "--rewrite-share", "0.5"]  # rewrites are of labelled pairs
-    assert main(["audit", "--demo", "--out", str(tmp_path / "audit"), *drawn, "--dry-run"]) == 0
-    assert "Q4_1: 10 texts, 0 of them in the store; to ask: 10 requests" in capsys.readouterr().out.splitlines()[1]
+    # Rewrites are of labelled pairs, and a served model is not asked either.
+    drawn = ["--demo", "--limit", "40", "--label-limit", "10", "--rewrite-share", "0.5"]
+    drawn += ["--model", "rm=served:http://127.0.0.1:9#rm"]
     strata = ["--stratify-by", "feature_last_response_is_harmless_chosen"]  # a column that labeling will add
-    assert main(["audit", "--demo", "--out", str(tmp_path / "audit"), *drawn, *strata, "--dry-run"]) == 0
-    assert "Q4_1: 10 texts, 0 of them in the store; to ask: 10 requests" in capsys.readouterr().out.splitlines()[1]
+    for more in ([], strata):
+        assert main(["audit", "--out", str(tmp_path / "audit"), *drawn, *more, *remote]) == 0
+        said = capsys.readouterr().out
+        assert "\nrewrites: gpt-4o-mini: 10 texts, 0 of them in the store; to ask: 10 requests" in said
     two = ["--labelers", "gpt-4o-mini@http://127.0.0.1:9/v1", "local:probabilities", "--sample", "5", "--dry-run"]
     assert main(["labelers", str(demo_path()), *two, "--features", "last_response_is_helpful", "--out", str(out)]) == 0
     said = capsys.readouterr().out.splitlines()

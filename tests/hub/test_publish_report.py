@@ -178,7 +178,8 @@ def test_other_content_a_read_token_and_broken_markers_stop_it(hub, seal, model,
 
 
 @pytest.mark.parametrize(
-    "name", ["figures/table1_regimes.png", "doctor.json", "report.json", "run.json", "pairs.parquet", "figures"]
+    "name",
+    ["figures/table1_regimes.png", "doctor.json", "recipe.yaml", "report.json", "run.json", "pairs.parquet", "figures"],
 )
 def test_a_link_is_never_followed_to_what_it_points_at(hub, seal, audit_folder, tmp_path, name):
     folder = tmp_path / "audit"

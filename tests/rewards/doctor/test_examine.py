@@ -272,7 +272,7 @@ def test_the_command_prints_a_table_and_ends_with_1_on_failure(llama, tmp_path, 
     out = capsys.readouterr().out
     assert "failed: bos" in out
     assert "to do: find out how the model was trained" in out
-    written = json.loads((tmp_path / "doctor.json").read_text())
+    written = json.loads((tmp_path / "doctor.json").read_text())["broken"]
     assert written["failed"] == ["bos"]
     assert written["example"] in out
 
@@ -297,7 +297,27 @@ def test_implicit_rewards_are_asked_for_scores(dpo, tmp_path, capsys):
         examine(dpo, extent=Extent(processes=2))
     main(["doctor", dpo, "--limit", "2", "--out", str(tmp_path / "doctor.json")])
     assert "LlamaForCausalLM" in capsys.readouterr().out
-    assert json.loads((tmp_path / "doctor.json").read_text())["n_pairs"] == 2
+    (found,) = json.loads((tmp_path / "doctor.json").read_text()).values()
+    assert found["n_pairs"] == 2
+
+
+def test_several_models_are_examined_in_one_call_and_one_failure_is_enough(dpo, llama, tmp_path, minilm, capsys):
+    broken, out = tmp_path / "broken", tmp_path / "doctor.json"
+    shutil.copytree(llama, broken)
+    tokenizer_of(minilm, BODY).save_pretrained(broken)
+    few = ["--limit", "2", "--out", str(out)]
+    assert main(["doctor", str(broken), f"implicit={dpo}", *few]) == 1
+    said = capsys.readouterr().out
+    assert said.index("== broken ==") < said.index("failed: bos") < said.index("== implicit ==")
+    written = json.loads(out.read_text())
+    assert [(name, found["failed"]) for name, found in written.items()] == [("broken", ["bos"]), ("implicit", [])]
+    assert main(["doctor", str(llama), str(tmp_path / "absent"), *few]) == 2  # found before anything is examined
+    said = capsys.readouterr()
+    assert (said.out, "there is no folder" in said.err) == ("", True)
+    assert main(["doctor", str(llama), f"again={llama}", *few]) == 2
+    assert "are the same model" in capsys.readouterr().err
+    assert main(["doctor", str(llama), str(broken), "--revision", "main", *few]) == 2
+    assert "--revision takes NAME=REVISION" in capsys.readouterr().err
 
 
 def test_a_served_model_that_answers_at_random_fails(reward_models):
