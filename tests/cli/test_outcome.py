@@ -34,9 +34,9 @@ sys.exit(run_to_end("score", work))
 
 
 def start(cleaning="0"):
-    return subprocess.Popen(
-        [sys.executable, "-c", LONG, cleaning], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
+    # A shell starts jobs of the background with Ctrl-C ignored, and their children inherit that.
+    words = [sys.executable, "-c", f"import signal\nsignal.signal(signal.SIGINT, signal.default_int_handler)\n{LONG}"]
+    return subprocess.Popen([*words, cleaning], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
