@@ -231,10 +231,9 @@ def _compare_each_two(
     notes: list[str] = []
     for earlier, later in combinations(audits, 2):
         shared, n_prompts = _shared_pairs(earlier, later)
-        paired = shared is not None and n_prompts >= _FEWEST_PROMPTS
         matches = match_models(*([each for each in subjects if each.audit is audit] for audit in (earlier, later)))
         for first, second in matches:
-            if paired and shared is not None:
+            if shared is not None and n_prompts >= _FEWEST_PROMPTS:
                 differences += _compare_paired(first, second, shared)
             else:
                 differences += _compare_independent(first, second, rows)

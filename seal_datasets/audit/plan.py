@@ -16,9 +16,7 @@ from seal_datasets.audit.settings import AuditSettings
 from seal_datasets.endpoints.keys import check_keys
 from seal_datasets.labels.gold import add_gold
 from seal_datasets.labels.surface import SURFACE_FEATURES
-from seal_datasets.rewards.open import find_scorer, kind_of
-
-_LOCAL_KINDS = ("classifier", "dpo", "dpo-length")
+from seal_datasets.rewards.open import find_scorer, is_served
 
 
 def plan_audit(
@@ -52,7 +50,7 @@ def plan_audit(
     taxonomy = asked_features(settings)
     check_keys(settings.addresses, api_key)
     for name, text in given.texts.items():
-        if kind_of(text) in _LOCAL_KINDS:
+        if not is_served(text):
             find_scorer(text, over_length=settings.over_length, **given.opening(name))
     table = load_table(source, out, split=settings.split, limit=settings.limit, seed=settings.seed)
     pairs = table.pairs

@@ -16,7 +16,7 @@ from seal_datasets.audit.settings import AuditSettings
 from seal_datasets.data.texts import Exchange, exchange
 from seal_datasets.rewards.doctor.examine import DEFAULT_LIMIT
 from seal_datasets.rewards.encoding import Encoded, Encoder
-from seal_datasets.rewards.open import kind_of, open_scorer, weights_are_local
+from seal_datasets.rewards.open import is_served, open_scorer, weights_are_local
 from seal_datasets.rewards.score_store import stored_rewards
 from seal_datasets.rewards.scorer import Scorer
 from seal_datasets.rewards.speed import Speed, measure_scoring, weight_bytes
@@ -87,10 +87,8 @@ def plan_scoring(name: str, text: str, pairs: Dataset, settings: AuditSettings, 
     """
     opening = settings.models.opening(name) if name in settings.models.texts else {}
     if not weights_are_local(text, opening.get("options")):
-        served = kind_of(text) not in ("classifier", "dpo", "dpo-length")
-        why = (
-            "a server computes it, and none is asked" if served else "its weights are not here, and none are downloaded"
-        )
+        remote, missing = "a server computes it, and none is asked", "its weights are not here, and none are downloaded"
+        why = remote if is_served(text) else missing
         return Scoring(unmeasured(f"score {name}", pairs, f"tokens, cached and time are not measured: {why}"))
     print_progress(f"Measuring: {name}")
     scorer = open_scorer(text, over_length=settings.over_length, **opening)

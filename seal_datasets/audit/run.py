@@ -121,10 +121,11 @@ def _audit(
     examined = _examine_models(pairs, paths, out, settings, scorer_api_key) if settings.doctor else None
     jitter = max((result["tie_band"] for result in examined.values()), default=0.0) if examined else 0.0
     print_progress("4/5 Scoring")
-    pairs, scorers = _score(pairs, paths, out, settings, scorer_api_key)
+    scorers = _open_models(paths, settings, scorer_api_key)
     records = {name: scorer.provenance() for name, scorer in scorers.items()}
     records |= column_records(settings.models.columns, diagnosis)
     refuse_same_model(records)
+    pairs = _score(pairs, scorers, out, settings)
     rewrites = None
     if settings.rewrites is not None:
         print_progress("    Rewriting")
@@ -145,29 +146,32 @@ def _audit(
         "tie_band": jitter if settings.tie_band is None else settings.tie_band,
         "settings": {key: value for key, value in asdict(settings).items() if key not in _RECORDED_APART},
     }
-    revisions = {name: scorer.provenance().get("revision") for name, scorer in scorers.items() if not training}
+    revisions = {name: records[name].get("revision") for name in scorers if not training}
     recipe = audit_recipe(source, out, settings, revisions=revisions, diagnosis=diagnosis)
     return finish_audit(pairs, diagnosis, taxonomy, features, out, run, recipe)
 
 
-def _score(
-    pairs: Dataset, paths: Mapping[str, str | Path], out: Path, settings: AuditSettings, api_key: str | None
-) -> tuple[Dataset, dict[str, Scorer]]:
-    """Open the models and score all pairs; say what is to be known of them, and how many texts have no reward."""
+def _open_models(paths: Mapping[str, str | Path], settings: AuditSettings, api_key: str | None) -> dict[str, Scorer]:
+    """Open the models, and say what is to be known of them."""
     models = {
         name: open_scorer(str(path), over_length=settings.over_length, api_key=api_key, **settings.models.opening(name))
         for name, path in paths.items()
     }
-    pairs = add_own_rewards(pairs, settings.models.columns) if settings.models.columns else pairs
     for name, model in models.items():
         for note in model.notes:
             print_progress(f"    {name}: note: {note}")
+    return models
+
+
+def _score(pairs: Dataset, models: Mapping[str, Scorer], out: Path, settings: AuditSettings) -> Dataset:
+    """Score all pairs with the models that run, and say how many texts have no reward; other rewards are columns."""
+    pairs = add_own_rewards(pairs, settings.models.columns) if settings.models.columns else pairs
     if models:
         with ScoreStore(out / "rewards") as scores:
             pairs = add_rewards(pairs, models, store=scores)
     for name in models:
         print_progress(f"    {describe_counts(name, count_statuses(pairs, name), models)}")
-    return pairs, models
+    return pairs
 
 
 def _examine_models(

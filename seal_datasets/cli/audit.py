@@ -223,8 +223,7 @@ def _audit(options: argparse.Namespace) -> int:
 
     if options.demo == (options.data is not None):
         raise DataError("give a dataset to audit, or --demo (not both)")
-    given = _has_models(options) or options.rewards
-    if options.data is not None and not given and (published := find_published(options.data)):
+    if options.data is not None and not _has_models(options) and (published := find_published(options.data)):
         _refuse_idle_options(options)
         return _recompute(published, options)
     settings = AuditSettings(

@@ -77,10 +77,10 @@ def _run(options: argparse.Namespace) -> int:
 
     models = _given_models(options)
     key = os.environ.get("SEAL_SCORER_API_KEY")
-    for name, text in (
-        models.texts.items() if len(models.texts) > 1 else ()
-    ):  # the last one too, before the first is examined
-        find_scorer(text, api_key=key, **models.opening(name))
+    several = len(models.texts) > 1
+    if several:  # the last one is found too, before the first is examined
+        for name, text in models.texts.items():
+            find_scorer(text, api_key=key, **models.opening(name))
     pairs = None
     if options.data is not None:
         pairs, diagnosis = load_pairs(options.data, split=options.split)
@@ -90,7 +90,7 @@ def _run(options: argparse.Namespace) -> int:
     for name, text in models.texts.items():
         how = models.opening(name)
         found[name] = examine(text, pairs, extent=extent, head=how["head"], options=how["options"], api_key=key)
-        heading = [f"== {name} =="] if len(models.texts) > 1 else []
+        heading = [f"== {name} =="] if several else []
         sys.stdout.write("".join(f"{_show_breaks(line)}\n" for line in (*heading, *_render_lines(found[name]))))
         sys.stdout.flush()
     if options.out is not None:

@@ -22,11 +22,11 @@ from seal_datasets.errors import DataError
 from seal_datasets.labels.design import feature_design, numbers
 from seal_datasets.labels.surface import SURFACE_FEATURES
 from seal_datasets.labels.taxonomy import Feature
-from seal_datasets.report.analyze_choices import Choices, analyze_choices
+from seal_datasets.report.analyze_choices import analyze_choices
 from seal_datasets.report.analyze_labels import analyze_labels, fitted_calibration
 from seal_datasets.report.analyze_memory import memorisation_gaps
-from seal_datasets.report.analyze_models import analyze_regimes, analyze_resistance, analyze_trajectory
-from seal_datasets.report.analyze_part import MIN_DISCORDANT, Part, analyze_part, labeler_preferences, rewards_of
+from seal_datasets.report.analyze_models import analyze_alignment, analyze_trajectory
+from seal_datasets.report.analyze_part import Part, analyze_part, labeler_preferences, rewards_of
 from seal_datasets.report.analyze_source import analyze_source
 from seal_datasets.report.audited_models import PRE_AND_POST, AuditedModels
 from seal_datasets.report.pair_frame import REASONS, as_column, read_frame, rows_of
@@ -63,22 +63,20 @@ def analyze(
     masks = _parts(frame)
     parts = {name: whole.at(rows) for name, rows in masks.items()}
     population["estimated_on"] = "heldout" if "heldout" in parts else "all"
-    spoken = parts[population["estimated_on"]]
+    where = population["estimated_on"]
+    spoken = parts[where]
     results = {"population": population, **analyze_part(spoken), **analyze_trajectory(spoken)}
-    choices = analyze_choices(
-        Choices(models, whole.prompts, whole.rewards, masks, tie_band, MIN_DISCORDANT), design, surface
-    )
-    resistance = analyze_resistance(parts)
+    choices, alignment = analyze_choices(parts, where), analyze_alignment(parts, models)
     results["models"] = {
-        name: {"resistance": resistance[name], **choices[name], **results["models"].get(name, {})}
+        name: {"resistance": alignment[name]["resistance"], **choices[name], **results["models"].get(name, {})}
         for name in models.names
     }
     for comparison in results["comparisons"].values():
-        comparison |= analyze_regimes(parts, comparison["earlier"], comparison["later"])
+        comparison |= {key: alignment[comparison["later"]][key] for key in ("regimes", "change")}
     if {"heldout", "train"} <= parts.keys():
         results["seen"] = analyze_part(parts["train"])
         results["memory"] = memorisation_gaps(results, models)
-    rows = np.flatnonzero(used)[masks[population["estimated_on"]]]
+    rows = np.flatnonzero(used)[masks[where]]
     results |= analyze_source(pairs, rows, models, tie_band=tie_band)
     return results | {"labels": analyze_labels(frame, features)}
 

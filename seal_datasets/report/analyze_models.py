@@ -8,55 +8,50 @@ from typing import Any
 from numpy.typing import NDArray
 
 from seal_datasets import estimate
-from seal_datasets.report.analyze_part import Part
+from seal_datasets.report.analyze_part import Part, Sides
+from seal_datasets.report.audited_models import AuditedModels
 
 _OF_TWO_MODELS = ("noise_aware", "pre_alignment_score", "n_pre_ties", "regimes", "change")
 
 
-def analyze_resistance(parts: Mapping[str, Part]) -> dict[str, dict[str, Any]]:
-    """Measure every model's resistance on each part.
+def analyze_alignment(parts: Mapping[str, Part], models: AuditedModels) -> dict[str, dict[str, dict[str, Any]]]:
+    """Measure every model's resistance on each part, and how alignment moved from the baseline to it.
 
     Args:
         parts (`Mapping[str, Part]`): All usable pairs, and those of each partition.
+        models (`AuditedModels`): The reward models.
 
     Returns:
-        `dict[str, dict[str, Any]]`: By model and part.
+        `dict[str, dict[str, dict[str, Any]]]`: By model and part under `resistance`; of a model that is compared with the
+            baseline also `regimes` and `change`.
     """
-    return {
-        model: {name: _resistance(part, model) for name, part in parts.items()}
-        for model in next(iter(parts.values())).models.names
-    }
+    results = {}
+    for model in models.names:
+        found = {name: _alignment(part, model) for name, part in parts.items()}
+        results[model] = {
+            # What the estimate says of an earlier model is under `comparisons`.
+            "resistance": {
+                name: {key: value for key, value in each.items() if key not in _OF_TWO_MODELS}
+                for name, each in found.items()
+            }
+        }
+        if model != models.baseline and models.baseline is not None:
+            results[model] |= {key: {name: each[key] for name, each in found.items()} for key in ("regimes", "change")}
+    return results
 
 
-def _resistance(part: Part, model: str) -> dict[str, Any]:
-    found = estimate.alignment_resistance(*part.rewards[model], groups=part.prompts, tie_band=part.tie_band).to_dict()
-    # What the estimator says of an earlier model is under `comparisons`.
-    return {key: value for key, value in found.items() if key not in _OF_TWO_MODELS}
-
-
-def analyze_regimes(parts: Mapping[str, Part], earlier: str, later: str) -> dict[str, dict[str, Any]]:
-    """Measure how alignment moved from one model to another on each part.
-
-    Args:
-        parts (`Mapping[str, Part]`): As for `analyze_resistance`.
-        earlier (`str`): The baseline.
-        later (`str`): The model that is compared with it.
-
-    Returns:
-        `dict[str, dict[str, Any]]`: `regimes` and `change` of resistance, by part.
-    """
-    found = {}
-    for name, part in parts.items():
-        (chosen, rejected), (pre_chosen, pre_rejected) = part.rewards[later], part.rewards[earlier]
-        found[name] = estimate.alignment_resistance(
-            chosen,
-            rejected,
-            pre_chosen_rewards=pre_chosen,
-            pre_rejected_rewards=pre_rejected,
-            groups=part.prompts,
-            tie_band=part.tie_band,
-        ).to_dict()
-    return {key: {name: result[key] for name, result in found.items()} for key in ("regimes", "change")}
+def _alignment(part: Part, model: str) -> dict[str, Any]:
+    chosen, rejected = part.rewards[model]
+    baseline = part.models.baseline
+    before: Sides | tuple[None, None] = (None, None) if baseline in (None, model) else part.rewards[str(baseline)]
+    return estimate.alignment_resistance(
+        chosen,
+        rejected,
+        pre_chosen_rewards=before[0],
+        pre_rejected_rewards=before[1],
+        groups=part.prompts,
+        tie_band=part.tie_band,
+    ).to_dict()
 
 
 def analyze_trajectory(part: Part) -> dict[str, Any]:

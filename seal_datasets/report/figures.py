@@ -125,7 +125,7 @@ def draw_comparison(comparison: Mapping[str, Any], path: Path) -> None:
         figure, panels = pyplot.subplots(
             2, 1, figsize=(8.4, sum(heights) + 1.3), height_ratios=heights, layout="constrained"
         )
-        colours = [pyplot.get_cmap("viridis")(0.85 * i / max(len(names) - 1, 1)) for i in range(len(names))]
+        colours = _scale(len(names), pyplot)
         for axes, rows in zip(panels, (shares, imprints), strict=True):
             for position, row in enumerate(rows):
                 for i, (name, colour) in enumerate(zip(names, colours, strict=True)):
@@ -263,10 +263,15 @@ def _draw_shift(
     right.set_xticks(range(-180, 181, 90))
 
 
+def _scale(n: int, pyplot: Any) -> list[Any]:  # noqa: ANN401
+    """Distinct colours from dark to light."""
+    return [pyplot.get_cmap("viridis")(0.85 * i / max(n - 1, 1)) for i in range(n)]
+
+
 def _colours(models: AuditedModels, pyplot: Any) -> dict[str, Any]:  # noqa: ANN401
     """A colour for each model: grey for a baseline, blue for one model beside it, a scale for more."""
     n = len(models.audited)
-    audited = [POST] if n == 1 else [pyplot.get_cmap("viridis")(0.85 * i / (n - 1)) for i in range(n)]
+    audited = [POST] if n == 1 else _scale(n, pyplot)
     colours = dict(zip(models.audited, audited, strict=True))
     return {name: colours.get(name, PRE) for name in models.names}
 

@@ -146,7 +146,7 @@ def weights_are_local(text: str, options: ModelOptions | None = None) -> bool:
         DataError: As `find_scorer`.
         ModelError: As `find_scorer`.
     """
-    if kind_of(text) in _SERVER:
+    if is_served(text):
         return False
     from seal_datasets.rewards.checkpoint import weights_are_here
 
@@ -204,6 +204,23 @@ def kind_of(text: str) -> str:
     ```
     """
     return _kind(text)[0]
+
+
+def is_served(text: str) -> bool:
+    """Whether a server computes the rewards of the model that a text names.
+
+    Raises:
+        DataError: As for `kind_of`.
+
+    Example:
+
+    ```python
+    >>> is_served("served:http://localhost:8000#my/rm"), is_served("dpo:my/policy@my/sft")
+    (True, False)
+
+    ```
+    """
+    return kind_of(text) in _SERVER
 
 
 def _kind(text: str) -> tuple[str, str]:

@@ -129,3 +129,18 @@ def audit_folder(enriched, tmp_path_factory):
     (folder / "run.json").write_text(json.dumps(run))
     write_report(folder)
     return folder
+
+
+def audit_noisy_models(pairs, names, folder):
+    """Audit models that score as the enriched pairs' `post` model does, each with noise of its own."""
+    import numpy as np
+
+    from seal_datasets import schema
+    from seal_datasets.audit.precomputed import audit_own_rewards
+
+    for number, name in enumerate(names):
+        for side in schema.SIDES:
+            old = np.array(pairs[schema.reward_column("post", side)][:], dtype=float)
+            noise = np.random.default_rng([number, len(side)]).normal(size=len(old))
+            pairs = pairs.add_column(f"{name}_{side}", (old + noise).tolist())
+    audit_own_rewards(pairs, folder, {name: (f"{name}_chosen", f"{name}_rejected") for name in names})

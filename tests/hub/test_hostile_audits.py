@@ -6,13 +6,10 @@ import random
 import re
 import shutil
 
-import numpy as np
 import pytest
 
-from seal_datasets import schema
 from seal_datasets.audit.compare import compare_audits
 from seal_datasets.audit.compare_markdown import render_comparison
-from seal_datasets.audit.precomputed import audit_own_rewards
 from seal_datasets.cli import main
 from seal_datasets.errors import DataError, SealError
 from seal_datasets.hub import publish_dataset, publish_report
@@ -20,6 +17,7 @@ from seal_datasets.hub.commit import Repository
 from seal_datasets.hub.shareable import finished_audit
 from seal_datasets.report.audited_models import models_of
 from seal_datasets.report.files import read_report, read_run
+from tests.hub.conftest import audit_noisy_models
 from tests.report.test_analyze_rewrites import found, table  # noqa: F401 - fixtures
 
 VALUES = (None, "x", -1, 1.5, True, [], {}, [None, "x"], {"a": None}, 10**18)
@@ -143,13 +141,7 @@ def by_number(request, enriched, tmp_path_factory):
     """A finished audit of one model, or of three, by subset of the source."""
     folder = tmp_path_factory.mktemp("audit")
     pairs = enriched[0].add_column("subset", [("Math", "Chat", "Code")[row % 3] for row in range(len(enriched[0]))])
-    names = ["a", "b", "c"][: request.param]
-    for number, name in enumerate(names):
-        for side in schema.SIDES:
-            old = np.array(pairs[schema.reward_column("post", side)][:], dtype=float)
-            noise = np.random.default_rng([number, len(side)]).normal(size=len(old))
-            pairs = pairs.add_column(f"{name}_{side}", (old + noise).tolist())
-    audit_own_rewards(pairs, folder, {name: (f"{name}_chosen", f"{name}_rejected") for name in names})
+    audit_noisy_models(pairs, "abc"[: request.param], folder)
     return folder
 
 

@@ -3,13 +3,11 @@
 import json
 import shutil
 
-import numpy as np
 import pytest
 import yaml
 from huggingface_hub import DatasetCard, ModelCard
 
-from seal_datasets import schema
-from seal_datasets.audit.precomputed import audit_own_rewards
+from tests.hub.conftest import audit_noisy_models
 from tests.hub.hub_double import READ_TOKEN, card_problems
 
 DATASET, MODEL = "tester/audit", "tester/rm"
@@ -128,12 +126,7 @@ print("seal" in DatasetCard.load("{DATASET}").data.tags)
 
 
 def test_each_of_several_models_gets_its_own_results(hub, seal, enriched, tmp_path):
-    pairs = enriched[0]
-    for number, name in enumerate(("a", "b", "c")):
-        for side in schema.SIDES:
-            noise = np.random.default_rng([number, len(side)]).normal(size=len(pairs))
-            pairs = pairs.add_column(f"{name}_{side}", noise.tolist())
-    audit_own_rewards(pairs, tmp_path / "audit", {name: (f"{name}_chosen", f"{name}_rejected") for name in "abc"})
+    audit_noisy_models(enriched[0], "abc", tmp_path / "audit")
     report = json.loads((tmp_path / "audit" / "report.json").read_text())
     for name in "abc":
         hub.put("model", f"tester/{name}", {"README.md": f"# {name}\n"})
