@@ -121,12 +121,11 @@ def _write(place: Path, batches: Iterable[list[Row]], types: RowTypes) -> None:
     with pa.OSFile(str(place), "wb") as file, pa.ipc.new_stream(file, schema) as writer:
         for batch in batches:
             columns = types.columns(batch)
-            arrays = [_array(features, name, values) for name, values in columns.items()]
+            arrays = [_array(features, name, schema.field(name).type, values) for name, values in columns.items()]
             writer.write_table(pa.Table.from_arrays(arrays, schema=schema))
 
 
-def _array(features: Features, name: str, values: list[Any]) -> pa.Array:
-    type = features.arrow_schema.field(name).type
+def _array(features: Features, name: str, type: pa.DataType, values: list[Any]) -> pa.Array:
     if isinstance(features[name], Json):
         return pa.array(features.encode_column(values, name), type.storage_type).cast(type)
     try:
