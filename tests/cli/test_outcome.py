@@ -35,7 +35,11 @@ sys.exit(run_to_end("score", work))
 
 def start(cleaning="0"):
     # A shell starts jobs of the background with Ctrl-C ignored, and their children inherit that.
-    words = [sys.executable, "-c", f"import signal\nsignal.signal(signal.SIGINT, signal.default_int_handler)\n{LONG}"]
+    words = [
+        sys.executable,
+        "-c",
+        f"import signal\nsignal.signal(signal.SIGINT, signal.default_int_handler)\nsignal.signal(signal.SIGHUP, signal.SIG_DFL)\n{LONG}",
+    ]
     return subprocess.Popen([*words, cleaning], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
