@@ -7,13 +7,17 @@ from .audit.training_subset import training_subset
 from .data.load import HubDataset, diagnose, load_pairs
 from .endpoints.client import Limits
 from .endpoints.embedded import EmbeddedLM
+from .endpoints.embeddings import EmbeddingEndpoint
 from .endpoints.options import RequestOptions, Sampling
 from .errors import DataError, HubError, LabelerError, MissingExtraError, ModelError, SealError
 from .estimate.synthetic import planted_pairs
 from .evaluate_modules.paths import install_metrics, metric_path
+from .labels.embedding_store import EmbeddingStore
 from .labels.featurize import add_features, add_surface_features
 from .labels.gold import add_gold
 from .labels.labeler import Labeler
+from .labels.probe import Probe
+from .labels.probe_columns import add_probe_labels
 from .labels.taxonomy import Feature, Taxonomy, load_taxonomy
 from .report.prompt_parts import PromptParts
 from .report.write import write_report
@@ -24,6 +28,7 @@ from .rewards.options import ModelOptions
 from .rewards.precomputed import add_own_rewards
 from .rewards.score import add_rewards, write_rewards
 from .rewards.score_store import ScoreStore
+from .rewards.sentence_encoder import SentenceEncoder
 from .rewards.served import EncodingOptions, ServedReward
 from .rewards.train import train_pair
 from .rewards.training_settings import TrainingSettings
@@ -38,6 +43,8 @@ __all__ = [
     "AuditSettings",
     "DataError",
     "EmbeddedLM",
+    "EmbeddingEndpoint",
+    "EmbeddingStore",
     "EncodingOptions",
     "Feature",
     "HubDataset",
@@ -50,6 +57,7 @@ __all__ = [
     "ModelError",
     "ModelOptions",
     "OwnRewardsSettings",
+    "Probe",
     "PromptParts",
     "RequestOptions",
     "RewardModel",
@@ -59,6 +67,7 @@ __all__ = [
     "Sampling",
     "ScoreStore",
     "SealError",
+    "SentenceEncoder",
     "ServedReward",
     "SimilarityModel",
     "Taxonomy",
@@ -67,6 +76,7 @@ __all__ = [
     "add_features",
     "add_gold",
     "add_own_rewards",
+    "add_probe_labels",
     "add_rewards",
     "add_rewrites",
     "add_round_trips",

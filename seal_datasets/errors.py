@@ -58,6 +58,7 @@ EXTRA_OF = {
     "peft": "peft",
     "py3langid": "rewrite",
     "sentence_transformers": "rewrite",
+    "sklearn": "probe",
     "torch": "score",
     "transformers": "score",
     "trl": "train",

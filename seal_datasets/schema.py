@@ -13,7 +13,7 @@ A table of preference pairs only gains columns on its way through the pipeline:
 | `rewrite`   | `rewrite_<name>_<side>`, `rewrite_prompt_...`, `rewrite_status_...`, `rewrite_detail_...`,      |
 |             | `rewrite_similarity_...`, `rewrite_attribute_...`, and `rewritten_<name>_<column>` for each     |
 |             | column that labels or scores the rewrites                                                       |
-| `gold`      | `gold_<name>_<side>` |
+| `gold`      | `gold_<name>_<side>`, and `gold_probability`, with which the prompt was drawn to get gold labels |
 | `audit`     | `calibrated_<name>_<side>`, `partition`, `labeler_preference`, `margin_<model>`, and for each   |
 |             | model compared with a baseline `regime_<model>` and `reward_shift_degrees_<model>`              |
 
@@ -44,6 +44,7 @@ PROBLEMS = "problems"
 SOURCE_FORMAT = "source_format"
 SOURCE_ROW = "source_row"
 
+GOLD_PROBABILITY = "gold_probability"
 PARTITION = "partition"
 LABELER_PREFERENCE = "labeler_preference"
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -10,25 +12,23 @@ from datasets import Dataset
 
 from seal_datasets import schema
 from seal_datasets.audit.endpoint import (
-    Endpoint,
     describe_answers,
     draw_sample,
     format_dollars,
     open_endpoint,
     print_progress,
-    request_options,
     sum_spent,
     unopened_endpoint,
 )
+from seal_datasets.audit.gold_step import with_gold
+from seal_datasets.audit.make_labeler import make_labeler
+from seal_datasets.audit.probe_step import probe_pairs, probed_features
 from seal_datasets.audit.settings import AuditSettings
-from seal_datasets.endpoints.cost import Budget, load_prices
-from seal_datasets.endpoints.keys import check_keys
-from seal_datasets.endpoints.options import Sampling
+from seal_datasets.endpoints.cost import load_prices
 from seal_datasets.endpoints.requests import Plan
 from seal_datasets.endpoints.store import ResponseStore
 from seal_datasets.labels.featurize import add_features, plan_features
-from seal_datasets.labels.gold import add_gold
-from seal_datasets.labels.labeler import PROMPT_VERSION, Labeler
+from seal_datasets.labels.labeler import PROMPT_VERSION
 from seal_datasets.labels.taxonomy import Taxonomy, load_taxonomy
 from seal_datasets.rewrites.rewrite import NOT_SAMPLED
 
@@ -53,30 +53,84 @@ def asked_features(settings: AuditSettings) -> Taxonomy:
     return taxonomy
 
 
+@dataclass(frozen=True, slots=True)
+class Labelled:
+    """Pairs with labels.
+
+    Attributes:
+        pairs (`Dataset`): The pairs with the labels' columns.
+        taxonomy (`Taxonomy`): Features that were labelled.
+        record (`dict`, *optional*): The record of the labeler; `None` without one.
+        again (`Callable`): Labels other texts of the same prompts by the same labeler.
+    """
+
+    pairs: Dataset
+    taxonomy: Taxonomy
+    record: dict[str, Any] | None
+    again: Callable[[Dataset], Dataset]
+
+
 def label_pairs(
     pairs: Dataset, taxonomy: Taxonomy, settings: AuditSettings, store_path: Path, *, api_key: str | None = None
-) -> tuple[Dataset, dict[str, Any] | None]:
-    """Label pairs according to the settings; starts and stops the embedded model if it is the labeler.
+) -> Labelled:
+    """Label pairs according to the settings; starts and stops the embedded model if it is asked.
+
+    Without a labeler in the settings a probe labels pairs with gold labels, and others get no labels.
 
     Args:
         pairs (`Dataset`): Canonical pairs.
-        taxonomy (`Taxonomy`): Features to ask for.
-        settings (`AuditSettings`): The labeler, its sample and the seed.
+        taxonomy (`Taxonomy`): Features to label.
+        settings (`AuditSettings`): The labeler, its sample, gold labels, the teacher and the seed.
         store_path (`Path`): SQLite file of responses.
-        api_key (`str`, *optional*): Key for the endpoint, see `key_for`; never written to disk.
+        api_key (`str`, *optional*): Key for the endpoints, see `key_for`; never written to disk.
 
     Returns:
-        `tuple[Dataset, dict | None]`: The labeled pairs, and the record of the labeler (`None` without one).
+        `Labelled`: The labelled pairs, and the record of the labeler.
 
     Raises:
-        LabelerError: The endpoint cannot be reached or rejects requests; answers received so far are in the store.
+        DataError: A probe is wanted, and there are no gold labels.
+        LabelerError: An endpoint cannot be reached or rejects requests; answers received so far are in the store.
     """
-    if settings.gold is not None:
-        pairs = add_gold(pairs, settings.gold, taxonomy)
-    if settings.labeler == "none":
-        return pairs, None
+    pairs, gold = with_gold(pairs, taxonomy, settings, store_path, api_key=api_key)
+    labeler = chosen_labeler(settings, has_gold=gold is not None)
+    if labeler == "none":
+        if settings.labeler is None:
+            print_progress(
+                "    no labels: give gold labels (--gold), a teacher (--teacher) or a labeler (--labeler URL)"
+            )
+        return Labelled(pairs, taxonomy, None, lambda table: table)
+    if labeler == "probe":
+        taxonomy = probed_features(pairs, taxonomy, settings)
+        pairs, record, again = probe_pairs(pairs, taxonomy, settings, store_path, api_key=api_key)
+        with ResponseStore(store_path) as store:
+            spent = sum_spent(store, settings)
+    else:
+        settings = replace(settings, labeler=labeler)
+        pairs, record = _ask_labeler(pairs, taxonomy, settings, store_path, api_key)
+        spent = record["spent"]
+        unlimited = replace(settings, label_limit=None)
+
+        def again(table: Dataset) -> Dataset:
+            return _ask_labeler(table, taxonomy, unlimited, store_path, api_key)[0]
+
+    record |= {"spent": spent, "gold": gold, "labels": count_labels(pairs, taxonomy)}
+    return Labelled(pairs, taxonomy, record, again)
+
+
+def chosen_labeler(settings: AuditSettings, *, has_gold: bool) -> str:
+    """The labeler of the settings, or where they leave it open a probe on gold labels, or none."""
+    return settings.labeler or ("probe" if has_gold else "none")
+
+
+def _ask_labeler(
+    pairs: Dataset, taxonomy: Taxonomy, settings: AuditSettings, store_path: Path, api_key: str | None
+) -> tuple[Dataset, dict[str, Any]]:
+    """Label pairs with a language model."""
     sample = draw_sample(pairs[schema.PAIR_ID][:], settings.label_limit, settings.seed)
-    with ResponseStore(store_path) as store, open_endpoint(settings.labeler, settings.labeler_model) as endpoint:
+    with (
+        ResponseStore(store_path) as store,
+        open_endpoint(settings.labeler or "local", settings.labeler_model) as endpoint,
+    ):
         n_stored = len(store)
         labeler = make_labeler(settings, store, endpoint, api_key)
         pairs = add_features(pairs, labeler, taxonomy, pair_ids=sample)
@@ -94,7 +148,6 @@ def label_pairs(
         **endpoint.about,
         **learned,
         "spent": spent,
-        "labels": count_labels(pairs, taxonomy),
         "prompt_version": PROMPT_VERSION,
         "n_pairs_sampled": None if sample is None else len(sample),
     }
@@ -152,32 +205,9 @@ def plan_labels(
     Returns:
         `Plan`: Texts, requests, tokens and dollars; `None` without a labeler.
     """
-    if settings.labeler == "none":
+    if settings.labeler in (None, "none", "probe"):
         return None
     sample = draw_sample(pairs[schema.PAIR_ID][:], settings.label_limit, settings.seed)
     with ResponseStore(store_path if store_path and store_path.exists() else ":memory:") as store:
         labeler = make_labeler(settings, store, unopened_endpoint(settings.labeler, settings.labeler_model), api_key)
         return plan_features(pairs, labeler, taxonomy, pair_ids=sample)
-
-
-def make_labeler(
-    settings: AuditSettings,
-    store: ResponseStore,
-    endpoint: Endpoint,
-    api_key: str | None,
-    *,
-    temperature: float = 0.0,
-    seed: int = 0,
-    budget: Budget | None = None,
-) -> Labeler:
-    """Make the labeler that the settings describe."""
-    check_keys(settings.addresses, api_key)
-    return Labeler(
-        endpoint.model,
-        base_url=endpoint.url,
-        api_key=None if endpoint.slots else api_key,
-        store=store,
-        probabilities=settings.probabilities,
-        sampling=Sampling(temperature, seed),
-        options=request_options(settings, store, endpoint, budget),
-    )

@@ -21,7 +21,8 @@ from seal_datasets.audit.endpoint import (
     print_progress,
     unopened_endpoint,
 )
-from seal_datasets.audit.label_step import count_labels, count_missing, make_labeler
+from seal_datasets.audit.label_step import count_labels, count_missing
+from seal_datasets.audit.make_labeler import make_labeler
 from seal_datasets.audit.settings import AuditSettings, LabelerPanel
 from seal_datasets.endpoints.cost import Budget, load_prices
 from seal_datasets.endpoints.keys import check_keys

@@ -7,14 +7,14 @@ from pathlib import Path
 from datasets import Dataset
 
 from seal_datasets.audit.label_step import asked_features
-from seal_datasets.audit.plan_requests import EmbeddedPace, Sources, plan_label_step, plan_rewrite_steps
+from seal_datasets.audit.plan_requests import EmbeddedPace, Sources, plan_label_steps, plan_rewrite_steps
 from seal_datasets.audit.plan_scoring import Scoring, plan_doctor, plan_scoring
 from seal_datasets.audit.plan_table import load_table, plan_report
 from seal_datasets.audit.plan_training import plan_training
 from seal_datasets.audit.planned import AuditPlan, PlannedStep
 from seal_datasets.audit.settings import AuditSettings
 from seal_datasets.endpoints.keys import check_keys
-from seal_datasets.labels.gold import add_gold
+from seal_datasets.labels.gold import add_gold, check_own_gold
 from seal_datasets.labels.surface import SURFACE_FEATURES
 from seal_datasets.rewards.open import find_scorer, is_served
 
@@ -55,9 +55,10 @@ def plan_audit(
     table = load_table(source, out, split=settings.split, limit=settings.limit, seed=settings.seed)
     pairs = table.pairs
     if settings.gold is not None:
-        add_gold(pairs, settings.gold, taxonomy)
+        pairs = add_gold(pairs, settings.gold, taxonomy)
+    pairs = check_own_gold(pairs, taxonomy)
     sources = Sources(out / "labels.sqlite", api_key, EmbeddedPace(pairs, taxonomy))
-    steps = [table.step, table.surface_step, plan_label_step(pairs, taxonomy, settings, sources)]
+    steps = [table.step, table.surface_step, *plan_label_steps(pairs, taxonomy, settings, sources)]
     training, scoring = _plan_models(pairs, settings, out)
     steps += training
     if settings.doctor:
@@ -65,7 +66,9 @@ def plan_audit(
     steps += [each.step for each in scoring]
     steps += plan_rewrite_steps(pairs, taxonomy, settings, sources, scoring)
     lacking = (
-        () if settings.labeler == "none" else ("labels and rewrites, which do not exist yet, add to its time and disk",)
+        ()
+        if steps[2].pairs == 0 and settings.rewrites is None
+        else ("labels and rewrites, which do not exist yet, add to its time and disk",)
     )
     steps.append(plan_report(table, list(SURFACE_FEATURES), given.audited, given.columns, notes=lacking))
     return AuditPlan(tuple(steps))

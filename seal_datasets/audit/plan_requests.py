@@ -12,9 +12,12 @@ from datasets import Dataset
 
 from seal_datasets import schema
 from seal_datasets.audit.endpoint import open_endpoint, print_progress
-from seal_datasets.audit.label_step import make_labeler, plan_labels
+from seal_datasets.audit.gold_step import draw_for_teacher
+from seal_datasets.audit.label_step import chosen_labeler, plan_labels
+from seal_datasets.audit.make_labeler import make_labeler
 from seal_datasets.audit.plan_scoring import Scoring
 from seal_datasets.audit.planned import PlannedStep, sample_rows
+from seal_datasets.audit.probe_step import plan_probe
 from seal_datasets.audit.rewrite_step import plan_rewriting, rewrite_names, rewriting_server
 from seal_datasets.audit.settings import AuditSettings
 from seal_datasets.data.texts import Text, pair_text
@@ -22,6 +25,7 @@ from seal_datasets.endpoints.cost import load_prices
 from seal_datasets.endpoints.embedded import embedded_weights
 from seal_datasets.endpoints.requests import Plan
 from seal_datasets.endpoints.store import ResponseStore
+from seal_datasets.labels.gold import gold_features
 from seal_datasets.labels.taxonomy import Taxonomy
 
 _FEATURES_ASKED = 2
@@ -76,23 +80,38 @@ class Sources:
     pace: EmbeddedPace
 
 
-def plan_label_step(pairs: Dataset, taxonomy: Taxonomy, settings: AuditSettings, sources: Sources) -> PlannedStep:
-    """Plan the labels of the pairs.
+def plan_label_steps(
+    pairs: Dataset, taxonomy: Taxonomy, settings: AuditSettings, sources: Sources
+) -> list[PlannedStep]:
+    """Plan the labels of the pairs, and those of a teacher.
 
     Args:
-        pairs (`Dataset`): Canonical pairs.
-        taxonomy (`Taxonomy`): Features to ask for.
-        settings (`AuditSettings`): The labeler, its sample and the seed.
+        pairs (`Dataset`): Canonical pairs, with the gold labels of people.
+        taxonomy (`Taxonomy`): Features to label.
+        settings (`AuditSettings`): The labeler, its sample, the teacher and the seed.
         sources (`Sources`): Answers of earlier runs.
 
     Returns:
-        `PlannedStep`: The row of the plan.
+        `list[PlannedStep]`: The rows of the plan.
     """
+    steps = []
+    if settings.teacher is not None:
+        ids, _ = draw_for_teacher(pairs, settings.teacher, settings.seed)
+        asks = replace(
+            settings, labeler=settings.teacher.server, labeler_model=settings.teacher.model, label_limit=None
+        )
+        drawn = pairs.select([row for row, pair_id in enumerate(pairs[schema.PAIR_ID]) if pair_id in ids])
+        asked = plan_labels(drawn, taxonomy, replace(asks, probabilities=False), sources.store, api_key=sources.api_key)
+        if asked is not None:
+            steps.append(_of_requests("labels of the teacher", len(ids), asked, asks, sources))
+    has_gold = bool(steps) or bool(gold_features(pairs, taxonomy))
+    if chosen_labeler(settings, has_gold=has_gold) == "probe":
+        return [*steps, plan_probe(pairs, settings, sources.store)]
     plan = plan_labels(pairs, taxonomy, settings, sources.store, api_key=sources.api_key)
     if plan is None:
-        return PlannedStep("labels", pairs=0, notes=("no labeler, no requests",))
+        return [*steps, PlannedStep("labels", pairs=0, notes=("no labeler, no requests",))]
     n_pairs = min(len(pairs), settings.label_limit or len(pairs))
-    return _of_requests("labels", n_pairs, plan, settings, sources)
+    return [*steps, _of_requests("labels", n_pairs, plan, settings, sources)]
 
 
 def plan_rewrite_steps(

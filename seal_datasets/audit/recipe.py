@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from seal_datasets.audit.given_models import GivenModels
 from seal_datasets.audit.recipe_file import read_versions, render_recipe
-from seal_datasets.audit.settings import AuditSettings, RewriteSettings
+from seal_datasets.audit.settings import AuditSettings, RewriteSettings, TeacherSettings
 from seal_datasets.errors import ModelError
 from seal_datasets.escape import STARS, names_secret
 from seal_datasets.rewards.options import ModelOptions
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 _SAME = (
     *("split", "limit", "seed", "over_length", "doctor", "tie_band"),
-    *("labeler", "labeler_model", "label_limit", "probabilities", "gold", "taxonomy"),
+    *("labeler", "labeler_model", "label_limit", "probabilities", "gold", "taxonomy", "encoder", "keep_weak"),
     *("concurrency", "timeout", "max_answer_tokens", "max_failure_rate", "batch", "budget", "prices"),
 )
 _OF_MODELS = ("precision", "device_map", "merge_system", "allow_pickle", "allow_remote_code", "tokens_per_batch")
@@ -65,6 +65,7 @@ def audit_recipe(
         "features": ",".join(settings.features),
         "served_model": list(settings.served_models),
         "request": [f"{name}={json.dumps(value)}" for name, value in _without_keys(settings.request).items()],
+        **_teacher_options(settings.teacher),
         **_model_options(settings),
         **_rewrite_options(settings.rewrites),
     }
@@ -107,6 +108,12 @@ def _model_options(settings: AuditSettings) -> dict[str, Any]:
         **{name: getattr(models.options, name) for name in _OF_MODELS},
         **({name: getattr(training, name) for name in _OF_TRAINING} if trained else {}),
     }
+
+
+def _teacher_options(teacher: TeacherSettings | None) -> dict[str, Any]:
+    if teacher is None:
+        return {}
+    return {"teacher": teacher.server, "teacher_model": teacher.model, "teacher_share": teacher.share}
 
 
 def _rewrite_options(rewrites: RewriteSettings | None) -> dict[str, Any]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +21,7 @@ from seal_datasets.audit.endpoint import (
     request_options,
     unopened_endpoint,
 )
-from seal_datasets.audit.label_step import asked_features, label_pairs
+from seal_datasets.audit.label_step import asked_features
 from seal_datasets.audit.settings import AuditSettings, RewriteSettings
 from seal_datasets.endpoints.cost import load_prices
 from seal_datasets.endpoints.embedded import MODEL_NAME
@@ -32,7 +31,6 @@ from seal_datasets.endpoints.requests import Plan
 from seal_datasets.endpoints.store import ResponseStore
 from seal_datasets.errors import ModelError
 from seal_datasets.labels.featurize import feature_columns
-from seal_datasets.labels.taxonomy import Taxonomy
 from seal_datasets.rewards.score import add_rewards
 from seal_datasets.rewards.score_store import ScoreStore
 from seal_datasets.rewards.scorer import Scorer
@@ -65,11 +63,10 @@ def plan_rewriting(
         will be rewritten, which are those that will be unless the draw is stratified by a label.
     """
     wanted = settings.rewrites or RewriteSettings()
-    if settings.labeler != "none" and (
-        labelled := draw_sample(pairs[schema.PAIR_ID][:], settings.label_limit, settings.seed)
-    ):
+    asks = settings.labeler not in (None, "none", "probe")
+    if asks and (labelled := draw_sample(pairs[schema.PAIR_ID][:], settings.label_limit, settings.seed)):
         pairs = pairs.select([row for row, pair_id in enumerate(pairs[schema.PAIR_ID]) if pair_id in labelled])
-    labels = feature_columns(asked_features(settings).features) if settings.labeler != "none" else {}
+    labels = feature_columns(asked_features(settings).features) if asks else {}
     # Labels do not exist yet; a sample without strata has about the same size.
     strata = wanted.stratify_by if wanted.stratify_by not in labels else None
     sample = sample_pairs(_select_labelled(pairs), wanted.share, seed=settings.seed, stratify_by=strata)
@@ -84,7 +81,10 @@ def rewriting_server(settings: AuditSettings) -> tuple[str, str | None]:
     """Server and model that rewrite."""
     wanted = settings.rewrites or RewriteSettings()
     server = wanted.rewriter or settings.labeler
-    return "local" if server == "none" else server, wanted.rewriter_model or settings.labeler_model
+    return server if server and server not in (
+        "none",
+        "probe",
+    ) else "local", wanted.rewriter_model or settings.labeler_model
 
 
 def make_rewriter(settings: AuditSettings, store: ResponseStore, endpoint: Endpoint, api_key: str | None) -> Rewriter:
@@ -114,7 +114,7 @@ def rewrite_pairs(
     settings: AuditSettings,
     store_path: Path,
     *,
-    taxonomy: Taxonomy | None = None,
+    label: Callable[[Dataset], Dataset] | None = None,
     models: Mapping[str, Scorer] | None = None,
     api_key: str | None = None,
 ) -> tuple[Dataset, dict[str, Any]]:
@@ -124,7 +124,7 @@ def rewrite_pairs(
         pairs (`Dataset`): Canonical pairs, with the features of the axes.
         settings (`AuditSettings`): With `rewrites`.
         store_path (`Path`): SQLite file of responses.
-        taxonomy (`Taxonomy`, *optional*): Features to label the rewrites with; none when omitted.
+        label (`Callable`, *optional*): Adds labels to a table of rewrites; they get none when omitted.
         models (`Mapping[str, Scorer]`, *optional*): Models that score the rewrites, by short name.
         api_key (`str`, *optional*): Key of the endpoints' service, or `ADDRESS=KEY` entries, see `key_for`; never written to
             disk.
@@ -156,8 +156,8 @@ def rewrite_pairs(
     for name in rewrite_names(wanted):
         counts = ", ".join(f"{reason} {count:,}" for reason, count in _count_statuses(pairs, name).most_common())
         print_progress(f"    rewrites, {name}: {counts or 'none'}")
-        if taxonomy is not None:
-            pairs = on_rewrites(pairs, name, _labels_of_rewrites(taxonomy, settings, store_path, api_key))
+        if label is not None:
+            pairs = on_rewrites(pairs, name, label)
         if models:
             pairs = on_rewrites(pairs, name, _scores_of_rewrites(models, store_path.parent / "rewards"))
     return pairs, {
@@ -193,13 +193,6 @@ def _open_similarity_model(name: str | None) -> SimilarityModel:
 def rewrite_names(wanted: RewriteSettings) -> tuple[str, ...]:
     """Names of all rewrites in the settings."""
     return (*wanted.presets, *(name for axis in wanted.axes for name in (axis, schema.back(axis))))
-
-
-def _labels_of_rewrites(
-    taxonomy: Taxonomy, settings: AuditSettings, store_path: Path, api_key: str | None
-) -> Callable[[Dataset], Dataset]:
-    all_pairs = replace(settings, label_limit=None, gold=None)
-    return lambda table: label_pairs(table, taxonomy, all_pairs, store_path, api_key=api_key)[0]
 
 
 def _scores_of_rewrites(models: Mapping[str, Scorer], folder: Path) -> Callable[[Dataset], Dataset]:

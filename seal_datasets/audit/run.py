@@ -113,8 +113,9 @@ def _audit(
     print_progress(str(diagnosis))
     print_progress("2/5 Features")
     pairs = add_surface_features(pairs)
-    pairs, labeler = label_pairs(pairs, taxonomy, settings, out / "labels.sqlite", api_key=api_key)
-    features = [*(taxonomy.features if labeler else ()), *SURFACE_FEATURES]
+    labelled = label_pairs(pairs, taxonomy, settings, out / "labels.sqlite", api_key=api_key)
+    pairs, labeler = labelled.pairs, labelled.record
+    features = [*(labelled.taxonomy.features if labeler else ()), *SURFACE_FEATURES]
 
     print_progress("3/5 Reward models")
     pairs, training, paths = _train_or_take_models(pairs, settings, out)
@@ -129,9 +130,9 @@ def _audit(
     rewrites = None
     if settings.rewrites is not None:
         print_progress("    Rewriting")
-        labels = taxonomy if labeler else None
+        again = labelled.again if labeler else None
         store = out / "labels.sqlite"
-        pairs, rewrites = rewrite_pairs(pairs, settings, store, taxonomy=labels, models=scorers, api_key=api_key)
+        pairs, rewrites = rewrite_pairs(pairs, settings, store, label=again, models=scorers, api_key=api_key)
     print_progress("5/5 Estimates and report")
     run = {
         # The path of a model trained here is relative to the report's folder, which may move.
@@ -148,7 +149,7 @@ def _audit(
     }
     revisions = {name: records[name].get("revision") for name in scorers if not training}
     recipe = audit_recipe(source, out, settings, revisions=revisions, diagnosis=diagnosis)
-    return finish_audit(pairs, diagnosis, taxonomy, features, out, run, recipe)
+    return finish_audit(pairs, diagnosis, labelled.taxonomy, features, out, run, recipe)
 
 
 def _open_models(paths: Mapping[str, str | Path], settings: AuditSettings, api_key: str | None) -> dict[str, Scorer]:

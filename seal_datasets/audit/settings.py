@@ -60,6 +60,31 @@ class RewriteSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class TeacherSettings:
+    """A strong language model that labels a drawn share of the prompts, in the place of people.
+
+    Attributes:
+        server (`str`): URL of an OpenAI-compatible endpoint, or `"local"`, the embedded model.
+        model (`str`, *optional*): Name of the model at that endpoint.
+        share (`float`): Share of the prompts to label, drawn with the audit's seed.
+    """
+
+    server: str
+    model: str | None = None
+    share: float = 0.02
+
+    def __post_init__(self) -> None:
+        if self.server != "local" and not self.server.startswith(("http://", "https://")):
+            raise DataError(f"the teacher must be 'local' or a URL, got {self.server!r}")
+        if self.server != "local" and not self.model:
+            raise DataError("a teacher given by URL needs the name of its model (--teacher-model)")
+        if not 0.0 < self.share <= 1.0:
+            raise DataError(
+                f"the share of prompts that the teacher labels must be above 0 and at most 1, got {self.share}"
+            )
+
+
+@dataclass(frozen=True, slots=True)
 class AuditSettings:
     """Options of an audit.
 
@@ -67,7 +92,8 @@ class AuditSettings:
         limit (`int`, *optional*): Rows to take from the source, drawn with the seed; all when omitted.
         split (`str`, *optional*): Split of a source with several.
         models (`GivenModels`): The reward models; a pair is trained when none is given.
-        labeler (`str`): `"local"` (the embedded model), `"none"`, or the URL of an OpenAI-compatible endpoint.
+        labeler (`str`, *optional*): `"probe"` (heads on embeddings, trained on gold labels), the URL of an OpenAI-compatible
+            endpoint, `"local"` (the embedded model) or `"none"`. When omitted, a probe where there are gold labels, else none.
         labeler_model (`str`, *optional*): Name of the model at that endpoint.
         label_limit (`int`, *optional*): Pairs to label, a seeded random sample; all when omitted.
         probabilities (`bool`): Whether to ask for yes/no features separately, for P(true).
@@ -82,8 +108,11 @@ class AuditSettings:
         request (`dict[str, Any]`): Own fields of every request; `None` drops a field.
         max_answer_tokens (`int`, *optional*): Tokens for an answer, thoughts included; by the questions when omitted.
         gold (`str`, *optional*): File of human labels, see `add_gold`.
-        features (`tuple[str, ...]`): Features to ask the labeler for. When empty, the whole taxonomy, or for the
-            embedded labeler `EMBEDDED_FEATURES`.
+        teacher (`TeacherSettings`, *optional*): Who labels a drawn share, whose labels play the part of gold labels.
+        encoder (`str`): What a probe embeds texts with: `"embedded"`, a Hub id or folder, or `URL#MODEL` of an endpoint.
+        keep_weak (`bool`): Whether to keep a probe's labels that are not better than the commonest answer.
+        features (`tuple[str, ...]`): Features to label. When empty, the whole taxonomy, for a probe those with gold labels, or
+            for the embedded labeler `EMBEDDED_FEATURES`.
         taxonomy (`str`): `"seal"` or the path of a YAML file.
         over_length (`str`): Treatment of texts above a model's length limit, see `RewardModel`.
         seed (`int`): Seed of every random draw.
@@ -97,7 +126,7 @@ class AuditSettings:
     limit: int | None = None
     split: str | None = None
     models: GivenModels = field(default_factory=GivenModels)
-    labeler: str = "local"
+    labeler: str | None = None
     labeler_model: str | None = None
     label_limit: int | None = None
     probabilities: bool = False
@@ -111,6 +140,9 @@ class AuditSettings:
     request: dict[str, Any] = field(default_factory=dict)
     max_answer_tokens: int | None = None
     gold: str | None = None
+    teacher: TeacherSettings | None = None
+    encoder: str = "embedded"
+    keep_weak: bool = False
     features: tuple[str, ...] = ()
     taxonomy: str = "seal"
     over_length: OverLength = "truncate"
@@ -122,10 +154,7 @@ class AuditSettings:
 
     def __post_init__(self) -> None:
         self._check_models()
-        if self.labeler not in ("local", "none") and not self.labeler.startswith(("http://", "https://")):
-            raise DataError(f"the labeler must be 'local', 'none' or a URL, got {self.labeler!r}")
-        if self.labeler.startswith("http") and not self.labeler_model:
-            raise DataError("a labeler given by URL needs the name of its model (labeler_model)")
+        self._check_labeler()
         if self.budget is not None and not self.budget >= 0.0:
             raise DataError(f"a budget must be 0 or more dollars, got {self.budget}")
         if self.tie_band is not None and not self.tie_band >= 0.0:
@@ -138,6 +167,17 @@ class AuditSettings:
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise DataError(f"{name} must be at least 1, got {value}")
+
+    def _check_labeler(self) -> None:
+        labeler = self.labeler or "none"
+        if labeler not in ("probe", "local", "none") and not labeler.startswith(("http://", "https://")):
+            raise DataError(f"the labeler must be 'probe', 'local', 'none' or a URL, got {labeler!r}")
+        if labeler.startswith("http") and not self.labeler_model:
+            raise DataError("a labeler given by URL needs the name of its model (labeler_model)")
+        if labeler == "probe" and self.label_limit is not None:
+            raise DataError("a probe labels all pairs at no cost; leave out the limit on pairs to label (label_limit)")
+        if self.encoder.startswith(("http://", "https://")) and not self.encoder.partition("#")[2]:
+            raise DataError(f"an encoder given by URL needs the name of its model after '#', got {self.encoder!r}")
 
     def _check_models(self) -> None:
         models = self.models
@@ -153,7 +193,12 @@ class AuditSettings:
     @property
     def addresses(self) -> tuple[str, ...]:
         """URLs of the language models."""
-        servers = (self.labeler, self.rewrites.rewriter if self.rewrites else None)
+        servers = (
+            self.labeler,
+            self.teacher.server if self.teacher else None,
+            self.encoder.partition("#")[0],
+            self.rewrites.rewriter if self.rewrites else None,
+        )
         return tuple(server for server in servers if server and server.startswith("http"))
 
 

@@ -54,13 +54,14 @@ def add(verbs: Verbs) -> None:
         "seal audit pairs.jsonl --model sft=my/rm --model step_500=my/rm --revision step_500=v2",
         "seal audit pairs.jsonl --model a=my/rm --model b=dpo:my/policy@my/sft --baseline b --merge-system",
         "seal audit Anthropic/hh-rlhf --split test --limit 500 --labeler none",
+        "seal audit pairs.jsonl --model my/rm --gold gold.csv    # a probe learns the labels of all pairs",
         "seal audit scored.parquet --rewards rm=score_chosen,score_rejected",
         "seal audit me/published-audit --out again      # recompute a published report",
         "seal audit pairs.jsonl --limit 500 --write-config recipe.yaml",
         "seal audit --config recipe.yaml --limit 1000   # flags win over the recipe",
         note="Re-run the same command to resume.",
-        common="data --demo --split --limit --model --baseline --rewards --labeler --labeler-model --rewrite-share --out "
-        "--dry-run",
+        common="data --demo --split --limit --model --baseline --rewards --labeler --labeler-model --gold --rewrite-share "
+        "--out --dry-run",
     )
     _add_data_options(audit)
     _add_model_options(audit)
@@ -180,7 +181,7 @@ def _audit_own_rewards(options: argparse.Namespace) -> int:
 
     if options.demo or options.data is None:
         raise DataError("--rewards names columns of your data; give the data to audit, without --demo")
-    if options.rewrite_share is not None or options.labeler not in ("local", "none"):
+    if options.rewrite_share is not None or options.labeler not in (None, "none") or options.teacher:
         raise DataError(
             "--rewards alone runs no model and asks no labeler; leave out --labeler and --rewrite-share, or give a --model too"
         )

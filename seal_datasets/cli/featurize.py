@@ -28,8 +28,9 @@ def add(verbs: Verbs) -> None:
         verbs,
         "featurize",
         _run,
-        "add surface features and LM labels to preference pairs",
+        "add surface features and labels to preference pairs",
         "seal featurize pairs.jsonl --out labelled.parquet --labeler none",
+        "seal featurize pairs.jsonl --out labelled.parquet --gold gold.csv --labeler probe",
         "seal featurize pairs.jsonl --out labelled.parquet \\\n"
         "      --labeler http://localhost:8000/v1 --labeler-model my-model",
         common="data --split --limit --labeler --labeler-model --features --gold --out --dry-run",
@@ -52,5 +53,7 @@ def _run(options: argparse.Namespace) -> int:
     if options.dry_run:
         return print_plan(options.data, replace(settings, split=options.split, limit=options.limit), store)
     key = os.environ.get("SEAL_LABELER_API_KEY")
-    pairs, record = label_pairs(add_surface_features(load_table(options)), taxonomy, settings, store, api_key=key)
-    return write_table(pairs, options.out) or check_labels([record["labels"]] if record else [])
+    labelled = label_pairs(add_surface_features(load_table(options)), taxonomy, settings, store, api_key=key)
+    return write_table(labelled.pairs, options.out) or check_labels(
+        [labelled.record["labels"]] if labelled.record else []
+    )

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from seal_datasets.atomic import write_parquet
 from seal_datasets.cli.request_options import request_settings
+from seal_datasets.errors import DataError
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -111,9 +112,9 @@ def add_labeler_options(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("labels", KEYS_NOTE)
     group.add_argument(
         "--labeler",
-        default="local",
-        metavar="URL|local|none",
-        help="OpenAI-compatible endpoint, the embedded model (local), or no LM labels (none) (default: %(default)s)",
+        metavar="probe|URL|local|none",
+        help="a probe trained on gold labels, an OpenAI-compatible endpoint, the embedded model (local), or no labels (none) "
+        "(default: probe where there are gold labels, else none)",
     )
     group.add_argument("--labeler-model", metavar="NAME", help="name of the model at that endpoint; needed with a URL")
     group.add_argument(
@@ -124,16 +125,52 @@ def add_labeler_options(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="ask for each yes/no feature separately and keep P(true); the endpoint must return log-probabilities",
     )
-    add_label_options(group, default_features="the whole taxonomy; with --labeler local, six of 'seal'")
+    add_label_options(
+        group,
+        default_features="the whole taxonomy; for a probe those with gold labels; with --labeler local, six of 'seal'",
+    )
+    group.add_argument(
+        "--encoder",
+        default="embedded",
+        metavar="MODEL",
+        help="what a probe embeds texts with: embedded (all-MiniLM-L6-v2), a Hub id or folder of a sentence-transformers or "
+        "transformers encoder, or URL#MODEL of an embeddings endpoint (default: %(default)s)",
+    )
+    group.add_argument(
+        "--keep-weak",
+        action="store_true",
+        help="keep a probe's labels of features on which it is not better than the commonest answer",
+    )
+    group.add_argument(
+        "--teacher",
+        metavar="URL|local",
+        help="endpoint of a strong model that labels a drawn share; its labels are used like gold labels of people",
+    )
+    group.add_argument("--teacher-model", metavar="NAME", help="name of the model at that endpoint")
+    group.add_argument(
+        "--teacher-share",
+        type=float,
+        default=0.02,
+        metavar="SHARE",
+        help="share of the prompts that the teacher labels (default: %(default)s)",
+    )
 
 
 def labeler_settings(options: argparse.Namespace) -> dict[str, Any]:
     """Settings of an audit from `add_labeler_options` and `add_request_options`."""
-    same = ("labeler", "labeler_model", "label_limit", "probabilities", "gold", "taxonomy")
+    from seal_datasets.audit.settings import TeacherSettings
+
+    same = ("labeler", "labeler_model", "label_limit", "probabilities", "gold", "taxonomy", "encoder", "keep_weak")
+    if options.teacher_model and not options.teacher:
+        raise DataError("--teacher-model names the model of a teacher; give its address with --teacher")
+    teacher = (
+        TeacherSettings(options.teacher, options.teacher_model, options.teacher_share) if options.teacher else None
+    )
     return {
         **request_settings(options),
         **{name: getattr(options, name) for name in same},
         "features": split_names(options.features),
+        "teacher": teacher,
     }
 
 

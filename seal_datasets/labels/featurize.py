@@ -132,24 +132,12 @@ def _add_labels(
         texts = [_text(batch, row, side, pair_ids) for row in rows for side in schema.SIDES]
         answers = iter(answer([text for text in texts if isinstance(text, Text)], taxonomy))
         labels = [next(answers) if isinstance(text, Text) else no_labels(taxonomy, *text) for text in texts]
-        columns: Batch = {}
-        for offset, side in enumerate(schema.SIDES):
-            side_labels = labels[offset :: len(schema.SIDES)]
-            columns.update(_label_columns(side_labels, taxonomy, side))
-            for name in soft:
-                columns[schema.probability_column(name, side)] = [
-                    text_labels.probabilities.get(name) for text_labels in side_labels
-                ]
-        return columns
+        return label_columns(labels, taxonomy, soft)
 
     return map_batches(
         pairs,
         label_batch,
-        new_columns={
-            **feature_columns(taxonomy.features),
-            **{schema.failures_column(side): _FAILURE_TYPE for side in schema.SIDES},
-            **{schema.probability_column(name, side): Value("float64") for name in soft for side in schema.SIDES},
-        },
+        new_columns=label_column_types(taxonomy, soft),
         provenance={
             "prompt_version": PROMPT_VERSION,
             "taxonomy": [taxonomy.name, taxonomy.version, taxonomy.digest],
@@ -190,13 +178,28 @@ def _surface_batch(batch: Batch) -> Batch:
 
 
 def _texts(pairs: Dataset, pair_ids: Collection[str] | None) -> Iterator[Text]:
-    """The texts to label, pair by pair; a thousand rows are in memory at a time."""
-    for batch in pairs.select_columns(list(_TEXT_COLUMNS)).iter(1000):
+    """The texts to label, pair by pair."""
+    for batch, row, _, text in iterate_texts(pairs):
+        if isinstance(text, Text) and (pair_ids is None or batch[schema.PAIR_ID][row] in pair_ids):
+            yield text
+
+
+def iterate_texts(
+    pairs: Dataset, columns: Sequence[str] = ()
+) -> Iterator[tuple[Batch, int, schema.Side, Text | tuple[str, str]]]:
+    """The texts of a table, pair by pair; a thousand rows are in memory at a time.
+
+    Args:
+        pairs (`Dataset`): Canonical pairs.
+        columns (`Sequence[str]`, *optional*): Columns to read beside the texts.
+
+    Yields:
+        `tuple`: The batch, the text's row in it, its side, and the text or the reason and detail of its absence.
+    """
+    for batch in pairs.select_columns([*_TEXT_COLUMNS, *columns]).iter(1000):
         for row in range(len(batch[schema.PAIR_ID])):
             for side in schema.SIDES:
-                text = _text(batch, row, side, pair_ids)
-                if isinstance(text, Text):
-                    yield text
+                yield batch, row, side, pair_text(batch, row, side)
 
 
 def _text(batch: Batch, row: int, side: schema.Side, pair_ids: Collection[str] | None) -> Text | tuple[str, str]:
@@ -206,16 +209,37 @@ def _text(batch: Batch, row: int, side: schema.Side, pair_ids: Collection[str] |
     return pair_text(batch, row, side)
 
 
-def _label_columns(labels: list[Labels], taxonomy: Taxonomy, side: schema.Side) -> Batch:
-    columns: Batch = {
-        schema.feature_column(name, side): [text_labels.values.get(name) for text_labels in labels]
-        for name in taxonomy.names
-    }
-    columns[schema.failures_column(side)] = [
-        [
-            {"feature": failure.feature, "reason": failure.reason, "detail": failure.detail}
-            for failure in text_labels.failures
+def label_column_types(taxonomy: Taxonomy, soft: Sequence[str]) -> Features:
+    """Names and types of the columns of `label_columns`."""
+    return Features(
+        {
+            **feature_columns(taxonomy.features),
+            **{schema.failures_column(side): _FAILURE_TYPE for side in schema.SIDES},
+            **{schema.probability_column(name, side): Value("float64") for name in soft for side in schema.SIDES},
+        }
+    )
+
+
+def label_columns(labels: Sequence[Labels], taxonomy: Taxonomy, soft: Sequence[str]) -> Batch:
+    """Columns of the labels of both sides of some pairs.
+
+    Args:
+        labels (`Sequence[Labels]`): Labels of 2 n texts, the chosen and the rejected one of each pair in succession.
+        taxonomy (`Taxonomy`): The features.
+        soft (`Sequence[str]`): Features with probabilities.
+
+    Returns:
+        `dict[str, list]`: Columns of n rows.
+    """
+    columns: Batch = {}
+    for offset, side in enumerate(schema.SIDES):
+        side_labels = labels[offset :: len(schema.SIDES)]
+        for name in taxonomy.names:
+            columns[schema.feature_column(name, side)] = [each.values.get(name) for each in side_labels]
+        columns[schema.failures_column(side)] = [
+            [{"feature": lost.feature, "reason": lost.reason, "detail": lost.detail} for lost in each.failures]
+            for each in side_labels
         ]
-        for text_labels in labels
-    ]
+        for name in soft:
+            columns[schema.probability_column(name, side)] = [each.probabilities.get(name) for each in side_labels]
     return columns

@@ -24,14 +24,16 @@ def add_gold(pairs: Dataset, gold: str | Path | Dataset, taxonomy: Taxonomy) -> 
         pairs (`Dataset`): Canonical pairs from `load_pairs`.
         gold (`str`, `Path` or `Dataset`): A table with `pair_id` and any of the columns `gold_<feature>_chosen` and
             `gold_<feature>_rejected`; answers in the form of a labeler (true, false or one of the feature's values); null or
-            blank means no label.
+            blank means no label. `gold_probability`, if it is there, is the probability with which the pair's prompt was drawn.
         taxonomy (`Taxonomy`): The features that may be labelled.
 
     Returns:
-        `Dataset`: The pairs with `gold_<feature>_<side>` for every feature in the table; null for pairs that it lacks.
+        `Dataset`: The pairs with `gold_<feature>_<side>` for every feature in the table, and `gold_probability` if it has it;
+        null for pairs that it lacks.
 
     Raises:
-        DataError: A column is missing, a pair id is unknown or repeated, or a label is not an answer of its feature.
+        DataError: A column is missing, a pair id is unknown or repeated, a label is not an answer of its feature, or a
+            probability is not above 0 and up to 1.
 
     Example:
 
@@ -71,15 +73,83 @@ def add_gold(pairs: Dataset, gold: str | Path | Dataset, taxonomy: Taxonomy) -> 
             for pair_id in ids
         ]
     kinds = feature_columns(taxonomy.features)
-    types = Features(
-        {
-            schema.gold_column(feature.name, side): kinds[schema.feature_column(feature.name, side)]
-            for feature in taxonomy.features
-            for side in schema.SIDES
-            if schema.gold_column(feature.name, side) in columns
-        }
-    )
-    return add_columns(pairs, columns, types)
+    types = {
+        schema.gold_column(feature.name, side): kinds[schema.feature_column(feature.name, side)]
+        for feature in taxonomy.features
+        for side in schema.SIDES
+        if schema.gold_column(feature.name, side) in columns
+    }
+    if schema.GOLD_PROBABILITY in table.column_names:
+        drawn = [_probability(value, row) for row, value in enumerate(table[schema.GOLD_PROBABILITY])]
+        columns[schema.GOLD_PROBABILITY] = [drawn[rows[pair_id]] if pair_id in rows else None for pair_id in ids]
+        types[schema.GOLD_PROBABILITY] = Value("float64")
+    elif schema.GOLD_PROBABILITY in pairs.column_names:  # of a draw of other labels
+        pairs = pairs.remove_columns([schema.GOLD_PROBABILITY])
+    return add_columns(pairs, columns, Features(types))
+
+
+def gold_features(pairs: Dataset, taxonomy: Taxonomy) -> list[Feature]:
+    """Features of a taxonomy with a gold label on both sides of some pairs.
+
+    Example:
+
+    ```python
+    >>> from seal_datasets import load_taxonomy
+    >>> columns = {f"gold_last_response_is_{name}": [True] for name in ("honest_chosen", "honest_rejected", "helpful_chosen")}
+    >>> [feature.name for feature in gold_features(Dataset.from_dict(columns), load_taxonomy())]
+    ['last_response_is_honest']
+
+    ```
+    """
+    present = set(pairs.column_names)
+    columns = {
+        feature: [schema.gold_column(feature.name, side) for side in schema.SIDES] for feature in taxonomy.features
+    }
+    return [
+        feature
+        for feature, names in columns.items()
+        if present.issuperset(names) and all(arrow_column(pairs, name).null_count < len(pairs) for name in names)
+    ]
+
+
+def check_own_gold(pairs: Dataset, taxonomy: Taxonomy) -> Dataset:
+    """Check the gold labels that the data itself holds.
+
+    Args:
+        pairs (`Dataset`): Canonical pairs.
+        taxonomy (`Taxonomy`): The features.
+
+    Returns:
+        `Dataset`: The pairs with these columns as labels.
+
+    Raises:
+        DataError: A value is not an answer of its feature, or a probability is not above 0 and up to 1; the row is named.
+    """
+    features = gold_features(pairs, taxonomy)
+    kinds = feature_columns(features)
+    names = {schema.gold_column(feature.name, side): (feature, side) for feature in features for side in schema.SIDES}
+    columns: dict[str, Any] = {name: parse_labels(pairs, name, feature) for name, (feature, _) in names.items()}
+    types = {name: kinds[schema.feature_column(feature.name, side)] for name, (feature, side) in names.items()}
+    if schema.GOLD_PROBABILITY in pairs.column_names:
+        drawn = [_probability(value, row) for row, value in enumerate(pairs[schema.GOLD_PROBABILITY])]
+        columns[schema.GOLD_PROBABILITY], types[schema.GOLD_PROBABILITY] = drawn, Value("float64")
+    return add_columns(pairs, columns, Features(types)) if columns else pairs
+
+
+def _probability(value: object, row: int) -> float | None:
+    """A probability of a draw; null or blank where it is not known."""
+    if value is None or value == "":
+        return None
+    try:
+        number = float(value)  # type: ignore[arg-type]
+    except (TypeError, ValueError):
+        number = float("nan")
+    if not 0.0 < number <= 1.0:
+        raise DataError(
+            f"column {schema.GOLD_PROBABILITY!r}, row {row}: {value!r} is no probability of a draw; give a number above 0 "
+            "and up to 1, or leave it blank for prompts that were not drawn"
+        )
+    return number
 
 
 def _read_table(path: Path) -> Dataset:

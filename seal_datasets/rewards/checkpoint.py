@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -281,6 +282,28 @@ def _head(path: Path) -> bytes:
 
 def _begin(path: Path) -> str:
     return _head(path).decode("utf-8", "replace")[:40]
+
+
+def resolved_revision(checkpoint: Checkpoint) -> str:
+    """The Hub commit, which names the folder of a model's files in the cache; for a local folder a hash of its weights."""
+    if Path(checkpoint.name).is_dir():
+        return _hash_of_weights(Path(checkpoint.name))
+    path = checkpoint.path(ADAPTER_CONFIG if checkpoint.is_adapter else CONFIG)
+    return path.parent.name if path is not None else str(checkpoint.revision)
+
+
+def _hash_of_weights(folder: Path) -> str:
+    digest = hashlib.sha256()
+    weights = (
+        sorted(folder.glob("*.safetensors")) or sorted(folder.glob("*.bin")) or sorted(folder.rglob("*.safetensors"))
+    )
+    for path in weights:
+        file_digest = hashlib.sha256()
+        with path.open("rb") as file:
+            while block := file.read(1 << 20):
+                file_digest.update(block)
+        digest.update(file_digest.digest())
+    return f"sha256:{digest.hexdigest()[:16]}"
 
 
 def first_line(error: BaseException) -> str:

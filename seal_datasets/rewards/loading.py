@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -28,12 +26,11 @@ from seal_datasets.rewards.architecture import (
     read_declared,
 )
 from seal_datasets.rewards.checkpoint import (
-    ADAPTER_CONFIG,
-    CONFIG,
     Checkpoint,
     check_weights,
     find_checkpoint,
     first_line,
+    resolved_revision,
 )
 from seal_datasets.rewards.options import ModelOptions
 
@@ -270,25 +267,6 @@ def length_limit(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, max
     if max_length is not None and max_length > limit:
         raise ModelError(f"max_length {max_length} is more than the {limit} tokens {model.name_or_path} can take")
     return max_length or limit
-
-
-def resolved_revision(checkpoint: Checkpoint) -> str:
-    """The Hub commit, which names the folder of a model's files in the cache; for a local folder a hash of its weights."""
-    if Path(checkpoint.name).is_dir():
-        return _hash_of_weights(Path(checkpoint.name))
-    path = checkpoint.path(ADAPTER_CONFIG if checkpoint.is_adapter else CONFIG)
-    return path.parent.name if path is not None else str(checkpoint.revision)
-
-
-def _hash_of_weights(folder: Path) -> str:
-    digest = hashlib.sha256()
-    for path in sorted(folder.glob("*.safetensors")) or sorted(folder.glob("*.bin")):
-        file_digest = hashlib.sha256()
-        with path.open("rb") as file:
-            while block := file.read(1 << 20):
-                file_digest.update(block)
-        digest.update(file_digest.digest())
-    return f"sha256:{digest.hexdigest()[:16]}"
 
 
 def processes() -> PartialState:

@@ -33,14 +33,17 @@ sys.exit(run_to_end("score", work))
 """
 
 
+# A shell starts jobs of the background with Ctrl-C or hang-ups ignored, and their children inherit that.
+HEEDED = """
+import signal
+signal.signal(signal.SIGINT, signal.default_int_handler)
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
+"""
+
+
 def start(cleaning="0"):
-    # A shell starts jobs of the background with Ctrl-C ignored, and their children inherit that.
-    words = [
-        sys.executable,
-        "-c",
-        f"import signal\nsignal.signal(signal.SIGINT, signal.default_int_handler)\nsignal.signal(signal.SIGHUP, signal.SIG_DFL)\n{LONG}",
-    ]
-    return subprocess.Popen([*words, cleaning], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    words = [sys.executable, "-c", HEEDED + LONG, cleaning]
+    return subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
