@@ -14,8 +14,9 @@ from seal_datasets import estimate, schema
 from seal_datasets.audit.endpoint import format_dollars, open_endpoint, print_progress, sum_spent
 from seal_datasets.audit.make_labeler import make_labeler
 from seal_datasets.audit.settings import AuditSettings, TeacherSettings
-from seal_datasets.data.transform import add_columns
+from seal_datasets.data.transform import add_columns, arrow_column
 from seal_datasets.endpoints.store import ResponseStore
+from seal_datasets.errors import LabelerError
 from seal_datasets.labels.design import feature_design
 from seal_datasets.labels.featurize import add_features, feature_columns
 from seal_datasets.labels.gold import add_gold, check_own_gold, gold_features
@@ -91,6 +92,12 @@ def _ask_teacher(
         for failure in row
         if failure["feature"] in taxonomy.names
     )
+    if not any(arrow_column(labelled, name).null_count < len(labelled) for name in feature_columns(taxonomy.features)):
+        reasons = ", ".join(f"{reason} {count:,}" for reason, count in missing.most_common())
+        raise LabelerError(
+            f"the teacher {endpoint.model} gave no label of {len(ids):,} pairs ({reasons}); its answers are in {store_path}. "
+            "Give another teacher, or leave it out"
+        )
     checked = _check_teacher(labelled, taxonomy)
     pairs = _as_gold(pairs, labelled, taxonomy, probability)
     return pairs, {

@@ -27,6 +27,7 @@ from seal_datasets.audit.settings import AuditSettings
 from seal_datasets.endpoints.cost import load_prices
 from seal_datasets.endpoints.requests import Plan
 from seal_datasets.endpoints.store import ResponseStore
+from seal_datasets.errors import DataError
 from seal_datasets.labels.featurize import add_features, plan_features
 from seal_datasets.labels.labeler import PROMPT_VERSION
 from seal_datasets.labels.taxonomy import Taxonomy, load_taxonomy
@@ -119,7 +120,10 @@ def label_pairs(
 
 def chosen_labeler(settings: AuditSettings, *, has_gold: bool) -> str:
     """The labeler of the settings, or where they leave it open a probe on gold labels, or none."""
-    return settings.labeler or ("probe" if has_gold else "none")
+    labeler = settings.labeler or ("probe" if has_gold else "none")
+    if labeler == "probe" and settings.label_limit is not None:
+        raise DataError("a probe labels all pairs at no cost; leave out the limit on pairs to label (label_limit)")
+    return labeler
 
 
 def _ask_labeler(

@@ -23,14 +23,16 @@ from seal_datasets.audit.endpoint import (
 )
 from seal_datasets.audit.label_step import count_labels, count_missing
 from seal_datasets.audit.make_labeler import make_labeler
+from seal_datasets.audit.probe_step import open_embeddings, open_encoder, probed_features
 from seal_datasets.audit.settings import AuditSettings, LabelerPanel
 from seal_datasets.endpoints.cost import Budget, load_prices
 from seal_datasets.endpoints.keys import check_keys
 from seal_datasets.endpoints.store import ResponseStore
 from seal_datasets.labels.agreement import LabelerComparison, compare_labelers
 from seal_datasets.labels.featurize import plan_features
-from seal_datasets.labels.gold import add_gold
+from seal_datasets.labels.gold import add_gold, check_own_gold
 from seal_datasets.labels.labeler import Labeler
+from seal_datasets.labels.probe import Probe
 from seal_datasets.labels.taxonomy import Taxonomy
 
 
@@ -75,6 +77,9 @@ def run_labelers(pairs: Dataset, task: LabelingTask, *, api_key: str | None = No
     """
     if task.settings.gold is not None:
         pairs = add_gold(pairs, task.settings.gold, task.taxonomy)
+    pairs = check_own_gold(pairs, task.taxonomy)
+    if task.panel.has_probe:
+        task = replace(task, taxonomy=probed_features(pairs, task.taxonomy, task.settings))
     with ResponseStore(task.store_path) as store, ExitStack() as open_endpoints:
 
         def open_member(server: str, model: str) -> Endpoint:
@@ -82,9 +87,13 @@ def run_labelers(pairs: Dataset, task: LabelingTask, *, api_key: str | None = No
 
         labelers = _make_labelers(task, store, open_member, api_key)
         comparison = compare_labelers(pairs, labelers, task.taxonomy, pair_ids=task.draw_pairs(pairs))
-        told = {name: describe_answers(store, labeler.model) for name, labeler in labelers.items()}
+        told = {
+            name: describe_answers(store, each.model) for name, each in labelers.items() if isinstance(each, Labeler)
+        }
         comparison = replace(comparison, endpoints={name: about for name, about in told.items() if about})
     for name, labeler in labelers.items():
+        if isinstance(labeler, Probe):
+            continue
         for note in labeler.adapted:
             print_progress(f"    the endpoint of {name}: {note}")
         print_progress(
@@ -111,19 +120,29 @@ def describe_labelers_plan(pairs: Dataset, task: LabelingTask, *, api_key: str |
     as_of = load_prices(task.settings.prices).as_of
     with ResponseStore(task.store_path if task.store_path.exists() else ":memory:") as store:
         labelers = _make_labelers(task, store, unopened_endpoint, api_key)
-        plans = {name: plan_features(pairs, labeler, task.taxonomy, pair_ids=ids) for name, labeler in labelers.items()}
-    return [f"labels by {name}: {plan} (prices of {as_of})" for name, plan in plans.items()]
+        plans = {
+            name: "embeddings, no requests"
+            if isinstance(labeler, Probe)
+            else f"{plan_features(pairs, labeler, task.taxonomy, pair_ids=ids)} (prices of {as_of})"
+            for name, labeler in labelers.items()
+        }
+    return [f"labels by {name}: {plan}" for name, plan in plans.items()]
 
 
 def _make_labelers(
     task: LabelingTask, store: ResponseStore, open_member: Callable[[str, str], Endpoint], api_key: str | None
-) -> dict[str, Labeler]:
+) -> dict[str, Labeler | Probe]:
     """The labelers of a panel, by short name; they share one budget."""
     panel, settings = task.panel, task.settings
     check_keys(panel.addresses, api_key)
-    labelers: dict[str, Labeler] = {}
+    labelers: dict[str, Labeler | Probe] = {}
     budget: Budget | None = None
     for model, server, soft in panel.members:
+        if server == "probe":
+            labelers[model] = Probe(
+                open_encoder(settings.encoder, api_key), store=open_embeddings(task.store_path), keep_weak=True
+            )
+            continue
         endpoint = open_member(server, model)
         for seed in range(panel.repeat):
             own_budget = open_budget(settings, store, endpoint.model)

@@ -22,7 +22,6 @@ from seal_datasets.labels.gold import gold_features
 from seal_datasets.labels.probe import PROBE_VERSION, Encoder, Probe
 from seal_datasets.labels.probe_columns import add_probe_labels
 from seal_datasets.labels.taxonomy import Taxonomy
-from seal_datasets.rewards.sentence_encoder import SentenceEncoder
 
 EMBEDDINGS = "embeddings.sqlite"
 """Name of the store of embeddings beside that of responses."""
@@ -54,7 +53,18 @@ def open_encoder(name: str, api_key: str | None = None) -> Encoder:
     if name.startswith(("http://", "https://")):
         url, _, model = name.partition("#")
         return EmbeddingEndpoint(url, model, api_key=api_key)
+    from seal_datasets.rewards.sentence_encoder import SentenceEncoder  # needs the extra
+
     return SentenceEncoder(name)
+
+
+def open_embeddings(store_path: Path) -> EmbeddingStore:
+    """Open the store of embeddings beside one of responses."""
+    return EmbeddingStore(_beside(store_path))
+
+
+def _beside(store_path: Path) -> Path:
+    return store_path.with_name(EMBEDDINGS if store_path.name == "labels.sqlite" else f"{store_path.stem}.{EMBEDDINGS}")
 
 
 def probed_features(pairs: Dataset, taxonomy: Taxonomy, settings: AuditSettings) -> Taxonomy:
@@ -80,11 +90,10 @@ def probe_pairs(
         prompts.
     """
     encoder = open_encoder(settings.encoder, api_key)
-    path = store_path.with_name(EMBEDDINGS if store_path.name == "labels.sqlite" else f"{store_path.stem}.{EMBEDDINGS}")
     start = time.perf_counter()
 
     def label(table: Dataset, *, fit: bool = False) -> Dataset:
-        with EmbeddingStore(path) as store:
+        with open_embeddings(store_path) as store:
             probe.store = store
             if fit:
                 probe.fit(table, taxonomy)
@@ -128,7 +137,7 @@ def plan_probe(pairs: Dataset, settings: AuditSettings, store_path: Path | None)
         return PlannedStep("labels", pairs=len(pairs), texts=len(texts), cached=cached, seconds=seconds, notes=(note,))
     print_progress("Measuring: the encoder")
     encoder = open_encoder(settings.encoder)
-    path = store_path.with_name(EMBEDDINGS) if store_path else None
+    path = _beside(store_path) if store_path else None
     with EmbeddingStore(path if path and path.exists() else ":memory:") as store:
         n_known = Probe(encoder, store=store).count_known(list(texts))
     batch = pairs.select(sample_rows(len(pairs), _TEXTS_MEASURED))[:]

@@ -174,8 +174,6 @@ class AuditSettings:
             raise DataError(f"the labeler must be 'probe', 'local', 'none' or a URL, got {labeler!r}")
         if labeler.startswith("http") and not self.labeler_model:
             raise DataError("a labeler given by URL needs the name of its model (labeler_model)")
-        if labeler == "probe" and self.label_limit is not None:
-            raise DataError("a probe labels all pairs at no cost; leave out the limit on pairs to label (label_limit)")
         if self.encoder.startswith(("http://", "https://")) and not self.encoder.partition("#")[2]:
             raise DataError(f"an encoder given by URL needs the name of its model after '#', got {self.encoder!r}")
 
@@ -207,7 +205,7 @@ class LabelerPanel:
     """Several labelers of the same pairs, or one with repeats.
 
     Attributes:
-        labelers (`tuple[str, ...]`): `local` or `MODEL@URL`; append `:probabilities` to ask for P(true).
+        labelers (`tuple[str, ...]`): `local`, `MODEL@URL` or `probe`; append `:probabilities` to ask a model for P(true).
         repeat (`int`): Number of runs per labeler, with the seeds 0, 1, ...
         temperature (`float`): Sampling temperature.
         pair_ids (`tuple[str, ...]`, *optional*): Pairs to label, instead of a random sample.
@@ -224,8 +222,8 @@ class LabelerPanel:
         if self.repeat * len(self.labelers) < 2:
             raise DataError("comparing labelers needs two labelers, or one with two repeats (repeat)")
         for labeler, (model, server, _) in zip(self.labelers, self.members, strict=True):
-            if server != "local" and not (model and server.startswith(("http://", "https://"))):
-                raise DataError(f"a labeler must be local or MODEL@URL, got {labeler!r}")
+            if server not in ("local", "probe") and not (model and server.startswith(("http://", "https://"))):
+                raise DataError(f"a labeler must be local, probe or MODEL@URL, got {labeler!r}")
         keys = [(model, soft) for model, _, soft in self.members]
         if same := [labeler for labeler, key in zip(self.labelers, keys, strict=True) if keys.count(key) > 1]:
             raise DataError(
@@ -235,15 +233,21 @@ class LabelerPanel:
 
     @property
     def members(self) -> list[tuple[str, str, bool]]:
-        """Model, server (`"local"` or a URL) and whether to ask for P(true), by labeler."""
+        """Model, server (`"local"`, `"probe"` or a URL) and whether to ask for P(true), by labeler."""
         members = []
         for labeler in self.labelers:
             name = labeler.removesuffix(":probabilities")
-            model, _, url = (MODEL_NAME, "", "local") if name == "local" else name.partition("@")
+            known = {"local": (MODEL_NAME, "local"), "probe": ("probe", "probe")}
+            model, url = known[name] if name in known else name.partition("@")[::2]
             members.append((model, url, name != labeler))
         return members
 
     @property
+    def has_probe(self) -> bool:
+        """Whether a probe is among the labelers."""
+        return any(server == "probe" for _, server, _ in self.members)
+
+    @property
     def addresses(self) -> tuple[str, ...]:
         """URLs of the labelers given by URL."""
-        return tuple(server for _, server, _ in self.members if server != "local")
+        return tuple(server for _, server, _ in self.members if server not in ("local", "probe"))

@@ -60,7 +60,7 @@ def add(verbs: Verbs) -> None:
         "seal audit pairs.jsonl --limit 500 --write-config recipe.yaml",
         "seal audit --config recipe.yaml --limit 1000   # flags win over the recipe",
         note="Re-run the same command to resume.",
-        common="data --demo --split --limit --model --baseline --rewards --labeler --labeler-model --gold --rewrite-share "
+        common="data --demo --limit --model --baseline --rewards --labeler --labeler-model --gold --rewrite-share "
         "--out --dry-run",
     )
     _add_data_options(audit)

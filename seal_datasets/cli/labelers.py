@@ -35,6 +35,7 @@ def add(verbs: Verbs) -> None:
         "seal labelers pairs.jsonl --labelers local my-model@http://localhost:8000/v1 --out both.parquet",
         "seal labelers pairs.jsonl --labelers local --repeat 3 --temperature 0.7 --out thrice.parquet",
         "seal labelers pairs.jsonl --labelers local local:probabilities --gold human.csv --out x.parquet",
+        "seal labelers pairs.jsonl --labelers local probe --gold human.csv --out x.parquet",
         note=KEYS_NOTE,
         common="data --split --limit --labelers --repeat --temperature --sample --features --gold --out --dry-run",
     )
@@ -43,8 +44,9 @@ def add(verbs: Verbs) -> None:
         "--labelers",
         nargs="+",
         required=True,
-        metavar="MODEL@URL|local",
-        help="two or more labelers, or one with --repeat; append :probabilities to ask for P(true)",
+        metavar="MODEL@URL|local|probe",
+        help="two or more labelers, or one with --repeat; append :probabilities to ask for P(true). A probe learns from the "
+        "gold labels, and each of its labels comes from heads that did not see the prompt",
     )
     labelers.add_argument(
         "--repeat",
@@ -85,6 +87,7 @@ def _run(options: argparse.Namespace) -> int:
     panel = LabelerPanel(tuple(options.labelers), options.repeat, options.temperature, _read_lines(options.pair_ids))
     settings = AuditSettings(
         label_limit=options.sample,
+        labeler="local",
         **request_settings(options),
         gold=options.gold,
         features=split_names(options.features),
@@ -100,7 +103,7 @@ def _run(options: argparse.Namespace) -> int:
             sys.stdout.write(f"{line}\n")
         return 0
     comparison = run_labelers(pairs, task, api_key=key)
-    for line in comparison.lines():
+    for line in [*comparison.lines(), *comparison.table_lines()]:
         sys.stdout.write(f"{line}\n")
     write_json(options.out.with_suffix(".json"), comparison.to_dict())
     return write_table(comparison.table, options.out) or check_labels(count_labels_of_all(comparison, task.taxonomy))

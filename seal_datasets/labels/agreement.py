@@ -16,6 +16,8 @@ from seal_datasets.errors import DataError
 from seal_datasets.labels.design import feature_design
 from seal_datasets.labels.featurize import add_features
 from seal_datasets.labels.labeler import Labeler
+from seal_datasets.labels.probe import Probe
+from seal_datasets.labels.probe_columns import add_probe_labels
 from seal_datasets.labels.taxonomy import Feature, Taxonomy
 
 
@@ -47,6 +49,26 @@ class LabelerComparison:
             },
         }
 
+    def table_lines(self) -> list[str]:
+        """How often each labeler agrees with people's labels, and kappa, by feature; none without gold labels."""
+        if not self.gold:
+            return []
+        names = list(dict.fromkeys(name for by_labeler in self.gold.values() for name in by_labeler))
+        width = max(map(len, self.gold))
+        cells = [["people", "commonest", *names]]
+        for by_labeler in self.gold.values():
+            n, commonest = (
+                max(getattr(found, key) for found in by_labeler.values()) for key in ("n", "majority_share")
+            )
+            shown = [_agreement_with_people(by_labeler.get(name)) for name in names]
+            cells.append([f"{n:,} texts", f"{commonest:.1%}", *shown])
+        widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+        rows = zip(["", *self.gold], cells, strict=True)
+        return [
+            "  ".join([name.ljust(width), *(cell.rjust(each) for cell, each in zip(row, widths, strict=True))]).rstrip()
+            for name, row in rows
+        ]
+
     def lines(self) -> list[str]:
         """Summary by feature: Krippendorff's alpha, agreement of every two labelers, and agreement with gold labels."""
         lines = []
@@ -69,14 +91,18 @@ class LabelerComparison:
 
 
 def compare_labelers(
-    pairs: Dataset, labelers: Mapping[str, Labeler], taxonomy: Taxonomy, *, pair_ids: Collection[str] | None = None
+    pairs: Dataset,
+    labelers: Mapping[str, Labeler | Probe],
+    taxonomy: Taxonomy,
+    *,
+    pair_ids: Collection[str] | None = None,
 ) -> LabelerComparison:
     """Have several labelers label the same pairs.
 
     Args:
         pairs (`Dataset`): Canonical pairs; gold labels among their columns are used.
-        labelers (`Mapping[str, Labeler]`): By name. One model under several names, with a different seed for each,
-            shows how far it agrees with itself.
+        labelers (`Mapping[str, Labeler | Probe]`): By name. One model under several names, with a different seed for each,
+            shows how far it agrees with itself. A probe learns from the gold labels of all pairs.
         taxonomy (`Taxonomy`): What to ask.
         pair_ids (`Collection[str]`, *optional*): The pairs to label; all when omitted.
 
@@ -92,7 +118,15 @@ def compare_labelers(
             f"comparing labelers needs two or more, got {len(labelers)}; one model under two names also works"
         )
     part = pairs if pair_ids is None else _select_pairs(pairs, pair_ids)
-    tables = {name: add_features(part, labeler, taxonomy) for name, labeler in labelers.items()}
+    for labeler in labelers.values():
+        if isinstance(labeler, Probe):
+            labeler.fit(pairs, taxonomy)
+    tables = {
+        name: add_probe_labels(part, labeler, taxonomy)
+        if isinstance(labeler, Probe)
+        else add_features(part, labeler, taxonomy)
+        for name, labeler in labelers.items()
+    }
     frames = {name: _feature_frame(table, taxonomy.features) for name, table in tables.items()}
     designs = {name: feature_design(frame, taxonomy.features) for name, frame in frames.items()}
     prompts = np.tile(np.asarray(part[schema.PROMPT_ID][:]), 2)
@@ -108,14 +142,22 @@ def compare_labelers(
         stability[feature] = estimate.labeler_stability(
             labels, list(designs), groups=prompts, level="ordinal" if ordered else "nominal"
         )
-    added = [name for name in next(iter(tables.values())).column_names if name not in part.column_names]
-    labeler_columns = [
-        table.select_columns(added).rename_columns({column: f"{name}_{column}" for column in added})
-        for name, table in tables.items()
-    ]
+    labeler_columns = []
+    for name, table in tables.items():
+        added = [column for column in table.column_names if column not in part.column_names]
+        labeler_columns.append(
+            table.select_columns(added).rename_columns({column: f"{name}_{column}" for column in added})
+        )
     return LabelerComparison(
         concatenate_datasets([part, *labeler_columns], axis=1), stability, _compare_with_gold(part, frames, taxonomy)
     )
+
+
+def _agreement_with_people(found: estimate.LabelAccuracy | None) -> str:
+    if found is None or not found.n:
+        return "no labels"
+    kappa = "" if np.isnan(found.kappa) else f" (kappa {found.kappa:.2f})"
+    return f"{found.agreement:.1%}{kappa}"
 
 
 def _select_pairs(pairs: Dataset, pair_ids: Collection[str]) -> Dataset:

@@ -32,7 +32,7 @@ def add_gold(pairs: Dataset, gold: str | Path | Dataset, taxonomy: Taxonomy) -> 
         null for pairs that it lacks.
 
     Raises:
-        DataError: A column is missing, a pair id is unknown or repeated, a label is not an answer of its feature, or a
+        DataError: A column is missing, or a pair id is unknown or repeated. A label is not an answer of its feature, or a
             probability is not above 0 and up to 1.
 
     Example:

@@ -61,8 +61,7 @@ class CrossFittedHead:
 def fit_head(inputs: Floats, answers: Codes, folds: Codes, n_answers: int) -> CrossFittedHead:
     """Fit the heads of one feature.
 
-    The penalty of each head is that of the least log loss within its own training prompts, and its probabilities are calibrated
-    there by a temperature.
+    Each head's penalty has the least log loss within its own training prompts. A temperature calibrates its probabilities.
 
     Args:
         inputs (`ndarray` of shape (n, d)): What is known of each gold text; columns of comparable size.

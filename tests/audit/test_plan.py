@@ -19,7 +19,9 @@ from seal_datasets.errors import DataError, ModelError
 from seal_datasets.rewards.score_store import ScoreStore
 from seal_datasets.rewards.training_settings import TrainingSettings
 
-SETTINGS = AuditSettings(limit=24, label_limit=6, features=("last_response_is_harmless", "last_response_is_helpful"))
+SETTINGS = AuditSettings(
+    limit=24, labeler="local", label_limit=6, features=("last_response_is_harmless", "last_response_is_helpful")
+)
 SERVER = {"labeler": "http://127.0.0.1:9/v1", "labeler_model": "gpt-4o-mini"}
 
 

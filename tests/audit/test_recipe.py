@@ -26,6 +26,8 @@ REQUESTS = (
     *("--request", 'effort="low"', "--request", "top_p=null", "--served-model", "m-1", "--served-model", "m-2"),
     *("--max-answer-tokens", "99", "--max-failure-rate", "0.25", "--budget", "1.5", "--probabilities"),
     *("--features", "a_b,c", "--label-limit", "9", "--gold", "gold.csv", "--taxonomy", "mine.yaml", "--batch"),
+    *("--teacher", "http://localhost:2/v1", "--teacher-model", "strong", "--teacher-share", "0.1"),
+    *("--encoder", "http://localhost:3/v1#encoder", "--keep-weak"),
     *("--prices", "prices.yaml"),
 )
 AUDITS = {

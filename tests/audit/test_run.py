@@ -21,6 +21,7 @@ from tests.rewards.models import CHAT_TEMPLATE, save_llama
 def settings(reward_models):
     return AuditSettings(
         limit=24,
+        labeler="local",
         label_limit=6,
         features=("last_response_is_harmless", "last_response_is_helpful"),
         models=give_models(reward_models),

@@ -54,7 +54,7 @@ def test_a_table_is_written_as_parquet_only(capsys):
         (["audit"], "give a dataset to audit, or --demo"),
         (["audit", "x.jsonl", "--demo"], "not both"),
         (["audit", "--demo", "--pre", "m"], "give both models"),
-        (["audit", "--demo", "--labeler", "openai"], "must be 'local', 'none' or a URL"),
+        (["audit", "--demo", "--labeler", "openai"], "must be 'probe', 'local', 'none' or a URL"),
         (["audit", "--demo", "--labeler", "http://localhost:1/v1"], "needs the name of its model"),
         (["audit", "--demo", "--limit", "0"], "limit must be at least 1"),
         (["audit", "--demo", "--features", "politeness"], "no feature 'politeness'; it has:"),

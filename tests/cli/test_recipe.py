@@ -45,7 +45,7 @@ def verbs():
 def test_a_recipe_stands_between_defaults_and_flags(recipe):
     path = recipe("data: pairs.jsonl\nlimit: 500\nseed: 7\n")
     options = parse("audit", "--config", path, "--seed", "8")
-    assert (options.data, options.limit, options.seed, options.labeler) == ("pairs.jsonl", 500, 8, "local")
+    assert (options.data, options.limit, options.seed, options.labeler) == ("pairs.jsonl", 500, 8, None)
     assert {"data", "limit", "seed"} <= options.changed
     assert "labeler" not in options.changed
     # Flags may stand before --config too, and a word takes the place of the recipe's.

@@ -100,8 +100,8 @@ def test_no_labeler_is_sent_the_key_of_another(tiny_pairs, tmp_path):
     [
         (("m@http://a/v1", "m@http://b/v1"), "m@http://a/v1 and m@http://b/v1 have the same model name"),
         (("local", "local"), "local and local have the same model name"),
-        (("local", "m@file:///etc"), "must be local or MODEL@URL"),
-        (("local", "@http://a/v1"), "must be local or MODEL@URL"),
+        (("local", "m@file:///etc"), "must be local, probe or MODEL@URL"),
+        (("local", "@http://a/v1"), "must be local, probe or MODEL@URL"),
         (("local",), "needs two labelers"),
     ],
 )
@@ -126,4 +126,4 @@ def test_the_verb_compares_two_forms_of_the_embedded_labeler_with_its_gold_label
     assert main(["labelers", str(demo_path()), "--labelers", "local", "--repeat", "2", "--out", str(out)]) == 2
     assert "temperature above 0" in capsys.readouterr().err
     assert main(["labelers", str(demo_path()), "--labelers", "local", "gpt", "--out", str(out)]) == 2
-    assert "must be local or MODEL@URL" in capsys.readouterr().err
+    assert "must be local, probe or MODEL@URL" in capsys.readouterr().err
