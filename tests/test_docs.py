@@ -10,20 +10,25 @@ import sys
 from pathlib import Path
 
 import pytest
+from datasets import Dataset
 
 from seal_datasets.cli import main
 from seal_datasets.data.demo import demo_path
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text("utf-8")
-BLOCKS = re.findall(r"```(\w*)\n(.*?)```", README, flags=re.DOTALL)
-COMMANDS = [
-    shlex.split(line, comments=True)
-    for kind, block in BLOCKS
-    if kind == "bash"
-    for line in block.splitlines()
-    if line.strip()
-]
+
+
+def blocks_of(text):
+    return re.findall(r"```(\w*)\n(.*?)```", text, flags=re.DOTALL)
+
+
+def commands_of(text):
+    lines = [line for kind, block in blocks_of(text) if kind == "bash" for line in block.splitlines()]
+    return [shlex.split(line, comments=True) for line in lines if line.strip()]
+
+
+BLOCKS, COMMANDS = blocks_of(README), commands_of(README)
 
 # `install-metrics` writes to a cache whose place is fixed when a process starts; `report` proves the installed command.
 IN_A_PROCESS = ("report", "install-metrics")
@@ -101,3 +106,17 @@ def test_commands_in_the_readme_run_in_order(run_command, recorded, tmp_path):
         code, said = run_command(command)
         assert code == 0, f"{shlex.join(command)}\n{said[-2000:]}"
     assert (tmp_path / "report" / "report.md").is_file()
+
+
+@pytest.mark.recorded
+def test_commands_in_the_guide_of_gold_labels_run_in_order(run_command, recorded, tmp_path):
+    rows = [json.loads(line) for line in demo_path().read_text("utf-8").splitlines()][:60]
+    gold = [{name: row[name] for name in row if name.startswith("gold_") or name == "pair_id"} for row in rows[:40]]
+    Dataset.from_list([row | {"gold_probability": 0.66} for row in gold]).to_csv(tmp_path / "gold.csv")
+    bare = [{name: row[name] for name in ("pair_id", "chosen", "rejected")} for row in rows]
+    (tmp_path / "pairs.jsonl").write_text("\n".join(map(json.dumps, bare)))
+    recorded(tmp_path / "compared.labels.sqlite")
+    for command in commands_of((ROOT / "docs" / "gold.md").read_text("utf-8")):
+        code, said = run_command(command)
+        assert code == 0, f"{shlex.join(command)}\n{said[-2000:]}"
+    assert (tmp_path / "labelled.parquet").is_file()

@@ -91,24 +91,32 @@ class EmbeddingEndpoint:
             `ndarray` of shape (n, d): Vectors of length 1; nan for blank texts and those that the endpoint refuses.
 
         Raises:
-            LabelerError: The endpoint cannot be reached, does not know the model, or gives vectors of several lengths.
+            LabelerError: The endpoint cannot be reached, does not know the model, gives vectors of several lengths, or none at
+                all.
         """
         given: dict[int, NDArray[np.float32]] = {}
+        lost: list[str] = []
         rows = [row for row, text in enumerate(texts) if text.strip()]
 
         async def handle(part: list[int]) -> None:
             try:
                 answer = await self._client.ask({"input": [texts[row] for row in part]})
-            except RequestFailed:
-                if len(part) > 1:
-                    for row in part:
-                        await handle([row])
+            except RequestFailed as error:
+                lost.append(str(error))
+                for row in part if len(part) > 1 else ():
+                    await handle([row])
                 return
             vectors: Any = answer["vectors"]
             if len(vectors) == len(part):
                 given.update(zip(part, vectors, strict=True))
+            else:
+                lost.append(f"{len(vectors)} vectors for {len(part)} texts")
 
         self._client.for_each(_parts(rows), handle)
+        if rows and not given:
+            raise LabelerError(
+                f"the encoder {self.name} gave no embedding of {len(rows):,} texts: {lost[-1]}; is it an encoder?"
+            )
         widths = sorted({len(vector) for vector in given.values()})
         if len(widths) > 1:
             raise LabelerError(
