@@ -21,8 +21,9 @@ from seal_datasets.cli.options import Verbs, add_input_options, add_verb, write_
 from seal_datasets.errors import DataError
 
 if TYPE_CHECKING:
-    from datasets import Dataset
+    from datasets import Dataset, IterableDataset
 
+    from seal_datasets.data.diagnosis import Diagnosis
     from seal_datasets.rewards.scorer import Scorer
 
 
@@ -104,7 +105,6 @@ def _add_model_options(score: argparse.ArgumentParser) -> None:
 def _run(options: argparse.Namespace) -> int:
     from datasets import IterableDataset
 
-    from seal_datasets.data.load import load_pairs
     from seal_datasets.endpoints.keys import check_keys
     from seal_datasets.rewards.loading import processes
     from seal_datasets.rewards.open import addresses_of, open_scorer
@@ -123,8 +123,7 @@ def _run(options: argparse.Namespace) -> int:
     key = os.environ.get("SEAL_SCORER_API_KEY")
     check_keys(addresses_of(named.values()), key)
     state = processes()
-    with state.main_process_first():
-        pairs, diagnosis = load_pairs(options.data, split=options.split, limit=options.limit, streaming=options.stream)
+    pairs, diagnosis, dealt = _load(options)
     if state.is_main_process:
         sys.stderr.write(f"{diagnosis}\n")
     models = {
@@ -143,9 +142,8 @@ def _run(options: argparse.Namespace) -> int:
     folder = options.store or options.out.with_name(f"{options.out.stem}.rewards")
     with ScoreStore(folder, writer=state.process_index) as store:
         if to_folder or isinstance(pairs, IterableDataset):
-            files = write_rewards(
-                pairs, models, options.out, store=store, window=options.window, rows_per_file=options.rows_per_file
-            )
+            how = {"window": options.window, "rows_per_file": options.rows_per_file, "dealt": dealt}
+            files = write_rewards(pairs, models, options.out, store=store, **how)
             sys.stdout.write("".join(f"{path}\n" for path in files) if state.is_main_process else "")
             return _print_counts(files, models) if state.is_main_process else 0
         pairs = add_rewards(pairs, models, store=store, window=options.window)
@@ -153,6 +151,27 @@ def _run(options: argparse.Namespace) -> int:
         return 0
     write_table(pairs, options.out)
     return _print_counts(pairs, models)
+
+
+def _load(options: argparse.Namespace) -> tuple[Dataset | IterableDataset, Diagnosis, bool]:
+    """The pairs, and whether a stream is dealt: whether they are only those of this process."""
+    from seal_datasets.data.deal import NotDealtError
+    from seal_datasets.data.load import load_pairs
+    from seal_datasets.rewards.dealt import can_deal
+    from seal_datasets.rewards.loading import processes
+
+    state = processes()
+    how = {"split": options.split, "limit": options.limit, "streaming": options.stream}
+    part = None
+    if options.stream and options.limit is None and can_deal(options.out):
+        part = (state.process_index, state.num_processes)
+    with state.main_process_first():
+        if part is not None:
+            try:
+                return *load_pairs(options.data, part=part, **how), True
+            except NotDealtError:
+                pass  # one process reads for all
+        return *load_pairs(options.data, **how), False
 
 
 def _print_counts(scored: Dataset | list[Path], models: Mapping[str, Scorer]) -> int:

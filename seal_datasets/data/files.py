@@ -15,6 +15,7 @@ import pyarrow.parquet  # type: ignore[import-untyped]
 from datasets import Dataset, IterableDataset, load_dataset
 from datasets.exceptions import DatasetGenerationError
 
+from seal_datasets.data.deal import NotDealtError, Part
 from seal_datasets.data.parquet_files import check_parquet, release_memory
 from seal_datasets.data.raw_files import sha256
 from seal_datasets.data.row_file import cached_rows, streamed_rows
@@ -32,7 +33,9 @@ def file_kind(path: Path) -> str | None:
     return None if zipped and kind == "parquet" else kind
 
 
-def load_files(paths: Sequence[Path], *, streaming: bool) -> tuple[Dataset | IterableDataset, str, tuple[str, ...]]:
+def load_files(
+    paths: Sequence[Path], *, streaming: bool, part: Part | None = None
+) -> tuple[Dataset | IterableDataset, str, tuple[str, ...]]:
     """Open data files as one dataset, the files in the given order.
 
     JSON and CSV files are checked as a whole before anything is returned, also when streaming. A stream is read once for its
@@ -41,6 +44,8 @@ def load_files(paths: Sequence[Path], *, streaming: bool) -> tuple[Dataset | Ite
     Args:
         paths (`Sequence[Path]`): `.jsonl`, `.ndjson`, `.json`, `.csv` and `.tsv` files, each also as `.gz`; or `.parquet`.
         streaming (`bool`): Whether to return an `IterableDataset`.
+        part (`Part`, *optional*): What will be taken of the stream. Only for the first part, or without any, Parquet files are
+            hashed and read as a whole first.
 
     Returns:
         `tuple[Dataset | IterableDataset, str, tuple[str, ...]]`: The rows, the SHA-256 of the file (of the files' hashes
@@ -48,11 +53,16 @@ def load_files(paths: Sequence[Path], *, streaming: bool) -> tuple[Dataset | Ite
 
     Raises:
         DataError: A file is missing, unreadable, truncated, empty, or not in the format of its name.
+        NotDealtError: A part is wanted of files that are no Parquet files.
     """
     kinds = {_checked_kind(path) for path in paths}
     if len(kinds) > 1:
         raise DataError(f"{paths[0].parent} mixes files of the kinds {sorted(kinds)}; give files of one kind")
     (kind,) = kinds
+    if part is not None and kind != "parquet":
+        raise NotDealtError("only a stream of Parquet files is dealt to processes")
+    if part is not None and part[0] > 0:
+        return _open_parquet(paths, streaming), "", ()
     hashes = [sha256(path) for path in paths]
     digest = hashes[0] if len(hashes) == 1 else hashlib.sha256("\n".join(hashes).encode()).hexdigest()
     if kind == "parquet":
@@ -80,12 +90,16 @@ def _load_parquet(paths: Sequence[Path], streaming: bool) -> Dataset | IterableD
             n_rows += file.metadata.num_rows
     if n_rows == 0:
         raise DataError(f"{paths[0]} has columns but no rows; needed is at least one pair")
+    rows = _open_parquet(paths, streaming)
+    release_memory()
+    return rows
+
+
+def _open_parquet(paths: Sequence[Path], streaming: bool) -> Dataset | IterableDataset:
     try:
         files = [str(path.absolute()) for path in paths]
-        rows = load_dataset("parquet", data_files=files, split="train", streaming=streaming)
+        return load_dataset("parquet", data_files=files, split="train", streaming=streaming)
     except DatasetGenerationError as error:
         raise DataError(
             f"{paths[0]} is not an intact Parquet file ({error.__cause__}); copy or download it again"
         ) from error
-    release_memory()
-    return rows

@@ -30,12 +30,13 @@ from datasets import (
 )
 
 from seal_datasets import schema
+from seal_datasets.data.deal import NotDealtError, Part, deal_rows
 from seal_datasets.data.diagnosis import Diagnosis, ProblemCount, diagnose
 from seal_datasets.data.formats import PairFormat
 from seal_datasets.data.layout import Layout, find_layout, find_spellings
 from seal_datasets.data.pairs import row_pairs, unreadable_pair
 from seal_datasets.data.problems import PROBLEMS, UNUSABLE
-from seal_datasets.data.sources import HubDataset, open_source
+from seal_datasets.data.sources import HubDataset, Source, open_source
 from seal_datasets.data.storage import as_json_text, unstorable, with_media_undecoded
 from seal_datasets.data.transform import arrow_column, n_processes
 from seal_datasets.data.verdicts import compare
@@ -71,6 +72,7 @@ def load_pairs(
     streaming: bool = False,
     limit: int | None = None,
     seed: int | None = None,
+    part: Part | None = None,
 ) -> tuple[Dataset | IterableDataset, Diagnosis]:
     """Load preference pairs in one canonical form, and count their problems.
 
@@ -91,6 +93,8 @@ def load_pairs(
         limit (`int`, *optional*): Number of source rows to take: the first ones, or with `seed` a random sample.
             Where each row holds one response, the number of prompts.
         seed (`int`, *optional*): Seed of the sample that `limit` takes; has no effect without `limit`.
+        part (`tuple[int, int]`, *optional*): Of a stream of Parquet files take only one run of row groups: its number from 0,
+            and the number of runs. Ids of pairs are those in the whole stream. Files are checked as a whole for run 0 only.
 
     Returns:
         `tuple[Dataset | IterableDataset, Diagnosis]`: The pairs and the diagnosis. Pairs are in source order, with the
@@ -99,7 +103,7 @@ def load_pairs(
 
     Raises:
         DataError: The source cannot be read, its columns or types fit no format, or it has no pairs; or `strict` is set
-            and there is a problem.
+            and there is a problem. A `NotDealtError` where `part` is given and the source has no such runs.
 
     Example:
 
@@ -116,13 +120,14 @@ def load_pairs(
     """
     if limit is not None and limit < 1:
         raise DataError(f"limit must be at least 1, got {limit}")
-    opened = open_source(source, split=split, streaming=streaming)
+    opened = open_source(source, split=split, streaming=streaming, part=part)
     rows = with_media_undecoded(opened.rows.with_format(None))
     if isinstance(rows, Dataset) and len(rows) == 0:
         raise DataError(f"the source has no rows; its columns are {rows.column_names}")
     features = _read_features(rows)
     known = Diagnosis(source=opened.label, fingerprint=opened.fingerprint)
     if format == "canonical" or (format == "auto" and set(schema.CANONICAL_COLUMNS) <= set(features)):
+        rows, _ = _deal(rows, opened, part, limit)
         pairs = _cast_canonical(_take_rows(rows, limit, seed)[0], features)
         known = replace(known, format="canonical")
         return (
@@ -133,8 +138,9 @@ def load_pairs(
     rows, row_numbers = _take_rows(rows, limit, seed)
     # Gathering changes types; a stream is never gathered, and its head need not be read again.
     layout = find_layout(rows, rows.features or features, format, spellings)
+    rows, first_row = _deal(rows, opened, part, limit)
     if isinstance(rows, IterableDataset):
-        return _stream_pairs(rows, layout, strict), _describe(known, layout, opened.as_json)
+        return _stream_pairs(rows, layout, strict, first_row), _describe(known, layout, opened.as_json)
     pairs = _table_pairs(rows, layout, row_numbers)
     n_rows = sum(map(len, rows[layout.spelling.responses[0]])) if layout.spelling.gathered else len(rows)
     known = replace(_describe(known, layout, opened.as_json), n_rows=n_rows)
@@ -164,6 +170,17 @@ def _take_rows(
         return rows.select(range(limit)), None
     numbers = np.sort(np.random.default_rng(seed).choice(len(rows), size=limit, replace=False)).tolist()
     return rows.select(numbers), numbers
+
+
+def _deal(
+    rows: Dataset | IterableDataset, opened: Source, part: Part | None, limit: int | None
+) -> tuple[Dataset | IterableDataset, int]:
+    """The rows of a part, and the number of its first row."""
+    if part is None:
+        return rows, 0
+    if not isinstance(rows, IterableDataset) or limit is not None:
+        raise NotDealtError("only a whole stream is dealt to processes; leave out limit, and set streaming")
+    return deal_rows(rows, opened.parquet, part)
 
 
 def _read_features(rows: Dataset | IterableDataset) -> Features:
@@ -224,16 +241,17 @@ def _describe(known: Diagnosis, layout: Layout, as_json: tuple[str, ...]) -> Dia
     )
 
 
-def _stream_pairs(rows: IterableDataset, layout: Layout, strict: bool) -> IterableDataset:
+def _stream_pairs(rows: IterableDataset, layout: Layout, strict: bool, first_row: int) -> IterableDataset:
     kept = {new: layout.features[name] for name, new in layout.kept_columns.items()}
     as_json = _unstorable_columns(layout)
 
     def make(batch: dict[str, list[Any]], indices: list[int]) -> dict[str, list[Any]]:
-        columns = _make_pairs_batch(batch, indices, layout=layout, row_numbers=None, strict=strict)
+        numbered = [first_row + index for index in indices]
+        columns = _make_pairs_batch(batch, numbered, layout=layout, row_numbers=None, strict=strict)
         numbers = columns.pop(_ROW)
         for name, new in layout.kept_columns.items():
             values = as_json_text(batch[name]) if name in as_json else batch[name]
-            columns[new] = [values[number - indices[0]] for number in numbers]
+            columns[new] = [values[number - numbered[0]] for number in numbers]
         return columns
 
     stored = {new: Value("string") if new.removeprefix("source_") in as_json else kind for new, kind in kept.items()}

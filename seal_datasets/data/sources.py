@@ -33,6 +33,7 @@ from huggingface_hub.errors import (
 )
 from pyarrow import ArrowException  # type: ignore[import-untyped]
 
+from seal_datasets.data.deal import Part
 from seal_datasets.data.files import file_kind, load_files
 from seal_datasets.data.hub_answers import asking_hub, first_line
 from seal_datasets.errors import DataError
@@ -75,25 +76,30 @@ class Source:
         label (`str`): Name of the source in messages and reports.
         fingerprint (`str`, *optional*): `sha256:`, `hub:` or `datasets:`, followed by a hash.
         as_json (`tuple[str, ...]`): Columns of a file that are stored as JSON text, because no one type holds their values.
+        parquet (`tuple[str, ...]`): The files of a stream of Parquet files, in order.
     """
 
     rows: Dataset | IterableDataset
     label: str
     fingerprint: str | None
     as_json: tuple[str, ...] = ()
+    parquet: tuple[str, ...] = ()
 
 
 class _DatasetNotFound(DataError):
     """The Hub has no such dataset, or cannot be reached."""
 
 
-def open_source(source: object, *, split: str | None = None, streaming: bool = False) -> Source:
+def open_source(
+    source: object, *, split: str | None = None, streaming: bool = False, part: Part | None = None
+) -> Source:
     """Open a source of rows.
 
     Args:
         source (`str`, `PathLike`, `HubDataset`, `Dataset`, `IterableDataset` or a dict of the last two): As for `load_pairs`.
         split (`str`, *optional*): Split to take.
         streaming (`bool`, defaults to `False`): Whether to return a stream.
+        part (`Part`, *optional*): What will be taken of a stream; see `load_files`.
 
     Returns:
         `Source`: The rows and their identity.
@@ -109,7 +115,7 @@ def open_source(source: object, *, split: str | None = None, streaming: bool = F
         except _DatasetNotFound as error:
             raise DataError(f"there is no file or folder {Path(source).absolute()}, and {error}") from error
     if isinstance(source, str | os.PathLike):
-        return _open_path(Path(source).expanduser(), split=split, streaming=streaming)
+        return _open_path(Path(source).expanduser(), split=split, streaming=streaming, part=part)
     if isinstance(source, Dataset | IterableDataset | dict):
         rows = _stream_if(streaming, _choose_split(source, split))
         return Source(rows, f"a {type(rows).__name__}", _object_fingerprint(rows))
@@ -151,12 +157,15 @@ def _read_hub_dataset(dataset: HubDataset, split: str | None, streaming: bool) -
     if files := _files_to_read(builder, wanted):
         table, _, as_json = load_files(files, streaming=streaming)
         return Source(table, dataset.id, f"hub:{builder.hash}" if builder.hash else None, as_json)
+    parquet: tuple[str, ...] = ()
     if streaming:
         rows = builder.as_streaming_dataset(split=wanted)
+        if builder.name == "parquet":
+            parquet = tuple(str(url) for url in (builder.config.data_files or {}).get(wanted, ()))
     else:
         builder.download_and_prepare()
         rows = builder.as_dataset(split=wanted)
-    return Source(rows, dataset.id, f"hub:{builder.hash}" if builder.hash else None)
+    return Source(rows, dataset.id, f"hub:{builder.hash}" if builder.hash else None, parquet=parquet)
 
 
 def _files_to_read(builder: DatasetBuilder, split: str) -> list[Path]:
@@ -213,7 +222,7 @@ def _object_fingerprint(rows: Dataset | IterableDataset) -> str | None:
     return f"datasets:{identity}" if identity else None
 
 
-def _open_path(path: Path, *, split: str | None, streaming: bool) -> Source:
+def _open_path(path: Path, *, split: str | None, streaming: bool, part: Part | None) -> Source:
     if path.is_dir() and any((path / name).is_file() for name in ("state.json", "dataset_dict.json")):
         rows = _stream_if(streaming, _choose_split(_load_saved(path), split))
         return Source(rows, str(path), _object_fingerprint(rows))
@@ -227,8 +236,9 @@ def _open_path(path: Path, *, split: str | None, streaming: bool) -> Source:
         files = [path]
     if not path.is_dir() and split not in (None, "train"):
         raise DataError(f"split={split!r} does not apply: {path} is one file without splits; leave split out")
-    rows, digest, as_json = load_files(files, streaming=streaming)
-    return Source(rows, str(path), f"sha256:{digest}", as_json)
+    rows, digest, as_json = load_files(files, streaming=streaming, part=part)
+    parquet = tuple(str(file.absolute()) for file in files if streaming and file_kind(file) == "parquet")
+    return Source(rows, str(path), f"sha256:{digest}" if digest else None, as_json, parquet)
 
 
 def _choose_files(folder: Path, split: str | None) -> list[Path]:

@@ -94,16 +94,21 @@ class PartFiles:
             self._earlier = []
         return self.done
 
+    def take(self, file: Path) -> None:
+        """Take a complete file, which another process has written on the same disk, as the next one."""
+        with self._said_of_the_disk():
+            name = f"part-{len(self.done):05d}.parquet"
+            if not self._earlier:
+                self._name_ours([*(path.name for path in self.done), name])
+            move(file, self._whole(name))
+        self.done.append(self.folder / name)
+
     def _complete_file(self) -> None:
         if self._writer is None:
             return
         with self._said_of_the_disk():
             self._writer.close()
-            name = f"part-{len(self.done):05d}.parquet"
-            if not self._earlier:
-                self._name_ours([*(path.name for path in self.done), name])
-            move(self._unfinished(), self._whole(name))
-        self.done.append(self.folder / name)
+        self.take(self._unfinished())
         self._writer, self._n_rows = None, 0
 
     def _name_ours(self, names: list[str]) -> None:

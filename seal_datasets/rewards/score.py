@@ -20,6 +20,7 @@ from seal_datasets.data.texts import Exchange, exchange
 from seal_datasets.data.transform import Batch, Pairs, add_columns, map_batches
 from seal_datasets.errors import DataError
 from seal_datasets.rewards.batching import equal_shares
+from seal_datasets.rewards.dealt import DealtFiles
 from seal_datasets.rewards.encoding import Encoded
 from seal_datasets.rewards.loading import processes
 from seal_datasets.rewards.part_files import PartFiles
@@ -86,11 +87,13 @@ def write_rewards(
     store: ScoreStore | None = None,
     window: int = _WINDOW_ROWS,
     rows_per_file: int = 100_000,
+    dealt: bool = False,
 ) -> list[Path]:
     """Score a table or stream of any length into Parquet files of a folder, holding one window of rows at a time.
 
     Under `accelerate launch` each process scores its share of every window and the main process writes. A stream is read by
-    the main process only, which sends its texts to the others.
+    the main process only, which sends its texts to the others, unless it is dealt: then each process reads, scores and writes
+    rows of its own.
 
     Args:
         pairs (`Dataset` or `IterableDataset`): Canonical pairs from `load_pairs`, also with `streaming=True`.
@@ -100,6 +103,8 @@ def write_rewards(
         store (`ScoreStore`, *optional*): As for `add_rewards`.
         window (`int`, defaults to 2048): As for `add_rewards`.
         rows_per_file (`int`, defaults to 100,000): Approximate rows of a file; files end with a window.
+        dealt (`bool`, defaults to `False`): Whether the stream holds the rows of this process only, and those of the next
+            process follow on them: `load_pairs(..., streaming=True, part=(index, n))`. All processes must see the folder.
 
     Returns:
         `list[Path]`: The files, in the order of the rows.
@@ -111,8 +116,10 @@ def write_rewards(
     types = Features({column: kind for name in models for column, kind in reward_columns(name).items()})
     names = [name for name in pairs.features or {} if name not in types]
     features = Features({**{name: pairs.features[name] for name in names}, **types})
-    main = processes().is_main_process
-    files = PartFiles(out, features, rows_per_file) if main else None
+    main = processes().is_main_process or dealt
+    files: PartFiles | DealtFiles | None = None
+    if main:
+        files = (DealtFiles if dealt else PartFiles)(out, features, rows_per_file)
     whole: list[Batch] = []
 
     def rows() -> Iterator[Batch]:
@@ -122,10 +129,10 @@ def write_rewards(
             yield {name: batch[name] for name in _TEXT_COLUMNS if name in batch}
 
     # A table lies on every process's disk or memory; a stream is fetched.
-    windows = read_once(rows()) if isinstance(pairs, IterableDataset) else rows()
+    windows = read_once(rows()) if isinstance(pairs, IterableDataset) and not dealt else rows()
     n_texts = 2 * len(pairs) * len(models) if isinstance(pairs, Dataset) else None
     with _progress(n_texts) as bar:
-        for scored in _score_windows(windows, models, store, bar.update):
+        for scored in _score_windows(windows, models, store, bar.update, alone=dealt):
             if files is not None:
                 batch = whole.pop(0)
                 files.write({**{name: batch[name] for name in names}, **scored})
@@ -157,13 +164,15 @@ def _score_windows(
     models: Mapping[str, Scorer],
     store: ScoreStore | None,
     progress: Callable[[int], object],
+    *,
+    alone: bool = False,
 ) -> Iterator[Batch]:
     """Yield the reward columns of each window; the next window is encoded in the meantime."""
-    remaining = iter(windows)
+    remaining, n_sharing = iter(windows), 1 if alone else processes().num_processes
     with ThreadPoolExecutor(1) as ahead:
-        coming = ahead.submit(_encode_next, remaining, models)
+        coming = ahead.submit(_encode_next, remaining, models, n_sharing)
         while (window := coming.result()) is not None:
-            coming = ahead.submit(_encode_next, remaining, models)
+            coming = ahead.submit(_encode_next, remaining, models, n_sharing)
             columns: Batch = {}
             for name, model in models.items():
                 rewards = window.score(model, store, progress)
@@ -179,17 +188,17 @@ _NO_TEXT = Scored(None, "no_text", None)
 
 
 class _Window:
-    """The texts of some rows, and this process's part of them encoded."""
+    """The texts of some rows, and this process's part of them encoded; `n_sharing` processes share them."""
 
-    def __init__(self, batch: Batch, models: Mapping[str, Scorer]) -> None:
+    def __init__(self, batch: Batch, models: Mapping[str, Scorer], n_sharing: int) -> None:
+        self.n_sharing = n_sharing
         self.n_rows = len(batch[schema.CHOSEN])
         needed = {name: batch[name] for name in _TEXT_COLUMNS if name in batch}
         rows = [dict(zip(needed, values, strict=True)) for values in zip(*needed.values(), strict=True)]
         texts = {(index, side): exchange(row, side) for index, row in enumerate(rows) for side in schema.SIDES}
         self.texts = {where: text for where, text in texts.items() if text is not None}
-        state = processes()
-        size = -(-len(self.texts) // state.num_processes)
-        self.start = state.process_index * size
+        size = -(-len(self.texts) // n_sharing)
+        self.start = processes().process_index * size if n_sharing > 1 else 0
         mine = list(self.texts.values())[self.start : self.start + size]
         encoders: dict[str, Scorer] = {}
         for model in models.values():
@@ -201,7 +210,7 @@ class _Window:
     ) -> dict[tuple[int, schema.Side], Scored]:
         """Score this process's share, and gather the rewards of the other processes."""
         encoded = self.encoded[model.encoding]
-        if processes().num_processes == 1:
+        if self.n_sharing == 1:
             rewards = model.reward_by_key(encoded, store=store, progress=progress)
             progress(len(encoded) - len(rewards))  # duplicates, and texts without a reward
             return dict(zip(self.texts, outcomes(encoded, rewards), strict=True))
@@ -223,6 +232,6 @@ class _Window:
         return [fresh[index] if index in fresh else known[index - self.start] for index in ours]
 
 
-def _encode_next(windows: Iterator[Batch], models: Mapping[str, Scorer]) -> _Window | None:
+def _encode_next(windows: Iterator[Batch], models: Mapping[str, Scorer], n_sharing: int) -> _Window | None:
     batch = next(windows, None)
-    return None if batch is None else _Window(batch, models)
+    return None if batch is None else _Window(batch, models, n_sharing)

@@ -18,6 +18,7 @@ from seal_datasets.rewards import part_files
 from seal_datasets.rewards.classifier import RewardModel
 from seal_datasets.rewards.score import add_rewards, reward_columns, write_rewards
 from seal_datasets.rewards.score_store import ScoreStore
+from tests.data.test_deal import write
 
 ROOT = Path(__file__).parents[2]
 # Another batch composition pads differently and sums float32 in another order.
@@ -307,6 +308,48 @@ def test_a_stream_is_read_by_one_process_and_scored_by_all(n_processes, tmp_path
     for column in reward_columns("rm"):
         expected = alone[column][:]
         assert scored[column][:] == (expected if "status" in column else pytest.approx(expected, abs=PADDING_JITTER))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("n_processes", [2, 3])
+def test_a_stream_of_parquet_is_dealt_and_its_files_are_those_of_one_process(n_processes, tmp_path, reward_models):
+    data = write(tmp_path / "data", [17, 6], 4)
+    words = [str(data), "--stream", "--rows-per-file", "5", "--window", "4", "--model", f"rm={reward_models['post']}"]
+    assert main(["score", *words, "--out", str(tmp_path / "alone")]) == 0
+    script = str(ROOT / "scripts" / "score.py")
+    out = tmp_path / "dealt"
+    for _ in range(2):  # files of an earlier run are replaced
+        finished = launch(n_processes, [script, *words, "--out", str(out)], tmp_path)
+        assert finished.returncode == 0, finished.stderr[-2000:]
+        assert sorted(path.name for path in out.iterdir()) == sorted(
+            [".seal-parts", *(f"part-{n:05d}.parquet" for n in range(len(list(out.glob("*.parquet")))))]
+        )
+    alone, dealt = (
+        Dataset.from_parquet([str(path) for path in sorted(folder.glob("*.parquet"))], cache_dir=str(tmp_path / "c"))
+        for folder in (tmp_path / "alone", out)
+    )
+    assert dealt[schema.PAIR_ID][:] == alone[schema.PAIR_ID][:] == [str(number) for number in range(23)]
+    assert dealt.column_names == alone.column_names
+    for column in reward_columns("rm"):
+        expected = alone[column][:]
+        assert dealt[column][:] == (expected if "status" in column else pytest.approx(expected, abs=PADDING_JITTER))
+    assert finished.stdout.split() == [str(path) for path in sorted(out.glob("*.parquet"))]
+
+
+@pytest.mark.slow
+def test_a_dealt_stream_whose_part_breaks_leaves_what_was_there(tmp_path, reward_models):
+    data = write(tmp_path / "data", [24], 4)
+    script, out = str(ROOT / "scripts" / "score.py"), tmp_path / "out"
+    words = [str(data), "--stream", "--window", "4", "--model", f"rm={reward_models['post']}", "--out", str(out)]
+    assert launch(2, [script, *words], tmp_path).returncode == 0
+    before = {path.name: path.read_bytes() for path in out.iterdir()}
+    write(tmp_path / "broken", [24], 4, more=lambda n: {"chosen": "word " * 600} if n == 20 else {})
+    finished = launch(2, [script, str(tmp_path / "broken"), *words[1:]], tmp_path)
+    assert finished.returncode != 0
+    assert "the model takes 512" in finished.stderr
+    assert {path.name: path.read_bytes() for path in out.iterdir() if path.is_file()} == before
+    assert launch(2, [script, *words], tmp_path).returncode == 0
+    assert {path.name for path in out.iterdir()} == before.keys()
 
 
 @pytest.mark.slow
