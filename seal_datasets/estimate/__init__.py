@@ -24,6 +24,7 @@
 - `treatment_effect`: effect of an attribute, by rewriting twice (RATE).
 - `compare_estimates`: difference of independent estimates (Wald, Cochran).
 - `calibrate_probabilities`: calibration of a labeler's probabilities (Platt).
+- `corrected_units`, `corrected_drivers`, `corrected_amplification`, `corrected_agreement`: corrected by gold labels (DSL).
 - `corrected_imprint`, `known_rates_imprint`, `simex_imprint`, `label_error_curve`: imprints from labels with errors (DSL,
   corrected scores, MC-SIMEX).
 """
@@ -50,8 +51,12 @@ from seal_datasets.estimate.choice_prediction import ChoicePrediction
 from seal_datasets.estimate.comparison import Difference, EstimateComparison, compare_estimates
 from seal_datasets.estimate.congruence import CongruenceRow, CongruentAccuracy, PartAccuracy, congruent_accuracy
 from seal_datasets.estimate.consistency import Consistency, inconsistent_pairs
+from seal_datasets.estimate.corrected_agreement import corrected_agreement
+from seal_datasets.estimate.corrected_amplification import corrected_amplification
+from seal_datasets.estimate.corrected_drivers import corrected_drivers
 from seal_datasets.estimate.corrected_imprint import corrected_imprint
 from seal_datasets.estimate.corrected_inference import CorrectedImprint, CorrectedRow
+from seal_datasets.estimate.corrected_units import corrected_units
 from seal_datasets.estimate.drivers import Driver, MisalignmentDrivers, misalignment_drivers
 from seal_datasets.estimate.error_curve import ErrorCurve, label_error_curve
 from seal_datasets.estimate.error_rates import ErrorRates, implied_error_rate, label_error_rates
@@ -182,7 +187,11 @@ __all__ = [
     "clearly_rejected",
     "compare_estimates",
     "congruent_accuracy",
+    "corrected_agreement",
+    "corrected_amplification",
+    "corrected_drivers",
     "corrected_imprint",
+    "corrected_units",
     "feature_imprint",
     "group_differences",
     "implied_error_rate",

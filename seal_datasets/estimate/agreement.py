@@ -141,7 +141,7 @@ def labeler_preference(chosen_labels: ArrayLike, rejected_labels: ArrayLike) -> 
 
     ```
     """
-    n, width = _shape(chosen_labels, "chosen_labels")
+    n, width = labels_shape(chosen_labels, "chosen_labels")
     chosen = matrix(chosen_labels, "chosen_labels", n, width)
     rejected = matrix(rejected_labels, "rejected_labels", n, width)
     ahead = np.sign(chosen - rejected)
@@ -171,7 +171,7 @@ def clearly_rejected(chosen_labels: ArrayLike, rejected_labels: ArrayLike) -> ND
 
     ```
     """
-    n, width = _shape(chosen_labels, "chosen_labels")
+    n, width = labels_shape(chosen_labels, "chosen_labels")
     ahead = matrix(chosen_labels, "chosen_labels", n, width) - matrix(rejected_labels, "rejected_labels", n, width)
     return np.asarray((ahead <= 0).all(axis=1) & (ahead < 0).any(axis=1), dtype=np.bool_)
 
@@ -218,7 +218,7 @@ def labeler_agreement(
     """
     confidence_level(confidence)
     names = unique_names(target_names, "target_names")
-    width = _shape(chosen_labels, "chosen_labels")[1]
+    width = labels_shape(chosen_labels, "chosen_labels")[1]
     if width != len(names):
         raise DataError(f"chosen_labels has {width} column(s), but {len(names)} target name(s) were given")
     preference = labeler_preference(chosen_labels, rejected_labels)
@@ -384,7 +384,7 @@ def _clustered_test_of_equal_rates(agrees: Floats, members: list[Bools], codes: 
     return statistic, p_value
 
 
-def _shape(labels: ArrayLike, name: str) -> tuple[int, int]:
+def labels_shape(labels: ArrayLike, name: str) -> tuple[int, int]:
     """Number of rows, and of columns in the first row."""
     rows = as_array(labels, name) if is_array(labels) else labels
     first = rows[0] if isinstance(rows, (Sequence, np.ndarray)) and len(rows) else None

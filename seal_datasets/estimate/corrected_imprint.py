@@ -13,7 +13,6 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
-from seal_datasets.errors import DataError
 from seal_datasets.estimate.corrected_inference import (
     CorrectedImprint,
     Correction,
@@ -26,15 +25,11 @@ from seal_datasets.estimate.corrected_inference import (
     invert_rates,
     variances,
 )
-from seal_datasets.estimate.gold_draw import balance_p_value, prompt_covariates, prompt_probability
-from seal_datasets.estimate.inputs import Bools, Codes, Floats, confidence_level, finite, matrix, same_length
+from seal_datasets.estimate.gold_prompts import GoldPrompts, gold_prompts
+from seal_datasets.estimate.inputs import Floats, confidence_level, matrix
 from seal_datasets.estimate.linear import demean
 from seal_datasets.estimate.multiplicity import Adjustment
-
-# With fewer gold prompts the errors that they show are too few: at 10, intervals cover the truth in 91 %.
-_FEWEST_GOLD = 20
-# Gold prompts that differ this clearly from the rest are no random draw.
-_NOT_RANDOM = 0.001
+from seal_datasets.estimate.reward_scale import Scale
 
 
 def corrected_imprint(
@@ -61,7 +56,8 @@ def corrected_imprint(
         groups (sequence of shape (n,)): Prompt id of each text.
         feature_names (`Sequence[str]`): The k names.
         gold_probability (array-like of shape (n,), *optional*): Probability with which each text's prompt was drawn for gold
-            labels; when omitted the share of gold prompts, as for a simple random sample.
+            labels; nan where it is not known, which is only for prompts without. When omitted the share of gold prompts, as for
+            a simple random sample.
         adjust (`"bonferroni"`, `"holm"` or `"bh"`): How p-values are adjusted.
         confidence (`float`, defaults to 0.95): Level of the intervals.
 
@@ -90,50 +86,58 @@ def corrected_imprint(
     confidence_level(confidence)
     y, x, codes, names = check_labelled_texts(rewards, features, groups, feature_names)
     gold = matrix(gold_features, "gold_features", *x.shape, allow_nan=True)
-    n_groups = int(codes.max()) + 1
-    paired, is_gold, is_partial = _gold_prompts(gold, codes)
-    used, n_gold = int(paired.sum()), int(is_gold.sum())
-    probability = np.full(n_groups, n_gold / used)
-    if gold_probability is not None:
-        stated = finite(gold_probability, "gold_probability")
-        same_length(rewards=y, gold_probability=stated)
-        probability = prompt_probability(stated, codes, is_gold, paired)
-    within, outcome = demean(x, codes), demean(y[:, None], codes)[:, 0]
-    known = prompt_covariates(y, x, np.column_stack([within, outcome]), codes, n_groups)
-    # The draw may also depend on its stated probabilities otherwise than they say.
-    covariates = np.column_stack([known, probability])
-    balance = balance_p_value(covariates[paired], probability[paired], is_gold[paired])
-    withheld = ""
-    if n_gold < min(_FEWEST_GOLD, used):
-        withheld = "too_few_gold_prompts"
-    elif balance < _NOT_RANDOM:
-        withheld = "gold_not_random"
-    rows = is_gold[codes]
-    within_gold = np.zeros_like(within)
-    within_gold[rows] = demean(gold[rows], pd.factorize(codes[rows])[0])
-    labels, truth = Scores(within, outcome, codes, n_groups), Scores(within_gold, outcome, codes, n_groups)
-    correction = _correct(labels, truth, np.where(is_gold, 1 / probability, 0.0), withheld)
-    found, family_size = corrected_rows(names, correction, adjust, confidence)
+    drawn = gold_prompts(y, x, gold, codes, gold_probability)
+    labels, truth = gold_scores(drawn, x, gold, demean(y[:, None], codes)[:, 0])
+    found, family_size = corrected_rows(names, correct(drawn, labels, truth), adjust, confidence)
     return CorrectedImprint(
         found,
         "design-based correction by gold prompts (DSL)",
-        used,
-        n_gold,
-        int(is_partial.sum()),
-        balance,
-        _warnings(n_gold, int(is_partial.sum()), balance),
+        int(drawn.paired.sum()),
+        int(drawn.is_gold.sum()),
+        drawn.n_partial,
+        drawn.balance,
+        drawn.warnings,
         adjust,
         family_size,
     )
 
 
-def _correct(labels: Scores, truth: Scores, weights: Floats, withheld: str) -> Correction:
-    """Correct the labels' products by those of gold prompts, which stand for `weights` prompts each."""
-    codes = labels.codes
-    n_prompts = int((np.bincount(codes) > 1).sum())
-    # Weights add up to the prompts, as in a ratio estimate.
-    weights = weights * n_prompts / weights.sum()
-    by_text = weights[codes][:, None]
+def gold_scores(drawn: GoldPrompts, labels: Floats, gold: Floats, outcome: Floats) -> tuple[Scores, Scores]:
+    """Products of prompts by their labels, and those of gold prompts by their gold labels.
+
+    Args:
+        drawn (`GoldPrompts`): The draw.
+        labels (`ndarray` of shape (n, k)): Labels.
+        gold (`ndarray` of shape (n, k)): Gold labels.
+        outcome (`ndarray` of shape (n,)): Rewards less their prompt's mean.
+
+    Returns:
+        `tuple[Scores, Scores]`: Both.
+    """
+    codes, n_groups = drawn.codes, len(drawn.weights)
+    within = demean(labels, codes)
+    rows = drawn.is_gold[codes]
+    within_gold = np.zeros_like(within)
+    within_gold[rows] = demean(gold[rows], pd.factorize(codes[rows])[0])
+    return Scores(within, outcome, codes, n_groups), Scores(within_gold, outcome, codes, n_groups)
+
+
+def correct(
+    drawn: GoldPrompts, labels: Scores, truth: Scores, scale: Scale | None = None, *, turns: Floats | None = None
+) -> Correction:
+    """Correct the labels' products by those of gold prompts.
+
+    Args:
+        drawn (`GoldPrompts`): The draw.
+        labels (`Scores`): Products by the labels.
+        truth (`Scores`): Products of gold prompts by their gold labels.
+        scale (`Scale`, *optional*): What turns points into units; coefficients are in points when omitted.
+        turns (`ndarray` of shape (G, k), *optional*): Prompts' further influence on the coefficients, of scales in the outcome.
+
+    Returns:
+        `Correction`: Naive and corrected coefficients, and what they rest on.
+    """
+    by_text = drawn.weights[labels.codes][:, None]
     naive_bread, naive_identified = invert_rates(labels.rows.T @ labels.rows)
     naive = np.where(naive_identified, naive_bread @ (labels.rows.T @ labels.outcome), np.nan)
     gram = (labels.rows * (1 - by_text)).T @ labels.rows + (truth.rows * by_text).T @ truth.rows
@@ -142,55 +146,18 @@ def _correct(labels: Scores, truth: Scores, weights: Floats, withheld: str) -> C
     beta = bread @ cross
     directions = directions_of(bread, identified)
     parts = [side.moments(beta, directions) for side in (labels, truth)]
-    gold = (weights > 0)[:, None]
     slopes = np.where(np.nansum(parts[0][1], axis=0) > 0, parts[0][1], parts[1][1])
-    freedom = np.minimum(effective_number(weights), effective_number(np.nan_to_num(slopes))) - 1
-    scores, tilts = (
-        _influence(base, np.where(gold, right - base, 0.0), weights, np.bincount(codes) > 1)
-        for base, right in zip(*parts, strict=True)
-    )
-    moments, rounding = variances(scores, tilts, bread, labels.outcome, freedom)
-    varies = (labels.rows != 0).any(axis=0) | (truth.rows != 0).any(axis=0)
-    withheld = withheld or ("no_variance_left" if indefinite(gram) else "")
+    freedom = np.minimum(effective_number(drawn.weights), effective_number(np.nan_to_num(slopes))) - 1
+    scores, tilts = (drawn.influence(base, right) for base, right in zip(*parts, strict=True))
     with np.errstate(divide="ignore"):
         slope = np.where(identified, 1 / np.diag(bread), np.nan)
+    outcome = labels.outcome
+    if scale is not None:
+        scores = scale.weight * scores + scale.influence[:, None] * (slope * beta)
+        naive, beta, outcome = naive * scale.weight, beta * scale.weight, outcome * scale.weight
+    if turns is not None:
+        scores = scores + slope * turns
+    moments, rounding = variances(scores, tilts, bread, outcome, freedom)
+    varies = (labels.rows != 0).any(axis=0) | (truth.rows != 0).any(axis=0)
+    withheld = drawn.withheld or ("no_variance_left" if indefinite(gram) else "")
     return Correction(naive, np.where(identified, beta, np.nan), varies, slope, moments, rounding, freedom, withheld)
-
-
-def _influence(base: Floats, corrections: Floats, weights: Floats, paired: Bools) -> Floats:
-    """Each prompt's part in a corrected total: its own deviation and its deviation as one of the gold prompts."""
-    own = np.where(paired[:, None], base - base[paired].mean(axis=0), 0.0)
-    mean = weights @ corrections / weights.sum()
-    return np.asarray(own + weights[:, None] * (corrections - mean), dtype=np.float64)
-
-
-def _gold_prompts(gold: Floats, codes: Codes) -> tuple[Bools, Bools, Bools]:
-    """Prompts with at least two texts; those with all gold labels; those with some."""
-    n_groups = int(codes.max()) + 1
-    sizes = np.bincount(codes, minlength=n_groups)
-    complete = np.bincount(codes, weights=~np.isnan(gold).any(axis=1), minlength=n_groups)
-    some = np.bincount(codes, weights=~np.isnan(gold).all(axis=1), minlength=n_groups)
-    paired = sizes > 1
-    is_gold = (complete == sizes) & paired
-    if not is_gold.any():
-        raise DataError(
-            "gold_features has no prompt with gold labels for every text and feature; label whole prompts by hand"
-        )
-    return paired, is_gold, (some > 0) & ~is_gold & paired
-
-
-def _warnings(n_gold: int, n_partial: int, balance: float) -> tuple[str, ...]:
-    found = []
-    if n_gold < _FEWEST_GOLD and not np.isnan(balance):
-        found.append(f"{n_gold} gold prompts are too few; label {_FEWEST_GOLD} or more, drawn at random")
-    if n_partial:
-        found.append(
-            f"{n_partial} prompts have gold labels for some texts or features only and are not used; if labels are missing for "
-            "a reason, the gold prompts are no random draw"
-        )
-    if balance < _NOT_RANDOM:
-        found.append(
-            f"gold prompts differ from the others in rewards, labels or numbers of texts (p = {balance:.1g}), so they are no "
-            "random draw; state gold_probability, or label a random sample"
-        )
-    return tuple(found)

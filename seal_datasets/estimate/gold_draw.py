@@ -20,25 +20,26 @@ def prompt_probability(probability: Floats, codes: Codes, is_gold: Bools, paired
     """Each prompt's stated probability of gold labels, held against the draw.
 
     Args:
-        probability (`ndarray` of shape (n,)): As stated by text.
+        probability (`ndarray` of shape (n,)): As stated by text; nan where it is not known.
         codes (`ndarray` of shape (n,)): Prompt of each text.
         is_gold (`ndarray` of shape (G,)): Prompts that are gold.
         paired (`ndarray` of shape (G,)): Prompts that could be drawn.
 
     Returns:
-        `ndarray` of shape (G,): Probabilities.
+        `ndarray` of shape (G,): Probabilities; nan where they are not known, and differ between gold prompts.
 
     Raises:
         DataError: A probability is not in (0, 1] or differs within a prompt. A prompt of probability 1 is not gold, or the
             number of gold prompts contradicts the probabilities.
     """
-    outside = np.flatnonzero((probability <= 0) | (probability > 1))
+    outside = np.flatnonzero((probability <= 0) | (probability > 1) | (np.isnan(probability) & is_gold[codes]))
     if outside.size:
         raise DataError(
             f"gold_probability row {outside[0]} is {probability[outside[0]]:g}, needed is a number above 0 and up to 1"
         )
     first = first_rows(codes, len(paired))
-    uneven = np.flatnonzero(probability != probability[first[codes]])
+    of_first = probability[first[codes]]
+    uneven = np.flatnonzero((probability != of_first) & ~(np.isnan(probability) & np.isnan(of_first)))
     if uneven.size:
         row = uneven[0]
         raise DataError(
@@ -46,6 +47,14 @@ def prompt_probability(probability: Floats, codes: Codes, is_gold: Bools, paired
             f"{probability[first[codes[row]]]:g}; prompts are drawn whole, so give each of a prompt's texts one probability"
         )
     by_prompt = probability[first]
+    unknown = np.isnan(by_prompt)
+    if unknown.any():
+        stated = by_prompt[is_gold]
+        if (stated == stated[0]).all() and (by_prompt[~unknown] == stated[0]).all():
+            by_prompt = np.full(len(by_prompt), stated[0])  # one probability for all
+        else:
+            _check_drawn(by_prompt[is_gold & paired], int(paired.sum()))
+            return by_prompt
     certain = np.flatnonzero(paired & (by_prompt == 1) & ~is_gold)
     if certain.size:
         raise DataError(
@@ -65,6 +74,50 @@ def _check_counts(surprise: Floats, spread: Floats, expected: float, drawn: int)
             f"gold_probability adds up to {expected:.1f} gold prompts, but gold_features has {drawn}; state the probabilities "
             "with which prompts were drawn, or omit them for a simple random sample"
         )
+
+
+def _check_drawn(probability: Floats, n_prompts: int) -> None:
+    """Hold the gold prompts' probabilities against the number of prompts, of which each stands for 1 / probability."""
+    variance = float(((1 - probability) / probability**2).sum())
+    total = float((1 / probability).sum())
+    if abs(total - n_prompts) > _CONTRADICTION * math.sqrt(variance):
+        raise DataError(
+            f"by gold_probability the {len(probability)} gold prompts stand for {total:.0f} prompts, but there are "
+            f"{n_prompts}; state the probabilities with which prompts were drawn, or omit them for a simple random sample"
+        )
+
+
+def drawn_balance_p_value(covariates: Floats, probability: Floats, is_gold: Bools) -> float:
+    """As `balance_p_value`, from the probabilities of gold prompts alone.
+
+    Args:
+        covariates (`ndarray` of shape (G, q)): What is known of every prompt.
+        probability (`ndarray` of shape (G,)): Probability of gold labels; read for gold prompts.
+        is_gold (`ndarray` of shape (G,)): Prompts that are gold.
+
+    Returns:
+        `float`: p-value of the weighted means of gold prompts being those of all; nan where nothing varies. F with as many
+        degrees of freedom as there are gold prompts beyond the covariates.
+
+    Source: Horvitz and Thompson (1952), with the variance of a Poisson draw.
+    """
+    p = probability[is_gold]
+    weights = 1 / p
+    centred = covariates[is_gold] - covariates.mean(axis=0)
+    scale = np.sqrt((weights * (1 - p)) @ centred**2)
+    varies = scale > _SINGULAR * np.abs(covariates).max(axis=0, initial=0.0)
+    if not varies.any():
+        return math.nan
+    centred = centred[:, varies] / scale[varies]
+    total = weights @ centred
+    rows = centred * (np.sqrt(1 - p) * weights)[:, None]
+    values, vectors = np.linalg.eigh(rows.T @ rows)
+    solid = values > 1e-6 * values[-1]
+    q, n = int(solid.sum()), len(p)
+    if n <= q + 1:
+        return math.nan
+    statistic = float((((total @ vectors[:, solid]) ** 2) / values[solid]).sum())
+    return float(stats.f.sf(statistic * (n - q) / (q * (n - 1)), q, n - q))
 
 
 def balance_p_value(covariates: Floats, probability: Floats, is_gold: Bools) -> float:

@@ -13,7 +13,6 @@ from scipy import special
 
 from seal_datasets.errors import DataError
 from seal_datasets.estimate.bias_reduced import cluster_influences
-from seal_datasets.estimate.choice_probability import choice_probability
 from seal_datasets.estimate.confounding import robustness_value
 from seal_datasets.estimate.imprint_rows import uninformed_features
 from seal_datasets.estimate.inference import Inference, infer
@@ -33,6 +32,7 @@ from seal_datasets.estimate.intervals import Interval
 from seal_datasets.estimate.linear import group_sums
 from seal_datasets.estimate.multiplicity import Adjustment
 from seal_datasets.estimate.result import Result
+from seal_datasets.estimate.reward_scale import Scale, logit_scale, spread_scale
 from seal_datasets.estimate.within_prompt import RegressionSettings, WithinDesign, change_pairs, within_design
 from seal_datasets.estimate.within_regression import Regression, regress
 
@@ -213,7 +213,7 @@ def standardised_imprints(
     names = unique_names(feature_names)
     for unit in units:
         one_of(unit, "unit", get_args(Unit))
-    chosen, rejected = _rewards(chosen_rewards, rejected_rewards)
+    chosen, rejected = model_rewards(chosen_rewards, rejected_rewards)
     n, models = len(chosen), list(chosen_rewards)
     features = [
         matrix(values, f"{side}_features", n, len(names))
@@ -244,25 +244,10 @@ def standardised_imprints(
     return results
 
 
-@dataclass(frozen=True, slots=True)
-class _Scale:
-    """What turns points into units.
-
-    Attributes:
-        weight (`float`): Units per point; nan where undefined.
-        influence (`ndarray` of shape (G,)): Each prompt's influence on it.
-        status (`str`): `ok`, or why it is undefined.
-    """
-
-    weight: float
-    influence: Floats
-    status: str
-
-
 class _Scaled:
     """Coefficients of all models in units, with each prompt's influence on them."""
 
-    def __init__(self, regression: Regression, design: WithinDesign, influences: Floats, scales: list[_Scale]) -> None:
+    def __init__(self, regression: Regression, design: WithinDesign, influences: Floats, scales: list[Scale]) -> None:
         self.regression, self.scales = regression, scales
         self.outcomes, self.rows_of = design.outcomes, design.rows
         solution = regression.fit.solution
@@ -337,7 +322,7 @@ def _lay_out(
     )
 
 
-def _rewards(chosen: Mapping[str, ArrayLike], rejected: Mapping[str, ArrayLike]) -> tuple[Floats, Floats]:
+def model_rewards(chosen: Mapping[str, ArrayLike], rejected: Mapping[str, ArrayLike]) -> tuple[Floats, Floats]:
     """Rewards of both sides, of shape (n, m)."""
     for argument, rewards in (("chosen_rewards", chosen), ("rejected_rewards", rejected)):
         if not isinstance(rewards, Mapping):
@@ -361,10 +346,10 @@ def _rewards(chosen: Mapping[str, ArrayLike], rejected: Mapping[str, ArrayLike])
     return sides[0], sides[1]
 
 
-def _scales(unit: Unit, margins: Floats, prompts: Codes, design: WithinDesign) -> list[_Scale]:
+def _scales(unit: Unit, margins: Floats, prompts: Codes, design: WithinDesign) -> list[Scale]:
     """The scale of each model."""
     if unit == "logit":
-        return [_logit_scale(margin, prompts) for margin in margins.T]
+        return [logit_scale(margin, prompts) for margin in margins.T]
     if design.clusters is None:
         # A row is the difference of a prompt's two texts: its square is twice the sum of squares.
         squares: Floats = design.outcomes**2 / 2
@@ -372,22 +357,4 @@ def _scales(unit: Unit, margins: Floats, prompts: Codes, design: WithinDesign) -
     else:
         squares = group_sums(design.outcomes**2, design.clusters, design.counts.n_clusters)
         freedom = np.asarray(np.bincount(design.clusters) - 1, dtype=np.float64)
-    return [_spread(column, freedom) for column in squares.T]
-
-
-def _spread(squares: Floats, freedom: Floats) -> _Scale:
-    """One over the standard deviation within prompts, from each prompt's sum of squares."""
-    total = float(freedom.sum())
-    variance = float(squares.sum()) / total if total else 0.0
-    if not variance > 0:
-        return _Scale(math.nan, np.full(len(squares), math.nan), "constant_rewards")
-    weight = variance**-0.5
-    return _Scale(weight, -weight / 2 * (squares / variance - freedom) / total, "ok")
-
-
-def _logit_scale(margin: Floats, prompts: Codes) -> _Scale:
-    """One over the temperature of the human choices."""
-    choice, n_prompts = choice_probability(margin, "temperature"), int(prompts.max()) + 1
-    if choice.status != "ok":
-        return _Scale(math.nan, np.full(n_prompts, math.nan), choice.status)
-    return _Scale(float(choice.slopes[0]), group_sums(choice.influence, prompts, n_prompts)[:, 0], "ok")
+    return [spread_scale(column, freedom) for column in squares.T]

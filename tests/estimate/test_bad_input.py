@@ -51,6 +51,7 @@ def valid(seed):
         **{name: truth() for name in ("gold", "other")},
         "probabilities": rng.random(N).tolist(),
         "gold_probability": [1.0] * N,
+        **{name: matrix() for name in ("chosen_gold", "rejected_gold")},
         "groups": groups,
         "clusters": [f"c{row // 4}" for row in range(N)],
         "by": rng.choice(["x", "y"], N).tolist(),
@@ -101,7 +102,7 @@ def arguments_of(name, seed=0):
         given["labels"] = given["features"]
     if name == "imprint_trajectory":
         given["rewards"] = {"pre": given["rewards"], "post": given["chosen_rewards"]}
-    if name == "standardised_imprint":
+    if name in ("standardised_imprint", "corrected_units"):
         for side in ("chosen_rewards", "rejected_rewards"):
             given[side] = {"pre": given[side], "post": given[f"pre_{side}"]}
     if name == "ties_score":  # six prompts: a tied item of five responses and a reference item of three
@@ -120,7 +121,7 @@ VECTORS = {
 }
 MATRICES = {
     *("features", "chosen_features", "rejected_features", "gold_features", "chosen_flips", "rejected_flips"),
-    *("chosen_labels", "rejected_labels", "labels"),
+    *("chosen_labels", "rejected_labels", "labels", "chosen_gold", "rejected_gold"),
 }
 GROUPS = {
     *("groups", "clusters", "by", "items", "prompts"),
@@ -128,11 +129,13 @@ GROUPS = {
 }
 WORDS = {"unit", "baseline", "effects", "errors", "adjust", "calibration", "estimator", "level", "among"}
 LISTS = {"feature_names", "target_names", "labeler_names", "names", "models", "spoilers", "targets", "styles"}
+CORRECTED = ("units", "drivers", "amplification", "agreement")
 # None, nan or a masked entry is a missing value here.
 MISSING_ALLOWED = {
     *(("treatment_effect", name) for name in ("rewritten", "twice_rewritten")),
     *(("compare_estimates", name) for name in ("estimates", "std_errors")),
     ("corrected_imprint", "gold_features"),
+    *((f"corrected_{name}", f"{side}_gold") for name in CORRECTED for side in ("chosen", "rejected")),
     ("shift_imprint", "angles"),
     ("labeler_stability", "labels"),
 }
@@ -338,7 +341,7 @@ def test_arrays_of_other_libraries_are_their_numbers(kind):
         for parameter, value in plain.items():
             if isinstance(value, list) and parameter in VECTORS and np.ndim(value) == 1 and isinstance(value[0], float):
                 plain[parameter] = (rng.integers(0, 9, len(value)) / 8).tolist()
-        if name == "corrected_imprint":
+        if name.startswith("corrected_"):
             plain["gold_probability"] = [1.0] * N
         if name == "label_error_curve":
             plain["rates"] = [0.0, 0.125, 0.25]
