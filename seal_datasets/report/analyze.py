@@ -23,6 +23,7 @@ from seal_datasets.labels.design import feature_design, numbers
 from seal_datasets.labels.surface import SURFACE_FEATURES
 from seal_datasets.labels.taxonomy import Feature
 from seal_datasets.report.analyze_choices import analyze_choices
+from seal_datasets.report.analyze_correction import analyze_correction, analyze_error_curves
 from seal_datasets.report.analyze_labels import analyze_labels, fitted_calibration
 from seal_datasets.report.analyze_memory import memorisation_gaps
 from seal_datasets.report.analyze_models import analyze_alignment, analyze_trajectory
@@ -56,10 +57,11 @@ def analyze(
     frame = _frame(pairs, features, models)
     population, used = _population(frame, models)
     frame = rows_of(frame, used)
+    named, features = features, [feature for feature in features if _has_labels(frame, feature)]
     design = feature_design(frame, features).without_references()
     surface_features = [feature for feature in features if feature in SURFACE_FEATURES]
     surface = design if surface_features == list(features) else feature_design(frame, surface_features)
-    whole = Part(frame, design, surface, _targets(features), models, tie_band)
+    whole = Part(frame, design, surface, _targets(named), models, tie_band)
     masks = _parts(frame)
     parts = {name: whole.at(rows) for name, rows in masks.items()}
     population["estimated_on"] = "heldout" if "heldout" in parts else "all"
@@ -78,7 +80,15 @@ def analyze(
         results["memory"] = memorisation_gaps(results, models)
     rows = np.flatnonzero(used)[masks[where]]
     results |= analyze_source(pairs, rows, models, tie_band=tie_band)
-    return results | {"labels": analyze_labels(frame, features)}
+    results["correction"] = analyze_correction(spoken, features)
+    if results["correction"]["status"] != "corrected":
+        results["error_curves"] = analyze_error_curves(spoken)
+    return results | {"labels": analyze_labels(frame, named)}
+
+
+def _has_labels(frame: pd.DataFrame, feature: Feature) -> bool:
+    """Whether any text has a label; a feature without would leave no pair with every label."""
+    return any(frame[schema.feature_column(feature.name, side)].notna().any() for side in schema.SIDES)
 
 
 def derived_columns(
@@ -126,7 +136,7 @@ def _frame(pairs: Dataset, features: Sequence[Feature], models: AuditedModels) -
             f"the table lacks {', '.join(missing)}; add rewards with add_rewards for {', '.join(models.names)}, "
             "and features with add_surface_features or add_features"
         )
-    optional = [schema.PARTITION, *(schema.failures_column(side) for side in schema.SIDES)]
+    optional = [schema.PARTITION, schema.GOLD_PROBABILITY, *(schema.failures_column(side) for side in schema.SIDES)]
     optional += [schema.gold_column(feature.name, side) for feature in features for side in schema.SIDES]
     optional += [schema.probability_column(feature.name, side) for feature in features for side in schema.SIDES]
     present = [name for name in optional if name in pairs.column_names]

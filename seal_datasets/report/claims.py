@@ -110,10 +110,19 @@ def is_found(row: Mapping[str, Any]) -> bool:
     return value is not None and bool(value < LEVEL)
 
 
+def is_corrected(report: Mapping[str, Any]) -> bool:
+    """Whether a report's claims rest on estimates that gold labels correct."""
+    return bool(report.get("correction", {}).get("status") == "corrected")
+
+
 def _rows(report: Mapping[str, Any], quantity: str, subject: str) -> list[Json]:
     """Rows of all features for a model or a comparison, as the report holds them."""
+    corrected = is_corrected(report)
     if quantity == "amplification":
-        return list(report["models"][subject]["amplification"].get("features", ()))
+        part = report["correction"]["models"] if corrected else report["models"]
+        return list(part[subject]["amplification"].get("features", ()))
+    if corrected:
+        return list(report["correction"]["imprint"]["sd"]["models" if quantity == "imprint" else "changes"][subject])
     standardised = report["imprint"]["all_features"].get("standardised")
     if standardised is None:
         return []
@@ -137,7 +146,15 @@ def _describe(quantity: str, subject: str, row: Mapping[str, Any], report: Mappi
         "robustness_value": row.get("robustness_value"),
         "status": row["status"],
         "family": "primary",
+        "corrected": is_corrected(report),
+        "sign_flips_at": _flips_at(quantity, subject, row["feature"], report),
     }
+
+
+def _flips_at(quantity: str, subject: str, feature: str, report: Mapping[str, Any]) -> float | None:
+    """Share of wrong labels at which an uncorrected imprint changes its sign, if any does."""
+    curve = report.get("error_curves", {}).get(subject, {}).get(feature) if quantity == "imprint" else None
+    return None if curve is None else curve["sign_flips_at"]
 
 
 def _limits(rows: Sequence[Mapping[str, Any]], n_tests: int) -> Json:

@@ -8,6 +8,7 @@ from typing import Any
 from seal_datasets.cards import format_number, format_percent, format_points, format_rate
 from seal_datasets.labels.surface import SURFACE_FEATURES
 from seal_datasets.report.audited_models import PRE_AND_POST, AuditedModels, models_of
+from seal_datasets.report.claims import is_corrected
 
 _MOST = 4
 _MOST_MODELS = 6
@@ -15,6 +16,15 @@ _CLAIMS = {
     "imprint": ("rewards", "penalises"),
     "change": ("gives more for", "gives less for"),
     "amplification": ("gives more than people asked for to", "gives less than people asked for to"),
+}
+_NOT_CORRECTED = {
+    "no_gold_labels": "there are no gold labels; label a drawn share with `seal gold`, or ask a teacher (--teacher)",
+    "no_gold_prompt": "no prompt has gold labels for all of its texts; label whole prompts",
+    "draw_not_known": "it is not known how the gold labels were drawn; give the probability of each prompt (gold_probability)",
+    "too_few_gold_prompts": "fewer than 20 prompts have gold labels; label more",
+    "gold_not_random": "prompts with gold labels differ from the others, so they are no random draw",
+    "no_variance_left": "the labels' errors leave no feature any variance; label more prompts",
+    "no_labels": "no pair has every label",
 }
 _UNITS = {"imprint": "SD of reward", "change": "SD of reward", "amplification": "log-odds"}
 _MANY = {"imprint": "Imprints", "change": "Changes of an imprint", "amplification": "Amplification"}
@@ -38,7 +48,39 @@ def headline(report: Mapping[str, Any]) -> list[str]:
     for name, examination in (report["run"].get("doctor") or {}).items():
         if examination["failed"]:
             lines.append(f"{_subject(name, models)} failed checks of its scores: {', '.join(examination['failed'])}.")
-    return lines + _claims(report, models)
+    return lines + _correction(report) + _claims(report, models)
+
+
+def _correction(report: Mapping[str, Any]) -> list[str]:
+    """What the correction by gold labels rests on and changed, or why labels are not corrected."""
+    found, labeler = report.get("correction", {}), report["run"]["labeler"]
+    if not labeler:
+        return []
+    source = str((labeler.get("gold") or {}).get("source", "people"))
+    whose = f"the labels of the {source}" if source.startswith("teacher") else "people's labels"
+    if found.get("status") != "corrected":
+        why = _NOT_CORRECTED.get(str(found.get("status")), str(found.get("status", "")).replace("_", " "))
+        return [f"Labels are not corrected for their errors: {why}."] if source and found else []
+    rows = [
+        row
+        for name in report["primary_family"]["models"]
+        for row in found["imprint"]["sd"]["models"][name]
+        if row["feature"] in found["features"] and row["estimate"] is not None and row["naive_estimate"] is not None
+    ]
+    turned = sum(row["estimate"] * row["naive_estimate"] < 0 for row in rows)
+    change = max(rows, key=lambda row: abs(row["estimate"] - row["naive_estimate"]), default=None)
+    largest = (
+        ""
+        if change is None
+        else (
+            f"; the largest change is that of {change['feature']}, from {format_number(change['naive_estimate'], signed=True)} to "
+            f"{format_number(change['estimate'], signed=True)} SD of reward"
+        )
+    )
+    return [
+        f"Estimates are corrected towards {whose}, drawn for {found['n_gold_prompts']:,} of {found['n_prompts']:,} prompts: "
+        f"{turned} of {len(rows)} imprints changed their sign{largest}."
+    ]
 
 
 def _resistance(report: Mapping[str, Any], models: AuditedModels) -> list[str]:
@@ -132,7 +174,7 @@ def _claims(report: Mapping[str, Any], models: AuditedModels) -> list[str]:
 def _claim(quantity: str, rows: Sequence[Mapping[str, Any]], report: Mapping[str, Any], models: AuditedModels) -> str:
     # Labels of a weak labeler may not measure what the feature's name says.
     surface = {feature.name for feature in SURFACE_FEATURES}
-    weak = has_weak_labeler(report)
+    weak = has_weak_labeler(report) and not is_corrected(report)
     said = []
     for verb, sign in zip(_CLAIMS[quantity], (1, -1), strict=True):
         named = [row for row in rows if row["estimate"] * sign > 0]

@@ -16,8 +16,8 @@ Window = TypeVar("Window")
 def read_once(windows: Iterable[Window]) -> Iterator[Window]:
     """Windows that the main process reads and sends to the others, which never touch the source.
 
-    Shards are not dealt to processes: ids of pairs number the rows of the source, and a shard does not know how many rows lie
-    before it. Windows keep their rows too, so rewards and files are those of one process.
+    It is for streams that cannot be dealt (see `data.deal`): ids of pairs number the rows of the source, and only Parquet files
+    say how many rows lie before one. Windows keep their rows too, so rewards and files are those of one process.
 
     Args:
         windows (`Iterable`): What to read; taken from on the main process only. Items are sent as pickles.
