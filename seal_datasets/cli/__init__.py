@@ -12,6 +12,7 @@ from seal_datasets.cli import (
     compare,
     doctor,
     featurize,
+    gold,
     install_metrics,
     labelers,
     publish,
@@ -30,6 +31,7 @@ from seal_datasets.version import __version__
 _VERBS = (
     audit,
     featurize,
+    gold,
     score,
     doctor,
     rewrite,

@@ -89,11 +89,12 @@ def add_plan_option(
     parser.add_argument("--dry-run", action="store_true", help=purpose)
 
 
-def add_label_options(parser: argparse._ActionsContainer, *, default_features: str) -> None:
+def add_label_options(parser: argparse._ActionsContainer, *, default_features: str, gold: bool = True) -> None:
     """Add the options that say what to label; `default_features` describes the default of --features."""
-    parser.add_argument(
-        "--gold", metavar="FILE", help="human labels: a table with pair_id and columns gold_<feature>_<side>"
-    )
+    if gold:
+        parser.add_argument(
+            "--gold", metavar="FILE", help="human labels: a table with pair_id and columns gold_<feature>_<side>"
+        )
     parser.add_argument(
         "--features",
         default="",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
 from pathlib import Path
 from typing import Any
 
@@ -164,7 +166,7 @@ def parse_label(value: object, feature: Feature, column: str, row: int) -> Any: 
 
     Args:
         value (`object`): An answer in the form of a labeler. A yes/no feature also takes `"true"`, `"false"`, 1 and 0; an
-            ordinal feature also takes its codes. Null or blank means no label.
+            ordinal feature also takes its codes, and one with several a list as JSON text. Null or blank means no label.
         feature (`Feature`): The feature that it labels.
         column (`str`): Its column, for the error message.
         row (`int`): Its row, for the error message.
@@ -181,6 +183,9 @@ def parse_label(value: object, feature: Feature, column: str, row: int) -> Any: 
         value = value.strip().lower() == "true"
     if feature.type == "bool" and isinstance(value, (int, float)) and value in (0, 1):
         value = bool(value)
+    if feature.type == "labels" and isinstance(value, str) and value.lstrip().startswith("["):
+        with contextlib.suppress(ValueError):  # what is no JSON is refused below as it stands
+            value = json.loads(value)
     if feature.type == "ordinal" and isinstance(value, int) and value in dict(feature.values).values():
         return value
     try:

@@ -73,8 +73,9 @@ def _correction(report: Mapping[str, Any]) -> list[str]:
         ""
         if change is None
         else (
-            f"; the largest change is that of {change['feature']}, from {format_number(change['naive_estimate'], signed=True)} to "
-            f"{format_number(change['estimate'], signed=True)} SD of reward"
+            f"; the largest change is that of {change['feature']}, from "
+            f"{format_number(change['naive_estimate'], signed=True)} to {format_number(change['estimate'], signed=True)} SD of "
+            "reward"
         )
     )
     return [

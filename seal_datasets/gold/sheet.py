@@ -1,0 +1,167 @@
+"""A sheet of questions to be filled elsewhere, and its check when it comes back."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from seal_datasets.atomic import replacing, write_text
+from seal_datasets.errors import DataError, import_extra
+from seal_datasets.gold.desk import Item, gold_table
+from seal_datasets.gold.journal import Answer
+from seal_datasets.labels.gold import parse_label
+from seal_datasets.labels.taxonomy import Feature, Taxonomy
+
+_TEXT = "text"
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+
+
+def text_ids(items: Sequence[Item]) -> dict[str, Item]:
+    """Names of texts that tell nothing of their sides, in order: `t0001` and so on."""
+    return {f"t{number:04d}": item for number, item in enumerate(items, 1)}
+
+
+def write_sheet(items: Sequence[Item], taxonomy: Taxonomy, path: Path) -> Path:
+    """Write a sheet with a row for each text and an empty column for each feature.
+
+    Args:
+        items (`Sequence[Item]`): Texts, in the order of the sheet.
+        taxonomy (`Taxonomy`): Features; the first row holds the questions.
+        path (`Path`): A `.csv` or `.xlsx` file.
+
+    Returns:
+        `Path`: The file. A text that a spreadsheet would take for a formula gets an apostrophe before it.
+
+    Raises:
+        DataError: The file has another ending.
+    """
+    columns = [_TEXT, "prompt", "response", *taxonomy.names]
+    questions = [
+        "",
+        "",
+        "the question:",
+        *(f"{feature.question} ({_allowed(feature)})" for feature in taxonomy.features),
+    ]
+    rows = [
+        [name, _as_text(item.prompt), _as_text(item.response), *([""] * len(taxonomy.names))]
+        for name, item in text_ids(items).items()
+    ]
+    if path.suffix == ".csv":
+        write_text(path, pd.DataFrame([questions, *rows], columns=columns).to_csv(index=False))
+        return path
+    if path.suffix != ".xlsx":
+        raise DataError(f"a sheet is a .csv or .xlsx file, got {path.name!r}")
+    library = import_extra("openpyxl", purpose="write an xlsx sheet")
+    book = library.Workbook()
+    page = book.active
+    for row in [columns, questions, *rows]:
+        page.append([_without_controls(cell) for cell in row])
+    page.freeze_panes = "D3"
+    for place, feature in enumerate(taxonomy.features):
+        if feature.type != "labels":
+            allowed = library.worksheet.datavalidation.DataValidation(
+                type="list", formula1=f'"{_allowed(feature).replace(" or ", ",").replace(", ", ",")}"', allow_blank=True
+            )
+            page.add_data_validation(allowed)
+            letter = library.utils.get_column_letter(4 + place)
+            allowed.add(f"{letter}3:{letter}{len(rows) + 2}")
+    with replacing(path) as unfinished:
+        book.save(unfinished)
+    return path
+
+
+def check_sheet(
+    path: Path, items: Sequence[Item], taxonomy: Taxonomy, probability: dict[str, float]
+) -> tuple[str, int]:
+    """Check a filled sheet.
+
+    Args:
+        path (`Path`): The sheet.
+        items (`Sequence[Item]`): The texts that it was written for.
+        taxonomy (`Taxonomy`): Features.
+        probability (`dict[str, float]`): Probability of being drawn, by prompt.
+
+    Returns:
+        `tuple[str, int]`: The table of gold labels as CSV, and the number of cells that are still empty.
+
+    Raises:
+        DataError: It cannot be read, a column is missing, a text is unknown or repeated, or a cell is not an answer; the first
+            such cell is named, with how many there are.
+    """
+    table = _read(path)
+    lacking = [name for name in (_TEXT, *taxonomy.names) if name not in table.columns]
+    if lacking:
+        raise DataError(f"{path}: the column {lacking[0]!r} is missing; keep the columns of the sheet as they were")
+    known, wrong = text_ids(items), []
+    answers: dict[tuple[str, str, str], Answer] = {}
+    seen: set[str] = set()
+    n_empty = 0
+    for place, row in enumerate(table.to_dict("records"), 2):
+        name = str(row[_TEXT]).strip()
+        if not name:
+            continue
+        if name not in known or name in seen:
+            what = "twice" if name in seen else "which was not drawn"
+            raise DataError(
+                f"{path}, row {place}: the text {name!r} is there {what}; give the sheet that was written here"
+            )
+        seen.add(name)
+        for feature in taxonomy.features:
+            cell = str(row[feature.name]).strip()
+            try:
+                label = _parse(cell, feature, place)
+            except DataError as error:
+                wrong.append(
+                    f"row {place}, column {feature.name!r}: {cell!r} is no answer ({error}); give {_allowed(feature)}"
+                )
+                continue
+            n_empty += label is None
+            item = known[name]
+            answers[item.pair_id, item.side, feature.name] = Answer(
+                "sheet", item.pair_id, item.side, feature.name, label
+            )
+    if wrong:
+        more = f" ({len(wrong):,} such cells)" if len(wrong) > 1 else ""
+        raise DataError(f"{path}, {wrong[0]}{more}")
+    return gold_table(items, taxonomy, probability, answers), n_empty
+
+
+def _read(path: Path) -> pd.DataFrame:
+    try:
+        if path.suffix == ".xlsx":
+            import_extra("openpyxl", purpose="read an xlsx sheet")
+            return pd.read_excel(path, dtype=str).fillna("")
+        return pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8-sig", sep=None, engine="python")
+    except (OSError, ValueError, KeyError) as error:
+        raise DataError(f"cannot read the sheet {path}: {error}; give the filled .csv (UTF-8) or .xlsx file") from error
+
+
+def _parse(cell: str, feature: Feature, row: int) -> Any:  # noqa: ANN401 - a label
+    if not cell:
+        return None
+    if feature.type == "labels":
+        words = json.loads(cell) if cell.startswith("[") else [word.strip() for word in cell.split(";") if word.strip()]
+        return parse_label([] if words == ["none"] else words, feature, feature.name, row)
+    return parse_label({"yes": "true", "no": "false"}.get(cell.lower(), cell), feature, feature.name, row)
+
+
+def _allowed(feature: Feature) -> str:
+    if feature.type == "bool":
+        return "true or false"
+    answers = ", ".join(feature.answers)
+    return answers if feature.type == "ordinal" else f"any of {answers}, with ; between, or none"
+
+
+def _as_text(text: str) -> str:
+    return f"'{text}" if text.startswith(_FORMULA) else text
+
+
+def _without_controls(text: str) -> str:
+    """What a workbook can hold: its XML takes no control characters."""
+    return "".join(letter if letter >= " " or letter in "\n\t" else "\N{REPLACEMENT CHARACTER}" for letter in text)[
+        :32_767
+    ]
