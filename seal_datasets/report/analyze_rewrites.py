@@ -27,6 +27,9 @@ THRESHOLDS = (0.5, 0.6, 0.7, 0.75, 0.8, 0.85, 0.9, 0.95)
 """Thresholds of similarity at which alignment is reported."""
 
 _QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
+SHAM = "identity"
+"""Preset that asks for no change."""
+
 _FEWEST_FLIPS = 10
 
 Floats = NDArray[np.float64]
@@ -60,8 +63,14 @@ def analyze_rewrites(
     """
     frame = _frame(pairs)
     frame = frame[~unusable_pairs(frame)].reset_index(drop=True)
+    found = {name: _preset(frame, name, features, min_similarity, models) for name in presets}
+    for name, entry in found.items():
+        sham = found.get(SHAM, {}).get("labels", {}) if name != SHAM else {}
+        for feature, changes in entry["labels"].items():
+            # What changes in a rewrite that asks for no change is the labeler's noise, and the rewriter's.
+            changes["sham_share"] = sham[feature]["share"] if feature in sham else None
     return {
-        "presets": {name: _preset(frame, name, features, min_similarity, models) for name in presets},
+        "presets": found,
         "axes": {name: _axis(frame, name, models) for name in axes},
     }
 

@@ -13,15 +13,33 @@ from seal_datasets.errors import DataError, import_extra
 from seal_datasets.rewrites.presets import Preset
 
 _MARKER = re.compile(r"\n\n(Human|Assistant):")
-_COMMENTARY = re.compile(
-    r"\s*(here('s| is| are)\b.{0,60}\b(rewrit|rephras|revis|version|text)|(sure|certainly|of course)\b.{0,80}:|"
-    r"rewritten\b|i('ve| have) rewritten\b|(the )?rewritten (text|response|version)\b)",
+# What a rewriter calls its own work.
+_WORK = (
+    r"(?:rewrit\w*|rewrote|rephras\w*|reword\w*|paraphras\w*|revis(?:ed|ion)|(?:new|modified|adapted|improved) version)"
+)
+_OF_WORK = rf"(?:{_WORK}|\b(?:version|text|response) (?:that|which|with|of the))"
+# An announcement of the work, set off from it by a colon, a full stop before a line's end, or a line's end.
+_ANNOUNCED = re.compile(
+    rf"\s*(?:(?:sure|certainly|of course|okay|ok|absolutely|great)\b[^:\n]{{0,40}}?)?"
+    rf"(?:"
+    rf"(?:here(?:'s| is| are)|below is|this is|the following is)\b[^:\n]{{0,60}}?{_OF_WORK}[^:\n]{{0,60}}(?::|\.?\s*\n)"
+    rf"|here you (?:go|are)\s*[:.!]"
+    rf"|i(?:'ve| have)? {_WORK}\b[^:\n]{{0,80}}(?::|\.?\s*\n)"
+    rf"|(?:my |the )?{_WORK}(?: (?:text|response|version|dialogue|reply|answer))?\s*(?::|\n)"
+    rf")",
+    re.IGNORECASE,
+)
+# A remark on the work in a paragraph of its own at the end.
+_REMARK = re.compile(
+    rf"\n\s*\n[(\[*_]*(?:note:|i(?:'ve| have)? (?:{_WORK}|kept|changed|made|adjusted|tried)\b|let me know if\b|"
+    rf"this {_WORK}\b|the (?:{_WORK})\b|(?:please )?feel free to\b.{{0,40}}(?:adjust|change|edit))[^\n]*\s*$",
     re.IGNORECASE,
 )
 _REFUSAL = re.compile(
     r"\s*(i('m| am) sorry|sorry|i (can(no|')t|won't|will not|am unable to))\b.{0,60}\b(rewrit|rephras|fulfil|assist|help)",
     re.IGNORECASE,
 )
+_PLAIN = str.maketrans(dict.fromkeys("\u2018\u2019\u201b\u02bc\u00b4", "'") | dict.fromkeys("\u201c\u201d", '"'))
 
 _LEAST_LETTERS = 40
 _SURE_OF_LANGUAGE = 0.95
@@ -86,10 +104,10 @@ def _find_reason(before: str, after: str, preset: Preset, rewritten: Text) -> tu
     """The first reason to reject a rewrite, and its detail; `ok` where none applies."""
     if not rewritten.response.strip():
         return "empty", "the rewrite is blank"
-    if _REFUSAL.match(after.strip()) and not _REFUSAL.match(before.strip()):
+    if _REFUSAL.match(plain(after).strip()) and not _REFUSAL.match(plain(before).strip()):
         return "refused", after.strip()[:200]
-    if _COMMENTARY.match(after) and not _COMMENTARY.match(before):
-        return "commentary", f"it begins with words about itself: {after.strip()[:80]!r}"
+    if commentary := _commentary(before, after):
+        return "commentary", commentary
     turns, turns_after = (_MARKER.findall(text) for text in (before, after))
     if turns != turns_after:
         return "roles_broken", f"turns {turns} became {turns_after}"
@@ -105,6 +123,21 @@ def _find_reason(before: str, after: str, preset: Preset, rewritten: Text) -> tu
     if None not in languages and len(set(languages)) > 1:
         return "wrong_language", f"from {languages[0]} to {languages[1]}"
     return "ok", ""
+
+
+def plain(text: str) -> str:
+    """A text with straight quotes, of the same length."""
+    return text.translate(_PLAIN)
+
+
+def _commentary(before: str, after: str) -> str:
+    """Words of a rewriter about its own work around the rewrite; empty where there are none, or the original has them too."""
+    for frame, where, at in ((_ANNOUNCED, "begins", 0), (_REMARK, "ends", 1)):
+        found = frame.search(plain(after)) if at else frame.match(plain(after))
+        other = frame.search(plain(before)) if at else frame.match(plain(before))
+        if found and not other:
+            return f"it {where} with words about itself: {found[0].strip()[:80]!r}"
+    return ""
 
 
 def _restore_blanks(before: str, answer: str) -> str:

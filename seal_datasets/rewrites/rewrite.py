@@ -188,8 +188,8 @@ def _add_rewrites(
     pairs: Dataset, rewriter: Rewriter, column: _RewriteColumn, similarity: SimilarityModel, min_similarity: float
 ) -> Dataset:
     """Request all rewrites, then fill the columns from the store."""
-    rewrites = rewriter.until_accepted(
-        _texts_to_rewrite(pairs, column),
+    found = rewriter.until_accepted(
+        lambda: _texts_to_rewrite(pairs, column),
         check=lambda texts, results: _reject_dissimilar(texts, results, similarity, min_similarity),
         title=f"Rewriting ({column.name})",
     )
@@ -198,8 +198,10 @@ def _add_rewrites(
         columns: Batch = {name: [] for name in _columns(column.name)}
         for side in schema.SIDES:
             wanted = [column.wanted(batch, row, side) for row in range(len(batch[schema.PAIR_ID]))]
+            asked = [(text, preset) for text, preset in wanted if isinstance(text, Text) and preset]
+            answers = iter(rewriter.recall(asked, found))
             for text, preset in wanted:
-                rewrite = rewrites[text, preset] if isinstance(text, Text) and preset else Rewrite(None, str(text))
+                rewrite = next(answers) if isinstance(text, Text) and preset else Rewrite(None, str(text))
                 columns[schema.rewrite_column(column.name, side)].append(rewrite.text and rewrite.text.response)
                 prompt = rewrite.text.prompt if rewrite.text and rewriter.whole_dialogue else None
                 columns[schema.rewrite_prompt_column(column.name, side)].append(prompt)

@@ -6,9 +6,12 @@ between delimiters, and the answer is one string of a JSON object.
 
 from __future__ import annotations
 
+import hashlib
+import itertools
 import json
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 from datasets.utils import tqdm
 
@@ -54,7 +57,24 @@ _SCHEMA = {
 
 _CHECKED_AT_ONCE = 256
 
-Check = Callable[[Sequence[tuple[Text, Preset]], list[Rewrite]], list[Rewrite]]
+Wanted = tuple[Text, Preset]
+Check = Callable[[Sequence[Wanted], list[Rewrite]], list[Rewrite]]
+
+
+class Outcome(NamedTuple):
+    """What became of one rewrite: the attempt whose answer counts, and its status as in `Rewrite`."""
+
+    attempt: int
+    reason: str
+    detail: str
+    similarity: float | None
+
+
+def _key(text: Text, preset: Preset) -> bytes:
+    parts = repr([text.prompt, text.response, preset.name]).encode("utf-8", "surrogatepass")
+    return hashlib.blake2b(parts, digest_size=16).digest()
+
+
 """Takes texts and their rewrites, and returns the rewrites, some of them now rejected."""
 
 
@@ -167,40 +187,71 @@ class Rewriter:
                 the responses received so far.
         """
         wanted = [(text, preset) for text in texts]
-        rewrites = self.until_accepted(wanted)
-        return [rewrites[request] for request in wanted]
+        return self.recall(wanted, self.until_accepted(lambda: wanted))
 
     def until_accepted(
         self,
-        wanted: Iterable[tuple[Text, Preset]],
+        wanted: Callable[[], Iterable[Wanted]],
         *,
         check: Check = lambda _, rewrites: rewrites,
         title: str = "Rewriting",
-    ) -> dict[tuple[Text, Preset], Rewrite]:
+    ) -> dict[bytes, Outcome]:
         """Rewrite texts, and retry those whose rewrite is rejected, up to `attempts` times.
 
+        Rewrites stay in the store; memory holds what became of each, and no text.
+
         Args:
-            wanted (`Iterable[tuple[Text, Preset]]`): Texts with their presets; equal ones share a request.
+            wanted (`Callable`): Returns the texts with their presets, anew for each attempt; equal ones share a request.
             check (`Check`, *optional*): Rejects further rewrites, besides those that the rewriter rejects.
             title (`str`, defaults to `"Rewriting"`): Text beside the progress bar.
 
         Returns:
-            `dict[tuple[Text, Preset], Rewrite]`: For each text and preset, the accepted rewrite or else the last one.
+            `dict[bytes, Outcome]`: What became of each, for `recall`.
 
         Raises:
             LabelerError: As for `rewrite`.
         """
-        rewrites: dict[tuple[Text, Preset], Rewrite] = {}
-        pending = list(dict.fromkeys(wanted))
+        found: dict[bytes, Outcome] = {}
+
+        def pending() -> Iterator[Wanted]:
+            seen: set[bytes] = set()
+            for text, preset in wanted():
+                key = _key(text, preset)
+                if key not in seen and (key not in found or found[key].reason != "ok"):
+                    yield text, preset
+                seen.add(key)
+
         for attempt in range(self.attempts):
             description = f"{title}, attempt {attempt + 1}" if attempt else title
-            with tqdm(total=len(pending), desc=description, unit="text", disable=not pending) as bar:
-                self.ask(pending, attempt=attempt, progress=bar.update)
-            for start in range(0, len(pending), _CHECKED_AT_ONCE):
-                chunk = pending[start : start + _CHECKED_AT_ONCE]
-                rewrites |= zip(chunk, check(chunk, self.read(chunk, attempt=attempt)), strict=True)
-            pending = [request for request in pending if rewrites[request].reason != "ok"]
-        return rewrites
+            n_texts = sum(1 for _ in pending())
+            with tqdm(total=n_texts, desc=description, unit="text", disable=not n_texts) as bar:
+                self.ask(pending(), attempt=attempt, progress=bar.update)
+            left = pending()
+            while chunk := list(itertools.islice(left, _CHECKED_AT_ONCE)):
+                for (text, preset), rewrite in zip(chunk, check(chunk, self.read(chunk, attempt=attempt)), strict=True):
+                    outcome = Outcome(attempt, rewrite.reason, rewrite.detail, rewrite.similarity)
+                    found[_key(text, preset)] = outcome
+        return found
+
+    def recall(self, wanted: Sequence[Wanted], found: Mapping[bytes, Outcome]) -> list[Rewrite]:
+        """Read from the store what `until_accepted` settled on.
+
+        Args:
+            wanted (`Sequence`): Texts with their presets.
+            found (`Mapping[bytes, Outcome]`): What became of them.
+
+        Returns:
+            `list[Rewrite]`: For each, the accepted rewrite or else the last one.
+        """
+        outcomes = [found[_key(text, preset)] for text, preset in wanted]
+        rewrites: dict[int, Rewrite] = {}
+        for attempt in {outcome.attempt for outcome in outcomes}:
+            places = [place for place, outcome in enumerate(outcomes) if outcome.attempt == attempt]
+            rewrites |= zip(places, self.read([wanted[place] for place in places], attempt=attempt), strict=True)
+        return [
+            replace(rewrites[place], reason=outcome.reason, detail=outcome.detail, similarity=outcome.similarity)
+            for place, outcome in enumerate(outcomes)
+        ]
 
     def ask(
         self, wanted: Iterable[tuple[Text, Preset]], *, attempt: int = 0, progress: Callable[[int], object] = int
