@@ -1,4 +1,4 @@
-"""The embedded preference set: 104 pairs written for this package, with gold labels and known annotation errors."""
+"""The embedded preference set: 320 pairs written for this package, with gold labels and known annotation errors."""
 
 from __future__ import annotations
 
@@ -78,13 +78,13 @@ def demo_truth() -> dict[str, Any]:
     """Return what is true of the embedded preference set by construction.
 
     Returns:
-        `dict[str, Any]`: The annotators' rule, the pairs in which they made errors, and counts.
+        `dict[str, Any]`: The annotators' rule, the pairs in which they made errors, counts, and what their choices ask for.
 
     Example:
 
     ```python
     >>> len(demo_truth()["annotation_errors"])
-    12
+    28
 
     ```
     """
