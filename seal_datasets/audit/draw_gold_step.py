@@ -13,8 +13,8 @@ from datasets import Dataset
 from seal_datasets import schema
 from seal_datasets.atomic import write_json
 from seal_datasets.errors import DataError
-from seal_datasets.gold.desk import Item, items_of
 from seal_datasets.gold.draw import draw_gold, draw_more
+from seal_datasets.gold.items import Item, items_of
 from seal_datasets.labels.taxonomy import Taxonomy
 
 DRAW_FILE = "draw.json"

@@ -43,6 +43,11 @@ def add(verbs: Verbs) -> None:
         note="Answers are on disk at once; the same command goes on where it stopped.",
         common="data --n --features --headless --check --round --audit --plan --annotator --out",
     )
+    _add_draw_options(gold)
+    _add_work_options(gold)
+
+
+def _add_draw_options(gold: argparse.ArgumentParser) -> None:
     gold.add_argument("data", nargs="?", help=DATA_HELP)
     gold.add_argument("--split", help=SPLIT_HELP)
     gold.add_argument(
@@ -60,6 +65,9 @@ def add(verbs: Verbs) -> None:
         metavar="FOLDER",
         help="folder for answers and gold.csv (default: %(default)s)",
     )
+
+
+def _add_work_options(gold: argparse.ArgumentParser) -> None:
     gold.add_argument("--annotator", default="a", metavar="NAME", help="who labels (default: %(default)s)")
     gold.add_argument(
         "--overlap",

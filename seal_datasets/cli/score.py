@@ -161,17 +161,17 @@ def _load(options: argparse.Namespace) -> tuple[Dataset | IterableDataset, Diagn
     from seal_datasets.rewards.loading import processes
 
     state = processes()
-    how = {"split": options.split, "limit": options.limit, "streaming": options.stream}
+    how = {"split": options.split, "limit": options.limit}
     part = None
     if options.stream and options.limit is None and can_deal(options.out):
         part = (state.process_index, state.num_processes)
     with state.main_process_first():
         if part is not None:
             try:
-                return *load_pairs(options.data, part=part, **how), True
+                return *load_pairs(options.data, streaming=part, **how), True
             except NotDealtError:
                 pass  # one process reads for all
-        return *load_pairs(options.data, **how), False
+        return *load_pairs(options.data, streaming=options.stream, **how), False
 
 
 def _print_counts(scored: Dataset | list[Path], models: Mapping[str, Scorer]) -> int:

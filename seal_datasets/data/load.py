@@ -69,10 +69,9 @@ def load_pairs(
     split: str | None = None,
     format: PairFormat | Literal["auto"] = "auto",
     strict: bool = False,
-    streaming: bool = False,
+    streaming: bool | Part = False,
     limit: int | None = None,
     seed: int | None = None,
-    part: Part | None = None,
 ) -> tuple[Dataset | IterableDataset, Diagnosis]:
     """Load preference pairs in one canonical form, and count their problems.
 
@@ -89,12 +88,12 @@ def load_pairs(
         format (`str`, defaults to `"auto"`): One of `PairFormat`; `"auto"` detects it from columns and types.
         strict (`bool`, defaults to `False`): Whether any problem in the data is an error; a stream raises it when
             the pair is read.
-        streaming (`bool`, defaults to `False`): Whether to return an `IterableDataset`, read on use.
+        streaming (`bool` or `tuple[int, int]`, defaults to `False`): Whether to return an `IterableDataset`, read on use. A
+            number from 0 and a count take one of so many runs of a Parquet stream's row groups, with the ids of the whole.
+            Files are checked as a whole for run 0 only.
         limit (`int`, *optional*): Number of source rows to take: the first ones, or with `seed` a random sample.
             Where each row holds one response, the number of prompts.
         seed (`int`, *optional*): Seed of the sample that `limit` takes; has no effect without `limit`.
-        part (`tuple[int, int]`, *optional*): Of a stream of Parquet files take only one run of row groups: its number from 0,
-            and the number of runs. Ids of pairs are those in the whole stream. Files are checked as a whole for run 0 only.
 
     Returns:
         `tuple[Dataset | IterableDataset, Diagnosis]`: The pairs and the diagnosis. Pairs are in source order, with the
@@ -103,7 +102,7 @@ def load_pairs(
 
     Raises:
         DataError: The source cannot be read, its columns or types fit no format, or it has no pairs; or `strict` is set
-            and there is a problem. A `NotDealtError` where `part` is given and the source has no such runs.
+            and there is a problem. A `NotDealtError` where runs are wanted and the source has none.
 
     Example:
 
@@ -120,7 +119,8 @@ def load_pairs(
     """
     if limit is not None and limit < 1:
         raise DataError(f"limit must be at least 1, got {limit}")
-    opened = open_source(source, split=split, streaming=streaming, part=part)
+    part = streaming if isinstance(streaming, tuple) else None
+    opened = open_source(source, split=split, streaming=bool(streaming), part=part)
     rows = with_media_undecoded(opened.rows.with_format(None))
     if isinstance(rows, Dataset) and len(rows) == 0:
         raise DataError(f"the source has no rows; its columns are {rows.column_names}")

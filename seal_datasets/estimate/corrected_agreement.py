@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from seal_datasets.estimate.agreement import labeler_preference, labels_shape
-from seal_datasets.estimate.corrected_logit import GoldPairs, corrected_tests, gold_pairs
+from seal_datasets.estimate.corrected_logit import corrected_tests
+from seal_datasets.estimate.gold_pairs import GoldPairs, gold_pairs
 from seal_datasets.estimate.inputs import confidence_level, group_codes, same_length, unique_names
 from seal_datasets.estimate.intervals import Interval
 from seal_datasets.estimate.result import Result

@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from seal_datasets.estimate.choice_probability import choice_probability
-from seal_datasets.estimate.corrected_logit import GoldPairs, corrected_logit, corrected_tests, gold_pairs
+from seal_datasets.estimate.corrected_logit import corrected_logit, corrected_tests
+from seal_datasets.estimate.gold_pairs import GoldPairs, gold_pairs
 from seal_datasets.estimate.inputs import Floats, confidence_level, finite, same_length, unique_names, whole_number
 from seal_datasets.estimate.intervals import Interval
 from seal_datasets.estimate.linear import group_sums

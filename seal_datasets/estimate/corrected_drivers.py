@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from seal_datasets.estimate.corrected_logit import corrected_logit, corrected_tests, gold_pairs
+from seal_datasets.estimate.corrected_logit import corrected_logit, corrected_tests
+from seal_datasets.estimate.gold_pairs import gold_pairs
 from seal_datasets.estimate.inputs import confidence_level, indicator, unique_names, whole_number
 from seal_datasets.estimate.intervals import Interval
 from seal_datasets.estimate.multiplicity import Adjustment

@@ -3,41 +3,21 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from datasets import Dataset
 
 from seal_datasets import estimate, schema
 from seal_datasets.atomic import write_text
+from seal_datasets.gold.items import Item
 from seal_datasets.gold.journal import Answer, Journal
+from seal_datasets.gold.table import gold_table
 from seal_datasets.labels.taxonomy import Feature, Taxonomy
 
 GOLD_FILE, DISAGREEMENTS, ANSWERS = "gold.csv", "disagreements.csv", "answers.sqlite"
-
-
-@dataclass(frozen=True, slots=True)
-class Item:
-    """One text to label.
-
-    Attributes:
-        pair_id (`str`): The pair.
-        side (`str`): Its side.
-        prompt_id (`str`): Its prompt's id.
-        prompt (`str`): The dialogue before it.
-        response (`str`): The text.
-    """
-
-    pair_id: str
-    side: schema.Side
-    prompt_id: str
-    prompt: str
-    response: str
 
 
 class Desk:
@@ -143,77 +123,6 @@ class Desk:
                     labels, others, groups=np.array([prompts.get(text, text[0]) for text in both])
                 )
         return found
-
-
-def items_of(pairs: Dataset, prompts: Sequence[str], seed: int) -> list[Item]:
-    """Both texts of every pair of some prompts, in an order that tells nothing of their sides.
-
-    Args:
-        pairs (`Dataset`): Canonical pairs.
-        prompts (`Sequence[str]`): Ids of the drawn prompts.
-        seed (`int`): Seed of the order.
-
-    Returns:
-        `list[Item]`: Texts; those of a prompt stand together.
-    """
-    drawn = set(prompts)
-    found: dict[str, list[Item]] = {}
-    for row in pairs.select_columns([schema.PAIR_ID, schema.PROMPT_ID, schema.PROMPT, *schema.SIDES]):
-        prompt = str(row[schema.PROMPT_ID])
-        for side in schema.SIDES if prompt in drawn else ():
-            found.setdefault(prompt, []).append(
-                Item(str(row[schema.PAIR_ID]), side, prompt, row[schema.PROMPT] or "", row[side] or "")
-            )
-    rng = np.random.default_rng([seed, 1])
-    order = list(found)
-    return [found[order[i]][j] for i in rng.permutation(len(order)) for j in rng.permutation(len(found[order[i]]))]
-
-
-def gold_table(
-    items: Sequence[Item],
-    taxonomy: Taxonomy,
-    probability: dict[str, float],
-    answers: dict[tuple[str, str, str], Answer],
-) -> str:
-    """The table of gold labels as CSV: a row for each pair of which anything is known.
-
-    Args:
-        items (`Sequence[Item]`): The drawn texts.
-        taxonomy (`Taxonomy`): Features.
-        probability (`dict[str, float]`): Probability by prompt.
-        answers (`dict`): The answer that counts, by pair, side and feature.
-
-    Returns:
-        `str`: CSV that `add_gold` reads.
-    """
-    rows: dict[str, dict[str, Any]] = {}
-    for item in items:
-        row = rows.setdefault(
-            item.pair_id, {schema.PAIR_ID: item.pair_id, schema.GOLD_PROBABILITY: probability[item.prompt_id]}
-        )
-        reasons = []
-        for feature in taxonomy.features:
-            answer = answers.get((item.pair_id, item.side, feature.name))
-            row[schema.gold_column(feature.name, item.side)] = as_cell(answer and answer.answer, feature)
-            if answer is not None and answer.skipped:
-                reasons.append(f"{feature.name}: {answer.skipped}")
-        row[f"skipped_{item.side}"] = "; ".join(reasons)
-    columns = [schema.PAIR_ID, schema.GOLD_PROBABILITY]
-    columns += [schema.gold_column(feature.name, side) for feature in taxonomy.features for side in schema.SIDES]
-    columns += [f"skipped_{side}" for side in schema.SIDES]
-    known = [row for row in rows.values() if any(row.get(column) not in (None, "") for column in columns[2:])]
-    return str(pd.DataFrame(known, columns=columns).to_csv(index=False))
-
-
-def as_cell(label: Any, feature: Feature) -> str | None:  # noqa: ANN401 - a label
-    """A label as it stands in a table of text: `true`, an answer's word, or a list as JSON."""
-    if label is None:
-        return None
-    if feature.type == "bool":
-        return "true" if label else "false"
-    if feature.type == "ordinal":
-        return next(word for word, code in feature.values if code == label)
-    return json.dumps(label)
 
 
 def _shared(prompt: str, overlap: float) -> bool:

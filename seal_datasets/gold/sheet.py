@@ -11,8 +11,9 @@ import pandas as pd
 
 from seal_datasets.atomic import replacing, write_text
 from seal_datasets.errors import DataError, import_extra
-from seal_datasets.gold.desk import Item, gold_table
+from seal_datasets.gold.items import Item
 from seal_datasets.gold.journal import Answer
+from seal_datasets.gold.table import gold_table
 from seal_datasets.labels.gold import parse_label
 from seal_datasets.labels.taxonomy import Feature, Taxonomy
 

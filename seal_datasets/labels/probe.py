@@ -22,8 +22,8 @@ from seal_datasets.labels.embedding_store import EmbeddingStore, Vector
 from seal_datasets.labels.featurize import iterate_texts
 from seal_datasets.labels.parse import Failure, Labels
 from seal_datasets.labels.probe_answers import MIN_PROMPTS, MIN_TEXTS, ProbedFeature, judge, label_of, targets_of
-from seal_datasets.labels.probe_heads import N_FOLDS, Codes, CrossFittedHead, fit_head
-from seal_datasets.labels.surface import surface_features
+from seal_datasets.labels.probe_heads import CrossFittedHead, fit_head
+from seal_datasets.labels.probe_texts import folds_of, surface_numbers, text_keys, text_parts
 from seal_datasets.labels.taxonomy import Feature, Taxonomy
 
 PROBE_VERSION = "1"
@@ -91,7 +91,7 @@ class Probe:
 
     def count_known(self, texts: Sequence[Text]) -> int:
         """How many of some texts are embedded already."""
-        wanted = [key for text in texts for key in _keys(text)]
+        wanted = [key for text in texts for key in text_keys(text)]
         return len(self.store.get(self._key, wanted)) // 2
 
     def fit(self, pairs: Dataset, taxonomy: Taxonomy) -> None:
@@ -115,7 +115,7 @@ class Probe:
         inputs = self._vectors([text for text, *_ in gold]) if gold else np.zeros((0, 1))
         known = np.asarray(~np.isnan(inputs).any(axis=1), dtype=np.bool_)
         if known.any():
-            surface = inputs[known, -len(_surface("")) :]
+            surface = inputs[known, -len(surface_numbers("")) :]
             spread = surface.std(axis=0)
             # Both embeddings have length 1, and so has the surface block on average.
             self._scale = surface.mean(axis=0), np.where(spread > 0, spread, np.inf) * np.sqrt(surface.shape[1])
@@ -201,7 +201,7 @@ class Probe:
         return Labels(values, tuple(failures), probabilities)
 
     def _embed(self, texts: Sequence[Text]) -> None:
-        wanted = {key: part for text in texts for key, part in zip(_keys(text), _parts(text), strict=True)}
+        wanted = {key: part for text in texts for key, part in zip(text_keys(text), text_parts(text), strict=True)}
         held = self.store.get(self._key, list(wanted))
         lacking = [key for key in wanted if key not in held]
         if lacking:
@@ -210,12 +210,14 @@ class Probe:
 
     def _vectors(self, texts: Sequence[Text]) -> Floats:
         """What is known of each text, shape (n, 2 d + s); rows are nan where the encoder gave no embedding."""
-        keys = [_keys(text) for text in texts]
+        keys = [text_keys(text) for text in texts]
         held = self.store.get(self._key, [key for pair in keys for key in pair])
         width = max(map(len, held.values()), default=1)
         nothing: Vector = np.full(width, np.nan, dtype=np.float32)
         rows = [
-            np.concatenate([*(_of_width(held.get(key, nothing), nothing) for key in pair), _surface(text.response)])
+            np.concatenate(
+                [*(_of_width(held.get(key, nothing), nothing) for key in pair), surface_numbers(text.response)]
+            )
             for pair, text in zip(keys, texts, strict=True)
         ]
         return np.array(rows, dtype=np.float64)
@@ -226,38 +228,8 @@ class Probe:
         return np.hstack([inputs[:, :-n], (inputs[:, -n:] - mean) / spread])
 
 
-def folds_of(prompts: Sequence[str] | NDArray[Any]) -> Codes:
-    """Part of each prompt, by a hash of its id.
-
-    Example:
-
-    ```python
-    >>> folds_of(["a", "b", "a"]).tolist()
-    [3, 9, 3]
-
-    ```
-    """
-    parts = {prompt: hashlib.blake2b(str(prompt).encode(), digest_size=4).digest() for prompt in set(prompts)}
-    return np.array([int.from_bytes(parts[prompt], "big") % N_FOLDS for prompt in prompts], dtype=np.int64)
-
-
-def _parts(text: Text) -> tuple[str, str]:
-    return text.response, f"{text.prompt}\n\n{text.response}"
-
-
-def _keys(text: Text) -> tuple[bytes, bytes]:
-    response, dialogue = (
-        hashlib.blake2b(part.encode("utf-8", "surrogatepass"), digest_size=16).digest() for part in _parts(text)
-    )
-    return response, dialogue
-
-
 def _of_width(vector: Vector, nothing: Vector) -> Vector:
     return vector if len(vector) == len(nothing) else nothing
-
-
-def _surface(response: str) -> Floats:
-    return np.array([np.nan_to_num(float(value)) for value in surface_features(response).values()])
 
 
 def _gold_texts(pairs: Dataset, taxonomy: Taxonomy) -> list[tuple[Text, str, dict[str, Any]]]:

@@ -23,7 +23,8 @@ from seal_datasets.labels.design import feature_design, numbers
 from seal_datasets.labels.surface import SURFACE_FEATURES
 from seal_datasets.labels.taxonomy import Feature
 from seal_datasets.report.analyze_choices import analyze_choices
-from seal_datasets.report.analyze_correction import analyze_correction, analyze_error_curves
+from seal_datasets.report.analyze_correction import analyze_correction
+from seal_datasets.report.analyze_error_curves import analyze_error_curves
 from seal_datasets.report.analyze_labels import analyze_labels, fitted_calibration
 from seal_datasets.report.analyze_memory import memorisation_gaps
 from seal_datasets.report.analyze_models import analyze_alignment, analyze_trajectory

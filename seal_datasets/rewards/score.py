@@ -104,7 +104,7 @@ def write_rewards(
         window (`int`, defaults to 2048): As for `add_rewards`.
         rows_per_file (`int`, defaults to 100,000): Approximate rows of a file; files end with a window.
         dealt (`bool`, defaults to `False`): Whether the stream holds the rows of this process only, and those of the next
-            process follow on them: `load_pairs(..., streaming=True, part=(index, n))`. All processes must see the folder.
+            process follow on them: `load_pairs(..., streaming=(index, n))`. All processes must see the folder.
 
     Returns:
         `list[Path]`: The files, in the order of the rows.

@@ -34,7 +34,7 @@ def write(folder, sizes, group, *, more=None):
 def test_parts_make_up_the_whole(tmp_path, sizes, group, n_parts):
     data = str(write(tmp_path / "data", sizes, group))
     whole = list(load_pairs(data, streaming=True)[0])
-    parts = [list(load_pairs(data, streaming=True, part=(index, n_parts))[0]) for index in range(n_parts)]
+    parts = [list(load_pairs(data, streaming=(index, n_parts))[0]) for index in range(n_parts)]
     assert all(parts)
     assert [row for part in parts for row in part] == whole
     assert [row["pair_id"] for row in whole] == [str(n) for n in range(sum(sizes))]
@@ -46,7 +46,7 @@ def test_rows_that_make_several_pairs_and_ids_of_their_own_are_dealt_too(tmp_pat
     named = write(tmp_path / "named", [12], 5, more=lambda n: {"pair_id": f"id-{n}"})
     for data in (tmp_path / "lists.parquet", named):
         whole = list(load_pairs(str(data), streaming=True)[0])
-        parts = [row for index in range(2) for row in load_pairs(str(data), streaming=True, part=(index, 2))[0]]
+        parts = [row for index in range(2) for row in load_pairs(str(data), streaming=(index, 2))[0]]
         assert parts == whole
 
 
@@ -58,7 +58,7 @@ def test_canonical_pairs_are_dealt_with_the_ids_that_they_have(tmp_path):
     parts = [
         row["pair_id"]
         for index in range(3)
-        for row in load_pairs(str(tmp_path / "pairs.parquet"), streaming=True, part=(index, 3))[0]
+        for row in load_pairs(str(tmp_path / "pairs.parquet"), streaming=(index, 3))[0]
     ]
     assert parts == [str(n) for n in range(9)]
 
@@ -68,6 +68,4 @@ def test_what_cannot_be_dealt_is_refused(tmp_path):
     few = str(write(tmp_path / "few", [5], 5))
     for data, more in [(str(tmp_path / "a.jsonl"), {}), (few, {}), (few, {"limit": 2})]:
         with pytest.raises(NotDealtError):
-            load_pairs(data, streaming=True, part=(1, 2), **more)
-    with pytest.raises(NotDealtError):
-        load_pairs(few, part=(0, 2))
+            load_pairs(data, streaming=(1, 2), **more)

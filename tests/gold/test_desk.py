@@ -12,7 +12,8 @@ from datasets import Dataset
 
 from seal_datasets import add_gold, load_pairs, load_taxonomy
 from seal_datasets.errors import DataError
-from seal_datasets.gold.desk import Desk, items_of
+from seal_datasets.gold.desk import Desk
+from seal_datasets.gold.items import items_of
 from seal_datasets.gold.journal import Answer, Journal
 
 TAXONOMY = load_taxonomy().select(["last_response_is_helpful", "last_response_sentiment", "topics"])

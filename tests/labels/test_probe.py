@@ -12,9 +12,10 @@ from seal_datasets.errors import DataError
 from seal_datasets.labels.embedding_store import EmbeddingStore
 from seal_datasets.labels.featurize import add_features
 from seal_datasets.labels.gold import add_gold
-from seal_datasets.labels.probe import N_FOLDS, Probe, folds_of
+from seal_datasets.labels.probe import Probe
 from seal_datasets.labels.probe_columns import add_probe_labels
-from seal_datasets.labels.probe_heads import fit_head
+from seal_datasets.labels.probe_heads import N_FOLDS, fit_head
+from seal_datasets.labels.probe_texts import folds_of
 from seal_datasets.rewards.sentence_encoder import SentenceEncoder
 
 TAXONOMY = load_taxonomy().select(["last_response_is_refusal", "last_response_sentiment", "topics"])
