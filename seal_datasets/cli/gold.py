@@ -35,10 +35,11 @@ def add(verbs: Verbs) -> None:
         "gold",
         _run,
         "draw prompts with known probabilities, and label their texts by hand",
-        "seal gold pairs.jsonl --n 300 --features last_response_is_helpful,last_response_is_harmless --out gold",
+        "seal gold pairs.jsonl --n 300 --features last_response_is_helpful --out gold",
         "seal gold pairs.jsonl --n 300 --features last_response_is_helpful --headless sheet.xlsx --out gold",
         "seal gold pairs.jsonl --features last_response_is_helpful --check sheet.xlsx --out gold",
-        "seal gold pairs.jsonl --n 200 --round 2 --audit report --features last_response_is_helpful --out gold",
+        "seal gold pairs.jsonl --n 200 --round 2 --audit report --features last_response_is_helpful \\\n"
+        "      --out gold",
         "seal gold --plan --audit report",
         note="Answers are on disk at once; the same command goes on where it stopped.",
         common="data --n --features --headless --check --round --audit --plan --annotator --out",
@@ -99,7 +100,12 @@ def _add_work_options(gold: argparse.ArgumentParser) -> None:
         "--teacher-model", metavar="NAME", help="with --plan: also say what this model would cost as a teacher"
     )
     gold.add_argument("--port", type=int, metavar="PORT", help="port of the page (default: a free one)")
-    gold.add_argument("--no-browser", action="store_true", help="print the page's address, and open no browser")
+    gold.add_argument(
+        "--show",
+        choices=["browser", "address"],
+        default="browser",
+        help="open the page in a browser, or only print its address (default: %(default)s)",
+    )
 
 
 def _run(options: argparse.Namespace) -> int:
@@ -170,7 +176,7 @@ def _label(desk: Desk, options: argparse.Namespace) -> int:
     from seal_datasets.gold.page import serve
 
     sys.stderr.write("The page is on this machine only; stop with Ctrl-C, and run the same command to go on.\n")
-    serve(desk, port=options.port, open_browser=not options.no_browser)
+    serve(desk, port=options.port, open_browser=options.show == "browser")
     desk.write()
     done, total = desk.progress()
     sys.stderr.write(f"{done:,} of {total:,} questions answered\n")

@@ -84,7 +84,11 @@ def test_numbers_in_the_text_are_those_of_the_json(folder):
     points = next(row for row in imprint["models"]["post"]["imprint"] if row["feature"] == feature)
     assert f"{points['coefficient']:+.2f} ± {points['std_error']:.2f}" in markdown
     units = next(row for row in imprint["standardised"]["sd"]["models"]["post"] if row["feature"] == feature)
-    assert f"{units['estimate']:+.2f} ± {units['std_error']:.2f}\\*" in markdown  # the planted imprint is a claim
+    assert f"{units['estimate']:+.2f} ± {units['std_error']:.2f}" in markdown
+    # The planted imprint is a claim of the estimate that gold labels correct.
+    [claim] = [row for row in report["claims"] if (row["quantity"], row["feature"]) == ("imprint", feature)]
+    assert claim["corrected"] is True
+    assert f"{claim['estimate']:+.2f} (" in markdown
     assert "nan" not in markdown.lower().split()
 
 
