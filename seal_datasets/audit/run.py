@@ -35,13 +35,9 @@ from seal_datasets.rewards.score import add_rewards
 from seal_datasets.rewards.score_store import ScoreStore
 from seal_datasets.rewards.scorer import Scorer
 from seal_datasets.rewards.train import train_pair
-from seal_datasets.rewards.training_settings import TrainingSettings
 
 _RECORDED_APART = ("training", "models", "rewrites", "doctor", "tie_band")
 _DOCTOR_FILE = "doctor.json"
-
-DEMO_TRAINING = TrainingSettings(pre_epochs=3, post_epochs=6)
-"""The embedded demo has about eighty training pairs, too few to learn from in one epoch."""
 
 
 def run_audit(
@@ -75,7 +71,7 @@ def run_audit(
     Raises:
         SealError: An input is missing or wrong; the message states which, and what to do.
     """
-    settings = settings or AuditSettings(training=DEMO_TRAINING if source == "demo" else TrainingSettings())
+    settings = settings or AuditSettings()
     if models is not None:
         given = give_models(models, baseline)
         settings = replace(

@@ -217,7 +217,7 @@ def _print_headline(report: Mapping[str, Any], out: Path) -> int:
 
 def _audit(options: argparse.Namespace) -> int:
     from seal_datasets.audit.recipe import audit_recipe
-    from seal_datasets.audit.run import DEMO_TRAINING, run_audit
+    from seal_datasets.audit.run import run_audit
     from seal_datasets.audit.settings import AuditSettings
     from seal_datasets.hub.recompute import find_published
     from seal_datasets.rewards.training_settings import TrainingSettings
@@ -236,7 +236,7 @@ def _audit(options: argparse.Namespace) -> int:
         doctor=options.doctor,
         tie_band=options.tie_band,
         seed=options.seed,
-        training=training_settings(options, DEMO_TRAINING if options.demo else TrainingSettings()),
+        training=training_settings(options, TrainingSettings()),
         rewrites=rewrite_settings(options, options.rewrite_share) if options.rewrite_share is not None else None,
     )
     source = "demo" if options.demo else options.data

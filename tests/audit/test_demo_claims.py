@@ -4,8 +4,7 @@ import pytest
 from datasets import Dataset
 
 from seal_datasets import load_pairs, load_taxonomy
-from seal_datasets.audit.run import DEMO_TRAINING, run_audit
-from seal_datasets.audit.settings import AuditSettings
+from seal_datasets.audit.run import run_audit
 from seal_datasets.data.demo import demo_path, draw_demo_gold
 from seal_datasets.report.analyze import analyze
 from seal_datasets.report.audited_models import PRE_AND_POST
@@ -15,7 +14,7 @@ from seal_datasets.report.files import features_of
 @pytest.fixture(scope="module")
 def demo(tmp_path_factory):
     out = tmp_path_factory.mktemp("demo")
-    return out, run_audit("demo", out, AuditSettings(training=DEMO_TRAINING))
+    return out, run_audit("demo", out)
 
 
 @pytest.mark.slow

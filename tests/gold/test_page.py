@@ -34,7 +34,14 @@ def serve(folder):
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     words = ["gold", str(folder / "pairs.jsonl"), "--n", "6", "--out", str(folder / "gold"), "--port", str(port)]
-    words += ["--features", "last_response_is_helpful,last_response_sentiment,topics", "--show", "address", "--overlap", "0"]
+    words += [
+        "--features",
+        "last_response_is_helpful,last_response_sentiment,topics",
+        "--show",
+        "address",
+        "--overlap",
+        "0",
+    ]
     log = (folder / "log").open("ab")
     server = subprocess.Popen([sys.executable, "-m", "seal_datasets.cli", *words], cwd=folder, stdout=log, stderr=log)
     end = time.monotonic() + 120
