@@ -1,8 +1,8 @@
 """Recorded answers of the embedded model, so that tests of what comes after labels need not wait for them.
 
 A store of responses is its own recording: its keys are hashes of the model, the instructions, the sampling and the text.
-`record.py` makes the two files. `demo.sqlite` answers what an audit of the first rows of the demo asks and nothing else, so that
-its report does not change; `more.sqlite` answers what other tests and the README commands ask.
+`record.py` makes the two files. `demo.sqlite` answers what an audit of the first rows of the demo asks and nothing else, so
+that its report does not change; `more.sqlite` answers what other tests and the README commands ask.
 """
 
 from __future__ import annotations
