@@ -130,7 +130,7 @@ def test_the_module_runs_as_a_program():
     assert finished.stdout.startswith("seal_datasets ")
 
 
-def test_a_dry_run_says_what_labeling_would_cost_and_asks_nothing(recorded_demo, tmp_path, capsys):
+def test_a_dry_run_says_what_labeling_would_cost_and_asks_nothing(tmp_path, capsys):
     out = tmp_path / "labelled.parquet"
     remote = ["--labeler", "http://127.0.0.1:9/v1", "--labeler-model", "gpt-4o-mini", "--dry-run"]
     assert main(["featurize", str(demo_path()), "--out", str(out), *remote]) == 0
@@ -154,8 +154,8 @@ def test_a_dry_run_says_what_labeling_would_cost_and_asks_nothing(recorded_demo,
     assert "(P): " in said[1]
     assert "about $0." in said[0]
     remote = ["--rewriter", "http://127.0.0.1:9/v1", "--rewriter-model", "gpt-4o-mini", "--dry-run"]
-    assert main(["rewrite", recorded_demo, "--share", "0.1", "--axes", "long", "--out", str(out), *remote]) == 0
-    assert "rewrites: gpt-4o-mini: 60 texts, 0 of them in the store; to ask: 60 requests" in capsys.readouterr().out
+    assert main(["rewrite", str(demo_path()), "--share", "0.1", "--axes", "long", "--out", str(out), *remote]) == 0
+    assert "rewrites: gpt-4o-mini: 189 texts, 0 of them in the store; to ask: 189 requests" in capsys.readouterr().out
     assert not list(tmp_path.iterdir())
     assert (
         main(
