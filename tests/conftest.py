@@ -15,7 +15,7 @@ import pytest
 
 from tests.fork_server import ForkServer
 from tests.hub.hub_double import WRITE_TOKEN, HubDouble
-from tests.recorded import RECORDINGS, merge
+from tests.recorded import RECORDINGS, merge, write_recorded_rows
 
 # No test may reach a model hub or leave files in a user's cache.
 os.environ["HF_HUB_OFFLINE"] = "1"
@@ -103,6 +103,12 @@ def recorded():
     yield place
     if "SEAL_RECORD_TO" in os.environ:  # set by tests/recorded/record.py
         merge(Path(os.environ["SEAL_RECORD_TO"]), *placed)
+
+
+@pytest.fixture(scope="session")
+def recorded_demo(tmp_path_factory) -> str:
+    """The rows of the demo whose labels by the embedded model are recorded, in a file."""
+    return str(write_recorded_rows(tmp_path_factory.mktemp("demo") / "pairs.jsonl"))
 
 
 @pytest.fixture(scope="session")

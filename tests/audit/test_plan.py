@@ -33,20 +33,20 @@ def content(folder):
 
 
 @pytest.mark.recorded
-def test_a_plan_counts_what_the_audit_then_does_and_adds_nothing(reward_models, recorded, tmp_path):
+def test_a_plan_counts_what_the_audit_then_does_and_adds_nothing(reward_models, recorded, recorded_demo, tmp_path):
     settings = replace(SETTINGS, models=give_models(reward_models))
     out = tmp_path / "audit"
     out.mkdir()
     recorded(out / "labels.sqlite")
     before = content(out)
-    plan = plan_audit("demo", out, settings)
+    plan = plan_audit(recorded_demo, out, settings)
     assert content(out) == before
     assert (plan["labels"].texts, plan["labels"].cached, plan["labels"].requests) == (12, 12, 0)
     for name in reward_models:
         step = plan[f"score {name}"]
         assert (step.pairs, step.texts, step.cached) == (24, 47, 0)  # of 48 texts two are equal
         assert 0.0 < step.seconds < math.inf
-    report = run_audit("demo", out, settings)
+    report = run_audit(recorded_demo, out, settings)
     assert report["population"]["n_pairs"] == plan["load"].pairs
     with ScoreStore(out / "rewards") as stored:
         assert len(stored) == sum(plan[f"score {name}"].texts for name in reward_models)
@@ -60,7 +60,7 @@ def test_a_plan_counts_what_the_audit_then_does_and_adds_nothing(reward_models, 
     }
     assert (len(texts), sum(texts.values())) == (plan["score post"].texts, plan["score post"].tokens)
     assert 0.5 < plan["report"].disk / sum(path.stat().st_size for path in report_files(out)) < 1.5
-    again = plan_audit("demo", out, settings)
+    again = plan_audit(recorded_demo, out, settings)
     for name in ("labels", "score pre", "score post"):
         step = again[name]
         assert (step.cached, step.tokens, step.seconds) == (step.texts, 0, 0.0)

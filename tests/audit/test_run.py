@@ -29,10 +29,10 @@ def settings(reward_models):
 
 
 @pytest.fixture(scope="module")
-def audited(settings, recorded, tmp_path_factory):
+def audited(settings, recorded, recorded_demo, tmp_path_factory):
     out = tmp_path_factory.mktemp("audit")
     recorded(out / "labels.sqlite")
-    return out, run_audit(str(demo_path()), out, settings)
+    return out, run_audit(recorded_demo, out, settings)
 
 
 @pytest.mark.recorded
@@ -64,9 +64,9 @@ def test_the_parquet_holds_originals_features_rewards_and_results(audited):
 
 
 @pytest.mark.recorded
-def test_running_again_asks_for_nothing_and_changes_nothing(audited, settings, capsys):
+def test_running_again_asks_for_nothing_and_changes_nothing(audited, settings, recorded_demo, capsys):
     out, report = audited
-    again = run_audit(str(demo_path()), out, settings)
+    again = run_audit(recorded_demo, out, settings)
     assert "    0 requests;" in capsys.readouterr().err
     assert again == report
 
@@ -166,14 +166,14 @@ def test_settings_of_rewriting_name_what_is_not_known():
 
 @pytest.mark.recorded
 @pytest.mark.slow
-def test_an_audit_with_rewrites_reports_robustness_and_effects(recorded, settings, tmp_path):
+def test_an_audit_with_rewrites_reports_robustness_and_effects(recorded, recorded_demo, settings, tmp_path):
     from dataclasses import replace
 
     recorded(tmp_path / "labels.sqlite")
     wanted = RewriteSettings(
         share=0.5, presets=("style",), axes=("long",), min_similarity=0.5, similarity_model="embedded"
     )
-    report = run_audit(str(demo_path()), tmp_path, replace(settings, rewrites=wanted))
+    report = run_audit(recorded_demo, tmp_path, replace(settings, rewrites=wanted))
     style, axis = report["rewrites"]["presets"]["style"], report["rewrites"]["axes"]["long"]
     assert style["n_sampled_pairs"] == 3  # half of the six that were drawn for labeling
     assert sum(style["texts"]["chosen"].values()) == 3

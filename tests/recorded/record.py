@@ -1,7 +1,7 @@
 """Record the answers of the real embedded model anew: `python -m tests.recorded.record [finished/labels.sqlite]`.
 
 Needed when a prompt, the embedded model or a test's request has changed; takes some ten minutes on two cores. Give the store of
-a finished `seal audit --demo` to reuse its answers for the demo. The tests below are run to ask the rest.
+an audit of the rows that `write_recorded_rows` writes to reuse its answers. The tests below are run to ask the rest.
 """
 
 from __future__ import annotations
@@ -15,8 +15,7 @@ import tempfile
 from pathlib import Path
 
 from seal_datasets.cli import main
-from seal_datasets.data.demo import demo_path
-from tests.recorded import FOLDER, RECORDINGS, merge
+from tests.recorded import FOLDER, RECORDINGS, merge, write_recorded_rows
 
 ROOT = FOLDER.parents[1]
 TESTS = (
@@ -30,14 +29,15 @@ def record(demo: Path | None) -> None:
     """Write both recordings.
 
     Args:
-        demo (`Path`, *optional*): The store of a finished audit of the demo; without it the model is asked.
+        demo (`Path`, *optional*): The store of a finished audit of those rows; without it the model is asked.
     """
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         finished = folder / "labels.sqlite"
+        rows = write_recorded_rows(folder / "demo.jsonl")
         if demo is not None:
             shutil.copy(demo, finished)
-        elif main(["featurize", str(demo_path()), "--out", str(folder / "demo.parquet"), "--store", str(finished)]):
+        elif main(["featurize", str(rows), "--out", str(folder / "demo.parquet"), "--store", str(finished)]):
             raise SystemExit("the demo could not be labelled")
         for path in RECORDINGS:
             path.unlink(missing_ok=True)

@@ -7,15 +7,14 @@ import pytest
 
 from seal_datasets.audit.label_step import asked_features, describe_label_plan
 from seal_datasets.audit.settings import AuditSettings
-from seal_datasets.data.demo import demo_path
 from seal_datasets.data.load import load_pairs
 from tests.recorded import FOLDER, RECORDINGS, merge
 
 
-def test_an_audit_of_the_demo_asks_nothing_that_is_not_recorded(tmp_path):
+def test_an_audit_of_the_recorded_rows_asks_nothing_that_is_not_recorded(recorded_demo, tmp_path):
     merge(tmp_path / "labels.sqlite", RECORDINGS[0])
     settings = AuditSettings(labeler="local")
-    pairs, _ = load_pairs(str(demo_path()))
+    pairs, _ = load_pairs(recorded_demo)
     plan = describe_label_plan(pairs, asked_features(settings), settings, tmp_path / "labels.sqlite")
     assert " 0 requests" in plan, f"run `python -m tests.recorded.record`, see its head; asked would be {plan}"
 
