@@ -61,7 +61,7 @@ def deal_rows(rows: IterableDataset, files: Sequence[str], part: Part) -> tuple[
 
 
 def _row_groups(file: str) -> list[int]:
-    """Numbers of rows of a file's row groups, from its footer."""
+    """Numbers of rows of a file's row groups, from its footer; none of a file without rows, which is not read."""
     with fsspec.open(file) as opened, pq.ParquetFile(opened) as parquet:
         about = parquet.metadata
-        return [about.row_group(group).num_rows for group in range(about.num_row_groups)]
+        return [about.row_group(group).num_rows for group in range(about.num_row_groups if about.num_rows else 0)]

@@ -97,7 +97,8 @@ def _load_parquet(paths: Sequence[Path], streaming: bool) -> Dataset | IterableD
 
 def _open_parquet(paths: Sequence[Path], streaming: bool) -> Dataset | IterableDataset:
     try:
-        files = [str(path.absolute()) for path in paths]
+        # A reader of streams stumbles over files without rows.
+        files = [str(path.absolute()) for path in paths if pa.parquet.read_metadata(path).num_rows]
         return load_dataset("parquet", data_files=files, split="train", streaming=streaming)
     except DatasetGenerationError as error:
         raise DataError(

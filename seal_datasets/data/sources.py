@@ -243,6 +243,7 @@ def _open_path(path: Path, *, split: str | None, streaming: bool, part: Part | N
 
 def _choose_files(folder: Path, split: str | None) -> list[Path]:
     """The data files of a split of a folder that is laid out as on the Hub."""
+    folder = folder.absolute()  # as `resolve_pattern` gives its files
     listed = list(itertools.islice(folder.rglob("*"), _MAX_FILES + 1))
     if len(listed) > _MAX_FILES:
         raise DataError(

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from scipy.optimize import minimize_scalar
 
 from seal_datasets.errors import import_extra
+from seal_datasets.estimate.linear import one_blas_thread
 from seal_datasets.labels.design import Floats
 
 Codes = NDArray[np.int64]
@@ -32,12 +33,14 @@ class CrossFittedHead:
     the labels of a part are those of one fixed head, whichever of its prompts are gold, as design-based corrections need.
 
     Attributes:
+        basis (`ndarray` of shape (d, r)): Directions in which gold texts differ. Ridge penalties leave all others out.
         parts (`tuple`): By part of the prompts, the fitted head.
         n_answers (`int`): Number of answers.
 
     Source: cross-fitting as in Zrnic and Candes (2024), arXiv 2309.16598.
     """
 
+    basis: Floats
     parts: tuple[_Head, ...]
     n_answers: int
 
@@ -51,7 +54,7 @@ class CrossFittedHead:
         Returns:
             `ndarray` of shape (n, n_answers): Probabilities that sum to 1.
         """
-        probabilities = np.empty((len(inputs), self.n_answers))
+        probabilities, inputs = np.empty((len(inputs), self.n_answers)), inputs @ self.basis
         for fold in np.unique(folds):
             rows = folds == fold
             probabilities[rows] = self.parts[fold].predict(inputs[rows])
@@ -84,13 +87,15 @@ def fit_head(inputs: Floats, answers: Codes, folds: Codes, n_answers: int) -> Cr
 
     ```
     """
-    return CrossFittedHead(
-        tuple(
+    # A text has hundreds of numbers; of few gold texts, as many directions matter as there are texts.
+    basis = np.linalg.svd(inputs, full_matrices=False)[2].T
+    inputs = inputs @ basis
+    with one_blas_thread():  # many small fits, in which threads only wait for one another
+        parts = tuple(
             _fit(inputs[folds != fold], answers[folds != fold], folds[folds != fold], n_answers)
             for fold in range(N_FOLDS)
-        ),
-        n_answers,
-    )
+        )
+    return CrossFittedHead(basis, parts, n_answers)
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,7 +150,7 @@ def _regress(inputs: Floats, answers: Codes, penalty: float) -> Any:  # noqa: AN
     library = import_extra("sklearn.linear_model", purpose="train the heads of a probe")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of convergence; a looser fit is judged by its held-out loss like any other
-        return library.LogisticRegression(C=penalty, max_iter=200).fit(inputs, answers)
+        return library.LogisticRegression(C=penalty, max_iter=100).fit(inputs, answers)
 
 
 def _probabilities(model: Any, inputs: Floats, n_answers: int) -> Floats:  # noqa: ANN401 - a model of scikit-learn

@@ -36,7 +36,9 @@ def can_deal(out: Path) -> bool:
     state.wait_for_everyone()
     sees_all = all(_folder(out, index).is_dir() for index in range(state.num_processes))
     everywhere = all(gather_object([sees_all]))
-    shutil.rmtree(own, ignore_errors=True)
+    if state.is_main_process:
+        shutil.rmtree(own.parent, ignore_errors=True)
+    state.wait_for_everyone()
     return everywhere
 
 

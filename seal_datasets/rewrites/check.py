@@ -30,9 +30,12 @@ _ANNOUNCED = re.compile(
     re.IGNORECASE,
 )
 # A remark on the work in a paragraph of its own at the end.
+_ABOUT = rf"(?:{_WORK}|\b(?:tone|meaning|wording|phrasing|style|original|sentences?|structure|length)\b)"
 _REMARK = re.compile(
-    rf"\n\s*\n[(\[*_]*(?:note:|i(?:'ve| have)? (?:{_WORK}|kept|changed|made|adjusted|tried)\b|let me know if\b|"
-    rf"this {_WORK}\b|the (?:{_WORK})\b|(?:please )?feel free to\b.{{0,40}}(?:adjust|change|edit))[^\n]*\s*$",
+    rf"\n\s*\n[(\[*_]*(?:note:[^\n]*{_ABOUT}|i(?:'ve| have)? {_WORK}|"
+    rf"i(?:'ve| have)? (?:kept|changed|made|adjusted|tried|maintained|preserved)\b[^\n]*{_ABOUT}|"
+    rf"let me know if\b[^\n]*(?:{_ABOUT}|\bversion|\bchanges?\b|\badjust)|"
+    rf"(?:this|the) {_WORK}\b|(?:please )?feel free to (?:adjust|change|edit)\b[^\n]*{_ABOUT})[^\n]*\s*$",
     re.IGNORECASE,
 )
 _REFUSAL = re.compile(

@@ -50,6 +50,17 @@ def test_rows_that_make_several_pairs_and_ids_of_their_own_are_dealt_too(tmp_pat
         assert parts == whole
 
 
+def test_files_without_rows_and_nested_folders_and_relative_paths_are_dealt_too(tmp_path, monkeypatch):
+    data = write(tmp_path / "data", [9], 2)
+    (data / "more").mkdir()
+    pq.write_table(pq.read_table(data / "data-0.parquet").slice(0, 0), data / "data-1.parquet")
+    pq.write_table(pq.read_table(data / "data-0.parquet"), data / "more" / "data-2.parquet", row_group_size=4)
+    monkeypatch.chdir(tmp_path)
+    whole = list(load_pairs("./data", streaming=True)[0])
+    assert len(whole) == 18
+    assert [row for index in range(2) for row in load_pairs("data", streaming=(index, 2))[0]] == whole
+
+
 def test_canonical_pairs_are_dealt_with_the_ids_that_they_have(tmp_path):
     pairs, _ = load_pairs(str(write(tmp_path / "data", [9], 9)))
     pairs.to_parquet(tmp_path / "pairs.parquet")

@@ -41,6 +41,11 @@ FRAMED = [
     f"{LIKE}\n\nThis rewrite keeps the facts.",
     f"{LIKE}\n\nFeel free to adjust the wording.",
 ]
+ENDINGS = [
+    "I made tea for all of us.",
+    "Let me know if you need more help with it.",
+    "Note: the office closes at noon.",
+]
 GOOD = [
     "Sure, he can do it: just ask.",
     "Sure! The library opens at nine.",
@@ -91,6 +96,11 @@ def test_a_sentence_that_only_sounds_like_a_frame_is_none(answer):
     original = answer.replace("nine", "ten").replace("six", "seven") + " So it is."
     assert reason_of(answer, original) == "ok"
     assert reason_of(f"{answer} {LIKE}") != "commentary"
+
+
+@pytest.mark.parametrize("ending", ENDINGS)
+def test_a_last_paragraph_that_is_no_remark_may_stay(ending):
+    assert reason_of(f"{LIKE}\n\n{ending}", f"{TEXT}\n\nSo be it.") == "ok"
 
 
 def test_a_frame_that_the_original_has_may_stay():
