@@ -74,7 +74,11 @@ def test_running_again_asks_for_nothing_and_changes_nothing(audited, settings, r
 @pytest.mark.real_lm
 def test_the_labeler_is_asked_where_nothing_is_recorded(reward_models, tmp_path, capsys):
     settings = AuditSettings(
-        limit=8, label_limit=1, features=("last_response_is_helpful",), models=give_models(reward_models)
+        limit=8,
+        labeler="local",
+        label_limit=1,
+        features=("last_response_is_helpful",),
+        models=give_models(reward_models),
     )
     report = run_audit(str(demo_path()), tmp_path, settings)
     assert "    2 requests; the store held 0 responses before; labels missing: none" in capsys.readouterr().err
