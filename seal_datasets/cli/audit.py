@@ -311,6 +311,8 @@ def _recompute(published: Path, options: argparse.Namespace) -> int:
         sys.stdout.write("No report was published with this audit; there is nothing to compare with.\n")
     elif result.differing:
         sys.stdout.write(f"{len(result.differing)} entries differ: {', '.join(result.differing[:20])}\n")
+        if result.lacks_gold:
+            sys.stdout.write("The published report is corrected by gold labels, which were not published with it.\n")
     else:
         sys.stdout.write("OK: all numbers of the published report reproduced\n")
     _print_headline(result.report, out)

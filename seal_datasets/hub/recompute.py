@@ -24,6 +24,7 @@ from seal_datasets.atomic import filling, occupying
 from seal_datasets.data.hub_answers import asking_hub, first_line
 from seal_datasets.errors import DataError
 from seal_datasets.hub.viewer_tables import CONFIGS, restore_table
+from seal_datasets.report.claims import is_corrected
 from seal_datasets.report.files import (
     PAIRS_FILE,
     REPORT_FILE,
@@ -47,10 +48,12 @@ class Recomputed:
     Attributes:
         report (`dict[str, Any]`): The new report.
         differing (`list[str]`, *optional*): Entries that differ from the published report; `None` without one.
+        lacks_gold (`bool`): Whether the published report is corrected by gold labels that were not published.
     """
 
     report: dict[str, Any]
     differing: list[str] | None
+    lacks_gold: bool = False
 
 
 def find_published(source: str) -> Path | None:
@@ -106,7 +109,10 @@ def recompute(published: Path, out: str | Path) -> Recomputed:
         restore_pairs(published, written / PAIRS_FILE)
         shutil.copyfile(published / RUN_FILE, written / RUN_FILE)
         report = write_report(written)
-    return Recomputed(report, None if before is None else sorted(differences(before, read_json(out / REPORT_FILE))))
+    if before is None:
+        return Recomputed(report, None)
+    lacks_gold = is_corrected(before) and not is_corrected(report)
+    return Recomputed(report, sorted(differences(before, read_json(out / REPORT_FILE))), lacks_gold)
 
 
 def restore_pairs(published: Path, out: Path) -> None:
