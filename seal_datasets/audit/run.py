@@ -19,7 +19,7 @@ from seal_datasets.audit.precomputed import column_records, refuse_same_model
 from seal_datasets.audit.recipe import audit_recipe
 from seal_datasets.audit.rewrite_step import rewrite_pairs
 from seal_datasets.audit.settings import AuditSettings
-from seal_datasets.data.demo import DEMO_NAME, demo_path, draw_demo_gold
+from seal_datasets.data.demo import DEMO_NAME, demo_path
 from seal_datasets.data.load import load_pairs
 from seal_datasets.endpoints.keys import check_keys
 from seal_datasets.escape import shareable
@@ -103,7 +103,7 @@ def _audit(
     data = str(demo_path()) if source == "demo" else source
     pairs, diagnosis = load_pairs(data, split=settings.split, limit=settings.limit, seed=settings.seed)
     if source == "demo":
-        pairs, diagnosis = draw_demo_gold(pairs), replace(diagnosis, source=DEMO_NAME)
+        diagnosis = replace(diagnosis, source=DEMO_NAME)
     diagnosis = replace(diagnosis, source=shareable(diagnosis.source))
     refuse_other_audit(out, diagnosis.source)
     print_progress(str(diagnosis))

@@ -268,7 +268,7 @@ def add_training_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--heldout-share",
         type=float,
-        default=0.2,
+        default=0.5,
         metavar="SHARE",
         help="share of prompts held out from training (default: %(default)s)",
     )

@@ -20,6 +20,7 @@
 - `labeler_agreement`: labeler preference and agreement (section 2.2, Table 1).
 - `spoiler_balance`: balance of spoilers, consistency of preferences (Discussion).
 - `label_accuracy`, `label_error_rates`, `implied_error_rate`: agreement of labels with gold labels.
+- `probability_worth`: area under the ROC curve and Brier score of a labeler's probabilities.
 - `labeler_stability`: agreement between labelers.
 - `treatment_effect`: effect of an attribute, by rewriting twice (RATE).
 - `compare_estimates`: difference of independent estimates (Wald, Cochran).
@@ -72,6 +73,7 @@ from seal_datasets.estimate.imprint_results import (
 from seal_datasets.estimate.intervals import wilson
 from seal_datasets.estimate.known_error_rates import known_rates_imprint, simex_imprint
 from seal_datasets.estimate.memory import MemorisationGap, memorisation_gap
+from seal_datasets.estimate.probability_worth import ProbabilityWorth, probability_worth
 from seal_datasets.estimate.ranking import ModelRanking, RankedModel, rank_models
 from seal_datasets.estimate.resistance import (
     REGIMES,
@@ -152,6 +154,7 @@ __all__ = [
     "PairStability",
     "PairedTest",
     "PartAccuracy",
+    "ProbabilityWorth",
     "REGIMES",
     "RankedModel",
     "Regime",
@@ -206,6 +209,7 @@ __all__ = [
     "labeler_stability",
     "memorisation_gap",
     "misalignment_drivers",
+    "probability_worth",
     "rank_models",
     "resistance_trajectory",
     "reward_calibration",

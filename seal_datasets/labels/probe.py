@@ -133,14 +133,16 @@ class Probe:
         targets = targets_of(feature, values)
         heads: list[CrossFittedHead | None] = []
         accuracy: dict[str, estimate.LabelAccuracy] = {}
+        worth: dict[str, estimate.ProbabilityWorth] = {}
         for answer, (codes, n_answers) in targets.items():
             counts = np.sort(np.bincount(codes, minlength=n_answers))[::-1]
             if n_prompts < MIN_PROMPTS or counts[1] < MIN_TEXTS:
                 heads.append(None)
                 continue
             head = fit_head(inputs, codes, folds, n_answers)
-            given = head.predict(inputs, folds).argmax(axis=1)
-            accuracy[answer] = estimate.label_accuracy(given, codes, groups=prompts)
+            given = head.predict(inputs, folds)
+            accuracy[answer] = estimate.label_accuracy(given.argmax(axis=1), codes, groups=prompts)
+            worth[answer] = estimate.probability_worth(given, codes, groups=prompts)
             heads.append(head)
         self._heads[feature.name] = heads
         status, detail = judge(accuracy, n_texts, n_prompts, targets)
@@ -150,6 +152,7 @@ class Probe:
             n_texts,
             n_prompts,
             {answer or feature.name: found.to_dict() for answer, found in accuracy.items()},
+            {answer or feature.name: found.to_dict() for answer, found in worth.items()},
             tuple(answer for answer, head in zip(targets, heads, strict=True) if answer and head is None),
         )
 

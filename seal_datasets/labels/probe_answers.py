@@ -32,6 +32,7 @@ class ProbedFeature:
         n_prompts (`int`): Their prompts.
         accuracy (`dict`): `LabelAccuracy` of labels of prompts that the head did not see, by feature, or by answer where a text
             may have several.
+        worth (`dict`): `ProbabilityWorth` of the probabilities of the same texts.
         not_learned (`tuple[str, ...]`): Answers of a feature with several that are never given, since too few texts have them.
     """
 
@@ -40,6 +41,7 @@ class ProbedFeature:
     n_texts: int
     n_prompts: int
     accuracy: dict[str, Any]
+    worth: dict[str, Any]
     not_learned: tuple[str, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:

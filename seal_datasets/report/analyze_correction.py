@@ -54,7 +54,8 @@ def analyze_correction(part: Part, features: Sequence[Feature]) -> dict[str, Any
         **how,
     )
     first = units["points"]
-    withheld = next((row.status for row in next(iter(first.models.values())) if row.status in _WITHHELD), None)
+    statuses = [row.status for rows in first.models.values() for row in rows]
+    withheld = None if "ok" in statuses else next((status for status in statuses if status in _WITHHELD), None)
     about |= {"balance_p_value": first.to_dict()["balance_p_value"], "warnings": list(first.warnings)}
     if withheld is not None:
         return {"status": withheld, **about}

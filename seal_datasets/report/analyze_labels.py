@@ -8,9 +8,10 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from seal_datasets import estimate, schema
-from seal_datasets.labels.design import numbers
+from seal_datasets.labels.design import Floats, numbers
 from seal_datasets.labels.taxonomy import Feature
 
 
@@ -33,6 +34,7 @@ def analyze_labels(frame: pd.DataFrame, features: Sequence[Feature]) -> dict[str
             "missing_by_reason": dict(sorted(reasons[feature.name].items())),
             **_means(frame, feature),
             "gold": _against_gold(frame, feature, values),
+            "worth": _worth(frame, feature),
             "calibration": _calibration(frame, feature),
         }
     return results
@@ -56,6 +58,15 @@ def _against_gold(frame: pd.DataFrame, feature: Feature, values: pd.Series[Any])
     return estimate.label_accuracy(labels[both], gold[both], groups=prompts[both]).to_dict()
 
 
+def _worth(frame: pd.DataFrame, feature: Feature) -> dict[str, Any] | None:
+    """What a labeler's probabilities are worth against gold labels; `None` where there are none of both."""
+    known = _probabilities(frame, feature)
+    if known is None or not len(known[0]):
+        return None
+    given, gold, prompts = known
+    return estimate.probability_worth(given, gold, groups=prompts).to_dict()
+
+
 def _calibration(frame: pd.DataFrame, feature: Feature) -> dict[str, Any] | None:
     """Calibration of a labeler's probabilities against gold labels, and the error rates they imply."""
     fit = fitted_calibration(frame, feature)
@@ -73,6 +84,12 @@ def _calibration(frame: pd.DataFrame, feature: Feature) -> dict[str, Any] | None
 
 def fitted_calibration(frame: pd.DataFrame, feature: Feature) -> estimate.Calibration | None:
     """Calibration of a labeler's probabilities on the texts with a gold label; `None` without such columns."""
+    known = _probabilities(frame, feature)
+    return None if known is None else estimate.calibrate_probabilities(known[0], known[1], groups=known[2])
+
+
+def _probabilities(frame: pd.DataFrame, feature: Feature) -> tuple[Floats, Floats, NDArray[Any]] | None:
+    """Probabilities, gold labels and prompts of the texts with both; `None` without such columns."""
     gold_columns = [schema.gold_column(feature.name, side) for side in schema.SIDES]
     columns = [schema.probability_column(feature.name, side) for side in schema.SIDES]
     if not all(column in frame for column in (*gold_columns, *columns)):
@@ -80,5 +97,4 @@ def fitted_calibration(frame: pd.DataFrame, feature: Feature) -> estimate.Calibr
     gold = numbers(pd.concat([frame[column] for column in gold_columns]))
     given = numbers(pd.concat([frame[column] for column in columns]))
     both = ~(np.isnan(gold) | np.isnan(given))
-    prompts = np.tile(frame[schema.PROMPT_ID].to_numpy(), 2)
-    return estimate.calibrate_probabilities(given[both], gold[both], groups=prompts[both])
+    return given[both], gold[both], np.tile(frame[schema.PROMPT_ID].to_numpy(), 2)[both]

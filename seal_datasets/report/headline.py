@@ -78,9 +78,11 @@ def _correction(report: Mapping[str, Any]) -> list[str]:
             "reward"
         )
     )
+    n_gold, n_prompts = found["n_gold_prompts"], found["n_prompts"]
+    drawn = f"drawn for {n_gold:,} of" if n_gold < n_prompts else "known for all"
     return [
-        f"Estimates are corrected towards {whose}, drawn for {found['n_gold_prompts']:,} of {found['n_prompts']:,} prompts: "
-        f"{turned} of {len(rows)} imprints changed their sign{largest}."
+        f"Estimates are corrected towards {whose}, {drawn} {n_prompts:,} prompts: {turned} of {len(rows)} imprints changed "
+        f"their sign{largest}."
     ]
 
 

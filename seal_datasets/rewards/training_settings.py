@@ -23,7 +23,7 @@ class TrainingSettings:
     """
 
     backbone: str = "embedded"
-    heldout_share: float = 0.2
+    heldout_share: float = 0.5
     pre_epochs: int = 1
     post_epochs: int = 2
     learning_rate: float = 5e-5

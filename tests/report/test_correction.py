@@ -8,6 +8,7 @@ from seal_datasets import load_pairs, load_taxonomy
 from seal_datasets.audit.precomputed import audit_own_rewards
 from seal_datasets.audit.run import run_audit
 from seal_datasets.audit.settings import AuditSettings
+from seal_datasets.labels.surface import SURFACE_FEATURES
 from seal_datasets.report.analyze import analyze
 from seal_datasets.report.audited_models import AuditedModels
 from seal_datasets.report.claims import add_claims
@@ -108,6 +109,18 @@ def test_a_feature_without_any_label_is_left_out_and_the_others_are_estimated():
     ]
     assert report["labels"][NAMES[1]]["n_missing"] == 2400
     assert report["correction"]["features"] == [NAMES[0]]
+
+
+def test_a_rare_feature_is_withheld_and_the_others_are_corrected():
+    pairs = table()
+    rare = next(feature for feature in SURFACE_FEATURES if feature.name == "surface_has_code")
+    for side, rows in (("chosen", {3, 500, 900}), ("rejected", set())):
+        name = f"feature_{rare.name}_{side}"
+        pairs = pairs.add_column(name, [float(row in rows) for row in range(len(pairs))])
+    found = analyze(pairs, [*FEATURES, rare], ONE)["correction"]
+    assert (found["status"], found["as_measured"]) == ("corrected", [rare.name])
+    rows = {row["feature"]: row["status"] for row in found["imprint"]["sd"]["models"]["rm"]}
+    assert rows == {NAMES[0]: "ok", NAMES[1]: "ok", rare.name: "no_variance_left"}
 
 
 def test_gold_labels_everywhere_need_no_probability():

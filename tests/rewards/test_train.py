@@ -20,7 +20,9 @@ from seal_datasets.rewards.train import (
     train_pair,
 )
 
-SETTINGS = TrainingSettings(pre_epochs=1, post_epochs=12, batch_size=8, learning_rate=1e-4, max_length=64)
+SETTINGS = TrainingSettings(
+    heldout_share=0.2, pre_epochs=1, post_epochs=12, batch_size=8, learning_rate=1e-4, max_length=64
+)
 
 
 @pytest.fixture(scope="module")
