@@ -10,7 +10,7 @@ from typing import Any
 from seal_datasets.errors import import_extra
 from seal_datasets.gold.desk import Desk
 from seal_datasets.gold.items import Item
-from seal_datasets.gold.page_style import CSS, KEYS
+from seal_datasets.gold.page_style import ANSWER_KEYS, CSS, KEYS
 from seal_datasets.labels.surface import surface_features
 from seal_datasets.labels.taxonomy import Feature
 
@@ -105,7 +105,9 @@ def _state(gradio: Any, desk: Desk, most: int) -> list[Any]:  # noqa: ANN401 - t
         )
         for place in range(most)
     ]
-    options = list(feature.answers) if several else []
+    options = (
+        [(f"{_key(feature, place)} {word}", word) for place, word in enumerate(feature.answers)] if several else []
+    )
     return [
         _show(item, feature, done, total),
         *buttons,
@@ -147,7 +149,8 @@ def _answers(feature: Feature) -> list[str]:
 
 
 def _key(feature: Feature, place: int) -> str:
-    return "yn"[place] if feature.type == "bool" else str(place + 1)
+    keys = "yn" if feature.type == "bool" else ANSWER_KEYS
+    return keys[place : place + 1]
 
 
 def _give(desk: Desk, place: int) -> None:

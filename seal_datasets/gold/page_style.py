@@ -23,8 +23,12 @@ footer {display: none !important}
 kbd {color: var(--ink); border: 1px solid var(--line); border-radius: 3px; padding: 0 5px; font: 12px ui-monospace, monospace}
 """
 
+ANSWER_KEYS = "1234567890-="
+"""Keys of a question's answers, in their order."""
+
 # Keys press the buttons; typing in a field is left alone. Blurring needs no server.
 KEYS = """() => {
+  const answerKeys = 'ANSWER_KEYS';
   const press = (id) => { const b = document.querySelector('#' + id); if (b && b.offsetParent && !b.disabled) b.click(); };
   document.addEventListener('keydown', (event) => {
     if (event.ctrlKey || event.metaKey || event.altKey || event.repeat) return;
@@ -34,16 +38,17 @@ KEYS = """() => {
     else if (key === 'u') press('undo');
     else if (key === 's') press('skip');
     else if (key === 'enter') press('save');
-    else if (/^[1-9]$/.test(key)) {
-      if (skipping) press('skip-' + key);
+    else if (key.length === 1 && answerKeys.includes(key)) {
+      const place = answerKeys.indexOf(key);
+      if (skipping) press('skip-' + (place + 1));
       else if (document.querySelector('#choices') && document.querySelector('#choices').offsetParent) {
         const boxes = document.querySelectorAll('#choices input[type=checkbox]');
-        if (boxes[key - 1]) boxes[key - 1].click();
-      } else press('answer-' + key);
+        if (boxes[place]) boxes[place].click();
+      } else press('answer-' + (place + 1));
     }
     else if (key === 'y') press('answer-1');
     else if (key === 'n') press('answer-2');
     else return;
     if (key === 'enter' || document.activeElement.tagName === 'BUTTON') event.preventDefault();
   });
-}"""
+}""".replace("ANSWER_KEYS", ANSWER_KEYS)

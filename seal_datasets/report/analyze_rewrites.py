@@ -68,7 +68,8 @@ def analyze_rewrites(
         sham = found.get(SHAM, {}).get("labels", {}) if name != SHAM else {}
         for feature, changes in entry["labels"].items():
             # What changes in a rewrite that asks for no change is the labeler's noise, and the rewriter's.
-            changes["sham_share"] = sham[feature]["share"] if feature in sham else None
+            of_sham = sham.get(feature)
+            changes["sham"] = of_sham and {name: of_sham[name] for name in ("share", "confidence_interval", "n_texts")}
     return {
         "presets": found,
         "axes": {name: _axis(frame, name, models) for name in axes},

@@ -74,7 +74,7 @@ def test_a_person_labels_by_keyboard_and_a_kill_loses_nothing(browser, tmp_path)
     progress(browser, 1)
     keys(browser, "3")  # positive
     progress(browser, 2)
-    keys(browser, "1", "4")  # two topics
+    keys(browser, "1", "=")  # the first and the twelfth topic
     time.sleep(0.5)
     from selenium.webdriver.common.keys import Keys
 
@@ -111,6 +111,8 @@ def test_a_person_labels_by_keyboard_and_a_kill_loses_nothing(browser, tmp_path)
     labels = [label for side in ("chosen", "rejected") for label in gold[f"gold_last_response_is_helpful_{side}"]]
     assert sorted(map(str, labels)) == ["False"] * 10 + ["None", "True"]
     assert gold["gold_probability"][:] == [1.0] * 6
+    topics = [set(each) for side in ("chosen", "rejected") for each in gold[f"gold_topics_{side}"] if each]
+    assert {TAXONOMY["topics"].answers[0], TAXONOMY["topics"].answers[11]} in topics
     table = pd.read_csv(tmp_path / "gold" / "gold.csv", dtype=str, keep_default_na=False)
     assert "last_response_is_helpful: cannot judge" in {*table["skipped_chosen"], *table["skipped_rejected"]}
     assert "Next: seal audit" in (tmp_path / "log").read_text()

@@ -137,6 +137,21 @@ def test_changed_labels_are_counted_by_direction(table, found):
     assert entry["share"] == pytest.approx((after != before).mean())
 
 
+def test_the_sham_s_changes_stand_beside_with_their_number(table, found):
+    assert found["presets"]["style"]["labels"]["last_response_is_eloquent"]["sham"] is None
+    named = {name: name.replace("_style_", "_identity_") for name in table.column_names if "_style_" in name}
+    wider = table.to_pandas().assign(**{sham: table.to_pandas()[name] for name, sham in named.items()})
+    harmless = "rewritten_identity_feature_last_response_is_harmless"
+    for side in ("chosen", "rejected"):
+        wider[f"{harmless}_{side}"] = wider[f"feature_last_response_is_harmless_{side}"]  # the sham changes none
+    pairs = Dataset.from_pandas(wider)
+    both = analyze_rewrites(pairs, TAXONOMY.features, presets=["style", "identity"], min_similarity=0.7)["presets"]
+    of_style, of_sham = (both[name]["labels"]["last_response_is_harmless"] for name in ("style", "identity"))
+    assert of_sham["share"] == 0 == of_style["sham"]["share"]
+    assert of_style["sham"] == {name: of_sham[name] for name in ("share", "confidence_interval", "n_texts")}
+    assert of_sham["sham"] is None
+
+
 def test_there_and_back_finds_the_planted_effect_and_one_rewrite_does_not(found):
     axis = found["axes"]["long"]
     assert axis["n_texts"] == 2 * N
