@@ -207,11 +207,12 @@ def _write_recipe(path: Path, recipe: str) -> int:
 
 
 def _print_headline(report: Mapping[str, Any], out: Path) -> int:
+    from seal_datasets.report.files import PAGE_FILE
     from seal_datasets.report.headline import headline
 
     for line in headline(report):
         sys.stdout.write(f"{line}\n")
-    sys.stdout.write(f"Report: {out / 'report.md'}\n")
+    sys.stdout.write(f"Report: {out / PAGE_FILE}\n")
     return 0
 
 

@@ -8,7 +8,16 @@ from pathlib import Path
 from seal_datasets.atomic import check_writable
 
 _TO_FOLDERS = ("audit", "train-pair", "compare", "gold")
-_AUDIT_FILES = ("pairs.parquet", "run.json", "report.json", "report.md", "README.md", "recipe.yaml", "labels.sqlite")
+_AUDIT_FILES = (
+    "pairs.parquet",
+    "run.json",
+    "report.json",
+    "report.html",
+    "report.md",
+    "README.md",
+    "recipe.yaml",
+    "labels.sqlite",
+)
 _AUDIT_FOLDERS = ("figures", "models", "rewards")
 _COMPARE_FILES = ("compare.json", "compare.md", "compare.png")
 _CHANGED_STORES = ("merge", "prune", "repair")

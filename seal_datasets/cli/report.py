@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+import webbrowser
 from pathlib import Path
 
 from seal_datasets.cli.options import Verbs, add_verb
@@ -17,15 +18,24 @@ def add(verbs: Verbs) -> None:
         _run,
         "rewrite the report of an audit from its Parquet file, or check the report against it",
         "seal report seal-audit",
+        "seal report seal-audit --open",
         "seal report seal-audit --check",
     )
     report.add_argument("folder", type=Path, help="folder of a finished audit")
     report.add_argument(
         "--check", action="store_true", help="recompute every number and write nothing; exit with 1 if any differs"
     )
+    report.add_argument("--open", action="store_true", help="show the report's page in the browser")
+    report.add_argument(
+        "--texts",
+        choices=["all", "sample", "none"],
+        default="sample",
+        help="texts that the page holds; a sample is all of up to 2,000 pairs (default: %(default)s)",
+    )
 
 
 def _run(options: argparse.Namespace) -> int:
+    from seal_datasets.report.files import PAGE_FILE
     from seal_datasets.report.headline import headline
     from seal_datasets.report.write import check_report, write_report
 
@@ -38,6 +48,10 @@ def _run(options: argparse.Namespace) -> int:
             shown.append(f"to write the report again: seal report {options.folder}")
         sys.stdout.write("\n".join(shown or ["OK: all numbers reproduced"]) + "\n")
         return 1 if differing else 0
-    for line in headline(write_report(options.folder)):
+    for line in headline(write_report(options.folder, texts=options.texts)):
         sys.stdout.write(f"{line}\n")
+    page = (options.folder / PAGE_FILE).absolute()
+    sys.stdout.write(f"Report: {page}\n")
+    if options.open and not webbrowser.open(page.as_uri()):
+        sys.stdout.write("There is no browser here to show it; open that file in one.\n")
     return 0

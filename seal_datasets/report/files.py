@@ -21,6 +21,7 @@ from seal_datasets.report.audit_schema import Part, check_audit_json
 PAIRS_FILE = "pairs.parquet"
 RUN_FILE = "run.json"
 REPORT_FILE = "report.json"
+PAGE_FILE = "report.html"
 RECIPE_FILE = "recipe.yaml"
 SCHEMA = 2
 """Number of the form of `run.json` and `report.json`: models by name, comparisons by pair of names."""

@@ -1,4 +1,4 @@
-"""Write the report of an audit: `report.json`, `report.md`, figures and a dataset card.
+"""Write the report of an audit: `report.json`, `report.html`, `report.md`, figures and a dataset card.
 
 All of it follows from `pairs.parquet` and `run.json`, so `seal report FOLDER --check` can recompute and compare it.
 """
@@ -19,6 +19,8 @@ from seal_datasets.report.audited_models import models_of
 from seal_datasets.report.claims import add_claims
 from seal_datasets.report.figures import draw_figures
 from seal_datasets.report.files import (
+    PAGE_FILE,
+    PAIRS_FILE,
     REPORT_FILE,
     SCHEMA,
     Json,
@@ -30,13 +32,17 @@ from seal_datasets.report.files import (
 )
 from seal_datasets.report.headline import headline
 from seal_datasets.report.markdown import render_markdown
+from seal_datasets.report.page.pair_columns import TextsShown
+from seal_datasets.report.page.write import render_page
 
 
-def write_report(folder: str | Path) -> Json:
-    """Compute every quantity from an audit's folder and write the report, its figures and a dataset card.
+def write_report(folder: str | Path, *, texts: TextsShown = "sample") -> Json:
+    """Compute every quantity from an audit's folder and write the report, its page, figures and a dataset card.
 
     Args:
         folder (`str` or `Path`): Holds `pairs.parquet` and `run.json`.
+        texts (`"all"`, `"sample"` or `"none"`, defaults to `"sample"`): Whose texts the page holds; a sample is all pairs where
+            there are at most 2,000.
 
     Returns:
         `dict[str, Any]`: The content of `report.json`.
@@ -57,6 +63,7 @@ def write_report(folder: str | Path) -> Json:
     with filling(folder) as written:
         figures = draw_figures(report, pairs, written / "figures")
         write_text(written / REPORT_FILE, dump(report))
+        write_text(written / PAGE_FILE, render_page(report, pairs, folder / PAIRS_FILE, features_of(run), texts=texts))
         write_text(written / "report.md", render_markdown(report, figures))
         write_text(written / "README.md", card)
     return report

@@ -75,6 +75,10 @@ def test_a_person_labels_by_keyboard_and_a_kill_loses_nothing(browser, tmp_path)
     keys(browser, "3")  # positive
     progress(browser, 2)
     keys(browser, "1", "=")  # the first and the twelfth topic
+    end = time.monotonic() + 30
+    while browser.execute_script("return document.querySelectorAll('#choices input:checked').length") < 2:
+        assert time.monotonic() < end, "the keys chose no two topics"
+        time.sleep(0.1)
     time.sleep(0.5)
     from selenium.webdriver.common.keys import Keys
 

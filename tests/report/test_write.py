@@ -62,6 +62,7 @@ def test_the_folder_is_whole(folder):
         "pairs.parquet",
         "run.json",
         "report.json",
+        "report.html",
         "report.md",
         "README.md",
         "figures/table1_regimes.png",

@@ -1,0 +1,291 @@
+"""The kinds of chart that a report draws. Numbers come in, and no number is computed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from seal_datasets.report.page.theme import INK, MODEL, NARROW, PAPER, RULE, SOFT
+
+if TYPE_CHECKING:
+    import altair as alt
+
+_ROW = 30
+_STEPS = 24
+
+
+def dots(
+    rows: Sequence[Mapping[str, Any]],
+    width: int,
+    *,
+    axis: str,
+    zero: float | None = 0.0,
+    percent: bool = False,
+    marks: str | None = None,
+) -> alt.LayerChart:
+    """Dots with intervals, one per row, in their order; filled where a row is found.
+
+    Args:
+        rows (`Sequence[Mapping]`): Each with `label`, `value`, `low`, `high` (None without an interval), `found`, `color`,
+            `told` (words on hovering), and optionally `href` and `mark` (a second value that is shown as a tick).
+        width (`int`): Pixels.
+        axis (`str`): What the values are, with their unit.
+        zero (`float`, *optional*): Where a line stands.
+        percent (`bool`, defaults to `False`): Whether values are shares.
+        marks (`str`, *optional*): Colour of the ticks.
+
+    Returns:
+        `altair.LayerChart`: The chart.
+    """
+    import altair as alt
+
+    format_ = "%" if percent else "~g"
+    base = alt.Chart(alt.Data(values=list(map(dict, rows)))).encode(
+        y=_names(width),
+        description=alt.Description("told:N"),
+    )
+    scale = alt.Scale(domain=[0, 1]) if percent else _scale(rows)
+    x = alt.X("value:Q", title=axis, scale=scale, axis=alt.Axis(format=format_, tickCount=4 if width <= NARROW else 6))
+    layers = []
+    if zero is not None:
+        line = alt.Chart(alt.Data(values=[{"zero": zero}])).mark_rule(color=SOFT)
+        layers.append(line.encode(x=alt.X("zero:Q", title=axis, scale=scale)))
+    ranged = base.transform_filter("isValid(datum.low) && isValid(datum.high)")
+    layers.append(
+        ranged.mark_rule(strokeWidth=2.5, clip=True).encode(
+            x=alt.X("low:Q", title=axis, scale=scale), x2="high:Q", color=alt.Color("color:N", scale=None)
+        )
+    )
+    if marks:
+        ticked = base.transform_filter("isValid(datum.mark)")
+        layers.append(
+            ticked.mark_tick(thickness=3, size=17, color=marks).encode(x=alt.X("mark:Q", title=axis, scale=scale))
+        )
+    point = base.mark_point(size=95, strokeWidth=2, filled=True, opacity=1).encode(
+        x=x,
+        stroke=alt.Stroke("color:N", scale=None),
+        fill=alt.condition("datum.found", alt.Fill("color:N", scale=None), alt.value(PAPER)),
+    )
+    if any(row.get("href") for row in rows):
+        point = point.encode(href=alt.Href("href:N"))
+    return alt.layer(*layers, point).properties(
+        width=width - 190 if width > NARROW else width - 150, height=alt.Step(_ROW)
+    )
+
+
+def _names(width: int) -> alt.Y:
+    """The axis of rows' names, in their order; longer names are cut on a narrow chart."""
+    import altair as alt
+
+    limit = 140 if width <= NARROW else 240
+    return alt.Y("label:N", sort=None, title=None, scale=alt.Scale(paddingOuter=0.4), axis=alt.Axis(labelLimit=limit))
+
+
+def _scale(rows: Sequence[Mapping[str, Any]]) -> alt.Scale:
+    """A scale on which one very wide interval does not press all dots together: it is cut at the edge."""
+    import altair as alt
+
+    values = [row[name] for row in rows for name in ("value", "mark") if row.get(name) is not None]
+    bounds = [row[name] for row in rows for name in ("low", "high") if row.get(name) is not None]
+    reach = max(max(values) - min(values), 1e-9)
+    inside = [bound for bound in bounds if min(values) - 2 * reach <= bound <= max(values) + 2 * reach]
+    if len(inside) == len(bounds) or len(rows) < 2:
+        return alt.Scale(zero=True)
+    return alt.Scale(domain=[min([*values, *inside]), max([*values, *inside])], nice=True)
+
+
+def flow(
+    shares: Mapping[str, float], ends: Sequence[Mapping[str, Any]], colors: Mapping[str, str], width: int
+) -> alt.LayerChart:
+    """Flows of pairs from aligned or not with one model to aligned or not with another.
+
+    Args:
+        shares (`Mapping[str, float]`): Share of each of the four regimes.
+        ends (`Sequence[Mapping]`): Words at the four ends: `text`, `side` (0 left, 1 right), `aligned`.
+        colors (`Mapping[str, str]`): Colour of each regime.
+        width (`int`): Pixels.
+
+    Returns:
+        `altair.LayerChart`: The chart.
+    """
+    import altair as alt
+
+    bands, spots = _bands(shares)
+    area = (
+        alt.Chart(alt.Data(values=bands))
+        .mark_area(opacity=0.6, line=False)
+        .encode(
+            x=alt.X("x:Q", axis=None, scale=alt.Scale(domain=[0, 1])),
+            y=alt.Y("low:Q", axis=None, scale=alt.Scale(domain=[0, 1.12], reverse=True)),
+            y2="high:Q",
+            detail="regime:N",
+            color=alt.Color("color:N", scale=None),
+            href="href:N",
+            description="told:N",
+        )
+        .transform_calculate(
+            color=_choose(colors),
+            href="'#regime=' + datum.regime",
+            told=_choose({name: f"{name.replace('_', ' ')}: {share:.0%} of pairs" for name, share in shares.items()}),
+        )
+    )
+    layers = [area]
+    for side, align, shift in ((0, "right", -8), (1, "left", 8)):
+        words = [{"y": spots[side, end["aligned"]], "text": end["text"]} for end in ends if end["side"] == side]
+        layers.append(
+            alt.Chart(alt.Data(values=words))
+            .mark_text(align=align, dx=shift, fontSize=13, color=INK, lineBreak="\n", baseline="middle")
+            .encode(x=alt.datum(float(side)), y="y:Q", text="text:N")
+        )
+    return alt.layer(*layers).properties(width=width - 290 if width > NARROW else width - 230, height=190)
+
+
+def _choose(by_regime: Mapping[str, str]) -> str:
+    """A Vega expression that is a value for each regime."""
+    words = "".join(f"datum.regime === '{name}' ? '{value}' : " for name, value in by_regime.items())
+    return f"{words}''"
+
+
+def _bands(shares: Mapping[str, float]) -> tuple[list[dict[str, Any]], dict[tuple[int, bool], float]]:
+    """Outlines of the four flows, and the middles of the four ends; aligned pairs stand above."""
+    gap = 0.12
+    aligned_before = shares["stayed_aligned"] + shares["reversed_alignment"]
+    aligned_after = shares["stayed_aligned"] + shares["became_aligned"]
+    starts = {
+        "stayed_aligned": 0.0,
+        "reversed_alignment": shares["stayed_aligned"],
+        "became_aligned": aligned_before + gap,
+        "stayed_misaligned": aligned_before + gap + shares["became_aligned"],
+    }
+    ends = {
+        "stayed_aligned": 0.0,
+        "became_aligned": shares["stayed_aligned"],
+        "reversed_alignment": aligned_after + gap,
+        "stayed_misaligned": aligned_after + gap + shares["reversed_alignment"],
+    }
+    bands = []
+    for regime, share in shares.items():
+        for step in range(_STEPS + 1):
+            x = step / _STEPS
+            low = starts[regime] + (ends[regime] - starts[regime]) * x * x * (3 - 2 * x)
+            bands.append({"regime": regime, "x": x, "low": low, "high": low + share})
+    spots = {
+        (0, True): aligned_before / 2,
+        (0, False): aligned_before + gap + (1 - aligned_before) / 2,
+        (1, True): aligned_after / 2,
+        (1, False): aligned_after + gap + (1 - aligned_after) / 2,
+    }
+    return bands, spots
+
+
+def two_points(rows: Sequence[Mapping[str, Any]], width: int, *, axis: str, colors: tuple[str, str]) -> alt.LayerChart:
+    """Two shares with intervals per row, on one line each, joined.
+
+    Args:
+        rows (`Sequence[Mapping]`): Each with `label`, and `value`, `low`, `high`, `told` twice, ending in `_0` and `_1`.
+        width (`int`): Pixels.
+        axis (`str`): What the shares are.
+        colors (`tuple[str, str]`): Colours of both.
+
+    Returns:
+        `altair.LayerChart`: The chart.
+    """
+    import altair as alt
+
+    base = alt.Chart(alt.Data(values=list(map(dict, rows)))).encode(y=_names(width))
+    scale = alt.Scale(domain=[0, 1])
+    count = 3 if width <= NARROW else 5
+    x = alt.X("value_0:Q", title=axis, scale=scale, axis=alt.Axis(format="%", tickCount=count))
+    half = alt.Chart(alt.Data(values=[{"half": 0.5}])).mark_rule(color=SOFT).encode(x=alt.X("half:Q", title=axis))
+    joined = base.mark_rule(color=RULE, strokeWidth=2).encode(x=x, x2="value_1:Q")
+    layers = [half, joined]
+    for place, color in enumerate(colors):
+        ranged = base.transform_filter(f"isValid(datum.low_{place}) && isValid(datum.high_{place})")
+        layers.append(
+            ranged.mark_rule(color=color, strokeWidth=1.5, opacity=0.55, yOffset=-4 + 8 * place).encode(
+                x=alt.X(f"low_{place}:Q", title=axis, scale=scale), x2=f"high_{place}:Q"
+            )
+        )
+        layers.append(
+            base.mark_point(size=95, filled=True, opacity=1, color=color, yOffset=-4 + 8 * place).encode(
+                x=alt.X(f"value_{place}:Q", title=axis, scale=scale), description=f"told_{place}:N"
+            )
+        )
+    return alt.layer(*layers).properties(
+        width=width - 190 if width > NARROW else width - 150, height=alt.Step(_ROW + 4)
+    )
+
+
+def curve(rows: Sequence[Mapping[str, Any]], width: int, *, x_axis: str, y_axis: str) -> alt.LayerChart:
+    """Shares with intervals by a probability, beside the line on which both are equal.
+
+    Args:
+        rows (`Sequence[Mapping]`): Each with `x`, `value`, `low`, `high`, `told`, `href`.
+        width (`int`): Pixels.
+        x_axis (`str`): What the probability is.
+        y_axis (`str`): What the shares are.
+
+    Returns:
+        `altair.LayerChart`: The chart.
+    """
+    import altair as alt
+
+    scale = alt.Scale(domain=[0.5, 1])
+    base = alt.Chart(alt.Data(values=list(map(dict, rows)))).encode(
+        x=alt.X("x:Q", title=x_axis, scale=scale, axis=alt.Axis(format="%", grid=False, tickCount=5)),
+        description=alt.Description("told:N"),
+    )
+    equal = (
+        alt.Chart(alt.Data(values=[{"x": 0.5, "y": 0.5}, {"x": 1, "y": 1}]))
+        .mark_line(color=SOFT, strokeWidth=1)
+        .encode(x=alt.X("x:Q", title=x_axis), y=alt.Y("y:Q", title=y_axis))
+    )
+    grid = alt.Axis(format="%", grid=True, labelFontSize=12, tickCount=5)
+    ranged = base.transform_filter("isValid(datum.low) && isValid(datum.high)")
+    return alt.layer(
+        equal,
+        ranged.mark_rule(color=MODEL, strokeWidth=2).encode(y=alt.Y("low:Q", title=y_axis), y2="high:Q"),
+        base.mark_point(size=80, filled=True, opacity=1, color=MODEL).encode(
+            y=alt.Y("value:Q", title=y_axis, scale=alt.Scale(domain=[0, 1]), axis=grid), href="href:N"
+        ),
+    ).properties(width=min(width - 80, 420), height=230)
+
+
+def map_of_pairs(
+    cells: Sequence[Mapping[str, Any]], width: int, *, bounds: tuple[float, float], step: float
+) -> alt.LayerChart:
+    """Rewards of both responses, counted in squares; below the line the rejected response has more.
+
+    Args:
+        cells (`Sequence[Mapping]`): Each with `chosen`, `rejected` (lower bounds of a square), `n`, `told`, `color`.
+        width (`int`): Pixels.
+        bounds (`tuple[float, float]`): Of both axes.
+        step (`float`): Size of a square.
+
+    Returns:
+        `altair.LayerChart`: The chart.
+    """
+    import altair as alt
+
+    scale, size = alt.Scale(domain=list(bounds), nice=False), min(width - 80, 400)
+    axis = alt.Axis(format="~g", tickCount=5, grid=False, labelFontSize=12)
+    squares = (
+        alt.Chart(alt.Data(values=list(map(dict, cells))))
+        .transform_calculate(right=f"datum.rejected + {step}", top=f"datum.chosen + {step}")
+        .mark_rect(strokeWidth=0)
+        .encode(
+            x=alt.X("rejected:Q", title="reward of the rejected response", scale=scale, axis=axis),
+            x2="right:Q",
+            y=alt.Y("chosen:Q", title="reward of the chosen response", scale=scale, axis=axis),
+            y2="top:Q",
+            color=alt.Color("color:N", scale=None),
+            opacity=alt.Opacity("n:Q", scale=alt.Scale(type="sqrt", range=[0.12, 1]), legend=None),
+            description="told:N",
+        )
+    )
+    equal = (
+        alt.Chart(alt.Data(values=[{"x": bounds[0]}, {"x": bounds[1]}]))
+        .mark_line(color=SOFT, strokeWidth=1)
+        .encode(x=alt.X("x:Q", scale=scale, axis=axis), y=alt.Y("x:Q", scale=scale, axis=axis))
+    )
+    return alt.layer(squares, equal).properties(width=size, height=size)

@@ -1,0 +1,266 @@
+"""Pictures of what a model rewards: imprint, what was asked and given, surface features, drivers, labels."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
+from typing import Any
+
+from seal_datasets.cards import format_number, format_percent
+from seal_datasets.report.audited_models import models_of
+from seal_datasets.report.claims import is_corrected, is_found
+from seal_datasets.report.page import charts
+from seal_datasets.report.page.figure import Figure, feature_title
+from seal_datasets.report.page.theme import CHOSEN, MODEL, REJECTED, SOFT
+
+Rows = Sequence[Mapping[str, Any]]
+
+
+def imprint_figure(report: Mapping[str, Any], model: str) -> Figure | None:
+    """Imprints of a model in standard deviations of reward, largest first."""
+    rows = _tested(imprint_rows(report, model))
+    if not rows:
+        return None
+    claims = _claimed(report, "imprint", model)
+    found = [_row(row, "estimate", row["feature"] in claims, "SD of reward") for row in rows]
+    title = (
+        f"{_start(_list(claims))} {'is' if len(claims) == 1 else 'are'} rewarded or penalised"
+        if claims
+        else "No imprint of a declared feature can be claimed"
+    )
+    return Figure(
+        f"imprint_{model}",
+        title,
+        "How much higher a response's reward is with the feature than without, other features and the prompt held equal. "
+        "Filled: a claim, or an exploratory test with q below 0.05.",
+        _note(report, rows),
+        _numbers(rows, "estimate"),
+        lambda width: charts.dots(found, width, axis="imprint, in SD of reward"),
+    )
+
+
+def imprint_rows(report: Mapping[str, Any], model: str) -> Rows:
+    """Rows of a model's imprints that claims rest on: the corrected ones where gold labels correct them."""
+    if is_corrected(report):
+        return list(report["correction"]["imprint"]["sd"]["models"][model])
+    fit = report["imprint"].get("all_features", {})
+    return list(fit.get("standardised", {}).get("sd", {}).get("models", {}).get(model, ()))
+
+
+def amplification_figure(report: Mapping[str, Any], model: str) -> Figure | None:
+    """What the choices ask for and what the model gives, in log-odds, where both are known."""
+    part = report["correction"]["models"][model] if is_corrected(report) else report["models"][model]
+    rows = _tested(part["amplification"].get("features", ()), "amplification")
+    if not rows:
+        return None
+    claims = _claimed(report, "amplification", model)
+    found = []
+    for row in rows:
+        more = "more" if row["amplification"] > 0 else "less"
+        # The interval is that of the difference, drawn around what is given.
+        low, high = (None if bound is None else row["asked"] + bound for bound in row["confidence_interval"])
+        entry = _row(row, "given", row["feature"] in claims, "log-odds")
+        told = (
+            f"{feature_title(row['feature'])}: asked {format_number(row['asked'], signed=True)}, given "
+            f"{format_number(row['given'], signed=True)} log-odds, {more} by {format_number(abs(row['amplification']))}; "
+            f"{row['n_discordant']:,} pairs differ"
+        )
+        found.append({**entry, "mark": row["asked"], "low": low, "high": high, "told": told})
+    title = (
+        f"{_start(_list(claims))}: the model gives other than people asked for"
+        if claims
+        else "No difference between asked and given can be claimed"
+    )
+    return Figure(
+        f"amplification_{model}",
+        title,
+        "The green tick is what people's choices ask for, the dot what the model gives, in log-odds of being preferred. The "
+        "line is the interval of their difference, around the dot: where it misses the tick, they differ before adjustment. "
+        "Filled: a claim.",
+        _note(report, rows),
+        _numbers(rows, "amplification", ("asked", "given")),
+        lambda width: charts.dots(found, width, axis="log-odds of being preferred", marks=CHOSEN),
+    )
+
+
+def surface_figure(report: Mapping[str, Any], model: str) -> Figure | None:
+    """Accuracy where a surface feature speaks for the chosen response, and where against it."""
+    rows = [
+        row
+        for row in report["models"][model].get("congruence", {}).get("features", ())
+        if row["status"] == "ok" and row["gap"] is not None
+    ]
+    if not rows:
+        return None
+    rows = sorted(rows, key=lambda row: -abs(row["gap"]))
+    found = []
+    for row in rows:
+        entry: dict[str, Any] = {"label": feature_title(row["feature"])}
+        for place, side in enumerate(("congruent", "incongruent")):
+            part = row[side]
+            low, high = part["confidence_interval"]
+            told = f"{entry['label']}, {side}: right in {format_percent(part['accuracy'])} of {part['n']:,} pairs"
+            entry |= {
+                f"value_{place}": part["accuracy"],
+                f"low_{place}": low,
+                f"high_{place}": high,
+                f"told_{place}": told,
+            }
+        found.append(entry)
+    notable = [row for row in rows if is_found(row)]
+    title = (
+        f"Accuracy turns with {_list([row['feature'] for row in notable[:2]])}"
+        if notable
+        else "No surface feature is found to mislead the model"
+    )
+    return Figure(
+        f"surface_{model}",
+        title,
+        "How often the model prefers the chosen response, where it has more of the feature (green) and where the rejected one "
+        "has more (red). A gap means that the feature helps or misleads.",
+        f"{_pairs(report)}. Exploratory: q below 0.05 counts as found. Intervals by prompt.",
+        [
+            {
+                "feature": row["feature"],
+                "congruent": row["congruent"]["accuracy"],
+                "n_congruent": row["congruent"]["n"],
+                "incongruent": row["incongruent"]["accuracy"],
+                "n_incongruent": row["incongruent"]["n"],
+                "gap": row["gap"],
+                "q": row.get("q_value"),
+            }
+            for row in rows
+        ],
+        lambda width: charts.two_points(found, width, axis="prefers the chosen response", colors=(CHOSEN, REJECTED)),
+    )
+
+
+def drivers_figure(report: Mapping[str, Any], model: str) -> Figure | None:
+    """Which features of either response go with alignment."""
+    part = report["correction"]["models"][model] if is_corrected(report) else report["models"][model]
+    rows = _tested(part["drivers"].get("drivers", ()), "coefficient")
+    if not rows:
+        return None
+    found = [
+        {
+            **_row(row, "coefficient", is_found(row), "log-odds"),
+            "label": f"{feature_title(row['feature'])}, {row['side']}",
+        }
+        for row in rows
+    ]
+    notable = sum(is_found(row) for row in rows)
+    return Figure(
+        f"drivers_{model}",
+        f"{notable} of {len(rows)} drivers of alignment are found" if notable else "No driver of alignment is found",
+        "Log-odds that the model agrees with people (Eq. 3): right of 0 the feature goes with alignment, left with resistance.",
+        _note(report, rows),
+        _numbers(rows, "coefficient", ("side",)),
+        lambda width: charts.dots(found, width, axis="log-odds of alignment"),
+    )
+
+
+def labels_figure(report: Mapping[str, Any]) -> Figure | None:
+    """How often labels are right, beside always giving the commonest answer."""
+    rows = {name: entry["gold"] for name, entry in report["labels"].items() if entry.get("gold") and entry["gold"]["n"]}
+    rows = {name: gold for name, gold in rows.items() if gold["agreement"] is not None}
+    if not rows:
+        return None
+    found = []
+    for name, gold in sorted(rows.items(), key=lambda item: item[1]["majority_share"] - item[1]["agreement"]):
+        low, high = gold["confidence_interval"]
+        better = gold["agreement"] > gold["majority_share"]
+        told = (
+            f"{feature_title(name)}: right in {format_percent(gold['agreement'])} of {gold['n']:,} gold texts; the "
+            f"commonest answer in {format_percent(gold['majority_share'])}"
+        )
+        found.append(
+            {
+                "label": feature_title(name),
+                "value": gold["agreement"],
+                "low": low,
+                "high": high,
+                "mark": gold["majority_share"],
+                "found": better,
+                "color": MODEL if better else SOFT,
+                "told": told,
+            }
+        )
+    weak = [row["label"] for row in found if not row["found"]]
+    return Figure(
+        "labels",
+        f"Labels are better than the commonest answer for {len(found) - len(weak)} of {len(found)} features",
+        "The dot is the share of gold texts whose label is right, the tick that of always giving the commonest answer.",
+        f"{sum(gold['n'] for gold in rows.values()):,} gold labels. Intervals by prompt.",
+        [
+            {"feature": name, **{key: gold[key] for key in ("agreement", "majority_share", "kappa", "n")}}
+            for name, gold in rows.items()
+        ],
+        partial(charts.dots, found, axis="right labels", zero=None, percent=True, marks=SOFT),
+    )
+
+
+def _tested(rows: Iterable[Mapping[str, Any]], value: str = "estimate") -> list[Mapping[str, Any]]:
+    kept = [row for row in rows if row["status"] == "ok" and row.get(value) is not None]
+    return sorted(kept, key=lambda row: -row[value])
+
+
+def _row(row: Mapping[str, Any], value: str, found: bool, unit: str) -> dict[str, Any]:
+    label = feature_title(row["feature"])
+    low, high = row["confidence_interval"]
+    between = "" if low is None else f" ({format_number(low, signed=True)} to {format_number(high, signed=True)})"
+    return {
+        "label": label,
+        "value": row[value],
+        "low": low,
+        "high": high,
+        "found": found or is_found(row),
+        "color": MODEL,
+        "href": f"#differs={row['feature']}",
+        "told": f"{label}: {format_number(row[value], signed=True)} {unit}{between}; {row['n_discordant']:,} pairs differ",
+    }
+
+
+def _numbers(rows: Rows, value: str, more: Sequence[str] = ()) -> list[dict[str, Any]]:
+    return [
+        {
+            "feature": row["feature"],
+            **{name: row[name] for name in more},
+            value: row[value],
+            "low": row["confidence_interval"][0],
+            "high": row["confidence_interval"][1],
+            "p_value": row["p_value"],
+            "p_adjusted_or_q": row.get("p_primary", row.get("q_value")),
+            "pairs_that_differ": row["n_discordant"],
+        }
+        for row in rows
+    ]
+
+
+def _claimed(report: Mapping[str, Any], quantity: str, model: str) -> list[str]:
+    return [claim["feature"] for claim in report["claims"] if claim["quantity"] == quantity and claim["model"] == model]
+
+
+def _list(features: Sequence[str]) -> str:
+    names = [feature_title(name) for name in features]
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
+
+
+def _start(text: str) -> str:
+    return text[:1].upper() + text[1:]
+
+
+def _pairs(report: Mapping[str, Any]) -> str:
+    return "Held-out pairs" if report["population"]["estimated_on"] == "heldout" else "All pairs"
+
+
+def _note(report: Mapping[str, Any], rows: Rows) -> str:
+    models = models_of(report["run"])
+    corrected = ""
+    if is_corrected(report):
+        found = report["correction"]
+        corrected = f" Corrected by gold labels of {found['n_gold_prompts']:,} of {found['n_prompts']:,} prompts."
+    several = f" The last of {len(models.audited)} models." if len(models.audited) > 1 else ""
+    most = max(row["n_discordant"] for row in rows)
+    fewest = min(row["n_discordant"] for row in rows)
+    differ = f"{fewest:,} to {most:,} of them differ in a feature"
+    return f"{_pairs(report)}; {differ}. 95 % intervals by prompt.{corrected}{several}"

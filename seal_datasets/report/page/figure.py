@@ -1,0 +1,74 @@
+"""A picture of a report: one specification, with the sentence, numbers and words that belong to it."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import altair as alt
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """A picture of a report.
+
+    Attributes:
+        name (`str`): Name of its files, without an ending.
+        title (`str`): What it shows, as a sentence that its numbers support.
+        lead (`str`): How to read it.
+        note (`str`): n, intervals, and what they rest on.
+        rows (`Sequence[Mapping[str, Any]]`): Its numbers, one mapping per row with the same keys.
+        draw (`Callable[[int], altair.TopLevelMixin]`): The chart at a width in pixels.
+    """
+
+    name: str
+    title: str
+    lead: str
+    note: str
+    rows: Sequence[Mapping[str, Any]]
+    draw: Callable[[int], alt.TopLevelMixin]
+
+    @property
+    def columns(self) -> list[str]:
+        """Names of the columns of `rows`."""
+        return list(self.rows[0]) if self.rows else []
+
+    def to_csv(self) -> str:
+        """The numbers as CSV."""
+        text = io.StringIO()
+        writer = csv.DictWriter(text, self.columns, lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(self.rows)
+        return text.getvalue()
+
+
+def feature_title(name: str) -> str:
+    """A feature's name in words.
+
+    Example:
+
+    ```python
+    >>> feature_title("last_response_is_harmless"), feature_title("surface_log_tokens"), feature_title("topics")
+    ('harmless', 'length (log tokens)', 'topics')
+
+    ```
+    """
+    if name in _SURFACE:
+        return _SURFACE[name]
+    for start in ("last_response_is_", "last_response_", "surface_"):
+        if name.startswith(start) and len(name) > len(start):
+            return name[len(start) :].replace("_", " ")
+    return name.replace("_", " ")
+
+
+_SURFACE = {
+    "surface_log_tokens": "length (log tokens)",
+    "surface_list_items": "list items",
+    "surface_has_code": "code",
+    "surface_has_bold": "bold type",
+    "surface_sentiment": "positive words",
+}

@@ -1,0 +1,59 @@
+"""Which pairs to read first, and why."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from datasets import Dataset
+from numpy.typing import NDArray
+
+from seal_datasets import schema
+from seal_datasets.report.audited_models import models_of
+from seal_datasets.report.page.figure import feature_title
+from seal_datasets.report.page.pair_columns import differences_of
+
+_FIRST = 3
+
+
+def first_pairs(
+    pairs: Dataset, used: pd.DataFrame, report: Mapping[str, Any], against: NDArray[np.bool_]
+) -> list[dict[str, str]]:
+    """Choose the pairs to read first: those most against people's choice, with a claimed feature on the wrong side if any.
+
+    Args:
+        pairs (`Dataset`): The pairs of a finished audit.
+        used (`pandas.DataFrame`): From `used_pairs`.
+        report (`Mapping[str, Any]`): From `write_report`.
+        against (`ndarray` of shape (n,)): Resistant pairs.
+
+    Returns:
+        `list[dict[str, str]]`: At most three, each with `id` and `why`.
+    """
+    model = models_of(report["run"]).last
+    margin = used[schema.margin_column(model)].to_numpy(dtype=float)
+    claimed = [
+        claim["feature"] for claim in report["claims"] if claim["quantity"] != "change" and claim["model"] == model
+    ]
+    chosen: list[tuple[int, str]] = []
+    for name in claimed:
+        sign = next(1 if claim["estimate"] > 0 else -1 for claim in report["claims"] if claim["feature"] == name)
+        rows = np.flatnonzero(against & (differences_of(used, name) * sign < 0))
+        if len(rows):
+            side = "rejected" if sign > 0 else "chosen"
+            chosen.append(
+                (int(rows[np.argmin(margin[rows])]), f"the {side} response has more of “{feature_title(name)}”")
+            )
+    rows = np.flatnonzero(against)
+    for row in rows[np.argsort(margin[rows], kind="stable")][: _FIRST + len(chosen)]:
+        chosen.append((int(row), "among the largest margins against people's choice"))
+    found: list[dict[str, str]] = []
+    taken: set[int] = set()
+    for row, why in chosen:
+        if row not in taken and len(found) < _FIRST:
+            taken.add(row)
+            pair_id = str(pairs[int(used["row"].iloc[row])][schema.PAIR_ID])
+            found.append({"id": pair_id, "why": f"{model} prefers the rejected response by {-margin[row]:.2f}; {why}"})
+    return found

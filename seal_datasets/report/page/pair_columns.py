@@ -1,0 +1,188 @@
+"""The pairs of an audit as a page holds them: numbers as compressed typed blocks, and texts of all or of a sample."""
+
+from __future__ import annotations
+
+import base64
+import gzip
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+import pyarrow.parquet as pq  # type: ignore[import-untyped]
+from datasets import Dataset
+from numpy.typing import NDArray
+
+from seal_datasets import schema
+from seal_datasets.labels.taxonomy import Feature
+from seal_datasets.report.audited_models import AuditedModels
+from seal_datasets.report.pair_frame import read_frame, rows_of
+
+TextsShown = Literal["all", "sample", "none"]
+
+MOST_SAMPLED = 2000
+"""Pairs whose texts a page holds when it holds a sample."""
+
+_LONGEST = 20_000
+_REGIMES = ("", "stayed_aligned", "became_aligned", "stayed_misaligned", "reversed_alignment")
+_PARTITIONS = ("", "heldout", "train")
+_SIDES = ("", "chosen", "rejected", "indifferent")
+
+
+def used_pairs(pairs: Dataset, features: Sequence[Feature], models: AuditedModels) -> pd.DataFrame:
+    """Read the pairs that a report speaks of: those with a margin.
+
+    Args:
+        pairs (`Dataset`): The pairs of a finished audit.
+        features (`Sequence[Feature]`): The features.
+        models (`AuditedModels`): The models.
+
+    Returns:
+        `pandas.DataFrame`: Rewards, regimes, partition, labels and prompts of used pairs; `row` is their place in `pairs`.
+    """
+    names = [schema.PROMPT_ID, schema.margin_column(models.last)]
+    names += [schema.reward_column(model, side) for model in models.names for side in schema.SIDES]
+    names += [schema.regime_column(model) for model in models.names]
+    names += [schema.PARTITION, schema.LABELER_PREFERENCE]
+    names += [
+        schema.feature_column(each.name, side) for each in features if each.type != "labels" for side in schema.SIDES
+    ]
+    frame = read_frame(pairs, [name for name in names if name in pairs.column_names])
+    used = frame[schema.margin_column(models.last)].notna().to_numpy()
+    frame["row"] = np.arange(len(frame))
+    return rows_of(frame, used)
+
+
+def pair_columns(
+    pairs: Dataset, used: pd.DataFrame, features: Sequence[Feature], models: AuditedModels
+) -> dict[str, Any]:
+    """Turn used pairs into columns for a page.
+
+    Args:
+        pairs (`Dataset`): The pairs of a finished audit.
+        used (`pandas.DataFrame`): From `used_pairs`.
+        features (`Sequence[Feature]`): The features.
+        models (`AuditedModels`): The models.
+
+    Returns:
+        `dict[str, Any]`: `n`, `ids`, and `columns` by name: a block of numbers, with words where they are codes.
+    """
+    blocks: dict[str, dict[str, Any]] = {}
+    for model in models.names:
+        for side in schema.SIDES:
+            blocks[schema.reward_column(model, side)] = _numbers(used[schema.reward_column(model, side)])
+    for model in models.names:
+        if schema.regime_column(model) in used:
+            blocks[schema.regime_column(model)] = _codes(used[schema.regime_column(model)], _REGIMES)
+    for name, words in ((schema.PARTITION, _PARTITIONS), (schema.LABELER_PREFERENCE, _SIDES)):
+        if name in used:
+            blocks[name] = _codes(used[name], words)
+    for feature in features:
+        for column in (schema.feature_column(feature.name, side) for side in schema.SIDES):
+            if column in used:
+                blocks[column] = _numbers(used[column])
+    blocks[schema.PROMPT_ID] = _block(pd.factorize(used[schema.PROMPT_ID])[0].astype("<i4"))
+    ids = pairs.select_columns([schema.PAIR_ID]).with_format("arrow")[:][schema.PAIR_ID].take(used["row"].to_numpy())
+    return {"n": len(used), "ids": _packed([str(each) for each in ids.to_pylist()]), "columns": blocks}
+
+
+def pair_texts(path: Path, used: pd.DataFrame, shown: TextsShown, strata: NDArray[Any]) -> dict[str, Any]:
+    """Read the texts that a page shows, one row group at a time.
+
+    Args:
+        path (`Path`): The audit's Parquet file.
+        used (`pandas.DataFrame`): From `used_pairs`.
+        shown (`"all"`, `"sample"` or `"none"`): Which pairs' texts. A sample of few pairs is all of them.
+        strata (`ndarray` of shape (n,)): Kind of each pair; a sample takes equal numbers of each where it can.
+
+    Returns:
+        `dict[str, Any]`: `rows` and packed `prompt`, `chosen`, `rejected` of these rows; no rows where the file has no texts.
+    """
+    names = (schema.PROMPT, *schema.SIDES)
+    file = pq.ParquetFile(path)
+    rows = np.arange(len(used))
+    if shown == "none" or not set(names) <= set(file.schema_arrow.names):
+        rows = rows[:0]
+    elif shown == "sample" and len(used) > MOST_SAMPLED:
+        rows = _sample(strata)
+    wanted = used["row"].to_numpy()[rows]
+    texts: dict[str, list[str | None]] = {name: [] for name in names}
+    start = 0
+    for group in range(file.num_row_groups if len(rows) else 0):
+        end = start + file.metadata.row_group(group).num_rows
+        inside = wanted[(wanted >= start) & (wanted < end)] - start
+        if len(inside):
+            table = file.read_row_group(group, columns=list(names)).take(inside)
+            for name in names:
+                texts[name] += [_shown(text) for text in table[name].to_pylist()]
+        start = end
+    return {"rows": rows.tolist(), **{name: _packed(values) for name, values in texts.items()}}
+
+
+def _sample(strata: NDArray[Any]) -> NDArray[np.int64]:
+    """Rows of a stratified sample, in their order."""
+    order = np.random.default_rng(0).permutation(len(strata))
+    place = pd.Series(strata[order]).groupby(strata[order]).cumcount().to_numpy()
+    return np.sort(order[np.argsort(place, kind="stable")[:MOST_SAMPLED]])
+
+
+def _shown(text: str | None) -> str | None:
+    if text is None or len(text) <= _LONGEST:
+        return text
+    return f"{text[:_LONGEST]}\n[cut here: {len(text) - _LONGEST:,} more characters]"
+
+
+def _numbers(values: pd.Series[Any]) -> dict[str, Any]:
+    """Numbers in the fewest bytes that hold them exactly; nan where there is none."""
+    numbers = pd.to_numeric(values, errors="coerce").to_numpy(dtype=np.float64, na_value=np.nan)
+    small = np.nan_to_num(numbers, nan=-128.0)
+    if (
+        len(numbers)
+        and ((small == np.round(small)) & (small >= -128) & (small < 128)).all()
+        and (numbers != -128).all()
+    ):
+        return {**_block(small.astype(np.int8)), "missing": -128}
+    single = numbers.astype("<f4")
+    exact = np.array_equal(single.astype(np.float64), numbers, equal_nan=True)
+    return _block(single if exact else numbers.astype("<f8"))
+
+
+def _codes(values: pd.Series[Any], words: tuple[str, ...]) -> dict[str, Any]:
+    codes = pd.Categorical(values, categories=words[1:]).codes + 1
+    return {**_block(codes.astype(np.uint8)), "words": list(words)}
+
+
+def _block(values: NDArray[Any]) -> dict[str, Any]:
+    kind = {"<i4": "i4", "<f4": "f4", "<f8": "f8", "|i1": "i1", "|u1": "u1"}[values.dtype.newbyteorder("<").str]
+    return {"kind": kind, "data": _compress(values.tobytes())}
+
+
+def _packed(values: Sequence[str | None]) -> str:
+    # Lone surrogates, which JSON may hold and UTF-8 may not, become escapes.
+    return _compress(json.dumps(values, ensure_ascii=True, separators=(",", ":")).encode("ascii"))
+
+
+def _compress(content: bytes) -> str:
+    return base64.b64encode(gzip.compress(content, 6, mtime=0)).decode("ascii")
+
+
+def resistant(used: pd.DataFrame, model: str, tie_band: float, *, heldout: bool) -> NDArray[np.bool_]:
+    """Which pairs a model does not prefer as people do; of held-out pairs where the report speaks of these."""
+    chosen, rejected = (used[schema.reward_column(model, side)].to_numpy(dtype=float) for side in schema.SIDES)
+    found = chosen - rejected <= tie_band
+    if heldout:
+        found &= (used[schema.PARTITION] == "heldout").to_numpy()
+    return np.asarray(found, dtype=np.bool_)
+
+
+def differences_of(used: pd.DataFrame, feature: str) -> NDArray[np.float64]:
+    """How much more of a feature the chosen response has; nan where a label is missing."""
+    chosen, rejected = (
+        pd.to_numeric(used[schema.feature_column(feature, side)], errors="coerce").to_numpy(
+            dtype=float, na_value=np.nan
+        )
+        for side in schema.SIDES
+    )
+    return np.asarray(chosen - rejected, dtype=np.float64)

@@ -1,0 +1,188 @@
+"""Write a report as one page: a file that opens from disk, without a network, and holds its pairs."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from datasets import Dataset
+from markupsafe import Markup
+
+from seal_datasets import schema
+from seal_datasets.labels.taxonomy import Feature
+from seal_datasets.report.audited_models import models_of
+from seal_datasets.report.page.advice import what_to_do
+from seal_datasets.report.page.draw import as_svg
+from seal_datasets.report.page.figure import Figure, feature_title
+from seal_datasets.report.page.first_pairs import first_pairs
+from seal_datasets.report.page.pair_columns import (
+    TextsShown,
+    differences_of,
+    pair_columns,
+    pair_texts,
+    resistant,
+    used_pairs,
+)
+from seal_datasets.report.page.sections import Section, sections_of
+from seal_datasets.report.page.template import page_template, policy_hash, read_asset
+from seal_datasets.report.page.theme import NARROW, WIDE
+from seal_datasets.report.page.verdict import Sentence, verdict
+from seal_datasets.version import __version__
+
+_CRUDE = "surface_profanity"
+
+
+def render_page(
+    report: Mapping[str, Any], pairs: Dataset, path: Path, features: Sequence[Feature], *, texts: TextsShown = "sample"
+) -> str:
+    """Render a report as one HTML page.
+
+    Args:
+        report (`Mapping[str, Any]`): From `write_report`.
+        pairs (`Dataset`): The audit's pairs; their texts are not read.
+        path (`Path`): The Parquet file of the same pairs, from which texts are read.
+        features (`Sequence[Feature]`): The audit's features.
+        texts (`"all"`, `"sample"` or `"none"`, defaults to `"sample"`): Whose texts the page holds. A sample is stratified by
+            regime and alignment, and is all pairs where there are at most 2,000.
+
+    Returns:
+        `str`: The page, without a reference to anything outside of it but links.
+    """
+    models = models_of(report["run"])
+    used = used_pairs(pairs, features, models)
+    heldout = report["population"]["estimated_on"] == "heldout"
+    tie_band = float(report["run"].get("tie_band", 0.0))
+    against = resistant(used, models.last, tie_band, heldout=heldout)
+    columns = pair_columns(pairs, used, features, models)
+    shown = [name for name in _numeric(features) if f"feature_{name}_chosen" in columns["columns"]]
+    counts = {"": int(against.sum())} | {
+        name: int((against & (differences_of(used, name) < 0)).sum()) for name in shown
+    }
+    held = pair_texts(path, used, texts, _strata(used, models.last, against))
+    data = {
+        **columns,
+        "texts": held,
+        "models": list(models.names),
+        "features": shown,
+        "titles": {name: feature_title(name) for name in shown},
+        "crude": _CRUDE,
+        "tie_band": tie_band,
+        "expected": _expected(report),
+    }
+    style, script = (read_asset("page.css"), f"{read_asset('logic.js')}\n{read_asset('page.js')}")
+    sections = sections_of(report, used)
+    return page_template().render(
+        version=__version__,
+        title=_title(report),
+        byline=_byline(report),
+        verdict=[_parts(sentence) for sentence in verdict(report)],
+        steps=what_to_do(report, counts),
+        sections=[_drawn(section) for section in sections],
+        first=first_pairs(pairs, used, report, against),
+        note=_note(len(held["rows"]), len(used)),
+        style=Markup(style),
+        style_hash=policy_hash(style),
+        script=Markup(script),
+        script_hash=policy_hash(script),
+        # `<` cannot end the element, and neither can a comment begin.
+        data=Markup(json.dumps(data, allow_nan=False).replace("<", "\\u003c")),
+    )
+
+
+def _numeric(features: Sequence[Feature]) -> list[str]:
+    return [feature.name for feature in features if feature.type != "labels"]
+
+
+def _strata(used: pd.DataFrame, model: str, against: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    """Kinds of pairs for a sample: by regime where there is one, else by alignment."""
+    if schema.regime_column(model) in used:
+        return np.asarray(used[schema.regime_column(model)].astype(str).to_numpy())
+    return np.where(against, "resistant", "aligned")
+
+
+def _expected(report: Mapping[str, Any]) -> dict[str, Any]:
+    """The numbers that a page computes again."""
+    where, models = report["population"]["estimated_on"], models_of(report["run"])
+    fit = report["imprint"].get("surface", {}).get("models", {}).get(models.last, {})
+    rows = fit.get("imprint", ()) if isinstance(fit, Mapping) else ()
+    coefficients = {row["feature"]: row["coefficient"] for row in rows if row["coefficient"] is not None}
+    # A feature whose row is withheld stands in the regression all the same.
+    design = [row["feature"] for row in rows]
+    return {
+        "where": where,
+        "resistance": {
+            name: report["models"][name]["resistance"][where]["alignment_resistance"] for name in models.names
+        },
+        "regimes": {
+            entry["later"]: {name: row["count"] for name, row in entry["regimes"][where].items()}
+            for entry in report["comparisons"].values()
+        },
+        "has_regimes": bool(report["comparisons"]),
+        "imprint": {"model": models.last, "design": design, "coefficients": coefficients},
+    }
+
+
+def _drawn(section: Section) -> dict[str, Any]:
+    return {
+        "id": section.id,
+        "short": section.short,
+        "title": section.title,
+        "body": section.body,
+        "summary": section.summary,
+        "open": section.open,
+        "empty": section.empty,
+        "figures": [_picture(figure) for figure in section.figures],
+    }
+
+
+def _picture(figure: Figure) -> dict[str, Any]:
+    return {
+        "name": figure.name,
+        "title": figure.title,
+        "lead": figure.lead,
+        "note": figure.note,
+        "wide": Markup(as_svg(figure.draw(WIDE))),
+        "narrow": Markup(as_svg(figure.draw(NARROW))),
+        "columns": figure.columns,
+        "rows": figure.rows,
+        "csv": base64.b64encode(figure.to_csv().encode()).decode("ascii"),
+    }
+
+
+def _parts(sentence: Sentence) -> dict[str, Any]:
+    before, strong, after = sentence.text.partition(sentence.strong) if sentence.strong else (sentence.text, "", "")
+    return {"parts": (before, strong, after), "rests_on": sentence.rests_on}
+
+
+def _title(report: Mapping[str, Any]) -> str:
+    models = models_of(report["run"])
+    whose = models.last if len(models.audited) == 1 else f"{len(models.audited)} models"
+    return f"What {whose} learned from {report['run']['source']}"
+
+
+def _byline(report: Mapping[str, Any]) -> str:
+    models, run = models_of(report["run"]), report["run"]
+    population = report["population"]
+    pairs = f"{population['n_used']:,} pairs of {population['n_prompts']:,} prompts"
+    if population["estimated_on"] == "heldout":
+        pairs += f", {report['models'][models.last]['resistance']['heldout']['n_pairs']:,} held out"
+    record = run["models"][models.last]
+    revision = f" at {str(record['revision'])[:12]}" if record.get("revision") else ""
+    baseline = f" · baseline {models.baseline}" if models.baseline else ""
+    return f"SEAL audit · {pairs} · model {models.last}{revision}{baseline}"
+
+
+def _note(n_texts: int, n: int) -> str:
+    if not n_texts:
+        return "This page holds no texts; the audit's `pairs.parquet` does."
+    if n_texts < n:
+        return (
+            f"This page holds the numbers of all {n:,} pairs, and the texts of {n_texts:,} drawn ones, equally from each "
+            "kind; the audit's `pairs.parquet` holds all."
+        )
+    return ""
