@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from seal_datasets import estimate, schema
 from seal_datasets.data.dialogue import ASSISTANT_MARKER, has_turns
 from seal_datasets.data.load import UNUSABLE
+from seal_datasets.data.sources import open_source
 from seal_datasets.errors import DataError
 from seal_datasets.labels.design import numbers
 from seal_datasets.labels.taxonomy import Feature
@@ -110,6 +111,7 @@ def training_subset(
     form: Form = "conversational",
     tie_band: float | None = None,
     model: str | None = None,
+    pairs: str | Path | None = None,
 ) -> Subset:
     """Select the pairs of an audit for training.
 
@@ -124,30 +126,35 @@ def training_subset(
             in their own column.
         tie_band (`float`, *optional*): As for `alignment_resistance`; the audit's own when omitted.
         model (`str`, *optional*): Short name of the model by which a pair is resistant; the last of the audit when omitted.
+        pairs (`str` or `Path`, *optional*): A table with the column `pair_id`, such as the report's page exports; only its
+            pairs are kept, and no reason is needed.
 
     Returns:
         `Subset`: The pairs, in the order of the audit, and counts.
 
     Raises:
-        DataError: The folder does not hold an audit, a reason or form is unknown, or all pairs are dropped.
+        DataError: The folder does not hold an audit, a reason or form is unknown, or all pairs are dropped. A pair of the table
+            is not in the audit.
     """
     reasons = list(dict.fromkeys([*drop, *flag]))
     if unknown := [reason for reason in reasons if reason not in REASONS]:
         raise DataError(f"there is no reason {unknown[0]!r} to drop or flag a pair for; there are {list(REASONS)}")
-    if not reasons:
+    if not reasons and pairs is None:
         raise DataError(f"no reason is given; give any of {list(REASONS)} to drop or to flag")
     if form not in get_args(Form):
         raise DataError(f"form must be one of {list(get_args(Form))}, got {form!r}")
     folder = Path(folder)
-    pairs, run = read_audit(folder)
-    usable = ~unusable_pairs(pairs.select_columns([schema.PROBLEMS]).to_pandas())
+    table, run = read_audit(folder)
+    if pairs is not None:
+        table = _marked(table, pairs)
+    usable = ~unusable_pairs(table.select_columns([schema.PROBLEMS]).to_pandas())
     models = models_of(run)
     if model is not None and model not in models.names:
         raise DataError(f"{folder} has no model {model!r}; its models are {', '.join(models.names)}")
     judge = _Judge(
         features_of(run), float(run.get("tie_band", 0.0)) if tie_band is None else tie_band, model or models.last
     )
-    kept = pairs.select(np.flatnonzero(usable))
+    kept = table.select(np.flatnonzero(usable))
     flags = {reason: judge.judge(kept, reason) for reason in reasons}
     dropped = np.zeros(len(kept), dtype=bool)
     for reason in drop:
@@ -158,14 +165,28 @@ def training_subset(
         reason: ReasonCount(sum(value is True for value in values), sum(value is not None for value in values))
         for reason, values in flags.items()
     }
-    table = _make_table(kept, {reason: flags[reason] for reason in flag}, form).select(np.flatnonzero(~dropped))
+    written = _make_table(kept, {reason: flags[reason] for reason in flag}, form).select(np.flatnonzero(~dropped))
     unusable = Counter(
         next(problem for problem in problems if problem in UNUSABLE)
-        for problems, fine in zip(pairs[schema.PROBLEMS], usable, strict=True)
+        for problems, fine in zip(table[schema.PROBLEMS], usable, strict=True)
         if not fine
     )
     by_part = _count_by_part(kept, flags["resistant"]) if "resistant" in flags else {}
-    return Subset(table, len(pairs), dict(sorted(unusable.items())), counts, tuple(drop), int(dropped.sum()), by_part)
+    return Subset(written, len(table), dict(sorted(unusable.items())), counts, tuple(drop), int(dropped.sum()), by_part)
+
+
+def _marked(table: Dataset, path: str | Path) -> Dataset:
+    """The pairs of an audit that a table names."""
+    given = open_source(Path(path)).rows
+    if schema.PAIR_ID not in given.column_names:
+        raise DataError(f"{path} has no column {schema.PAIR_ID!r}; it has {given.column_names}")
+    wanted = {str(pair_id) for pair_id in given[schema.PAIR_ID]}
+    ids = [str(pair_id) for pair_id in table[schema.PAIR_ID]]
+    if unknown := sorted(wanted - set(ids)):
+        raise DataError(
+            f"{len(unknown):,} of the {len(wanted):,} pairs of {path} are not in the audit; the first is {unknown[0]!r}"
+        )
+    return table.select([row for row, pair_id in enumerate(ids) if pair_id in wanted])
 
 
 def _count_by_part(pairs: Dataset, resistant: Sequence[bool | None]) -> dict[str, ReasonCount]:

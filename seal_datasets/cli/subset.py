@@ -53,6 +53,11 @@ def add(verbs: Verbs) -> None:
     subset.add_argument(
         "--model", metavar="NAME", help="model by which pairs are resistant (default: the last model of the audit)"
     )
+    subset.add_argument(
+        "--pairs",
+        metavar="FILE",
+        help="keep only the pairs of this table (column pair_id), such as those marked in the report's page",
+    )
     subset.add_argument("--out", type=parquet_path, required=True, metavar="FILE", help="Parquet file to write")
 
 
@@ -61,7 +66,13 @@ def _run(options: argparse.Namespace) -> int:
 
     drop, flag = (cast("tuple[Reason, ...]", split_names(given)) for given in (options.drop, options.flag))
     subset = training_subset(
-        options.folder, drop=drop, flag=flag, form=options.form, tie_band=options.tie_band, model=options.model
+        options.folder,
+        drop=drop,
+        flag=flag,
+        form=options.form,
+        tie_band=options.tie_band,
+        model=options.model,
+        pairs=options.pairs,
     )
     for line in subset.lines():
         sys.stderr.write(f"{line}\n")

@@ -86,6 +86,20 @@ def test_dropped_pairs_are_gone_and_counted_once(audit):
     assert "2 of 5 dropped" in subset.lines()[-1]
 
 
+def test_marked_pairs_are_kept_and_strangers_are_named(audit, tmp_path):
+    ids = [str(each) for each in training_subset(audit, flag=["resistant"]).table["pair_id"]]
+    marked = tmp_path / "marked_pairs.jsonl"
+    marked.write_text("".join(f'{{"pair_id": "{pair_id}"}}\n' for pair_id in ids[1:3]))
+    found = training_subset(audit, pairs=marked)
+    assert list(map(str, found.table["pair_id"])) == ids[1:3]
+    marked.write_text('{"pair_id": "nowhere"}\n')
+    with pytest.raises(DataError, match=r"1 of the 1 pairs of .* are not in the audit; the first is 'nowhere'"):
+        training_subset(audit, pairs=marked)
+    marked.write_text('{"id": "1"}\n')
+    with pytest.raises(DataError, match="has no column 'pair_id'"):
+        training_subset(audit, pairs=marked)
+
+
 def test_the_tie_band_of_the_audit_is_kept_to(tmp_path):
     audit = make_audit(tmp_path / "wide", tie_band=1.0)  # 2 against 1 is now a tie
     assert training_subset(audit, flag=["resistant"]).table["resistant"][:] == [True, True, True, None, False]

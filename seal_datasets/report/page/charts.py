@@ -48,7 +48,7 @@ def dots(
     x = alt.X("value:Q", title=axis, scale=scale, axis=alt.Axis(format=format_, tickCount=4 if width <= NARROW else 6))
     layers = []
     if zero is not None:
-        line = alt.Chart(alt.Data(values=[{"zero": zero}])).mark_rule(color=SOFT)
+        line = alt.Chart(alt.Data(values=[{"zero": zero}])).mark_rule(color=SOFT, aria=False)
         layers.append(line.encode(x=alt.X("zero:Q", title=axis, scale=scale)))
     ranged = base.transform_filter("isValid(datum.low) && isValid(datum.high)")
     layers.append(
@@ -196,8 +196,12 @@ def two_points(rows: Sequence[Mapping[str, Any]], width: int, *, axis: str, colo
     scale = alt.Scale(domain=[0, 1])
     count = 3 if width <= NARROW else 5
     x = alt.X("value_0:Q", title=axis, scale=scale, axis=alt.Axis(format="%", tickCount=count))
-    half = alt.Chart(alt.Data(values=[{"half": 0.5}])).mark_rule(color=SOFT).encode(x=alt.X("half:Q", title=axis))
-    joined = base.mark_rule(color=RULE, strokeWidth=2).encode(x=x, x2="value_1:Q")
+    half = (
+        alt.Chart(alt.Data(values=[{"half": 0.5}]))
+        .mark_rule(color=SOFT, aria=False)
+        .encode(x=alt.X("half:Q", title=axis))
+    )
+    joined = base.mark_rule(color=RULE, strokeWidth=2, aria=False).encode(x=x, x2="value_1:Q")
     layers = [half, joined]
     for place, color in enumerate(colors):
         ranged = base.transform_filter(f"isValid(datum.low_{place}) && isValid(datum.high_{place})")
@@ -237,7 +241,7 @@ def curve(rows: Sequence[Mapping[str, Any]], width: int, *, x_axis: str, y_axis:
     )
     equal = (
         alt.Chart(alt.Data(values=[{"x": 0.5, "y": 0.5}, {"x": 1, "y": 1}]))
-        .mark_line(color=SOFT, strokeWidth=1)
+        .mark_line(color=SOFT, strokeWidth=1, aria=False)
         .encode(x=alt.X("x:Q", title=x_axis), y=alt.Y("y:Q", title=y_axis))
     )
     grid = alt.Axis(format="%", grid=True, labelFontSize=12, tickCount=5)
@@ -285,7 +289,7 @@ def map_of_pairs(
     )
     equal = (
         alt.Chart(alt.Data(values=[{"x": bounds[0]}, {"x": bounds[1]}]))
-        .mark_line(color=SOFT, strokeWidth=1)
+        .mark_line(color=SOFT, strokeWidth=1, aria=False)
         .encode(x=alt.X("x:Q", scale=scale, axis=axis), y=alt.Y("x:Q", scale=scale, axis=axis))
     )
     return alt.layer(squares, equal).properties(width=size, height=size)

@@ -14,7 +14,9 @@ _VEGA_LITE = "6.1"
 _PNG_SCALE = 2.0
 # Before an address within the page the drawing library puts this one.
 _BASE = "https://vega.github.io/vega-datasets/"
-_NOT_SHOWN = re.compile(r' aria-roledescription="[^"]*"| role="graphics-[a-z]*"| aria-hidden="true"')
+_NOT_SHOWN = re.compile(
+    r' aria-roledescription="[^"]*"| role="graphics-[a-z]*"| aria-hidden="true"| aria-label="[XY]-axis [^"]*"'
+)
 
 
 def as_svg(chart: alt.TopLevelMixin) -> str:
@@ -29,8 +31,8 @@ def as_svg(chart: alt.TopLevelMixin) -> str:
     import vl_convert
 
     svg = str(vl_convert.vegalite_to_svg(_specification(chart), vl_version=_VEGA_LITE))
-    # The page names the picture as a whole; readers of screens need not hear each of its parts.
-    return _NOT_SHOWN.sub("", svg).replace(f"{_BASE}#", "#")
+    # The page names the picture as a whole; readers of screens need not hear each of its parts, which are told on hovering.
+    return _NOT_SHOWN.sub("", svg).replace(" aria-label=", " data-told=").replace(f"{_BASE}#", "#")
 
 
 def as_png(chart: alt.TopLevelMixin, background: str) -> bytes:

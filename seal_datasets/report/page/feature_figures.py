@@ -23,11 +23,7 @@ def imprint_figure(report: Mapping[str, Any], model: str) -> Figure | None:
         return None
     claims = _claimed(report, "imprint", model)
     found = [_row(row, "estimate", row["feature"] in claims, "SD of reward") for row in rows]
-    title = (
-        f"{_start(_list(claims))} {'is' if len(claims) == 1 else 'are'} rewarded or penalised"
-        if claims
-        else "No imprint of a declared feature can be claimed"
-    )
+    title = _rewarded(report, model) if claims else "No imprint of a declared feature can be claimed"
     return Figure(
         f"imprint_{model}",
         title,
@@ -37,6 +33,20 @@ def imprint_figure(report: Mapping[str, Any], model: str) -> Figure | None:
         _numbers(rows, "estimate"),
         lambda width: charts.dots(found, width, axis="imprint, in SD of reward"),
     )
+
+
+def _rewarded(report: Mapping[str, Any], model: str) -> str:
+    """Which claimed features are rewarded, and which penalised, as a sentence."""
+    said = []
+    for verb, sign in (("rewarded", 1), ("penalised", -1)):
+        names = [
+            claim["feature"]
+            for claim in report["claims"]
+            if claim["quantity"] == "imprint" and claim["model"] == model and claim["estimate"] * sign > 0
+        ]
+        if names:
+            said.append(f"{_list(names)} {'is' if len(names) == 1 else 'are'} {verb}")
+    return _start("; ".join(said))
 
 
 def imprint_rows(report: Mapping[str, Any], model: str) -> Rows:

@@ -322,9 +322,9 @@
   /** Hints on marks of pictures, by pointer and by keyboard. */
   function hints() {
     const tip = $('tip');
-    const told = (/** @type {EventTarget | null} */ target) => (target instanceof Element ? target.closest('.chart [aria-label]:not(.chart)') : null);
+    const told = (/** @type {EventTarget | null} */ target) => (target instanceof Element ? target.closest('.chart [data-told]') : null);
     const open = (/** @type {Element | null} */ mark) => {
-      const text = mark && mark.getAttribute('aria-label');
+      const text = mark && mark.getAttribute('data-told');
       tip.hidden = !text;
       if (!mark || !text) return;
       tip.textContent = text;
@@ -333,7 +333,7 @@
       tip.style.top = `${box.top + scrollY - tip.offsetHeight - 8}px`;
     };
     document.addEventListener('pointerover', (event) => open(told(event.target)));
-    document.addEventListener('focusin', (event) => open(event.target instanceof Element ? event.target.querySelector('[aria-label]') && told(event.target.querySelector('[aria-label]')) : null));
+    document.addEventListener('focusin', (event) => open(event.target instanceof Element && event.target.closest('.chart') ? event.target.querySelector('[data-told]') : null));
   }
 
   function downloads() {

@@ -42,13 +42,8 @@ def verdict(report: Mapping[str, Any]) -> list[Sentence]:
         `list[Sentence]`: The sentences, most important first.
     """
     models = models_of(report["run"])
-    found = [
-        _scores_failed(report),
-        _alignment(report, models),
-        *_claims(report),
-        _seen(report, models),
-        _labels(report),
-    ]
+    found = [_scores_failed(report), _ranks(report), _alignment(report, models), *_claims(report)]
+    found += [_seen(report, models), _labels(report)]
     return [sentence for sentence in found if sentence is not None][:5]
 
 
@@ -61,6 +56,18 @@ def _scores_failed(report: Mapping[str, Any]) -> Sentence | None:
         "failed checks",
         "`doctor.json`",
     )
+
+
+def _ranks(report: Mapping[str, Any]) -> Sentence | None:
+    if "ranking" not in report:
+        return None
+    rows = report["ranking"]["ranking"]
+    best = [row["model"] for row in rows if row["rank_interval"][0] == 1]
+    rests = "all models compared in pairs, on the same pairs of responses"
+    if len(best) == 1:
+        return Sentence(f"Of {len(rows)} models {best[0]} prefers what people chose most often.", best[0], rests)
+    which = "any of them" if len(best) == len(rows) else f"any of {', '.join(best)}"
+    return Sentence(f"Which of {len(rows)} models is best cannot be told: it may be {which}.", "cannot be told", rests)
 
 
 def _alignment(report: Mapping[str, Any], models: AuditedModels) -> Sentence | None:

@@ -75,12 +75,13 @@ def render_page(
         "expected": _expected(report),
     }
     style, script = (read_asset("page.css"), f"{read_asset('logic.js')}\n{read_asset('page.js')}")
-    sections = sections_of(report, used)
+    sections, found = sections_of(report, used), verdict(report)
     return page_template().render(
         version=__version__,
         title=_title(report),
         byline=_byline(report),
-        verdict=[_parts(sentence) for sentence in verdict(report)],
+        verdict=[_parts(sentence) for sentence in found],
+        rests_on=list(dict.fromkeys(sentence.rests_on for sentence in found if sentence.rests_on)),
         steps=what_to_do(report, counts),
         sections=[_drawn(section) for section in sections],
         first=first_pairs(pairs, used, report, against),
@@ -156,12 +157,12 @@ def _picture(figure: Figure) -> dict[str, Any]:
 
 def _parts(sentence: Sentence) -> dict[str, Any]:
     before, strong, after = sentence.text.partition(sentence.strong) if sentence.strong else (sentence.text, "", "")
-    return {"parts": (before, strong, after), "rests_on": sentence.rests_on}
+    return {"parts": (before, strong, after)}
 
 
 def _title(report: Mapping[str, Any]) -> str:
     models = models_of(report["run"])
-    whose = models.last if len(models.audited) == 1 else f"{len(models.audited)} models"
+    whose = models.last if len(models.audited) == 1 else f"{len(models.names)} models"
     return f"What {whose} learned from {report['run']['source']}"
 
 
