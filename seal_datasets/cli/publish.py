@@ -91,6 +91,7 @@ def _add_report(kinds: Verbs) -> None:
         "publish the report of an audit on the cards of its dataset and its reward models",
         "seal publish report seal-audit --repo me/my-audit --model-repo me/my-rm",
         "seal publish report seal-audit --repo me/my-audit --model-repo a=me/rm-a --model-repo b=me/rm-b",
+        "seal publish report seal-audit --repo me/my-audit --space me/audit-page",
     )
     report.add_argument("folder", type=Path, help="folder of a finished audit")
     _add_repo_options(report, "dataset whose card gets the report; created if it does not exist")
@@ -102,6 +103,14 @@ def _add_report(kinds: Verbs) -> None:
         metavar="[NAME=]ID",
         help="reward model whose card gets the report and its results, may be repeated; NAME is its name in the audit "
         "(default: no model; without NAME, the audit's last one)",
+    )
+    report.add_argument(
+        "--space", metavar="ID", help="static Space that shows the report's page, e.g. me/audit-page (default: none)"
+    )
+    report.add_argument(
+        "--with-texts",
+        action="store_true",
+        help="put texts of the data on that page; you confirm that you have the right to (default: numbers only)",
     )
 
 
@@ -129,7 +138,9 @@ def _add_common_options(parser: argparse.ArgumentParser, private: str) -> None:
 
 def _run(options: argparse.Namespace) -> int:
     """Call the publisher of a kind; its parameters have the names of the options."""
+    from seal_datasets.errors import DataError
     from seal_datasets.hub.publish_dataset import publish_dataset
+    from seal_datasets.hub.publish_page import PageSpace
     from seal_datasets.hub.publish_report import publish_report
     from seal_datasets.hub.publish_spaces import publish_metrics
     from seal_datasets.hub.publish_taxonomy import publish_taxonomy
@@ -141,6 +152,10 @@ def _run(options: argparse.Namespace) -> int:
         "taxonomy": publish_taxonomy,
     }
     publish = publishers[options.kind]
+    if options.kind == "report":
+        if options.with_texts and not options.space:
+            raise DataError("--with-texts is about the page, and no --space is given for it")
+        options.space = PageSpace(options.space, options.with_texts) if options.space else None
     given = {name: getattr(options, name) for name in signature(publish).parameters if name != "write_line"}
     publish(**given, write_line=lambda line: sys.stdout.write(f"{line}\n"))
     return 0

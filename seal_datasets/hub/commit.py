@@ -347,7 +347,9 @@ def _apply(api: HfApi, message: str, change: Change) -> None:
     is_private = repo.private
     if repo.head is None:
         is_private = change.private or repo.type == "space"
-        sdk = _SPACE_SDK if repo.type == "space" else None
+        sdk = None
+        if repo.type == "space":
+            sdk = "static" if "index.html" in change.writes else _SPACE_SDK
         ask(doing, lambda: api.create_repo(repo.id, repo_type=repo.type, private=is_private, space_sdk=sdk))
     operations: list[CommitOperationAdd | CommitOperationDelete] = [
         *(CommitOperationDelete(path) for path in change.deletes),

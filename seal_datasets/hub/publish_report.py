@@ -17,6 +17,8 @@ from seal_datasets.hub.card_sections import CARD, join_card, listed, put_section
 from seal_datasets.hub.commit import Change, Content, Publication, Repository, open_hub, plan_change, publish, read_text
 from seal_datasets.hub.measures import measures_of
 from seal_datasets.hub.publish_dataset import TAGS, refuse_other_content
+from seal_datasets.hub.publish_page import PageSpace, page_files
+from seal_datasets.hub.publish_spaces import plan_space, refuse_foreign
 from seal_datasets.hub.shareable import Finished, finished_audit, refuse_link, shareable_recipe
 from seal_datasets.report.audited_models import models_of
 from seal_datasets.report.figures import CAPTIONS
@@ -37,11 +39,12 @@ def publish_report(
     repo_id: str,
     *,
     model_repos: Sequence[str] = (),
+    space: PageSpace | None = None,
     private: bool = False,
     dry_run: bool = False,
     write_line: Callable[[str], object] = print,
 ) -> None:
-    """Publish an audit's report, with one commit to the dataset and, optionally, one to each model.
+    """Publish an audit's report, with one commit to the dataset and, optionally, one to each model and to a Space.
 
     Only the section between our two markers on a card changes; other text on the card stays.
 
@@ -50,6 +53,7 @@ def publish_report(
         repo_id (`str`): The dataset, preferably from `publish_dataset`.
         model_repos (`Sequence[str]`): Repositories of audited reward models, which must exist. Each is `NAME=ID`, with the
             model's short name; `ID` alone is that of the audit's last model.
+        space (`PageSpace`, *optional*): A static Space that shows the report's page; the cards link to it.
         private (`bool`, defaults to `False`): Whether a new dataset is private.
         dry_run (`bool`, defaults to `False`): Print what would change, and change nothing.
         write_line (`Callable[[str], object]`, defaults to `print`): Receives each line of output.
@@ -60,25 +64,34 @@ def publish_report(
     """
     audit = finished_audit(folder)
     repos = _model_repos(model_repos, audit)
+    shown = page_files(audit, repo_id, with_texts=space.with_texts) if space else {}
     api = open_hub(write=not dry_run)
+    page = f"{api.endpoint}/spaces/{space.repo_id}" if space else None
 
     def plan_dataset(repo: Repository) -> Change:
         refuse_other_content(repo, audit.run)
-        return plan_change(repo, *_dataset_files(repo, audit), private=private)
+        return plan_change(repo, *_dataset_files(repo, audit, page), private=private)
 
     def plan_model(name: str, repo: Repository) -> Change:
         if repo.head is None:
             raise HubError(f"the model {repo.id} does not exist or the token cannot read it; publish the model first")
-        files = _model_files(repo, repo_id, f"{api.endpoint}/datasets/{repo_id}", audit, name)
+        files = _model_files(repo, repo_id, f"{api.endpoint}/datasets/{repo_id}", audit, name, page)
         return plan_change(repo, files, private=private)
+
+    def plan_page(repo: Repository) -> Change:
+        change = plan_space(api, repo, shown, private)
+        refuse_foreign(change, "or give another --space")
+        return change
 
     message = f"SEAL report of {audit.run['source']}"
     publications = [Publication(repo_id, "dataset", message, plan_dataset)]
     publications += [Publication(repo, "model", message, partial(plan_model, name)) for name, repo in repos.items()]
+    if space:
+        publications.append(Publication(space.repo_id, "space", message, plan_page))
     publish(api, publications, dry_run=dry_run, write_line=write_line)
 
 
-def _dataset_files(repo: Repository, audit: Finished) -> tuple[dict[str, Content], list[str]]:
+def _dataset_files(repo: Repository, audit: Finished, page: str | None) -> tuple[dict[str, Content], list[str]]:
     """Files of the dataset, and the figures it holds now."""
     figures = _figures(audit)
     files: dict[str, Content] = {f"{_FIGURES}/{name}": audit.folder / _FIGURES / name for name in figures}
@@ -90,7 +103,7 @@ def _dataset_files(repo: Repository, audit: Finished) -> tuple[dict[str, Content
         files[_DOCTOR] = dump(shareable(read_json(audit.folder / _DOCTOR))).encode()
     card = read_text(repo, CARD) or ""
     keys, text = split_card(card)
-    section = render_card("report_section.md", **_fields(audit, f"{_FIGURES}/"))
+    section = render_card("report_section.md", **_fields(audit, f"{_FIGURES}/", page))
     title = f"SEAL audit of {audit.run['source']}"
     keys = with_tags({"pretty_name": title, **keys}, TAGS)
     text = put_section(text or f"# {escape_markdown(title)}\n", "report", section)
@@ -115,12 +128,14 @@ def _model_repos(given: Sequence[str], audit: Finished) -> dict[str, str]:
     return repos
 
 
-def _model_files(repo: Repository, dataset_id: str, url: str, audit: Finished, name: str) -> dict[str, Content]:
+def _model_files(
+    repo: Repository, dataset_id: str, url: str, audit: Finished, name: str, page: str | None
+) -> dict[str, Content]:
     card = read_text(repo, CARD) or ""
     keys, text = split_card(card)
     keys = with_tags(keys, _MODEL_TAGS)
     keys["model-index"] = _model_index(keys, repo.id, dataset_id, audit, name)
-    fields = _fields(audit, f"{url}/resolve/main/{_FIGURES}/")
+    fields = _fields(audit, f"{url}/resolve/main/{_FIGURES}/", page)
     section = render_card("model_report_section.md", dataset_id=dataset_id, url=url, name=name, **fields)
     text = put_section(text or f"# {escape_markdown(repo.id.split('/')[-1])}\n", "report", section)
     return {
@@ -138,8 +153,9 @@ def _figures(audit: Finished) -> dict[str, str]:
     return figures
 
 
-def _fields(audit: Finished, figures_at: str) -> dict[str, Any]:
+def _fields(audit: Finished, figures_at: str, page: str | None) -> dict[str, Any]:
     return {
+        "page": page,
         **report_fields(audit.report, _figures(audit), figures_at=figures_at),
         "run": audit.run,
         "has_doctor_file": (audit.folder / _DOCTOR).is_file(),

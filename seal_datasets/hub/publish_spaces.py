@@ -94,13 +94,9 @@ def publish_metrics(
     api = open_hub(write=not dry_run)
 
     def plan(repo: Repository) -> Change:
-        change = _plan(api, repo, contents[repo.id], private)
-        if change.foreign and not overwrite and not dry_run:
-            raise HubError(
-                f"the space {repo.id} holds files of somebody else that would be replaced: "
-                f"{', '.join(sorted(change.foreign))}. Nothing was changed; look at them, choose another --namespace, or "
-                "replace them with --overwrite"
-            )
+        change = plan_space(api, repo, contents[repo.id], private)
+        if not overwrite and not dry_run:
+            refuse_foreign(change, "choose another --namespace, or replace them with --overwrite")
         return change
 
     message = f"seal_datasets {__version__}"
@@ -108,7 +104,35 @@ def publish_metrics(
     publish(api, publications, dry_run=dry_run, write_line=write_line)
 
 
-def _plan(api: HfApi, repo: Repository, files: Mapping[str, bytes], private: bool) -> Change:
+def refuse_foreign(change: Change, advice: str) -> None:
+    """Raise where a change of a Space would replace files of somebody else.
+
+    Args:
+        change (`Change`): From `plan_space`.
+        advice (`str`): What to do about it.
+
+    Raises:
+        HubError: It would.
+    """
+    if change.foreign:
+        raise HubError(
+            f"the space {change.repo.id} holds files of somebody else that would be replaced: "
+            f"{', '.join(sorted(change.foreign))}. Nothing was changed; look at them, {advice}"
+        )
+
+
+def plan_space(api: HfApi, repo: Repository, files: Mapping[str, bytes], private: bool) -> Change:
+    """Compare a Space's files with those that it holds, and find which of these somebody else wrote.
+
+    Args:
+        api (`HfApi`): From `open_hub`.
+        repo (`Repository`): The Space.
+        files (`Mapping[str, bytes]`): Its files.
+        private (`bool`): Whether it becomes private.
+
+    Returns:
+        `Change`: What would change, with a manifest of our files.
+    """
     ours = _written_by_us(repo)
     change = plan_change(repo, {**files, MANIFEST: _manifest(files)}, ours, private=private)
     replaced = [path for path in (*change.writes, *change.deletes) if path in repo.files and path != MANIFEST]

@@ -93,6 +93,30 @@ def test_every_result_of_a_model_is_a_task_of_the_published_dataset(hub, seal, m
     assert {each["dataset"]["task_id"] for each in entries} <= {each["id"] for each in tasks}
 
 
+def test_the_page_becomes_a_space_without_texts_and_cards_link_to_it(hub, seal, model, audit_folder):
+    said = seal(*PUBLISH, audit_folder, *OPTIONS, "--space", "tester/page")
+    assert said.code == 0, said.said
+    files = hub.files("space", "tester/page")
+    assert set(files) >= {"README.md", "index.html", ".seal.json"}
+    assert card_problems(files["README.md"].decode(), "space") == ([], [])
+    assert b"sdk: static" in files["README.md"]
+    page = files["index.html"].decode()
+    assert "This page holds no texts" in page
+    for kind, name in (("dataset", DATASET), ("model", MODEL)):
+        assert f"{hub.url}/spaces/tester/page" in hub.files(kind, name)["README.md"].decode()
+    again = seal(*PUBLISH, audit_folder, *OPTIONS, "--space", "tester/page")
+    assert "space tester/page  up to date" in again.said
+    with_texts = seal(*PUBLISH, audit_folder, *OPTIONS, "--space", "tester/page", "--with-texts")
+    assert with_texts.code == 0, with_texts.said
+    assert "This page holds no texts" not in hub.files("space", "tester/page")["index.html"].decode()
+    hub.put("space", "tester/other", {"index.html": "somebody's"})
+    refused = seal(*PUBLISH, audit_folder, *OPTIONS, "--space", "tester/other")
+    assert refused.code != 0
+    assert "holds files of somebody else" in refused.said
+    idle = seal(*PUBLISH, audit_folder, *OPTIONS, "--with-texts")
+    assert "no --space is given" in idle.said
+
+
 def test_again_commits_nothing_and_a_change_stays_between_the_markers(hub, seal, model, audit_folder):
     assert seal(*PUBLISH, audit_folder, *OPTIONS).code == 0
     commits = {name: len(repo.commits) for name, repo in hub.repos.items()}

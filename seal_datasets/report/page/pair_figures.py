@@ -14,6 +14,7 @@ from seal_datasets.report.analyze_part import MIN_DISCORDANT
 from seal_datasets.report.audited_models import models_of
 from seal_datasets.report.page import charts
 from seal_datasets.report.page.figure import Figure
+from seal_datasets.report.page.flow_chart import flow
 from seal_datasets.report.page.theme import BASELINE, CHOSEN, MODEL, REGIMES, REJECTED
 
 _CELLS = 24
@@ -96,7 +97,7 @@ def regime_figure(report: Mapping[str, Any]) -> Figure | None:
             }
             for name, row in found.items()
         ],
-        lambda width: charts.flow(shares, ends, REGIMES, width),
+        lambda width: flow(shares, ends, REGIMES, width),
     )
 
 
