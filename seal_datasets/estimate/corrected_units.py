@@ -12,15 +12,12 @@ from numpy.typing import ArrayLike, NDArray
 
 from seal_datasets.estimate.corrected_imprint import correct, gold_scores
 from seal_datasets.estimate.corrected_inference import CorrectedRow, Correction, Scores, corrected_rows
-from seal_datasets.estimate.gold_prompts import GoldPrompts, gold_prompts
+from seal_datasets.estimate.gold_pairs import gold_pairs
+from seal_datasets.estimate.gold_prompts import GoldPrompts
 from seal_datasets.estimate.inputs import (
     Floats,
     confidence_level,
-    finite,
-    group_codes,
-    matrix,
     position_of,
-    same_length,
     unique_names,
 )
 from seal_datasets.estimate.linear import demean, group_sums
@@ -117,23 +114,18 @@ def corrected_units(
     confidence_level(confidence)
     names = unique_names(feature_names)
     chosen, rejected = model_rewards(chosen_rewards, rejected_rewards)
-    n, models = len(chosen), list(chosen_rewards)
-    labels, gold = (
-        np.vstack([matrix(values, f"{side}_{kind}", n, len(names), allow_nan=kind == "gold") for side, values in sides])
-        for kind, sides in (
-            ("features", (("chosen", chosen_features), ("rejected", rejected_features))),
-            ("gold", (("chosen", chosen_gold), ("rejected", rejected_gold))),
-        )
+    models = list(chosen_rewards)
+    pairs = gold_pairs(
+        (chosen[:, -1], rejected[:, -1]),
+        (chosen_features, rejected_features),
+        (chosen_gold, rejected_gold),
+        names,
+        groups,
+        gold_probability,
     )
-    prompts = np.arange(n) if groups is None else group_codes(groups, "groups")
-    same_length(chosen_rewards=chosen, groups=prompts)
-    rewards = np.vstack([chosen, rejected])
-    probability = (
-        None if gold_probability is None else np.tile(finite(gold_probability, "gold_probability", allow_nan=True), 2)
-    )
-    drawn = gold_prompts(rewards[:, -1], labels, gold, np.tile(prompts, 2), probability)
-    outcomes = demean(rewards, drawn.codes)
-    base, right = gold_scores(drawn, labels, gold, outcomes[:, 0])
+    drawn, prompts = pairs.drawn, pairs.prompts
+    outcomes = demean(np.vstack([chosen, rejected]), drawn.codes)
+    base, right = gold_scores(drawn, np.vstack(pairs.labels), np.vstack(pairs.truth), outcomes[:, 0])
     parts = [_Model(drawn, *(replace(each, outcome=outcome) for each in (base, right))) for outcome in outcomes.T]
     compared = change_pairs(len(models), position_of(baseline, models))
     results: dict[CorrectedUnit, CorrectedUnits] = {}

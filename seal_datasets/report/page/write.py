@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -129,30 +130,23 @@ def _expected(report: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _drawn(section: Section) -> dict[str, Any]:
-    return {
-        "id": section.id,
-        "short": section.short,
-        "title": section.title,
-        "body": section.body,
-        "summary": section.summary,
-        "open": section.open,
-        "empty": section.empty,
-        "figures": [_picture(figure) for figure in section.figures],
-    }
+    """A section's fields, with its figures drawn."""
+    return {**_fields(section), "figures": [_picture(figure) for figure in section.figures]}
 
 
 def _picture(figure: Figure) -> dict[str, Any]:
+    """A figure's fields, with its drawings and its numbers as a file."""
     return {
-        "name": figure.name,
-        "title": figure.title,
-        "lead": figure.lead,
-        "note": figure.note,
+        **_fields(figure),
+        "columns": figure.columns,
         "wide": Markup(as_svg(figure.draw(WIDE))),
         "narrow": Markup(as_svg(figure.draw(NARROW))),
-        "columns": figure.columns,
-        "rows": figure.rows,
         "csv": base64.b64encode(figure.to_csv().encode()).decode("ascii"),
     }
+
+
+def _fields(made: Section | Figure) -> dict[str, Any]:
+    return {field.name: getattr(made, field.name) for field in fields(made)}
 
 
 def _parts(sentence: Sentence) -> dict[str, Any]:
