@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence, Sized
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import combinations
 from typing import Any
 
@@ -29,12 +30,17 @@ from seal_datasets.estimate.inputs import (
     unique_names,
 )
 from seal_datasets.estimate.intervals import Interval, share_interval, two_sided_p
+from seal_datasets.estimate.kappa_interval import cohen_kappa, kappa_interval
 from seal_datasets.estimate.least_squares import clustered_difference
-from seal_datasets.estimate.linear import solve, triangle
+from seal_datasets.estimate.linear import group_sums, solve, triangle
 from seal_datasets.estimate.multiplicity import adjust_p
 from seal_datasets.estimate.raw_values import as_array, is_array
 from seal_datasets.estimate.resistance import REGIMES
 from seal_datasets.estimate.result import Result
+
+_NO_INTERVAL = (math.nan, math.nan)
+# Tables of more classes than this hold too few texts in each cell.
+_MOST_CLASSES = 50
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +113,8 @@ class LabelAccuracy(Result):
         confidence_interval (`tuple[float, float]`): Wilson's, clustered where prompts were given.
         majority_share (`float`): Share of the commonest gold label, which a constant labeler would score.
         kappa (`float`): Cohen's kappa; nan where chance agreement is 1.
+        kappa_interval (`tuple[float, float]`): Clustered where prompts were given, as in `labeler_stability`; nan where fewer
+            than eight prompts hold a label off the commonest.
         status (`str`): `ok`, or why something is undefined.
     """
 
@@ -115,6 +123,7 @@ class LabelAccuracy(Result):
     confidence_interval: Interval
     majority_share: float
     kappa: float
+    kappa_interval: Interval
     status: str
 
 
@@ -287,7 +296,7 @@ def label_accuracy(
     """
     confidence_level(confidence)
     if isinstance(labels, Sized) and isinstance(gold, Sized) and len(labels) == len(gold) == 0:
-        return LabelAccuracy(0, math.nan, (math.nan, math.nan), math.nan, math.nan, "no text has both labels")
+        return LabelAccuracy(0, math.nan, _NO_INTERVAL, math.nan, math.nan, _NO_INTERVAL, "no text has both labels")
     given, truth = finite(labels, "labels"), finite(gold, "gold")
     n = same_length(labels=given, gold=truth)
     values = np.union1d(given, truth)
@@ -300,7 +309,20 @@ def label_accuracy(
     if codes is not None:
         same_length(labels=given, groups=codes)
     interval = share_interval(given == truth, codes, confidence)
-    return LabelAccuracy(n, agreement, interval, float(shares[1].max()), kappa, status)
+    return LabelAccuracy(
+        n, agreement, interval, float(shares[1].max()), kappa, _kappa_interval(given, truth, codes, confidence), status
+    )
+
+
+def _kappa_interval(given: Floats, truth: Floats, codes: Codes | None, confidence: float) -> Interval:
+    values, places = np.unique(np.concatenate([given, truth]), return_inverse=True)
+    k, n = len(values), len(given)
+    if not 1 < k <= _MOST_CLASSES:
+        return _NO_INTERVAL
+    cells = np.zeros((n, k * k))
+    cells[np.arange(n), places[:n] * k + places[n:]] = 1.0
+    by_prompt = cells if codes is None else group_sums(cells, codes, int(codes.max()) + 1)
+    return kappa_interval(by_prompt, partial(cohen_kappa, k=k), k, confidence)
 
 
 def _agreement(preference: NDArray[np.str_], codes: Codes | None, confidence: float) -> Agreement:

@@ -75,3 +75,18 @@ def kappa_interval(counts: Floats, statistic: Callable[[Floats], Floats], k: int
     middle = (share + z**2 / (2 * effective)) / scale
     half = z / scale * math.sqrt(share * (1 - share) / effective + z**2 / (4 * effective**2))
     return 2 * max(middle - half, 0.0) - 1, 2 * min(middle + half, 1.0) - 1
+
+
+def cohen_kappa(tables: Floats, k: int, weights: Floats | None = None) -> Floats:
+    """Cohen's kappa of tables of k by k classes, shape (m, k * k); nan where chance agreement is 1."""
+    # Not by statsmodels' cohens_kappa, which takes one table: the bootstrap needs thousands.
+    shares = tables.reshape(-1, k, k) / tables.sum(axis=1)[:, None, None]
+    weights = np.eye(k) if weights is None else weights
+    chance = np.einsum("bi,bj,ij->b", shares.sum(axis=2), shares.sum(axis=1), weights)
+    return beyond_chance(np.einsum("bij,ij->b", shares, weights), chance)
+
+
+def beyond_chance(agreement: Floats, chance: Floats) -> Floats:
+    """Agreement beyond chance, over its maximum; nan where chance agreement is 1."""
+    certain = chance > 1 - 1e-12
+    return np.where(certain, np.nan, (agreement - chance) / np.where(certain, 1.0, 1 - chance))

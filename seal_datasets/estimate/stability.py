@@ -25,7 +25,7 @@ from seal_datasets.estimate.inputs import (
     whole_number,
 )
 from seal_datasets.estimate.intervals import Interval, bootstrap_totals, percentile_interval, share_interval
-from seal_datasets.estimate.kappa_interval import kappa_interval
+from seal_datasets.estimate.kappa_interval import beyond_chance, cohen_kappa, kappa_interval
 from seal_datasets.estimate.linear import group_sums
 from seal_datasets.estimate.result import Result
 
@@ -222,16 +222,16 @@ def _compare_labelers(
     n, rows, columns = float(table.sum()), square.sum(axis=1), square.sum(axis=0)
     with np.errstate(invalid="ignore", divide="ignore"):
         by_class = 2 * square.diagonal() / (rows + columns)
-    kappa, ac1 = (float(statistic(table[None], k)[0]) for statistic in (_kappa, _ac1))
+    kappa, ac1 = (float(statistic(table[None], k)[0]) for statistic in (cohen_kappa, _ac1))
     weights = 1 - (classes[:, None] - classes[None, :]) ** 2 / max(float(np.ptp(classes)) ** 2, 1e-300)
     if level == "ordinal":
         ranks = np.arange(k)
         weights = 1 - (ranks[:, None] - ranks[None, :]) ** 2 / max((k - 1) ** 2, 1)
-    weighted = float(_kappa(table[None], k, weights)[0]) if level != "nominal" else math.nan
+    weighted = float(cohen_kappa(table[None], k, weights)[0]) if level != "nominal" else math.nan
     binary, equal = k == 2, class_codes[both, 0] == class_codes[both, 1]
     by_prompt = group_sums(cells, bootstrap.codes, int(bootstrap.codes.max()) + 1)
     intervals = [
-        kappa_interval(by_prompt, partial(statistic, k=k), k, bootstrap.confidence) for statistic in (_kappa, _ac1)
+        kappa_interval(by_prompt, partial(statistic, k=k), k, bootstrap.confidence) for statistic in (cohen_kappa, _ac1)
     ]
     status = "ok" if not math.isnan(intervals[0][0]) else "too_few_prompts"
     if math.isnan(kappa):
@@ -257,28 +257,13 @@ def _label_name(label: float) -> str:
     return f"{label:g}"
 
 
-def _kappa(tables: Floats, k: int, weights: Floats | None = None) -> Floats:
-    """Cohen's kappa of each table; nan where chance agreement is 1."""
-    # Not by statsmodels' cohens_kappa, which takes one table: the bootstrap needs thousands.
-    shares = tables.reshape(-1, k, k) / tables.sum(axis=1)[:, None, None]
-    weights = np.eye(k) if weights is None else weights
-    chance = np.einsum("bi,bj,ij->b", shares.sum(axis=2), shares.sum(axis=1), weights)
-    return _beyond_chance(np.einsum("bij,ij->b", shares, weights), chance)
-
-
 def _ac1(tables: Floats, k: int) -> Floats:
     """Gwet's AC1 of each table, whose chance agreement uses the mean share of each class."""
     if k < 2:
         return np.full(len(tables), np.nan)
     shares = tables.reshape(-1, k, k) / tables.sum(axis=1)[:, None, None]
     mean = (shares.sum(axis=2) + shares.sum(axis=1)) / 2
-    return _beyond_chance(shares.trace(axis1=1, axis2=2), (mean * (1 - mean)).sum(axis=1) / (k - 1))
-
-
-def _beyond_chance(agreement: Floats, chance: Floats) -> Floats:
-    """Agreement beyond chance, over its maximum; nan where chance agreement is 1."""
-    certain = chance > 1 - 1e-12
-    return np.where(certain, np.nan, (agreement - chance) / np.where(certain, 1.0, 1 - chance))
+    return beyond_chance(shares.trace(axis1=1, axis2=2), (mean * (1 - mean)).sum(axis=1) / (k - 1))
 
 
 def _coincidences(class_codes: Codes, k: int) -> Floats:

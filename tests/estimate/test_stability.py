@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from sklearn.metrics import cohen_kappa_score
 from statsmodels.stats.inter_rater import cohens_kappa
 
+from seal_datasets import estimate
 from seal_datasets.errors import DataError
 from seal_datasets.estimate import labeler_stability
 
@@ -166,3 +167,14 @@ def test_bad_input_is_named():
         labeler_stability(np.arange(60.0).reshape(30, 2), ["a", "b"])
     with pytest.raises(DataError, match="first in row 1, column 0: inf"):
         labeler_stability([[1.0, 1.0], [np.inf, 1.0]], ["a", "b"])
+
+
+def test_against_gold_labels_kappa_has_the_same_interval_as_between_labelers():
+    rng = np.random.default_rng(5)
+    gold = rng.integers(0, 2, 200).astype(float)
+    given = np.where(rng.random(200) < 0.2, 1 - gold, gold)
+    groups = np.arange(200) // 3
+    pair = estimate.labeler_stability(np.column_stack([given, gold]), ["a", "b"], groups=groups).pairs[0]
+    found = estimate.label_accuracy(given, gold, groups=groups)
+    assert (found.kappa, *found.kappa_interval) == pytest.approx((pair.kappa, *pair.kappa_interval))
+    assert np.isnan(estimate.label_accuracy([1, 0, 1], [1, 0, 0]).kappa_interval).all()
