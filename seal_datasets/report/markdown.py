@@ -6,9 +6,14 @@ from collections.abc import Mapping
 from typing import Any
 
 from seal_datasets.cards import render_card
-from seal_datasets.report.figures import REGIMES
 from seal_datasets.report.headline import has_weak_labeler, headline
 
+_REGIMES = {
+    "became_aligned": "Became aligned",
+    "stayed_aligned": "Stayed aligned",
+    "stayed_misaligned": "Stayed misaligned",
+    "reversed_alignment": "Reversed alignment",
+}
 _SCORING_STATUSES = {
     "ok": "whole",
     "truncated": "start of prompt dropped",
@@ -56,7 +61,7 @@ def report_fields(
         "headline": headline(report),
         "figures": figures,
         "figures_at": figures_at,
-        "regime_titles": REGIMES,
+        "regime_titles": _REGIMES,
         "statuses": {status: title for status, title in _SCORING_STATUSES.items() if status in counted},
         "weak_labeler": has_weak_labeler(report),
         "gold": {name: entry["gold"] for name, entry in report["labels"].items() if entry["gold"]},

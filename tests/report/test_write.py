@@ -65,13 +65,19 @@ def test_the_folder_is_whole(folder):
         "report.html",
         "report.md",
         "README.md",
-        "figures/table1_regimes.png",
-        "figures/figure2_reward_shift.png",
-        "figures/figure3_imprint.png",
-        "figures/figure4_shift_by_regime.png",
+        *(
+            f"figures/{name}.{kind}"
+            for name in (
+                "table1_regimes",
+                "figure2_reward_map",
+                "figure3_imprint",
+                "figure4_shift_by_regime",
+            )
+            for kind in ("png", "pdf", "csv")
+        ),
     }
     markdown = (folder / "report.md").read_text()
-    assert all(f"](figures/{path.name})" in markdown for path in (folder / "figures").iterdir())
+    assert all(f"](figures/{path.name})" in markdown for path in (folder / "figures").glob("*.png"))
 
 
 def test_numbers_in_the_text_are_those_of_the_json(folder):

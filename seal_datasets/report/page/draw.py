@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import textwrap
 from typing import TYPE_CHECKING, Any
 
 from seal_datasets.report.page.theme import config
@@ -47,6 +48,15 @@ def as_pdf(chart: alt.TopLevelMixin) -> bytes:
     import vl_convert
 
     return bytes(vl_convert.vegalite_to_pdf(_specification(chart), vl_version=_VEGA_LITE))
+
+
+def with_title(chart: alt.TopLevelMixin, title: str, note: str) -> alt.TopLevelMixin:
+    """A chart with its title and note inside the picture, for places that have no words beside it."""
+    import altair as alt
+
+    lines = textwrap.wrap(note, 90)
+    look = alt.Title(text=textwrap.wrap(title, 62), subtitle=lines, anchor="start", offset=16)
+    return chart.properties(title=look)
 
 
 def _specification(chart: alt.TopLevelMixin, background: str | None = None) -> dict[str, Any]:

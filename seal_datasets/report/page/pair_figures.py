@@ -252,5 +252,39 @@ def shift_figure(report: Mapping[str, Any]) -> Figure | None:
     )
 
 
+def thresholds_figure(report: Mapping[str, Any]) -> Figure | None:
+    """Alignment before and after rewriting, at each threshold of similarity."""
+    presets = report.get("rewrites", {}).get("presets", {})
+    model, rows = models_of(report["run"]).last, []
+    for name, preset in presets.items():
+        for each in preset["thresholds"]:
+            before, after = (each["alignment"].get(model, {}).get(when) for when in ("before", "after"))
+            if before is None or after is None:
+                continue
+            label = f"{name}, at least {each['threshold']:g} (n {each['n_pairs']:,})"
+            rows.append(
+                {
+                    "label": label,
+                    "value_0": before,
+                    "value_1": after,
+                    **dict.fromkeys(("low_0", "high_0", "low_1", "high_1")),
+                    "told_0": f"{label}: before {format_percent(before)}",
+                    "told_1": f"{label}: after {format_percent(after)}",
+                }
+            )
+    if not rows:
+        return None
+    least = report["run"]["rewrites"]["min_similarity"]
+    return Figure(
+        "rewrites",
+        f"Alignment of {model} before and after rewriting",
+        "The light dot is alignment before, the dark one after rewriting, at each least similarity of a rewrite to its "
+        "original.",
+        f"The threshold in force is {least:g}.",
+        [{"rewrites": row["label"], "before": row["value_0"], "after": row["value_1"]} for row in rows],
+        lambda width: charts.two_points(rows, width, axis="prefers the chosen response", colors=(BASELINE, MODEL)),
+    )
+
+
 def _number(value: float | None) -> str:
     return "–" if value is None else f"{value:.2f}"

@@ -132,7 +132,8 @@ def _robustness(report: Mapping[str, Any], fields: Mapping[str, Any]) -> Section
         why = "No rewrites in this audit. The same command with `--rewrite-share 0.01` and a `--rewriter` adds them."
         return Section("robustness", "Robustness", "Robustness to rewriting", empty=why)
     body = _to_html(render_card("page_rewrites.md", **fields))
-    return Section("robustness", "Robustness", "Robustness to rewriting", body=body)
+    figures = _present(pair_figures.thresholds_figure(report))
+    return Section("robustness", "Robustness", _title(figures, "Robustness to rewriting"), figures, body)
 
 
 def _doctor(report: Mapping[str, Any], fields: Mapping[str, Any], tables: Any) -> Section:  # noqa: ANN401 - a function

@@ -43,6 +43,15 @@ def config() -> dict[str, Any]:
             "titlePadding": 10,
         },
         "axisY": {"labelColor": INK, "labelFontSize": 13, "grid": False, "labelLimit": 260},
+        "title": {
+            "color": INK,
+            "fontSize": 16,
+            "fontWeight": 600,
+            "subtitleColor": SOFT,
+            "subtitleFontSize": 12,
+            "subtitlePadding": 6,
+            "frame": "bounds",
+        },
         "text": {"color": SOFT, "fontSize": 12},
         "header": {"labelColor": INK, "titleColor": INK, "labelFontSize": 13, "labelFontWeight": "bold"},
     }
