@@ -101,14 +101,14 @@ def test_the_page_becomes_a_space_without_texts_and_cards_link_to_it(hub, seal, 
     assert card_problems(files["README.md"].decode(), "space") == ([], [])
     assert b"sdk: static" in files["README.md"]
     page = files["index.html"].decode()
-    assert "This page holds no texts" in page
+    assert "and no texts; the audit" in page
     for kind, name in (("dataset", DATASET), ("model", MODEL)):
         assert f"{hub.url}/spaces/tester/page" in hub.files(kind, name)["README.md"].decode()
     again = seal(*PUBLISH, audit_folder, *OPTIONS, "--space", "tester/page")
     assert "space tester/page  up to date" in again.said
     with_texts = seal(*PUBLISH, audit_folder, *OPTIONS, "--space", "tester/page", "--with-texts")
     assert with_texts.code == 0, with_texts.said
-    assert "This page holds no texts" not in hub.files("space", "tester/page")["index.html"].decode()
+    assert "and no texts; the audit" not in hub.files("space", "tester/page")["index.html"].decode()
     hub.put("space", "tester/other", {"index.html": "somebody's"})
     refused = seal(*PUBLISH, audit_folder, *OPTIONS, "--space", "tester/other")
     assert refused.code != 0

@@ -24,8 +24,10 @@
   const placeOf = new Map(data.texts.rows.map((/** @type {number} */ row, /** @type {number} */ place) => [row, place]));
   const crude = data.crude && columns[`feature_${data.crude}_chosen`] ? ['chosen', 'rejected'].map((side) => columns[`feature_${data.crude}_${side}`].values) : null;
 
-  const wrong = check(columns, data.n, data.expected, data.tie_band);
-  $('check').textContent = wrong.length
+  const wrong = data.expected ? check(columns, data.n, data.expected, data.tie_band) : [];
+  $('check').textContent = !data.expected
+    ? `This page holds a sample of the pairs (${data.n.toLocaleString('en')}), so it cannot compute the report's numbers again.`
+    : wrong.length
     ? `✗ This page's own columns give other numbers: ${wrong.join('; ')}.`
     : `✓ This page computed its resistance${data.expected.has_regimes ? ', regimes' : ''} and imprints again from its ${data.n.toLocaleString('en')} pairs: all equal.`;
 

@@ -18,12 +18,15 @@ from numpy.typing import NDArray
 from seal_datasets import schema
 from seal_datasets.labels.taxonomy import Feature
 from seal_datasets.report.audited_models import AuditedModels
-from seal_datasets.report.pair_frame import read_frame, rows_of
+from seal_datasets.report.pair_frame import read_frame
 
 TextsShown = Literal["all", "sample", "none"]
 
 MOST_SAMPLED = 2000
 """Pairs whose texts a page holds when it holds a sample."""
+
+MOST_PAIRS = 250_000
+"""Pairs whose numbers a page holds; of more, a random sample."""
 
 _LONGEST = 20_000
 _REGIMES = ("", "stayed_aligned", "became_aligned", "stayed_misaligned", "reversed_alignment")
@@ -32,7 +35,7 @@ _SIDES = ("", "chosen", "rejected", "indifferent")
 
 
 def used_pairs(pairs: Dataset, features: Sequence[Feature], models: AuditedModels) -> pd.DataFrame:
-    """Read the pairs that a report speaks of: those with a margin.
+    """Read the pairs that a report speaks of, those with a margin: all, or a random sample of more than 250,000.
 
     Args:
         pairs (`Dataset`): The pairs of a finished audit.
@@ -49,10 +52,14 @@ def used_pairs(pairs: Dataset, features: Sequence[Feature], models: AuditedModel
     names += [
         schema.feature_column(each.name, side) for each in features if each.type != "labels" for side in schema.SIDES
     ]
-    frame = read_frame(pairs, [name for name in names if name in pairs.column_names])
-    used = frame[schema.margin_column(models.last)].notna().to_numpy()
-    frame["row"] = np.arange(len(frame))
-    return rows_of(frame, used)
+    margins = pairs.select_columns([schema.margin_column(models.last)]).with_format("arrow")[:].column(0)
+    rows = np.flatnonzero(margins.is_valid().to_numpy())
+    if len(rows) > MOST_PAIRS:
+        rows = np.sort(np.random.default_rng(0).choice(rows, MOST_PAIRS, replace=False))
+    chosen = pairs if len(rows) == len(pairs) else pairs.select(rows)
+    frame = read_frame(chosen, [name for name in names if name in pairs.column_names])
+    frame["row"] = rows
+    return frame
 
 
 def pair_columns(

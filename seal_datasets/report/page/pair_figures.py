@@ -170,7 +170,7 @@ def map_figure(frame: pd.DataFrame, model: str) -> Figure | None:
         f"map_{model}",
         "Rewards of both responses" + ("" if correlation is None else f" correlate by {correlation:.2f}"),
         "Each square is a group of pairs, darker with more. Above the line the chosen response has the higher reward.",
-        f"{len(rewards):,} pairs, all of them. The outermost 0.2 % stand in the squares at the rim.",
+        f"{len(rewards):,} pairs, held out or not. The outermost 0.2 % stand in the squares at the rim.",
         [{key: cell[key] for key in ("chosen", "rejected", "n")} for cell in cells],
         lambda width: charts.map_of_pairs(cells, width, bounds=bounds, step=step),
     )

@@ -61,9 +61,9 @@ def render_page(
     against = resistant(used, models.last, tie_band, heldout=heldout)
     columns = pair_columns(pairs, used, features, models)
     shown = [name for name in _numeric(features) if f"feature_{name}_chosen" in columns["columns"]]
-    counts = {"": int(against.sum())} | {
-        name: int((against & (differences_of(used, name) < 0)).sum()) for name in shown
-    }
+    whole = len(used) == report["population"]["n_used"]
+    counts = {name: int((against & (differences_of(used, name) < 0)).sum()) for name in shown} if whole else {}
+    counts[""] = _n_resistant(report)
     held = pair_texts(path, used, texts, _strata(used, models.last, against))
     data = {
         **columns,
@@ -73,7 +73,8 @@ def render_page(
         "titles": {name: feature_title(name) for name in shown},
         "crude": _CRUDE,
         "tie_band": tie_band,
-        "expected": _expected(report),
+        # A sample has other numbers than the whole.
+        "expected": _expected(report) if whole else None,
     }
     style, script = (read_asset("page.css"), f"{read_asset('logic.js')}\n{read_asset('page.js')}")
     sections, found = sections_of(report, used), verdict(report)
@@ -86,7 +87,7 @@ def render_page(
         steps=what_to_do(report, counts),
         sections=[_drawn(section) for section in sections],
         first=first_pairs(pairs, used, report, against),
-        note=_note(len(held["rows"]), len(used)),
+        note=_note(len(held["rows"]), len(used), report["population"]["n_used"]),
         style=Markup(style),
         style_hash=policy_hash(style),
         script=Markup(script),
@@ -94,6 +95,14 @@ def render_page(
         # `<` cannot end the element, and neither can a comment begin.
         data=Markup(json.dumps(data, allow_nan=False).replace("<", "\\u003c")),
     )
+
+
+def _n_resistant(report: Mapping[str, Any]) -> int:
+    """Resistant pairs of the last model, of those that the report speaks of."""
+    last, where = models_of(report["run"]).last, report["population"]["estimated_on"]
+    found = report["models"][last]["resistance"][where]
+    share: float = found["alignment_resistance"] or 0.0
+    return round(share * int(found["n_pairs"]))
 
 
 def _numeric(features: Sequence[Feature]) -> list[str]:
@@ -172,12 +181,10 @@ def _byline(report: Mapping[str, Any]) -> str:
     return f"SEAL audit · {pairs} · model {models.last}{revision}{baseline}"
 
 
-def _note(n_texts: int, n: int) -> str:
-    if not n_texts:
-        return "This page holds no texts; the audit's `pairs.parquet` does."
-    if n_texts < n:
-        return (
-            f"This page holds the numbers of all {n:,} pairs, and the texts of {n_texts:,} drawn ones, equally from each "
-            "kind; the audit's `pairs.parquet` holds all."
-        )
-    return ""
+def _note(n_texts: int, n: int, n_all: int) -> str:
+    """What the page holds, where that is not everything."""
+    numbers = f"all {n:,} pairs" if n == n_all else f"{n:,} of {n_all:,} pairs, drawn at random"
+    if n_texts == n == n_all:
+        return ""
+    texts = f"the texts of {n_texts:,}, equally from each kind" if n_texts else "no texts"
+    return f"This page holds the numbers of {numbers}, and {texts}; the audit's `pairs.parquet` holds all."

@@ -1,0 +1,71 @@
+"""What a page holds of an audit: all pairs, a sample of many, all texts, some or none."""
+
+import base64
+import gzip
+import json
+import re
+
+import numpy as np
+import pytest
+
+from seal_datasets.report.files import features_of, read_audit
+from seal_datasets.report.page import pair_columns
+from seal_datasets.report.page.write import render_page
+
+
+def page_of(folder, **options):
+    pairs, run = read_audit(folder, texts=False)
+    report = json.loads((folder / "report.json").read_text())
+    return render_page(report, pairs, folder / "pairs.parquet", features_of(run), **options)
+
+
+def data_of(page):
+    return json.loads(re.search(r'<script type="application/json" id="data">(.*?)</script>', page, re.DOTALL)[1])
+
+
+def unpacked(text):
+    return json.loads(gzip.decompress(base64.b64decode(text)))
+
+
+def test_rewards_and_ids_are_those_of_the_table(two):
+    data, pairs = data_of(page_of(two)), read_audit(two)[0]
+    block = data["columns"]["reward_after_chosen"]
+    kinds = {"f4": "<f4", "f8": "<f8"}
+    values = np.frombuffer(gzip.decompress(base64.b64decode(block["data"])), kinds[block["kind"]])
+    assert values.tolist() == pairs["reward_after_chosen"][:]
+    assert unpacked(data["ids"]) == pairs["pair_id"][:]
+    assert unpacked(data["texts"]["rejected"]) == pairs["rejected"][:]
+
+
+def test_no_texts_are_no_texts(two):
+    page = page_of(two, texts="none")
+    assert "and no texts; the audit" in page
+    assert data_of(page)["texts"]["rows"] == []
+
+
+def test_of_many_texts_a_stratified_sample_is_shown_and_said(two, monkeypatch):
+    monkeypatch.setattr(pair_columns, "MOST_SAMPLED", 40)
+    page = page_of(two)
+    held = data_of(page)["texts"]
+    assert len(held["rows"]) == 40 == len(unpacked(held["chosen"]))
+    assert "the texts of 40, equally from each kind" in page
+    regimes = np.array(read_audit(two)[0]["regime_after"][:])[held["rows"]]
+    assert np.unique(regimes, return_counts=True)[1].tolist() == [10, 10, 10, 10]
+    assert len(data_of(page_of(two, texts="all"))["texts"]["rows"]) == 300
+
+
+def test_of_very_many_pairs_a_sample_is_held_and_nothing_is_computed_again(two, monkeypatch):
+    monkeypatch.setattr(pair_columns, "MOST_PAIRS", 100)
+    page = page_of(two)
+    data = data_of(page)
+    assert (data["n"], data["expected"]) == (100, None)
+    assert "the numbers of 100 of 300 pairs, drawn at random" in page
+    report = json.loads((two / "report.json").read_text())["models"]["after"]["resistance"]["heldout"]
+    assert f"Read the {round(report['alignment_resistance'] * report['n_pairs'])} resistant pairs" in page
+
+
+@pytest.mark.parametrize("name", ["report.html", "report.json"])
+def test_the_report_is_one_file_without_outside_references(two, name):
+    content = (two / name).read_text()
+    assert not re.findall(r'(?:src|href)="(?:https?:)?//', content)
+    assert "vega.github.io" not in content
