@@ -17,7 +17,9 @@ import numpy as np
 from datasets import Dataset
 
 from seal_datasets.audit.precomputed import audit_own_rewards
-from seal_datasets.report.files import features_of, read_audit
+from seal_datasets.report.audited_models import models_of
+from seal_datasets.report.files import features_of
+from seal_datasets.report.page.pair_columns import used_pairs
 from seal_datasets.report.page.write import render_page
 
 STATES = (
@@ -76,9 +78,9 @@ def main() -> None:
         models = {name: (f"{name}_chosen", f"{name}_rejected") for name in ("before", "after")}
         audit_own_rewards(invented_pairs(n), folder, models)
         start = time.perf_counter()
-        pairs, run = read_audit(folder, texts=False)
         report = json.loads((folder / "report.json").read_text("utf-8"))
-        page = render_page(report, pairs, folder / "pairs.parquet", features_of(run))
+        path, features = folder / "pairs.parquet", features_of(report["run"])
+        page = render_page(report, used_pairs(path, features, models_of(report["run"])), path, features)
         seconds = time.perf_counter() - start
         (folder / "report.html").write_text(page, "utf-8")
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6

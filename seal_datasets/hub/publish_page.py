@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from seal_datasets.cards import render_card
 from seal_datasets.hub.card_sections import CARD
 from seal_datasets.hub.shareable import Finished
-from seal_datasets.report.files import read_audit
-from seal_datasets.report.page.pair_columns import TextsShown
+from seal_datasets.report.audited_models import models_of
+from seal_datasets.report.page.pair_columns import TextsShown, used_pairs
 from seal_datasets.report.page.write import render_page
 
 
@@ -39,8 +39,8 @@ def page_files(audit: Finished, dataset_id: str, *, with_texts: bool) -> dict[st
     Raises:
         DataError: The audit's pairs cannot be read.
     """
-    pairs, _ = read_audit(audit.folder, texts=False)
+    used = used_pairs(audit.table, audit.features, models_of(audit.run))
     shown: TextsShown = "sample" if with_texts else "none"
-    page = render_page(audit.report, pairs, audit.table, audit.features, texts=shown)
+    page = render_page(audit.report, used, audit.table, audit.features, texts=shown)
     card = render_card("page_card.md", source=audit.run["source"], dataset_id=dataset_id, with_texts=with_texts)
     return {CARD: card.encode(), "index.html": page.encode()}

@@ -8,15 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 from seal_datasets.cards import format_number
 from seal_datasets.report.audited_models import models_of
-from seal_datasets.report.files import features_of
 from seal_datasets.report.page import charts, feature_figures, pair_figures
 from seal_datasets.report.page.draw import as_pdf, as_png, with_title
 from seal_datasets.report.page.figure import Figure, feature_title
-from seal_datasets.report.page.pair_columns import used_pairs
 from seal_datasets.report.page.theme import BASELINE, CHOSEN, MODEL, PAPER, REJECTED, WIDE
 
 if TYPE_CHECKING:
-    from datasets import Dataset
+    import pandas as pd
 
 CAPTIONS = {
     "table1_regimes.png": "Alignment regimes (Table 1): where pairs went from the baseline to the last model.",
@@ -41,12 +39,12 @@ CAPTIONS = {
 """Figures of a report by file name, in its order, each with a one-sentence caption."""
 
 
-def draw_figures(results: Mapping[str, Any], pairs: Dataset, folder: Path) -> dict[str, str]:
+def draw_figures(results: Mapping[str, Any], used: pd.DataFrame, folder: Path) -> dict[str, str]:
     """Draw every figure of a report as PNG and PDF, and write its numbers as CSV.
 
     Args:
         results (`Mapping[str, Any]`): From `analyze`, with its `run`.
-        pairs (`Dataset`): The pairs with rewards and derived columns.
+        used (`pandas.DataFrame`): From `used_pairs`.
         folder (`Path`): Folder of the files; created if missing.
 
     Returns:
@@ -54,7 +52,6 @@ def draw_figures(results: Mapping[str, Any], pairs: Dataset, folder: Path) -> di
     """
     folder.mkdir(parents=True, exist_ok=True)
     models = models_of(results["run"])
-    used = used_pairs(pairs, features_of(results["run"]), models)
     made: dict[str, Figure | None] = {
         "table1_regimes.png": pair_figures.regime_figure(results),
         "figure2_reward_map.png": pair_figures.map_figure(used, models.last),

@@ -12,6 +12,7 @@ from datasets import Dataset
 
 from seal_datasets.atomic import filling, write_text
 from seal_datasets.cards import render_card
+from seal_datasets.data.parquet_files import release_memory
 from seal_datasets.labels.surface import SURFACE_FEATURES
 from seal_datasets.report.analyze import analyze
 from seal_datasets.report.analyze_rewrites import analyze_rewrites
@@ -32,7 +33,7 @@ from seal_datasets.report.files import (
 )
 from seal_datasets.report.headline import headline
 from seal_datasets.report.markdown import render_markdown
-from seal_datasets.report.page.pair_columns import TextsShown
+from seal_datasets.report.page.pair_columns import TextsShown, used_pairs
 from seal_datasets.report.page.write import render_page
 
 
@@ -60,10 +61,14 @@ def write_report(folder: str | Path, *, texts: TextsShown = "sample") -> Json:
         run=run,
         size_category=size_category(len(pairs)),
     )
+    path, features = folder / PAIRS_FILE, features_of(run)
+    del pairs  # what the pages show of them is read again, by row groups
+    release_memory()
+    used = used_pairs(path, features, models_of(run))
     with filling(folder) as written:
-        figures = draw_figures(report, pairs, written / "figures")
+        figures = draw_figures(report, used, written / "figures")
         write_text(written / REPORT_FILE, dump(report))
-        write_text(written / PAGE_FILE, render_page(report, pairs, folder / PAIRS_FILE, features_of(run), texts=texts))
+        write_text(written / PAGE_FILE, render_page(report, used, path, features, texts=texts))
         write_text(written / "report.md", render_markdown(report, figures))
         write_text(written / "README.md", card)
     return report

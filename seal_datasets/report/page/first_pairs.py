@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from datasets import Dataset
 from numpy.typing import NDArray
 
 from seal_datasets import schema
@@ -18,13 +17,10 @@ from seal_datasets.report.page.pair_columns import differences_of
 _FIRST = 3
 
 
-def first_pairs(
-    pairs: Dataset, used: pd.DataFrame, report: Mapping[str, Any], against: NDArray[np.bool_]
-) -> list[dict[str, str]]:
+def first_pairs(used: pd.DataFrame, report: Mapping[str, Any], against: NDArray[np.bool_]) -> list[dict[str, str]]:
     """Choose the pairs to read first: those most against people's choice, with a claimed feature on the wrong side if any.
 
     Args:
-        pairs (`Dataset`): The pairs of a finished audit.
         used (`pandas.DataFrame`): From `used_pairs`.
         report (`Mapping[str, Any]`): From `write_report`.
         against (`ndarray` of shape (n,)): Resistant pairs.
@@ -54,6 +50,6 @@ def first_pairs(
     for row, why in chosen:
         if row not in taken and len(found) < _FIRST:
             taken.add(row)
-            pair_id = str(pairs[int(used["row"].iloc[row])][schema.PAIR_ID])
+            pair_id = str(used[schema.PAIR_ID].iloc[row])
             found.append({"id": pair_id, "why": f"{model} prefers the rejected response by {-margin[row]:.2f}; {why}"})
     return found

@@ -5,20 +5,19 @@ from __future__ import annotations
 import base64
 import gzip
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa  # type: ignore[import-untyped]
 import pyarrow.parquet as pq  # type: ignore[import-untyped]
-from datasets import Dataset
 from numpy.typing import NDArray
 
 from seal_datasets import schema
 from seal_datasets.labels.taxonomy import Feature
 from seal_datasets.report.audited_models import AuditedModels
-from seal_datasets.report.pair_frame import read_frame
 
 TextsShown = Literal["all", "sample", "none"]
 
@@ -34,41 +33,52 @@ _PARTITIONS = ("", "heldout", "train")
 _SIDES = ("", "chosen", "rejected", "indifferent")
 
 
-def used_pairs(pairs: Dataset, features: Sequence[Feature], models: AuditedModels) -> pd.DataFrame:
+def used_pairs(path: Path, features: Sequence[Feature], models: AuditedModels) -> pd.DataFrame:
     """Read the pairs that a report speaks of, those with a margin: all, or a random sample of more than 250,000.
 
     Args:
-        pairs (`Dataset`): The pairs of a finished audit.
+        path (`Path`): The Parquet file of a finished audit; one row group of it is in memory at a time.
         features (`Sequence[Feature]`): The features.
         models (`AuditedModels`): The models.
 
     Returns:
-        `pandas.DataFrame`: Rewards, regimes, partition, labels and prompts of used pairs; `row` is their place in `pairs`.
+        `pandas.DataFrame`: Ids, rewards, margins, regimes, partition, labels and prompts of used pairs; `row` is their place in
+        the file.
     """
-    names = [schema.PROMPT_ID, schema.margin_column(models.last)]
+    names = [schema.PAIR_ID, schema.PROMPT_ID, schema.margin_column(models.last)]
     names += [schema.reward_column(model, side) for model in models.names for side in schema.SIDES]
     names += [schema.regime_column(model) for model in models.names]
     names += [schema.PARTITION, schema.LABELER_PREFERENCE]
     names += [
         schema.feature_column(each.name, side) for each in features if each.type != "labels" for side in schema.SIDES
     ]
-    margins = pairs.select_columns([schema.margin_column(models.last)]).with_format("arrow")[:].column(0)
+    file = pq.ParquetFile(path)
+    present = [name for name in names if name in file.schema_arrow.names]
+    margins = file.read(columns=[schema.margin_column(models.last)]).column(0)
     rows = np.flatnonzero(margins.is_valid().to_numpy())
     if len(rows) > MOST_PAIRS:
         rows = np.sort(np.random.default_rng(0).choice(rows, MOST_PAIRS, replace=False))
-    chosen = pairs if len(rows) == len(pairs) else pairs.select(rows)
-    frame = read_frame(chosen, [name for name in names if name in pairs.column_names])
+    frame: pd.DataFrame = pa.concat_tables(_take(file, rows, present)).to_pandas()
     frame["row"] = rows
     return frame
 
 
-def pair_columns(
-    pairs: Dataset, used: pd.DataFrame, features: Sequence[Feature], models: AuditedModels
-) -> dict[str, Any]:
+def _take(file: pq.ParquetFile, rows: NDArray[np.int64], names: Sequence[str]) -> Iterator[pa.Table]:
+    """Some rows of a Parquet file, by row group; at least one table, which may be empty."""
+    start = 0
+    yield file.schema_arrow.empty_table().select(list(names))
+    for group in range(file.num_row_groups if len(rows) else 0):
+        end = start + file.metadata.row_group(group).num_rows
+        first, last = np.searchsorted(rows, [start, end])
+        if last > first:
+            yield file.read_row_group(group, columns=list(names)).select(list(names)).take(rows[first:last] - start)
+        start = end
+
+
+def pair_columns(used: pd.DataFrame, features: Sequence[Feature], models: AuditedModels) -> dict[str, Any]:
     """Turn used pairs into columns for a page.
 
     Args:
-        pairs (`Dataset`): The pairs of a finished audit.
         used (`pandas.DataFrame`): From `used_pairs`.
         features (`Sequence[Feature]`): The features.
         models (`AuditedModels`): The models.
@@ -91,8 +101,8 @@ def pair_columns(
             if column in used:
                 blocks[column] = _numbers(used[column])
     blocks[schema.PROMPT_ID] = _block(pd.factorize(used[schema.PROMPT_ID])[0].astype("<i4"))
-    ids = pairs.select_columns([schema.PAIR_ID]).with_format("arrow")[:][schema.PAIR_ID].take(used["row"].to_numpy())
-    return {"n": len(used), "ids": _packed([str(each) for each in ids.to_pylist()]), "columns": blocks}
+    ids = used[schema.PAIR_ID].astype(str).tolist()
+    return {"n": len(used), "ids": _packed(ids), "columns": blocks}
 
 
 def pair_texts(path: Path, used: pd.DataFrame, shown: TextsShown, strata: NDArray[Any]) -> dict[str, Any]:
@@ -114,17 +124,10 @@ def pair_texts(path: Path, used: pd.DataFrame, shown: TextsShown, strata: NDArra
         rows = rows[:0]
     elif shown == "sample" and len(used) > MOST_SAMPLED:
         rows = _sample(strata)
-    wanted = used["row"].to_numpy()[rows]
     texts: dict[str, list[str | None]] = {name: [] for name in names}
-    start = 0
-    for group in range(file.num_row_groups if len(rows) else 0):
-        end = start + file.metadata.row_group(group).num_rows
-        inside = wanted[(wanted >= start) & (wanted < end)] - start
-        if len(inside):
-            table = file.read_row_group(group, columns=list(names)).take(inside)
-            for name in names:
-                texts[name] += [_shown(text) for text in table[name].to_pylist()]
-        start = end
+    for table in _take(file, used["row"].to_numpy()[rows], names) if len(rows) else ():
+        for name in names:
+            texts[name] += [_shown(text) for text in table[name].to_pylist()]
     return {"rows": rows.tolist(), **{name: _packed(values) for name, values in texts.items()}}
 
 

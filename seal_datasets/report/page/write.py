@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from datasets import Dataset
 from markupsafe import Markup
 
 from seal_datasets import schema
@@ -27,7 +26,6 @@ from seal_datasets.report.page.pair_columns import (
     pair_columns,
     pair_texts,
     resistant,
-    used_pairs,
 )
 from seal_datasets.report.page.sections import Section, sections_of
 from seal_datasets.report.page.template import page_template, policy_hash, read_asset
@@ -39,13 +37,18 @@ _CRUDE = "surface_profanity"
 
 
 def render_page(
-    report: Mapping[str, Any], pairs: Dataset, path: Path, features: Sequence[Feature], *, texts: TextsShown = "sample"
+    report: Mapping[str, Any],
+    used: pd.DataFrame,
+    path: Path,
+    features: Sequence[Feature],
+    *,
+    texts: TextsShown = "sample",
 ) -> str:
     """Render a report as one HTML page.
 
     Args:
         report (`Mapping[str, Any]`): From `write_report`.
-        pairs (`Dataset`): The audit's pairs; their texts are not read.
+        used (`pandas.DataFrame`): From `used_pairs`.
         path (`Path`): The Parquet file of the same pairs, from which texts are read.
         features (`Sequence[Feature]`): The audit's features.
         texts (`"all"`, `"sample"` or `"none"`, defaults to `"sample"`): Whose texts the page holds. A sample is stratified by
@@ -55,11 +58,10 @@ def render_page(
         `str`: The page, without a reference to anything outside of it but links.
     """
     models = models_of(report["run"])
-    used = used_pairs(pairs, features, models)
     heldout = report["population"]["estimated_on"] == "heldout"
     tie_band = float(report["run"].get("tie_band", 0.0))
     against = resistant(used, models.last, tie_band, heldout=heldout)
-    columns = pair_columns(pairs, used, features, models)
+    columns = pair_columns(used, features, models)
     shown = [name for name in _numeric(features) if f"feature_{name}_chosen" in columns["columns"]]
     whole = len(used) == report["population"]["n_used"]
     counts = {name: int((against & (differences_of(used, name) < 0)).sum()) for name in shown} if whole else {}
@@ -86,7 +88,7 @@ def render_page(
         rests_on=list(dict.fromkeys(sentence.rests_on for sentence in found if sentence.rests_on)),
         steps=what_to_do(report, counts),
         sections=[_drawn(section) for section in sections],
-        first=first_pairs(pairs, used, report, against),
+        first=first_pairs(used, report, against),
         note=_note(len(held["rows"]), len(used), report["population"]["n_used"]),
         style=Markup(style),
         style_hash=policy_hash(style),

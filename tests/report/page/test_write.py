@@ -8,15 +8,17 @@ import re
 import numpy as np
 import pytest
 
+from seal_datasets.report.audited_models import models_of
 from seal_datasets.report.files import features_of, read_audit
 from seal_datasets.report.page import pair_columns
 from seal_datasets.report.page.write import render_page
 
 
 def page_of(folder, **options):
-    pairs, run = read_audit(folder, texts=False)
     report = json.loads((folder / "report.json").read_text())
-    return render_page(report, pairs, folder / "pairs.parquet", features_of(run), **options)
+    path, features = folder / "pairs.parquet", features_of(report["run"])
+    used = pair_columns.used_pairs(path, features, models_of(report["run"]))
+    return render_page(report, used, path, features, **options)
 
 
 def data_of(page):
