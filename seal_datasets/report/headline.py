@@ -43,7 +43,7 @@ def headline(report: Mapping[str, Any]) -> list[str]:
         `list[str]`: One sentence each.
     """
     models = models_of(report["run"])
-    lines = missing_labels((report["run"]["labeler"] or {}).get("labels"))
+    lines = missing_labels((report["run"]["labeler"] or {}).get("labels")) + not_learned(report["run"]["labeler"])
     lines += _resistance(report, models) + _ranks(report) + _regimes(report, models) + _gap(report, models)
     for name, examination in (report["run"].get("doctor") or {}).items():
         if examination["failed"]:
@@ -256,6 +256,32 @@ def missing_labels(counts: Mapping[str, Any] | None) -> list[str]:
     reasons = ", ".join(f"{reason} {count:,}" for reason, count in counts["missing"].items())
     most = " for most texts" if counts["present"] else ""
     return [f"No labels{most}: the labeler gave {counts['present']:,} of {counts['asked']:,} ({reasons})."]
+
+
+def not_learned(labeler: Mapping[str, Any] | None) -> list[str]:
+    """Say which features a probe did not learn, in the place of what would be said of them.
+
+    Args:
+        labeler (`Mapping[str, Any]`, *optional*): The record of the labeler.
+
+    Returns:
+        `list[str]`: One sentence for each feature.
+
+    Example:
+
+    ```python
+    >>> not_learned({"learned": {"polite": {"status": "weak", "detail": "right in 60.0% of gold texts"}}, "keep_weak": False})
+    ['No labels of polite, which the probe did not learn: right in 60.0% of gold texts.']
+
+    ```
+    """
+    lines = []
+    for name, found in (labeler or {}).get("learned", {}).items():
+        if found["status"] == "weak" and labeler is not None and labeler.get("keep_weak"):
+            lines.append(f"Labels of {name} are no better than its commonest answer: {found['detail']}.")
+        elif found["status"] != "ok":
+            lines.append(f"No labels of {name}, which the probe did not learn: {found['detail']}.")
+    return lines
 
 
 def has_weak_labeler(report: Mapping[str, Any]) -> bool:

@@ -200,6 +200,8 @@ def _labels(report: Mapping[str, Any]) -> Sentence | None:
     if not labeler:
         return None
     whose_labels = "a probe that learns from gold labels" if labeler.get("kind") == "probe" else labeler["model"]
+    lost = [feature_title(name) for name, found in labeler.get("learned", {}).items() if found["status"] != "ok"]
+    lacks = f" It did not learn {', '.join(lost)}." if lost else ""
     gold = [
         entry["gold"]
         for entry in report["labels"].values()
@@ -213,10 +215,10 @@ def _labels(report: Mapping[str, Any]) -> Sentence | None:
     if is_corrected(report):
         source = (labeler.get("gold") or {}).get("source", "people")
         whose = "the teacher's labels" if source.startswith("teacher") else "people's labels"
-        text = f"Labels come from {whose_labels}; claims are corrected towards {whose}."
+        text = f"Labels come from {whose_labels}; claims are corrected towards {whose}.{lacks}"
         strong = "corrected"
     else:
-        text = f"Labels come from {whose_labels} and are not corrected for their errors."
+        text = f"Labels come from {whose_labels} and are not corrected for their errors.{lacks}"
         strong = "not corrected"
     return Sentence(
         text, strong, f"better than the commonest answer for {better} of {len(gold)} features with gold labels"

@@ -11,6 +11,7 @@ from seal_datasets.labels.surface import SURFACE_FEATURES
 from seal_datasets.report.analyze import analyze
 from seal_datasets.report.audited_models import AuditedModels
 from seal_datasets.report.claims import add_claims
+from seal_datasets.report.headline import headline
 from seal_datasets.report.page.advice import what_to_do
 from seal_datasets.report.page.verdict import verdict
 
@@ -127,3 +128,18 @@ def test_the_advice_names_pairs_that_the_page_can_show():
     text, state = what_to_do(report, {"": 200, "surface_has_code": 31})[0]
     assert text == "Read the 31 resistant pairs in which the rejected response has more of “code”."
     assert state == "#aligned=no&more_rejected=surface_has_code"
+
+
+def test_a_feature_that_the_probe_did_not_learn_is_said_in_its_place():
+    detail = "right in 80.0% of gold texts; always giving the commonest answer is right in 82.0%"
+    learned = {
+        "last_response_is_eloquent": {"status": "weak", "detail": detail},
+        "other": {"status": "ok", "detail": ""},
+    }
+    report = report_of(labeler={"model": "probe", "kind": "probe", "learned": learned, "keep_weak": False})
+    said_so = f"No labels of last_response_is_eloquent, which the probe did not learn: {detail}."
+    assert said_so in headline(report)
+    assert "other" not in " ".join(headline(report))
+    report["run"]["labeler"]["keep_weak"] = True
+    kept = f"Labels of last_response_is_eloquent are no better than its commonest answer: {detail}."
+    assert kept in headline(report)
