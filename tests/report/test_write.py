@@ -155,3 +155,14 @@ def test_headline_speaks_of_held_out_pairs_and_of_claims_alone(folder):
 def test_a_folder_without_an_audit_is_refused(tmp_path):
     with pytest.raises(DataError, match=r"pairs\.parquet does not exist; give the folder of a finished"):
         write_report(tmp_path)
+
+
+def test_rows_without_an_estimate_are_folded_into_a_sentence(folder):
+    markdown = (folder / "report.md").read_text().replace("\\", "")
+    report = json.loads((folder / "report.json").read_text())
+    rows = report["models"]["post"]["amplification"]["features"]
+    silent = [row["feature"] for row in rows if row["status"] == "not_identified"]
+    assert silent
+    part = markdown.split("## Amplification")[1].split("## Drivers")[0]
+    assert f"No estimate, not identified, for {', '.join(silent)}." in part
+    assert not any(f"| {name} |" in part for name in silent)
