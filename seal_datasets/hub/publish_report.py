@@ -91,7 +91,7 @@ def publish_report(
     publish(api, publications, dry_run=dry_run, write_line=write_line)
 
 
-def _dataset_files(repo: Repository, audit: Finished, page: str | None) -> tuple[dict[str, Content], list[str]]:
+def _dataset_files(repo: Repository, audit: Finished, page: str | None = None) -> tuple[dict[str, Content], list[str]]:
     """Files of the dataset, and the figures it holds now."""
     figures = _figures(audit)
     files: dict[str, Content] = {f"{_FIGURES}/{name}": audit.folder / _FIGURES / name for name in figures}
@@ -129,7 +129,7 @@ def _model_repos(given: Sequence[str], audit: Finished) -> dict[str, str]:
 
 
 def _model_files(
-    repo: Repository, dataset_id: str, url: str, audit: Finished, name: str, page: str | None
+    repo: Repository, dataset_id: str, url: str, audit: Finished, name: str, page: str | None = None
 ) -> dict[str, Content]:
     card = read_text(repo, CARD) or ""
     keys, text = split_card(card)
