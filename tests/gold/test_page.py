@@ -52,7 +52,14 @@ def serve(folder):
         "0",
     ]
     log = (folder / "log").open("ab")
-    server = subprocess.Popen([sys.executable, "-m", "seal_datasets.cli", *words], cwd=folder, stdout=log, stderr=log)
+    # A shell's job in the background ignores Ctrl-C, and so would its children.
+    server = subprocess.Popen(
+        [sys.executable, "-m", "seal_datasets.cli", *words],
+        cwd=folder,
+        stdout=log,
+        stderr=log,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
     end = time.monotonic() + 120
     while time.monotonic() < end:
         with socket.socket() as probe:
