@@ -13,7 +13,7 @@ import numpy as np
 
 from seal_datasets.audit.settings import AuditSettings
 from seal_datasets.endpoints.cost import Budget, Usage, load_prices
-from seal_datasets.endpoints.embedded import MODEL_NAME, EmbeddedLM, embedded_weights
+from seal_datasets.endpoints.embedded import MODEL_NAME, WEIGHTS_FILE, EmbeddedLM
 from seal_datasets.endpoints.options import RequestOptions
 from seal_datasets.endpoints.store import ResponseStore
 from seal_datasets.errors import DataError
@@ -45,9 +45,8 @@ def open_endpoint(server: str, model: str | None) -> Iterator[Endpoint]:
     if server != "local":
         yield Endpoint(model or "", server, None, {"model": model, "endpoint": server, "weak": False})
         return
-    weights = embedded_weights()
     with EmbeddedLM() as running:
-        about = {"endpoint": f"embedded, {running.version}", "weak": True, "weights": weights.name}
+        about = {"endpoint": f"embedded, {running.version}", "weak": True, "weights": WEIGHTS_FILE}
         yield Endpoint(MODEL_NAME, running.url, running.slots, {"model": MODEL_NAME, **about})
 
 

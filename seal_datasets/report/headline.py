@@ -110,7 +110,7 @@ def _ranks(report: Mapping[str, Any]) -> list[str]:
     if "ranking" not in report:
         return []
     rows = report["ranking"]["ranking"]
-    best = [row["model"] for row in rows if row["rank_interval"][0] == 1]
+    best = lowest_models(report)
     level = f"{report['ranking']['confidence']:.0%}".replace("%", " %")
     if len(best) == 1:
         return [f"Of {len(rows)} models {best[0]} has the lowest resistance ({level}, all models compared in pairs)."]
@@ -237,6 +237,11 @@ def _no_claim(quantity: str, limits: Mapping[str, Any]) -> str:
     )
 
 
+def lowest_models(report: Mapping[str, Any]) -> list[str]:
+    """Names of the models whose resistance may be the lowest, of a report with a ranking."""
+    return [row["model"] for row in report["ranking"]["ranking"] if row["rank_interval"][0] == 1]
+
+
 def missing_labels(counts: Mapping[str, Any] | None) -> list[str]:
     """Say that most labels are missing, if they are.
 
@@ -275,9 +280,9 @@ def not_learned(labeler: Mapping[str, Any] | None) -> list[str]:
 
     ```
     """
-    lines = []
-    for name, found in (labeler or {}).get("learned", {}).items():
-        if found["status"] == "weak" and labeler is not None and labeler.get("keep_weak"):
+    lines, labeler = [], labeler or {}
+    for name, found in labeler.get("learned", {}).items():
+        if found["status"] == "weak" and labeler.get("keep_weak"):
             lines.append(f"Labels of {name} are no better than its commonest answer: {found['detail']}.")
         elif found["status"] != "ok":
             lines.append(f"No labels of {name}, which the probe did not learn: {found['detail']}.")

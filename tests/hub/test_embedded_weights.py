@@ -25,7 +25,7 @@ except SealError as error:
 @pytest.fixture
 def weights_repo(hub):
     repo = embedded._WEIGHTS_REPO
-    commit = Commit(embedded._WEIGHTS_REVISION, "weights", {embedded._WEIGHTS: WEIGHTS})
+    commit = Commit(embedded._WEIGHTS_REVISION, "weights", {embedded.WEIGHTS_FILE: WEIGHTS})
     hub.repos["model", repo] = Repo("model", repo, False, [commit])
     return hub
 
@@ -37,7 +37,7 @@ def fetch(hub_client, digest):
 def test_weights_come_from_the_hub_once(weights_repo, hub_client):
     digest = hashlib.sha256(WEIGHTS).hexdigest()
     assert fetch(hub_client, digest).count("GGUF") == 2
-    assert len(weights_repo.asked("GET", embedded._WEIGHTS)) == 1
+    assert len(weights_repo.asked("GET", embedded.WEIGHTS_FILE)) == 1
 
 
 def test_another_file_is_refused(weights_repo, hub_client):

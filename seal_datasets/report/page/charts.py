@@ -67,9 +67,12 @@ def dots(
     )
     if any(row.get("href") for row in rows):
         point = point.encode(href=alt.Href("href:N"))
-    return alt.layer(*layers, point).properties(
-        width=width - 190 if width > NARROW else width - 150, height=alt.Step(_ROW)
-    )
+    return alt.layer(*layers, point).properties(width=_inside(width), height=alt.Step(_ROW))
+
+
+def _inside(width: int) -> int:
+    """Pixels of a chart that are left beside the names of its rows."""
+    return width - (190 if width > NARROW else 150)
 
 
 def _names(width: int) -> alt.Y:
@@ -130,9 +133,7 @@ def two_points(rows: Sequence[Mapping[str, Any]], width: int, *, axis: str, colo
                 x=alt.X(f"value_{place}:Q", title=axis, scale=scale), description=f"told_{place}:N"
             )
         )
-    return alt.layer(*layers).properties(
-        width=width - 190 if width > NARROW else width - 150, height=alt.Step(_ROW + 4)
-    )
+    return alt.layer(*layers).properties(width=_inside(width), height=alt.Step(_ROW + 4))
 
 
 def curve(rows: Sequence[Mapping[str, Any]], width: int, *, x_axis: str, y_axis: str) -> alt.LayerChart:

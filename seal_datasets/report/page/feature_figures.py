@@ -8,7 +8,7 @@ from typing import Any
 
 from seal_datasets.cards import format_number, format_percent
 from seal_datasets.report.audited_models import models_of
-from seal_datasets.report.claims import is_corrected, is_found
+from seal_datasets.report.claims import claimable_rows, is_corrected, is_found
 from seal_datasets.report.page import charts
 from seal_datasets.report.page.figure import Figure, feature_title
 from seal_datasets.report.page.theme import CHOSEN, MODEL, REJECTED, SOFT
@@ -18,7 +18,7 @@ Rows = Sequence[Mapping[str, Any]]
 
 def imprint_figure(report: Mapping[str, Any], model: str) -> Figure | None:
     """Imprints of a model in standard deviations of reward, largest first."""
-    rows = _tested(imprint_rows(report, model))
+    rows = _tested(claimable_rows(report, "imprint", model))
     if not rows:
         return None
     claims = _claimed(report, "imprint", model)
@@ -49,18 +49,9 @@ def _rewarded(report: Mapping[str, Any], model: str) -> str:
     return _start("; ".join(said))
 
 
-def imprint_rows(report: Mapping[str, Any], model: str) -> Rows:
-    """Rows of a model's imprints that claims rest on: the corrected ones where gold labels correct them."""
-    if is_corrected(report):
-        return list(report["correction"]["imprint"]["sd"]["models"][model])
-    fit = report["imprint"].get("all_features", {})
-    return list(fit.get("standardised", {}).get("sd", {}).get("models", {}).get(model, ()))
-
-
 def amplification_figure(report: Mapping[str, Any], model: str) -> Figure | None:
     """What the choices ask for and what the model gives, in log-odds, where both are known."""
-    part = report["correction"]["models"][model] if is_corrected(report) else report["models"][model]
-    rows = _tested(part["amplification"].get("features", ()), "amplification")
+    rows = _tested(claimable_rows(report, "amplification", model), "amplification")
     if not rows:
         return None
     claims = _claimed(report, "amplification", model)

@@ -30,12 +30,11 @@ def first_pairs(used: pd.DataFrame, report: Mapping[str, Any], against: NDArray[
     """
     model = models_of(report["run"]).last
     margin = used[schema.margin_column(model)].to_numpy(dtype=float)
-    claimed = [
-        claim["feature"] for claim in report["claims"] if claim["quantity"] != "change" and claim["model"] == model
-    ]
     chosen: list[tuple[int, str]] = []
-    for name in claimed:
-        sign = next(1 if claim["estimate"] > 0 else -1 for claim in report["claims"] if claim["feature"] == name)
+    for claim in report["claims"]:
+        if claim["quantity"] == "change" or claim["model"] != model:
+            continue
+        name, sign = claim["feature"], 1 if claim["estimate"] > 0 else -1
         rows = np.flatnonzero(against & (differences_of(used, name) * sign < 0))
         if len(rows):
             side = "rejected" if sign > 0 else "chosen"

@@ -9,9 +9,10 @@ import numpy as np
 import pandas as pd
 
 from seal_datasets import schema
-from seal_datasets.cards import format_interval, format_percent, format_points
+from seal_datasets.cards import format_interval, format_number, format_percent, format_points
 from seal_datasets.report.analyze_part import MIN_DISCORDANT
 from seal_datasets.report.audited_models import models_of
+from seal_datasets.report.headline import lowest_models
 from seal_datasets.report.page import charts
 from seal_datasets.report.page.figure import Figure
 from seal_datasets.report.page.flow_chart import flow
@@ -122,9 +123,9 @@ def calibration_figure(report: Mapping[str, Any], model: str) -> Figure | None:
     low, high = entry["temperature_interval"]
     unit = low is not None and low <= 1 and (high is None or high >= 1)
     title = (
-        "Margins may be read as probabilities"
+        "Margins cannot be told from probabilities"
         if unit
-        else "Margins cannot be told to be probabilities"
+        else "Whether margins are probabilities cannot be told"
         if low is None
         else "Margins promise too much"
         if low > 1
@@ -136,7 +137,7 @@ def calibration_figure(report: Mapping[str, Any], model: str) -> Figure | None:
         "Pairs in groups by the probability that the margin states for the preferred response, and how often people chose it. "
         "On the line both are equal.",
         f"{sum(each['n'] for each in curve):,} pairs in groups of {min(each['n'] for each in curve):,} or more. Temperature "
-        f"{_number(entry['temperature'])} ({_number(low)} to {_number(high)}); 1 is calibrated.",
+        f"{format_number(entry['temperature'])} ({format_number(low)} to {format_number(high)}); 1 is calibrated.",
         [{key: row[key] for key in ("x", "value", "low", "high", "n")} for row in rows],
         lambda width: charts.curve(rows, width, x_axis="probability that the margin states", y_axis="people agree"),
     )
@@ -200,7 +201,7 @@ def ranking_figure(report: Mapping[str, Any]) -> Figure | None:
                 "told": f"{each['model']}: {format_percent(entry['alignment_resistance'])}, {rank}",
             }
         )
-    best = [row["model"] for row in rows if row["ranks"].startswith("1-")]
+    best = lowest_models(report)
     return Figure(
         "ranking",
         f"{best[0]} resists least"
@@ -284,7 +285,3 @@ def thresholds_figure(report: Mapping[str, Any]) -> Figure | None:
         [{"rewrites": row["label"], "before": row["value_0"], "after": row["value_1"]} for row in rows],
         lambda width: charts.two_points(rows, width, axis="prefers the chosen response", colors=(BASELINE, MODEL)),
     )
-
-
-def _number(value: float | None) -> str:
-    return "–" if value is None else f"{value:.2f}"

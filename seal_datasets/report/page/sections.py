@@ -29,7 +29,6 @@ class Section:
         title (`str`): Its heading: a finding where there is one.
         figures (`Sequence[Figure]`): Pictures.
         body (`Markup`): Tables, as HTML.
-        summary (`str`): Words on what `body` unfolds to.
         open (`bool`): Whether `body` is shown at once.
         empty (`str`): Why there is nothing, and what would fill it.
     """
@@ -39,7 +38,6 @@ class Section:
     title: str
     figures: Sequence[Figure] = field(default=())
     body: Markup = Markup("")  # noqa: RUF009 - immutable
-    summary: str = "All numbers"
     open: bool = False
     empty: str = ""
 

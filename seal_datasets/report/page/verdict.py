@@ -12,6 +12,7 @@ from typing import Any
 from seal_datasets.cards import format_interval, format_number, format_percent, format_points
 from seal_datasets.report.audited_models import AuditedModels, models_of
 from seal_datasets.report.claims import is_corrected
+from seal_datasets.report.headline import lowest_models
 from seal_datasets.report.page.figure import feature_title
 
 _MOST = 3
@@ -62,7 +63,7 @@ def _ranks(report: Mapping[str, Any]) -> Sentence | None:
     if "ranking" not in report:
         return None
     rows = report["ranking"]["ranking"]
-    best = [row["model"] for row in rows if row["rank_interval"][0] == 1]
+    best = lowest_models(report)
     rests = "all models compared in pairs, on the same pairs of responses"
     if len(best) == 1:
         return Sentence(f"Of {len(rows)} models {best[0]} prefers what people chose most often.", best[0], rests)

@@ -62,7 +62,7 @@ def render_page(
     tie_band = float(report["run"].get("tie_band", 0.0))
     against = resistant(used, models.last, tie_band, heldout=heldout)
     columns = pair_columns(used, features, models)
-    shown = [name for name in _numeric(features) if f"feature_{name}_chosen" in columns["columns"]]
+    shown = [each.name for each in features if schema.feature_column(each.name, "chosen") in columns["columns"]]
     whole = len(used) == report["population"]["n_used"]
     counts = {name: int((against & (differences_of(used, name) < 0)).sum()) for name in shown} if whole else {}
     counts[""] = _n_resistant(report)
@@ -105,10 +105,6 @@ def _n_resistant(report: Mapping[str, Any]) -> int:
     found = report["models"][last]["resistance"][where]
     share: float = found["alignment_resistance"] or 0.0
     return round(share * int(found["n_pairs"]))
-
-
-def _numeric(features: Sequence[Feature]) -> list[str]:
-    return [feature.name for feature in features if feature.type != "labels"]
 
 
 def _strata(used: pd.DataFrame, model: str, against: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
