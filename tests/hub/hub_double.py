@@ -322,6 +322,29 @@ def _whoami(call: _Call) -> _Answer:
     )
 
 
+def _job_hardware(call: _Call) -> _Answer:
+    """Two flavors in the Hub's form; names as the Hub's, numbers invented."""
+    gpu = {"type": "gpu", "model": "L4", "quantity": "1", "vram": "24 GB", "manufacturer": "Nvidia"}
+    flavors = [("l4x1", "8 vCPU", "30 GB", gpu, 20_000), ("cpu-basic", "2 vCPU", "16 GB", None, 500)]
+    return _Answer(
+        200,
+        [
+            {
+                "name": name,
+                "prettyName": name,
+                "cpu": cpu,
+                "ram": ram,
+                "ephemeralStorage": "50 GB",
+                "accelerator": accelerator,
+                "unitCostMicroUSD": cost,
+                "unitCostUSD": cost / 1e6,
+                "unitLabel": "minute",
+            }
+            for name, cpu, ram, accelerator, cost in flavors
+        ],
+    )
+
+
 def _validate_yaml(call: _Call) -> _Answer:
     asked = call.json()
     errors, warnings = card_problems(asked["content"], asked["repoType"])
@@ -597,6 +620,7 @@ def _lfs_verify(call: _Call) -> _Answer:
 
 _ROUTES: list[tuple[str, str, Callable[[_Call], _Answer]]] = [
     ("GET", "/api/whoami-v2", _whoami),
+    ("GET", "/api/jobs/hardware", _job_hardware),
     ("POST", "/api/validate-yaml", _validate_yaml),
     ("POST", "/api/repos/create", _create),
     ("DELETE", "/api/repos/delete", _delete),
