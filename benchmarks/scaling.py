@@ -1,6 +1,6 @@
 """Cost of scoring a preference dataset: tokens, FLOPs, hours and dollars for 160,800, ten million and a billion pairs.
 
-    python -m benchmarks.scaling --tokens-per-second 3000       # the table of docs/scaling.md, with your CPU's throughput
+    python -m benchmarks.scaling --tokens-per-second 3000       # the table of docs/benchmarks.md, with your CPU's throughput
 
 An estimate. Tokens of a pair are those of 1,500 real pairs of hh-rlhf. A forward pass takes 2 FLOPs for each token and each
 weight outside the embeddings, and 4 L d T for attention (L layers of width d, texts of T tokens). Throughput is the FLOPs

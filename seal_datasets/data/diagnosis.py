@@ -31,7 +31,7 @@ class Diagnosis:
 
     Attributes:
         format (`str`, *optional*): Format of the source, or of most of its rows.
-        form (`str`, *optional*): Name of its form in `docs/forms.md`.
+        form (`str`, *optional*): Name of its form in `docs/reference/forms.md`.
         source (`str`, *optional*): Name of the source.
         fingerprint (`str`, *optional*): `sha256:` of a local file, `hub:` and the commit, or `datasets:` and the fingerprint
             of a dataset object.

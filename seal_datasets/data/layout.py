@@ -223,7 +223,7 @@ def _describe_needed_columns(columns: list[str], format: Asked) -> str:
     listed = "\n".join(f"  {name}: {needed}" for name, needed in needs)
     return (
         f"the source has the columns {columns}, which make no preference pairs. Needed are the columns of one format "
-        f"(rename yours with rename_column if they have other names; docs/forms.md lists all forms):\n{listed}"
+        f"(rename yours with rename_column if they have other names; docs/reference/forms.md lists all forms):\n{listed}"
     )
 
 

@@ -27,7 +27,7 @@ class EmbeddingStore:
     """An SQLite file of embeddings.
 
     Args:
-        path (`str` or `Path`, defaults to `":memory:"`): The file; made if missing.
+        path (`str` or `Path`, *optional*): The file, made if missing; in memory when omitted.
 
     Raises:
         DataError: The file cannot be written to, or belongs to another program.

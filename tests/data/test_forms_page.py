@@ -1,4 +1,4 @@
-"""`docs/forms.md` has a section for each declared form, with its columns and a sample that loads in this form."""
+"""`docs/reference/forms.md` has a section for each declared form, with its columns and a sample that loads in this form."""
 
 import re
 from pathlib import Path
@@ -9,7 +9,7 @@ import pytest
 from seal_datasets.data.formats import SPELLINGS
 from seal_datasets.data.load import load_pairs
 
-PAGE = Path(__file__).parents[2] / "docs" / "forms.md"
+PAGE = Path(__file__).parents[2] / "docs" / "reference" / "forms.md"
 
 
 def columns_of(name):

@@ -21,7 +21,7 @@ ROOT = FOLDER.parents[1]
 TESTS = (
     "tests/audit/test_run.py",
     "tests/labels/test_agreement.py",
-    "tests/test_docs.py",
+    "tests/docs/test_guides.py",
 )
 
 
