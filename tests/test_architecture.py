@@ -14,7 +14,7 @@ ROOT = Path(seal_datasets.__file__).parent
 
 # Left to right; a room imports only from rooms before it. Rooms on one line do not import each other.
 ORDER = [
-    {"version", "schema", "owners", "escape"},
+    {"version", "schema", "owners", "escape", "theme"},
     {"errors"},
     {"cards", "atomic"},
     {"data", "endpoints", "estimate"},

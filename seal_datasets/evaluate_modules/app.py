@@ -18,10 +18,15 @@ from seal_datasets.evaluate_modules.app_columns import INPUTS, choices, feature_
 from seal_datasets.evaluate_modules.app_example import DESCRIPTION, example_table
 from seal_datasets.evaluate_modules.app_view import figure, headline, rows
 from seal_datasets.evaluate_modules.paths import metric_path
+from seal_datasets.theme import MODEL
 
-_CSS = """
-.gradio-container {--button-primary-background-fill: #0b6e99; --button-primary-background-fill-hover: #095a7d;
-  --color-accent: #0b6e99; --slider-color: #0b6e99}
+_COLOURS = f"""
+.gradio-container {{--button-primary-background-fill: {MODEL}; --color-accent: {MODEL}; --slider-color: {MODEL};
+  --button-primary-background-fill-hover: color-mix(in srgb, {MODEL} 85%, black)}}
+"""
+_CSS = (
+    _COLOURS
+    + """
 .seal-numbers {display: flex; flex-wrap: wrap; gap: 12px; margin: 4px 0}
 .seal-number {flex: 1 1 150px; padding: 14px 16px; border: 1px solid var(--border-color-primary); border-radius: 10px}
 .seal-number b {display: block; font-size: 1.9em; line-height: 1.2}
@@ -31,6 +36,7 @@ _CSS = """
 .seal-note {background: var(--background-fill-secondary)}
 .seal-error {background: #fdeaea; color: #8c1d1d; border: 1px solid #e5a3a3}
 """
+)
 
 
 def build_app(name: str) -> Any:  # noqa: ANN401 - a gradio.Blocks, whose package is optional

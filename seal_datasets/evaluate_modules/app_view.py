@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from seal_datasets.cards import format_count, format_number, format_percent, is_significant
+from seal_datasets.theme import BASELINE, CHOSEN, INK, MODEL, PAPER, REGIMES, REJECTED, SOFT, matplotlib_style
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -18,17 +19,6 @@ if TYPE_CHECKING:
 
 
 Result = Mapping[str, Any]
-
-_BLUE, _PINK, _GREY = "#0b6e99", "#c8477e", "#8a8f98"
-_STYLE = {
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.titlelocation": "left",
-    "axes.titleweight": "bold",
-    "font.size": 10,
-    "legend.frameon": False,
-    "figure.dpi": 130,
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +59,7 @@ def figure(name: str, result: Result) -> Figure:
     from matplotlib.figure import Figure
 
     view = VIEWS[name]
-    with matplotlib.rc_context(_STYLE):
+    with matplotlib.rc_context(matplotlib_style()):
         drawn = Figure(figsize=(8, view.size(result)), layout="constrained")
         view.draw(drawn.add_subplot(), result)
     return drawn
@@ -116,18 +106,18 @@ def _intervals(
 ) -> None:
     """Points with intervals, one below the other."""
     for row, (point, bound) in enumerate(zip(points, bounds, strict=True)):
-        colour = colours[row] if colours else _BLUE
+        colour = colours[row] if colours else MODEL
         if bound is not None and None not in bound:
             axes.plot(bound, [row, row], color=colour, lw=1.8)
         if point is not None:
-            face = colour if not filled or filled[row] else "white"
+            face = colour if not filled or filled[row] else PAPER
             axes.plot(point, row, "o", color=colour, mfc=face, ms=6.5)
     axes.set_yticks(range(len(labels)), [_text(label) for label in labels])
     axes.set_ylim(len(labels) - 0.4, -0.6)
-    axes.grid(axis="y", color="#e3e5e8", lw=0.6)
+    axes.grid(axis="x", lw=0.8)
     axes.set_axisbelow(True)
     if zero is not None:
-        axes.axvline(zero, color="black", lw=0.8)
+        axes.axvline(zero, color=SOFT, lw=0.9)
 
 
 def _as_percent(axes: Axes) -> None:
@@ -164,11 +154,11 @@ def _draw_resistance(axes: Axes, result: Result) -> None:
     key = "share" if "regimes" in result else "resistance"
     labels = [bar.get("regime") or f"{bar['low']:.2g} to {bar['high']:.2g}" for bar in bars]
     values = [bar[key] or 0 for bar in bars]
-    colours = [_PINK if "misaligned" in label or "reversed" in label else _BLUE for label in labels]
+    colours = [REGIMES.get(label.replace(" ", "_"), MODEL) for label in labels]
     axes.barh(range(len(bars)), values, color=colours, height=0.62)
     for row, bar in enumerate(bars):
         if bar["confidence_interval"]:
-            axes.plot(bar["confidence_interval"], [row, row], color="black", lw=1.3)
+            axes.plot(bar["confidence_interval"], [row, row], color=INK, lw=1.3)
             axes.text(bar["confidence_interval"][1], row, f"  {format_percent(bar[key])}", va="center")
     axes.set_yticks(range(len(bars)), labels)
     axes.invert_yaxis()
@@ -202,9 +192,9 @@ def _shift_rows(result: Result) -> list[dict[str, Any]]:
 
 def _draw_shift(axes: Axes, result: Result) -> None:
     angles = [angle for angle in result.get("angles", ()) if angle is not None]
-    axes.hist(angles, np.linspace(-180, 180, 61).tolist(), color=_BLUE)
+    axes.hist(angles, np.linspace(-180, 180, 61).tolist(), color=MODEL)
     if result["mean_degrees"] is not None:
-        axes.axvline(result["mean_degrees"], color="black", lw=1.3, label=f"mean {result['mean_degrees']:.1f}°")
+        axes.axvline(result["mean_degrees"], color=INK, lw=1.3, label=f"mean {result['mean_degrees']:.1f}°")
         axes.legend()
     axes.set_xticks(range(-180, 181, 45))
     axes.set(title="Reward shift of each pair", xlabel="signed degrees, counter-clockwise positive", ylabel="pairs")
@@ -228,11 +218,11 @@ def _calibration_numbers(result: Result) -> list[tuple[str, str]]:
 
 
 def _draw_calibration(axes: Axes, result: Result) -> None:
-    axes.plot([0.5, 1], [0.5, 1], color="black", lw=0.8)
+    axes.plot([0.5, 1], [0.5, 1], color=SOFT, lw=0.9)
     for part in result["curve"]:
         if None not in part["confidence_interval"]:
-            axes.plot([part["probability"]] * 2, part["confidence_interval"], color=_BLUE, lw=1.8)
-        axes.plot(part["probability"], part["accuracy"], "o", color=_BLUE, ms=6.5)
+            axes.plot([part["probability"]] * 2, part["confidence_interval"], color=MODEL, lw=1.8)
+        axes.plot(part["probability"], part["accuracy"], "o", color=MODEL, ms=6.5)
     _as_percent(axes)
     axes.yaxis.set_major_formatter(lambda value, _: f"{value:.0%}")
     axes.set(title="Reliability", xlabel="accuracy that the margin promises", ylabel="accuracy, 95 % intervals")
@@ -293,8 +283,8 @@ def _coefficients(
         return [{name: row[name] for name in first if name in row} for row in result[key]]
 
     def draw(axes: Axes, result: Result) -> None:
-        shown = result[key]
-        colours = [_PINK if row.get("side") == "rejected" else _BLUE for row in shown]
+        shown, sides = result[key], {"chosen": CHOSEN, "rejected": REJECTED}
+        colours = [sides.get(row.get("side"), MODEL) for row in shown]
         filled = [is_significant(row) for row in shown]
         _intervals(
             axes,
@@ -373,7 +363,7 @@ def _draw_stability(axes: Axes, result: Result) -> None:
     labels = [f"{kind}: {entry['labelers']}" for entry in entries for kind in ("kappa", "AC1")]
     points = [entry[kind] for entry in entries for kind in ("kappa", "ac1")]
     bounds = [entry[f"{kind}_interval"] for entry in entries for kind in ("kappa", "ac1")]
-    _intervals(axes, labels, points, bounds, colours=[_BLUE, _PINK] * len(entries))
+    _intervals(axes, labels, points, bounds, colours=[MODEL, BASELINE] * len(entries))
     axes.set(title="Agreement beyond chance", xlabel="95 % intervals; 1 is full agreement")
 
 

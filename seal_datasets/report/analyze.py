@@ -22,6 +22,7 @@ from seal_datasets.errors import DataError
 from seal_datasets.labels.design import feature_design, numbers
 from seal_datasets.labels.surface import SURFACE_FEATURES
 from seal_datasets.labels.taxonomy import Feature
+from seal_datasets.report.analyze_balance import analyze_balance
 from seal_datasets.report.analyze_choices import analyze_choices
 from seal_datasets.report.analyze_correction import analyze_correction
 from seal_datasets.report.analyze_error_curves import analyze_error_curves
@@ -81,6 +82,7 @@ def analyze(
         results["memory"] = memorisation_gaps(results, models)
     rows = np.flatnonzero(used)[masks[where]]
     results |= analyze_source(pairs, rows, models, tie_band=tie_band)
+    results["balance"] = analyze_balance(spoken)
     results["correction"] = analyze_correction(spoken, features)
     if results["correction"]["status"] != "corrected":
         results["error_curves"] = analyze_error_curves(spoken)

@@ -168,11 +168,12 @@ def _at_threshold(
     }
 
 
-def _before_and_after(kept: pd.DataFrame, name: str, model: str) -> dict[str, float | None]:
-    if not len(kept):
-        return {"before": None, "after": None}
-    before, after = (estimate.aligned_pairs(*_rewards(kept, rewrite, model)).mean() for rewrite in (None, name))
-    return {"before": float(before), "after": float(after)}
+def _before_and_after(kept: pd.DataFrame, name: str, model: str) -> dict[str, Any]:
+    """Alignment before and after rewriting, and the change with its interval; no test, as thresholds share their pairs."""
+    found = _alignment(kept, name, model)
+    if found["status"] != "ok":
+        return {"before": None, "after": None, "change": None, "confidence_interval": [None, None]}
+    return {key: found[key] for key in ("before", "after", "change", "confidence_interval")}
 
 
 def _alignment(kept: pd.DataFrame, name: str, model: str) -> dict[str, Any]:

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 from seal_datasets.cards import format_number
 from seal_datasets.report.audited_models import models_of
-from seal_datasets.report.page import charts, feature_figures, pair_figures
+from seal_datasets.report.page import charts, feature_figures, label_figures, pair_figures, rewrite_figures
 from seal_datasets.report.page.draw import as_pdf, as_png, with_title
 from seal_datasets.report.page.figure import Figure, feature_title
-from seal_datasets.report.page.theme import BASELINE, CHOSEN, MODEL, PAPER, REJECTED, WIDE
+from seal_datasets.theme import BASELINE, CHOSEN, MODEL, PAPER, REJECTED, WIDE
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -34,7 +34,13 @@ CAPTIONS = {
         "Mean change of the margin from the baseline to the last model, by alignment regime and labeler preference (after "
         "Figure 4)."
     ),
-    "rewrites_thresholds.png": "Alignment of the last model before and after rewriting, at each threshold of similarity.",
+    "spoiler_balance.png": "How often each feature is on the chosen side, of the pairs that differ in it (Discussion).",
+    "figure5_robustness.png": (
+        "Robustness (Eq. 4) of the last model: log-odds of lost alignment where rewriting flips a feature (after Figure 5)."
+    ),
+    "rewrites_change.png": "Change of the last model's alignment by rewriting, for each preset.",
+    "rewrites_thresholds.png": "Change of the last model's alignment by the similarity that is asked of a rewrite.",
+    "rewrites_round_trips.png": "Effects of attributes on the last model's rewards, by rewriting there and back (RATE).",
 }
 """Figures of a report by file name, in its order, each with a one-sentence caption."""
 
@@ -58,8 +64,15 @@ def draw_figures(results: Mapping[str, Any], used: pd.DataFrame, folder: Path) -
         "figure3_imprint.png": feature_figures.imprint_figure(results, models.last),
         "figure3_drivers.png": feature_figures.drivers_figure(results, models.last),
         "figure4_shift_by_regime.png": pair_figures.shift_figure(results),
-        "rewrites_thresholds.png": pair_figures.thresholds_figure(results),
+        "spoiler_balance.png": label_figures.balance_figure(results),
     }
+    if "rewrites" in results:
+        made |= {
+            "figure5_robustness.png": rewrite_figures.robustness_figure(results),
+            "rewrites_change.png": rewrite_figures.change_figure(results),
+            "rewrites_thresholds.png": rewrite_figures.thresholds_figure(results),
+            "rewrites_round_trips.png": rewrite_figures.round_trips_figure(results),
+        }
     drawn = {}
     for name, figure in made.items():
         if figure is not None:

@@ -72,6 +72,7 @@ def test_the_folder_is_whole(folder):
                 "figure2_reward_map",
                 "figure3_imprint",
                 "figure4_shift_by_regime",
+                "spoiler_balance",
             )
             for kind in ("png", "pdf", "csv")
         ),

@@ -2,25 +2,27 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from seal_datasets.report.page.theme import MODEL, NARROW, PAPER, RULE, SOFT
+from seal_datasets.theme import MODEL, NARROW, PAPER, RULE, SOFT
 
 if TYPE_CHECKING:
     import altair as alt
 
-_ROW = 30
+_ROW, _TALL_ROW = 30, 36
 
 
 def dots(
     rows: Sequence[Mapping[str, Any]],
     width: int,
     *,
-    axis: str,
+    axis: str | None,
     zero: float | None = 0.0,
     percent: bool = False,
     marks: str | None = None,
+    alike: Sequence[Mapping[str, Any]] = (),
 ) -> alt.LayerChart:
     """Dots with intervals, one per row, in their order; filled where a row is found.
 
@@ -28,23 +30,25 @@ def dots(
         rows (`Sequence[Mapping]`): Each with `label`, `value`, `low`, `high` (None without an interval), `found`, `color`,
             `told` (words on hovering), and optionally `href` and `mark` (a second value that is shown as a tick).
         width (`int`): Pixels.
-        axis (`str`): What the values are, with their unit.
+        axis (`str`, *optional*): What the values are, with their unit; without it numbers stand at another chart.
         zero (`float`, *optional*): Where a line stands.
         percent (`bool`, defaults to `False`): Whether values are shares.
         marks (`str`, *optional*): Colour of the ticks.
+        alike (`Sequence[Mapping]`, *optional*): Rows of all charts that share a scale.
 
     Returns:
         `altair.LayerChart`: The chart.
     """
     import altair as alt
 
-    format_ = "%" if percent else "~g"
-    base = alt.Chart(alt.Data(values=list(map(dict, rows)))).encode(
-        y=_names(width),
+    format_ = "%" if percent else "~f"
+    base = named(rows, width).encode(
+        y=names(width),
         description=alt.Description("told:N"),
     )
-    scale = alt.Scale(domain=[0, 1]) if percent else _scale(rows)
-    x = alt.X("value:Q", title=axis, scale=scale, axis=alt.Axis(format=format_, tickCount=4 if width <= NARROW else 6))
+    scale = alt.Scale(domain=[0, 1]) if percent else _scale([*rows, *alike], zero, bool(alike))
+    ticks = alt.Axis(format=format_, tickCount=4 if width <= NARROW else 6, labels=axis is not None)
+    x = alt.X("value:Q", title=axis, scale=scale, axis=ticks)
     layers = []
     if zero is not None:
         line = alt.Chart(alt.Data(values=[{"zero": zero}])).mark_rule(color=SOFT, aria=False)
@@ -67,31 +71,81 @@ def dots(
     )
     if any(row.get("href") for row in rows):
         point = point.encode(href=alt.Href("href:N"))
-    return alt.layer(*layers, point).properties(width=_inside(width), height=alt.Step(_ROW))
+    return alt.layer(*layers, point).properties(
+        width=inside(width), height=alt.Step(_ROW if width > NARROW else _TALL_ROW)
+    )
 
 
-def _inside(width: int) -> int:
+def grouped_dots(groups: Mapping[str, Sequence[Mapping[str, Any]]], width: int, *, axis: str, **look: Any) -> Any:  # noqa: ANN401
+    """Dots of several groups, one below the other on one scale, each under its name.
+
+    Args:
+        groups (`Mapping[str, Sequence[Mapping]]`): By group, rows as `dots` takes them.
+        width (`int`): Pixels.
+        axis (`str`): What the values are, with their unit.
+        **look: As for `dots`.
+
+    Returns:
+        `altair.VConcatChart` or `altair.LayerChart`: The chart; without a name where there is one group.
+    """
+    import altair as alt
+
+    if len(groups) == 1:
+        return dots(next(iter(groups.values())), width, axis=axis, **look)
+    every = [row for rows in groups.values() for row in rows]
+    last = list(groups)[-1]
+    return alt.vconcat(
+        *(
+            dots(rows, width, axis=axis if name == last else None, alike=every, **look).properties(title=heading(name))
+            for name, rows in groups.items()
+        ),
+        spacing=32,
+        bounds="flush",
+    )
+
+
+def heading(name: str) -> alt.Title:
+    """The name of one of several charts."""
+    import altair as alt
+
+    return alt.Title(text=name, fontSize=13, anchor="start", frame="group", offset=6)
+
+
+def inside(width: int) -> int:
     """Pixels of a chart that are left beside the names of its rows."""
     return width - (190 if width > NARROW else 150)
 
 
-def _names(width: int) -> alt.Y:
+def names(width: int) -> alt.Y:
     """The axis of rows' names, in their order; longer names are cut on a narrow chart."""
     import altair as alt
 
     limit = 140 if width <= NARROW else 240
-    return alt.Y("label:N", sort=None, title=None, scale=alt.Scale(paddingOuter=0.4), axis=alt.Axis(labelLimit=limit))
+    axis = alt.Axis(labelLimit=limit, labelLineHeight=14, labelExpr="split(datum.label, '\\n')")
+    return alt.Y("label:N", sort=None, title=None, scale=alt.Scale(paddingOuter=0.4), axis=axis)
 
 
-def _scale(rows: Sequence[Mapping[str, Any]]) -> alt.Scale:
+def named(rows: Sequence[Mapping[str, Any]], width: int) -> alt.Chart:
+    """A chart of rows whose long names stand on two lines."""
+    import altair as alt
+
+    def two_lines(label: str) -> str:
+        first, *rest = textwrap.wrap(label, 20 if width <= NARROW else 34, break_long_words=False) or [label]
+        return "\n".join([first, " ".join(rest)] if rest else [first])
+
+    return alt.Chart(alt.Data(values=[{**row, "label": two_lines(str(row["label"]))} for row in rows]))
+
+
+def _scale(rows: Sequence[Mapping[str, Any]], zero: float | None, fixed: bool) -> alt.Scale:
     """A scale on which one very wide interval does not press all dots together: it is cut at the edge."""
     import altair as alt
 
     values = [row[name] for row in rows for name in ("value", "mark") if row.get(name) is not None]
+    values += [] if zero is None else [zero]
     bounds = [row[name] for row in rows for name in ("low", "high") if row.get(name) is not None]
     reach = max(max(values) - min(values), 1e-9)
     inside = [bound for bound in bounds if min(values) - 2 * reach <= bound <= max(values) + 2 * reach]
-    if len(inside) == len(bounds) or len(rows) < 2:
+    if (len(inside) == len(bounds) and not fixed) or len(rows) < 2:
         return alt.Scale(zero=True)
     return alt.Scale(domain=[min([*values, *inside]), max([*values, *inside])], nice=True)
 
@@ -110,7 +164,7 @@ def two_points(rows: Sequence[Mapping[str, Any]], width: int, *, axis: str, colo
     """
     import altair as alt
 
-    base = alt.Chart(alt.Data(values=list(map(dict, rows)))).encode(y=_names(width))
+    base = named(rows, width).encode(y=names(width))
     scale = alt.Scale(domain=[0, 1])
     count = 3 if width <= NARROW else 5
     x = alt.X("value_0:Q", title=axis, scale=scale, axis=alt.Axis(format="%", tickCount=count))
@@ -133,7 +187,7 @@ def two_points(rows: Sequence[Mapping[str, Any]], width: int, *, axis: str, colo
                 x=alt.X(f"value_{place}:Q", title=axis, scale=scale), description=f"told_{place}:N"
             )
         )
-    return alt.layer(*layers).properties(width=_inside(width), height=alt.Step(_ROW + 4))
+    return alt.layer(*layers).properties(width=inside(width), height=alt.Step(_ROW + 4))
 
 
 def curve(rows: Sequence[Mapping[str, Any]], width: int, *, x_axis: str, y_axis: str) -> alt.LayerChart:
@@ -188,7 +242,7 @@ def map_of_pairs(
     import altair as alt
 
     scale, size = alt.Scale(domain=list(bounds), nice=False), min(width - 80, 400)
-    axis = alt.Axis(format="~g", tickCount=5, grid=False, labelFontSize=12)
+    axis = alt.Axis(format="~f", tickCount=5, grid=False, labelFontSize=12)
     squares = (
         alt.Chart(alt.Data(values=list(map(dict, cells))))
         .transform_calculate(right=f"datum.rejected + {step}", top=f"datum.chosen + {step}")

@@ -6,7 +6,7 @@ import re
 import textwrap
 from typing import TYPE_CHECKING, Any
 
-from seal_datasets.report.page.theme import config
+from seal_datasets.theme import config
 
 if TYPE_CHECKING:
     import altair as alt
@@ -60,7 +60,8 @@ def with_title(chart: alt.TopLevelMixin, title: str, note: str) -> alt.TopLevelM
 
 
 def _specification(chart: alt.TopLevelMixin, background: str | None = None) -> dict[str, Any]:
-    found: dict[str, Any] = chart.to_dict()
+    # Charts are validated by tests; here it would take a fifth of the time of a page.
+    found: dict[str, Any] = chart.to_dict(validate=False)
     look = config()
     if background:
         look["background"] = background

@@ -11,7 +11,7 @@ from seal_datasets.report.audited_models import models_of
 from seal_datasets.report.claims import claimable_rows, is_corrected, is_found
 from seal_datasets.report.page import charts
 from seal_datasets.report.page.figure import Figure, feature_title
-from seal_datasets.report.page.theme import CHOSEN, MODEL, REJECTED, SOFT
+from seal_datasets.theme import CHOSEN, MODEL, REJECTED, SOFT
 
 Rows = Sequence[Mapping[str, Any]]
 

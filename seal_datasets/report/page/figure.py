@@ -46,6 +46,35 @@ class Figure:
         return text.getvalue()
 
 
+def format_range(counts: Sequence[int]) -> str:
+    """The least and the largest of some counts.
+
+    Example:
+
+    ```python
+    >>> format_range([1200, 30]), format_range([7, 7])
+    ('30 to 1,200', '7')
+
+    ```
+    """
+    low, high = min(counts), max(counts)
+    return f"{low:,}" if low == high else f"{low:,} to {high:,}"
+
+
+def list_names(names: Sequence[str]) -> str:
+    """Some names as words.
+
+    Example:
+
+    ```python
+    >>> list_names(["one", "two", "three"]), list_names(["one"])
+    ('one, two and three', 'one')
+
+    ```
+    """
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
+
+
 def feature_title(name: str) -> str:
     """A feature's name in words.
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from seal_datasets.report.page.theme import INK, NARROW
+from seal_datasets.theme import INK, NARROW
 
 if TYPE_CHECKING:
     import altair as alt
 
 _STEPS = 24
+_LEAST_NAMED = 0.09
 
 
 def flow(
@@ -48,7 +49,7 @@ def flow(
             told=_choose({name: f"{name.replace('_', ' ')}: {share:.0%} of pairs" for name, share in shares.items()}),
         )
     )
-    layers = [area]
+    layers = [area, _names_on(bands, shares)]
     for side, align, shift in ((0, "right", -8), (1, "left", 8)):
         words = [{"y": spots[side, end["aligned"]], "text": end["text"]} for end in ends if end["side"] == side]
         layers.append(
@@ -57,6 +58,25 @@ def flow(
             .encode(x=alt.datum(float(side)), y="y:Q", text="text:N")
         )
     return alt.layer(*layers).properties(width=width - 290 if width > NARROW else width - 230, height=190)
+
+
+def _names_on(bands: Sequence[Mapping[str, Any]], shares: Mapping[str, float]) -> alt.Chart:
+    """Names of the flows that are wide enough, at their left ends."""
+    import altair as alt
+
+    starts = [band for band in bands if band["x"] == 0 and shares[band["regime"]] >= _LEAST_NAMED]
+    words = [
+        {
+            "y": (band["low"] + band["high"]) / 2,
+            "text": f"{band['regime'].replace('_', ' ')} {shares[band['regime']]:.0%}",
+        }
+        for band in starts
+    ]
+    return (
+        alt.Chart(alt.Data(values=words))
+        .mark_text(align="left", dx=8, fontSize=12, color=INK, baseline="middle", aria=False)
+        .encode(x=alt.datum(0.0), y="y:Q", text="text:N")
+    )
 
 
 def _choose(by_regime: Mapping[str, str]) -> str:

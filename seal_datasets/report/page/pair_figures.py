@@ -14,9 +14,9 @@ from seal_datasets.report.analyze_part import MIN_DISCORDANT
 from seal_datasets.report.audited_models import models_of
 from seal_datasets.report.headline import lowest_models
 from seal_datasets.report.page import charts
-from seal_datasets.report.page.figure import Figure
+from seal_datasets.report.page.figure import Figure, format_range
 from seal_datasets.report.page.flow_chart import flow
-from seal_datasets.report.page.theme import BASELINE, CHOSEN, MODEL, REGIMES, REJECTED
+from seal_datasets.theme import BASELINE, CHOSEN, INK, MODEL, REGIMES, REJECTED
 
 _CELLS = 24
 
@@ -220,68 +220,39 @@ def shift_figure(report: Mapping[str, Any]) -> Figure | None:
     models = models_of(report["run"])
     if not models.comparisons:
         return None
-    comparison = list(models.comparisons)[-1]
-    rows = []
+    comparison, (earlier, later) = list(models.comparisons.items())[-1]
+    groups: dict[str, list[dict[str, Any]]] = {}
     for part, entry in report["comparisons"][comparison]["shift"].items():
         margin = entry.get("margin")
         if not margin or margin.get("mean") is None or entry["n_pairs"] < MIN_DISCORDANT:
             continue
         low, high = margin["confidence_interval"]
-        regime = part.split(",")[0]
-        rows.append(
+        regime, _, side = part.partition(", labeler prefers ")
+        words = "all pairs" if regime == "all" else regime.replace("_", " ")
+        groups.setdefault(words, []).append(
             {
-                "label": part.replace("_", " ").replace(", labeler prefers", ":"),
+                "part": part,
+                "label": f"labeler: {side}" if side else "all of them",
                 "value": margin["mean"],
                 "low": low,
                 "high": high,
                 "found": True,
-                "color": REGIMES.get(regime, CHOSEN if regime == "all" else MODEL),
+                "color": {"chosen": CHOSEN, "rejected": REJECTED}.get(side, INK),
                 "n": entry["n_pairs"],
                 "told": f"{part.replace('_', ' ')}: {margin['mean']:+.2f} over {entry['n_pairs']:,} pairs",
             }
         )
-    if not rows:
+    if not groups:
         return None
+    if all(len(rows) == 1 for rows in groups.values()):  # without a labeler's preference
+        groups = {"": [{**rows[0], "label": words} for words, rows in groups.items()]}
     return Figure(
         "shift",
-        f"How far margins moved, by regime: {comparison}",
+        f"How far margins moved from {earlier} to {later}",
         "Mean change of the margin (chosen less rejected) from the baseline to the model, by regime and by which response the "
         "labeler prefers.",
-        "95 % intervals by prompt. Regimes are defined by the same margins, so their signs are no finding.",
-        [{key: row[key] for key in ("label", "value", "low", "high", "n")} for row in rows],
-        lambda width: charts.dots(rows, width, axis="change of the margin, in points of reward"),
-    )
-
-
-def thresholds_figure(report: Mapping[str, Any]) -> Figure | None:
-    """Alignment before and after rewriting, at each threshold of similarity."""
-    presets = report.get("rewrites", {}).get("presets", {})
-    model, rows = models_of(report["run"]).last, []
-    for name, preset in presets.items():
-        for each in preset["thresholds"]:
-            before, after = (each["alignment"].get(model, {}).get(when) for when in ("before", "after"))
-            if before is None or after is None:
-                continue
-            label = f"{name}, at least {each['threshold']:g} (n {each['n_pairs']:,})"
-            rows.append(
-                {
-                    "label": label,
-                    "value_0": before,
-                    "value_1": after,
-                    **dict.fromkeys(("low_0", "high_0", "low_1", "high_1")),
-                    "told_0": f"{label}: before {format_percent(before)}",
-                    "told_1": f"{label}: after {format_percent(after)}",
-                }
-            )
-    if not rows:
-        return None
-    least = report["run"]["rewrites"]["min_similarity"]
-    return Figure(
-        "rewrites",
-        f"Alignment of {model} before and after rewriting",
-        "The light dot is alignment before, the dark one after rewriting, at each least similarity of a rewrite to its "
-        "original.",
-        f"The threshold in force is {least:g}.",
-        [{"rewrites": row["label"], "before": row["value_0"], "after": row["value_1"]} for row in rows],
-        lambda width: charts.two_points(rows, width, axis="prefers the chosen response", colors=(BASELINE, MODEL)),
+        f"{format_range([row['n'] for rows in groups.values() for row in rows])} pairs a row. 95 % intervals by prompt. "
+        "Regimes are defined by the same margins, so their signs are no finding.",
+        [{key: row[key] for key in ("part", "value", "low", "high", "n")} for rows in groups.values() for row in rows],
+        lambda width: charts.grouped_dots(groups, width, axis="change of the margin, in points of reward"),
     )

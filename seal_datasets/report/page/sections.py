@@ -13,7 +13,15 @@ from markupsafe import Markup
 from seal_datasets.cards import render_card
 from seal_datasets.report.audited_models import models_of
 from seal_datasets.report.markdown import report_fields
-from seal_datasets.report.page import feature_figures, pair_figures
+from seal_datasets.report.page import (
+    feature_figures,
+    label_figures,
+    memory_figures,
+    pair_figures,
+    rewrite_figures,
+    ruler_figures,
+    shift_figures,
+)
 from seal_datasets.report.page.figure import Figure
 
 _MARKDOWN = MarkdownIt("commonmark", {"html": False}).enable("table")
@@ -64,10 +72,20 @@ def sections_of(report: Mapping[str, Any], used: pd.DataFrame) -> list[Section]:
     rewarded = _present(
         feature_figures.amplification_figure(report, last), feature_figures.imprint_figure(report, last)
     )
-    surface = _present(feature_figures.surface_figure(report, last))
+    surface = _present(feature_figures.surface_figure(report, last), ruler_figures.rulers_figure(report, last))
     margins = _present(pair_figures.map_figure(used, last), pair_figures.calibration_figure(report, last))
-    shift, drivers = _present(pair_figures.shift_figure(report)), _present(feature_figures.drivers_figure(report, last))
-    labels = _present(feature_figures.labels_figure(report))
+    shift = _present(
+        pair_figures.shift_figure(report),
+        shift_figures.angles_figure(report, used),
+        shift_figures.agreement_figure(report),
+    )
+    drivers = _present(feature_figures.drivers_figure(report, last))
+    labels = _present(
+        feature_figures.labels_figure(report),
+        label_figures.worth_figure(report),
+        label_figures.occurrence_figure(report),
+        label_figures.error_curve_figure(report, last),
+    )
     correction = ["correction"] if report.get("correction") and report["run"]["labeler"] else []
     return [
         Section("audited", "Audited", "Who was audited", body=_audited(fields), open=True),
@@ -87,6 +105,7 @@ def sections_of(report: Mapping[str, Any], used: pd.DataFrame) -> list[Section]:
         Section("drivers", "Drivers", _title(drivers, "Drivers of alignment"), drivers, tables("drivers")),
         _robustness(report, fields),
         Section("labels", "Labels", _title(labels, "Labels"), labels, tables("labels", *correction)),
+        _balance(report),
         _doctor(report, fields, tables),
         Section("how", "How", "How this was made", body=tables("data", "provenance") + _methods(), open=True),
     ]
@@ -115,7 +134,16 @@ def _memory(report: Mapping[str, Any], tables: Any) -> Section:  # noqa: ANN401 
     gaps = [row for row in report["memory"] if row["confidence_interval"][0] is not None]
     far = sum(row["confidence_interval"][0] > 0 or row["confidence_interval"][1] < 0 for row in gaps)
     title = f"{far} of {len(gaps)} quantities differ between pairs trained on and held-out ones"
-    return Section("memory", "Memory", title, body=tables("memory"))
+    return Section("memory", "Memory", title, memory_figures.memory_figures(report), tables("memory"))
+
+
+def _balance(report: Mapping[str, Any]) -> Section:
+    figures = _present(label_figures.balance_figure(report))
+    title = _title(figures, "Balance of features between both sides")
+    why = (
+        "" if figures else "No feature differs in ten pairs or more. More pairs, or features of more kinds, fill this."
+    )
+    return Section("balance", "Balance", title, figures, empty=why)
 
 
 def _shift(report: Mapping[str, Any], figures: Sequence[Figure], tables: Any) -> Section:  # noqa: ANN401 - a function
@@ -130,7 +158,7 @@ def _robustness(report: Mapping[str, Any], fields: Mapping[str, Any]) -> Section
         why = "No rewrites in this audit. The same command with `--rewrite-share 0.01` and a `--rewriter` adds them."
         return Section("robustness", "Robustness", "Robustness to rewriting", empty=why)
     body = _to_html(render_card("page_rewrites.md", **fields))
-    figures = _present(pair_figures.thresholds_figure(report))
+    figures = rewrite_figures.rewrite_figures(report)
     return Section("robustness", "Robustness", _title(figures, "Robustness to rewriting"), figures, body)
 
 

@@ -29,8 +29,8 @@ from seal_datasets.report.page.pair_columns import (
 )
 from seal_datasets.report.page.sections import Section, sections_of
 from seal_datasets.report.page.template import page_template, policy_hash, read_asset
-from seal_datasets.report.page.theme import NARROW, WIDE
 from seal_datasets.report.page.verdict import Sentence, verdict
+from seal_datasets.theme import NARROW, WIDE
 from seal_datasets.version import __version__
 
 _CRUDE = "surface_profanity"

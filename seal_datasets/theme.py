@@ -1,4 +1,4 @@
-"""The look of a report's pictures and page: colours by meaning, sizes, type."""
+"""The look of pages, reports, cards and Spaces of metrics: colours by meaning, sizes, type."""
 
 from __future__ import annotations
 
@@ -20,7 +20,36 @@ REGIMES = {
 WIDE, NARROW = 640, 340
 """Widths of a chart in pixels: in a column of text, and on a phone."""
 
-FONT = "system-ui, 'Segoe UI', Roboto, 'DejaVu Sans', sans-serif"
+FAMILIES = ("system-ui", "Segoe UI", "Roboto", "DejaVu Sans", "sans-serif")
+"""Fonts, first the ones of the reader's system."""
+
+FONT = ", ".join(f"'{name}'" if " " in name else name for name in FAMILIES)
+
+
+def matplotlib_style() -> dict[str, Any]:
+    """Configuration of the pictures in Spaces of metrics, which draw by matplotlib as gradio shows no SVG of Vega."""
+    quiet = dict.fromkeys(("axes.spines.top", "axes.spines.right", "axes.spines.left", "axes.spines.bottom"), False)
+    soft = dict.fromkeys(("axes.labelcolor", "xtick.labelcolor"), SOFT)
+    paper = dict.fromkeys(("figure.facecolor", "axes.facecolor", "savefig.facecolor"), PAPER)
+    return {
+        **quiet,
+        **soft,
+        **paper,
+        "text.color": INK,
+        "ytick.labelcolor": INK,
+        "axes.edgecolor": RULE,
+        "grid.color": RULE,
+        "xtick.color": RULE,
+        "ytick.color": RULE,
+        "xtick.bottom": False,
+        "ytick.left": False,
+        "axes.titlelocation": "left",
+        "axes.titleweight": "bold",
+        "axes.titlecolor": INK,
+        "font.size": 10,
+        "legend.frameon": False,
+        "figure.dpi": 130,
+    }
 
 
 def config() -> dict[str, Any]:
