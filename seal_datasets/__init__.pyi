@@ -19,6 +19,7 @@ from .labels.labeler import Labeler
 from .labels.probe import Probe
 from .labels.probe_columns import add_probe_labels
 from .labels.taxonomy import Feature, Taxonomy, load_taxonomy
+from .report.page.notebook import show
 from .report.prompt_parts import PromptParts
 from .report.write import write_report
 from .rewards.classifier import RewardModel
@@ -94,6 +95,7 @@ __all__ = [
     "rewritten_pairs",
     "run_audit",
     "sample_pairs",
+    "show",
     "train_pair",
     "training_subset",
     "write_report",

@@ -10,6 +10,12 @@ INK, SOFT, RULE, PAPER = "#1b1f24", "#5b626c", "#dedbd3", "#fdfcfa"
 CHOSEN, REJECTED, BASELINE, MODEL = "#009e73", "#d55e00", "#56b4e9", "#0072b2"
 """Colours by meaning, of the set by Okabe and Ito (2008)."""
 
+MODELS = (MODEL, "#e69f00", "#cc79a7", INK)
+"""Colours of several models side by side, of the same set and none with another meaning; each has its shape."""
+
+SHAPES = ("circle", "square", "triangle-up", "diamond", "cross")
+"""Shapes of several models side by side; with the colours they tell twenty models apart."""
+
 REGIMES = {
     "stayed_aligned": MODEL,
     "became_aligned": CHOSEN,

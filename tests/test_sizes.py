@@ -52,7 +52,7 @@ def is_public_estimator_or_metric(path, function):
 
 
 def test_few_modules_stand_outside_the_rooms():
-    assert len(list(PACKAGE.glob("*.py"))) <= 8
+    assert len(list(PACKAGE.glob("*.py"))) <= 9
 
 
 def test_modules_are_short():

@@ -24,8 +24,11 @@ from numpy.typing import NDArray
 
 from seal_datasets import estimate, schema
 from seal_datasets.atomic import filling, write_json, write_text
+from seal_datasets.audit.compare_figures import draw_comparison
 from seal_datasets.audit.compare_markdown import render_comparison
+from seal_datasets.audit.compare_page import Comparison, render_comparison_page
 from seal_datasets.audit.match_models import Audit, Subject, describe_matches, match_models, subjects_of
+from seal_datasets.audit.shared_pairs import FEWEST_PROMPTS, describe_shared, shared_pairs, without_ties
 from seal_datasets.data.hub_answers import asking_hub, first_line
 from seal_datasets.errors import DataError
 from seal_datasets.estimate.comparison import (
@@ -39,19 +42,16 @@ from seal_datasets.hub.recompute import find_published, restore_pairs
 from seal_datasets.labels.design import Design, feature_design
 from seal_datasets.report.analyze_part import MIN_INFORMATION, Sides, rewards_of
 from seal_datasets.report.audited_models import AuditedModels, models_of
-from seal_datasets.report.figures import draw_comparison
 from seal_datasets.report.files import PAIRS_FILE, REPORT_FILE, check_pairs, features_of, read_valid
 
 Json = dict[str, Any]
-_FEWEST_PROMPTS = 10
-"""Prompts that two audits must share to be compared pair by pair."""
-
+COMPARE_PAGE = "compare.html"
 _INDEPENDENT = "independent estimates"
 _PAIRED = "paired, by prompt"
 
 
-def compare_audits(sources: Sequence[str | Path], out: str | Path | None = None) -> Json:
-    """Compare the reward models of several audits, and write a table and a figure.
+def compare_audits(sources: Sequence[str | Path], out: str | Path | None = None) -> Comparison:
+    """Compare the reward models of several audits, and write a page, a table and a figure.
 
     Models of two audits are compared where they are the same by revision, or else by short name; of two audits with one model
     each beside the baseline, those two are.
@@ -59,11 +59,12 @@ def compare_audits(sources: Sequence[str | Path], out: str | Path | None = None)
     Args:
         sources (`Sequence[str | Path]`): Two or more audits. Each is a folder of a finished or published audit, a
             `report.json` file, or the id of a Hub dataset with either.
-        out (`str` or `Path`, *optional*): Folder for `compare.md`, `compare.json` and `compare.png`.
+        out (`str` or `Path`, *optional*): Folder for `compare.html`, `compare.md`, `compare.json` and `compare.png`.
 
     Returns:
-        `dict[str, Any]`: JSON-ready: `models` compared, `estimates` of each quantity by model, `differences` with tests,
-        `joint` and `notes`. `joint` holds, for three or more independent audits of one model each, a test (Cochran's Q) that
+        `Comparison`: A mapping, JSON-ready: `models` compared, `estimates` of each quantity by model, `differences` with tests,
+        `joint`, `shared` and `notes`. `shared` holds, for the pairs that the audits have in common, ranks of the models and
+        where they disagree. `joint` holds, for three or more independent audits of one model each, a test (Cochran's Q) that
         they are equal and their mean as a sample of audits (`random_effects`).
 
     Raises:
@@ -75,24 +76,29 @@ def compare_audits(sources: Sequence[str | Path], out: str | Path | None = None)
     subjects = subjects_of(audits)
     rows = _collect_estimates(subjects)
     differences, notes = _compare_each_two(audits, subjects, rows)
-    result = {
+    shared = shared_pairs(audits, subjects)
+    content = {
         "models": [_describe(subject) for subject in subjects],
         "estimates": rows,
         "differences": differences,
         "joint": _test_all_equal(subjects, rows, differences) if len(subjects) == len(audits) else [],
+        "shared": None if shared is None else describe_shared(shared),
         "notes": notes,
     }
+    result = Comparison(content, shared)
     if out is not None:
         with filling(out) as folder:
             write_json(folder / "compare.json", result)
             draw_comparison(result, folder / "compare.png")
             text = render_comparison(result) + "\n![Estimates with 95 % intervals](compare.png)\n"
             write_text(folder / "compare.md", text)
+            write_text(folder / COMPARE_PAGE, render_comparison_page(result, shared))
     return result
 
 
 def _describe(subject: Subject) -> Json:
     run, population = subject.report["run"], subject.report["population"]
+    examination = (run.get("doctor") or {}).get(subject.model) or {}
     return {
         "name": subject.name,
         "audit": subject.audit.name,
@@ -102,6 +108,8 @@ def _describe(subject: Subject) -> Json:
         "n_pairs": population["n_used"],
         "n_prompts": population["n_prompts"],
         "estimated_on": population["estimated_on"],
+        "has_pairs": subject.audit.pairs is not None,
+        "failed_checks": list(examination.get("failed", ())),
     }
 
 
@@ -233,7 +241,7 @@ def _compare_each_two(
         shared, n_prompts = _shared_pairs(earlier, later)
         matches = match_models(*([each for each in subjects if each.audit is audit] for audit in (earlier, later)))
         for first, second in matches:
-            if shared is not None and n_prompts >= _FEWEST_PROMPTS:
+            if shared is not None and n_prompts >= FEWEST_PROMPTS:
                 differences += _compare_paired(first, second, shared)
             else:
                 differences += _compare_independent(first, second, rows)
@@ -255,7 +263,7 @@ def _note(earlier: Audit, later: Audit, shared: pd.Index[Any] | None, n_prompts:
             f"{names}: no pairs with texts beside a report, so estimates are taken as independent; if they rest on "
             "the same pairs, the tests are off."
         )
-    if n_prompts >= _FEWEST_PROMPTS:
+    if n_prompts >= FEWEST_PROMPTS:
         return f"{names}: compared pair by pair on {len(shared):,} pairs of {n_prompts:,} prompts that both have."
     if n_prompts:
         return f"{names}: only {n_prompts} prompts in common; taken as independent."
@@ -303,7 +311,7 @@ def _compare_paired(earlier: Subject, later: Subject, keys: pd.Index[Any]) -> li
     first, second = (each.audit.pairs.loc[keys] for each in (earlier, later) if each.audit.pairs is not None)
     prompts = first[schema.PROMPT_ID].to_numpy()
     margins = {
-        each.name: _without_ties(table[schema.margin_column(each.model)].to_numpy(float), each)
+        each.name: without_ties(table[schema.margin_column(each.model)].to_numpy(float), each)
         for each, table in ((earlier, first), (later, second))
     }
     change = next(iter(estimate.resistance_trajectory(margins, groups=prompts).changes.values())).to_dict()
@@ -330,12 +338,6 @@ def _compare_paired(earlier: Subject, later: Subject, keys: pd.Index[Any]) -> li
         for row in _paired_imprints(rewards, design, prompts)
     ]
     return [resistance, *imprints]
-
-
-def _without_ties(margins: NDArray[np.float64], subject: Subject) -> NDArray[np.float64]:
-    """Margins with ties by the audit's own band set to 0, which is not aligned."""
-    band = subject.report["models"][subject.model]["resistance"]["all"]["tie_band"]
-    return np.where(np.abs(margins) <= band, 0.0, margins)
 
 
 def _paired_imprints(rewards: Sequence[Sides], design: Design, prompts: NDArray[Any]) -> list[Json]:

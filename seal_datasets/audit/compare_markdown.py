@@ -17,6 +17,11 @@ def render_comparison(result: Mapping[str, Any]) -> str:
     Returns:
         `str`: A table with one row per quantity, the audited data and models, and notes.
     """
+    return render_card("comparison.md", **comparison_fields(result))
+
+
+def comparison_fields(result: Mapping[str, Any]) -> dict[str, Any]:
+    """What the templates of a comparison show."""
     names = [model["name"] for model in result["models"]]
     twos = list(dict.fromkeys((row["earlier"], row["later"]) for row in result["differences"]))
     differences = {(row["quantity"], row["of"], row["earlier"], row["later"]): row for row in result["differences"]}
@@ -28,19 +33,18 @@ def render_comparison(result: Mapping[str, Any]) -> str:
         cells += [_format_difference(differences.get((quantity, of, *two)), quantity) for two in twos]
         cells += [_format_test(joint.get((quantity, of))), _format_mean(joint.get((quantity, of)))] if joint else []
         rows.append({"title": _title(row), "cells": cells})
-    return render_card(
-        "comparison.md",
-        header=[
+    return {
+        "header": [
             "",
             *names,
             *(f"{later} − {earlier}" for earlier, later in twos),
             *(["all equal", "one more audit"] if joint else []),
         ],
-        rows=rows,
-        joint=bool(joint),
-        models=result["models"],
-        notes=result["notes"],
-    )
+        "rows": rows,
+        "joint": bool(joint),
+        "models": result["models"],
+        "notes": result["notes"],
+    }
 
 
 def _title(row: Mapping[str, Any]) -> str:

@@ -23,6 +23,7 @@ from seal_datasets.labels.taxonomy import Feature, Taxonomy
 from seal_datasets.report.analyze import derived_columns
 from seal_datasets.report.audited_models import AuditedModels, models_of
 from seal_datasets.report.files import PAIRS_FILE, RECIPE_FILE, RUN_FILE, SCHEMA
+from seal_datasets.report.page.notebook import Report
 from seal_datasets.report.write import write_report
 from seal_datasets.version import __version__
 
@@ -35,7 +36,7 @@ def finish_audit(
     out: Path,
     about: Mapping[str, Any],
     recipe: str,
-) -> dict[str, Any]:
+) -> Report:
     """Write the enriched pairs, the record of the run and the report.
 
     Args:
@@ -49,7 +50,7 @@ def finish_audit(
         recipe (`str`): The recipe of this audit, for a file of its own.
 
     Returns:
-        `dict[str, Any]`: The content of `report.json`.
+        `Report`: The content of `report.json`.
     """
     models = models_of(about)
     pairs = with_columns(pairs, derived_columns(pairs, features, models, tie_band=about.get("tie_band", 0.0)), models)
@@ -71,7 +72,7 @@ def finish_audit(
         release_memory()
         write_json(written / RUN_FILE, run)
         write_text(written / RECIPE_FILE, recipe)
-        return write_report(written)
+        return Report(write_report(written), out)
 
 
 def with_columns(pairs: Dataset, columns: Mapping[str, Sequence[object] | pa.Array], models: AuditedModels) -> Dataset:

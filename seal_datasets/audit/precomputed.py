@@ -25,6 +25,7 @@ from seal_datasets.labels.surface import SURFACE_FEATURES
 from seal_datasets.labels.taxonomy import Feature, Taxonomy, load_taxonomy
 from seal_datasets.report.audited_models import name_models
 from seal_datasets.report.files import refuse_other_audit
+from seal_datasets.report.page.notebook import Report
 from seal_datasets.rewards.precomputed import RewardColumns, add_own_rewards
 
 
@@ -51,7 +52,7 @@ class OwnRewardsSettings:
 
 def audit_own_rewards(
     source: str | Dataset, out: str | Path, rewards: RewardColumns, settings: OwnRewardsSettings | None = None
-) -> dict[str, Any]:
+) -> Report:
     """Audit pairs that have columns of rewards, and write the report.
 
     Features are the surface features and those of the taxonomy that the table holds as `feature_<name>_chosen` and
@@ -65,7 +66,7 @@ def audit_own_rewards(
         settings (`OwnRewardsSettings`, *optional*): Rows, taxonomy and human labels; the defaults when omitted.
 
     Returns:
-        `dict[str, Any]`: The content of `report.json`.
+        `Report`: The content of `report.json`, a mapping that displays itself in a notebook.
 
     Raises:
         DataError: A column is missing, or holds something other than rewards or labels.
@@ -76,7 +77,7 @@ def audit_own_rewards(
 
 def _audit_own_rewards(
     source: str | Dataset, out: Path, rewards: RewardColumns, settings: OwnRewardsSettings
-) -> dict[str, Any]:
+) -> Report:
     name_models(list(rewards), settings.baseline)  # at least one
     models = give_models(rewards, settings.baseline)
     taxonomy = load_taxonomy(settings.taxonomy)

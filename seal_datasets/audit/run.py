@@ -27,6 +27,7 @@ from seal_datasets.labels.featurize import add_surface_features
 from seal_datasets.labels.surface import SURFACE_FEATURES
 from seal_datasets.labels.taxonomy import Taxonomy
 from seal_datasets.report.files import refuse_other_audit
+from seal_datasets.report.page.notebook import Report
 from seal_datasets.rewards.counts import count_statuses, describe_counts
 from seal_datasets.rewards.doctor.examine import Extent, examine
 from seal_datasets.rewards.open import addresses_of, find_scorer, open_scorer
@@ -49,7 +50,7 @@ def run_audit(
     baseline: str | None = None,
     api_key: str | None = None,
     scorer_api_key: str | None = None,
-) -> dict[str, Any]:
+) -> Report:
     """Audit reward models on a preference dataset, and write the report.
 
     A re-run on the same folder reuses finished labels, models and rewards.
@@ -66,7 +67,7 @@ def run_audit(
         scorer_api_key (`str`, *optional*): The same for servers of reward models.
 
     Returns:
-        `dict[str, Any]`: The content of `report.json`.
+        `Report`: The content of `report.json`, a mapping that displays itself in a notebook.
 
     Raises:
         SealError: An input is missing or wrong; the message states which, and what to do.
@@ -96,7 +97,7 @@ def _audit(
     taxonomy: Taxonomy,
     *,
     keys: tuple[str | None, str | None],
-) -> dict[str, Any]:
+) -> Report:
     """Do the steps of an audit in a folder that belongs to this process."""
     api_key, scorer_api_key = keys
     print_progress("1/5 Loading pairs")

@@ -19,7 +19,7 @@ _AUDIT_FILES = (
     "labels.sqlite",
 )
 _AUDIT_FOLDERS = ("figures", "models", "rewards")
-_COMPARE_FILES = ("compare.json", "compare.md", "compare.png")
+_COMPARE_FILES = ("compare.json", "compare.md", "compare.png", "compare.html")
 _CHANGED_STORES = ("merge", "prune", "repair")
 
 

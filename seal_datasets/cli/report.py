@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import argparse
 import sys
-import webbrowser
 from pathlib import Path
 
 from seal_datasets.cli.options import Verbs, add_verb
+from seal_datasets.cli.show_page import show_page
 
 
 def add(verbs: Verbs) -> None:
@@ -52,6 +52,6 @@ def _run(options: argparse.Namespace) -> int:
         sys.stdout.write(f"{line}\n")
     page = (options.folder / PAGE_FILE).absolute()
     sys.stdout.write(f"Report: {page}\n")
-    if options.open and not webbrowser.open(page.as_uri()):
-        sys.stdout.write("There is no browser here to show it; open that file in one.\n")
+    if options.open:
+        show_page(page)
     return 0

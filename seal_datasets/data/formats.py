@@ -1,8 +1,8 @@
 r"""The forms of preference datasets: their columns, and which response of a row is better.
 
 `SPELLINGS` lists every known form; to support another one, add a line there and a sample in `docs/reference/forms.md`.
-The end of a prompt is never guessed. The prompt is its own columns, the turns before the last assistant turn, or the text before the
-last `"\n\nAssistant:"`.
+The end of a prompt is never guessed. The prompt is its own columns, the turns before the last assistant turn, or the text
+before the last `"\n\nAssistant:"`.
 """
 
 from __future__ import annotations

@@ -6,12 +6,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from seal_datasets.cards import format_number
 from seal_datasets.report.audited_models import models_of
-from seal_datasets.report.page import charts, feature_figures, label_figures, pair_figures, rewrite_figures
+from seal_datasets.report.page import feature_figures, label_figures, pair_figures, rewrite_figures
 from seal_datasets.report.page.draw import as_pdf, as_png, with_title
-from seal_datasets.report.page.figure import Figure, feature_title
-from seal_datasets.theme import BASELINE, CHOSEN, MODEL, PAPER, REJECTED, WIDE
+from seal_datasets.report.page.figure import Figure
+from seal_datasets.theme import PAPER, WIDE
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -82,50 +81,3 @@ def draw_figures(results: Mapping[str, Any], used: pd.DataFrame, folder: Path) -
             (folder / name).with_suffix(".csv").write_text(figure.to_csv(), "utf-8")
             drawn[name] = CAPTIONS[name]
     return drawn
-
-
-def draw_comparison(comparison: Mapping[str, Any], path: Path) -> None:
-    """Draw several audits' estimates side by side, as dots with 95 % intervals.
-
-    Args:
-        comparison (`Mapping[str, Any]`): From `compare_audits`.
-        path (`Path`): PNG file to write.
-    """
-    import altair as alt  # slow to import, and needed here only
-
-    shares = [row for row in comparison["estimates"] if row["quantity"] != "imprint"]
-    imprints = [row for row in comparison["estimates"] if row["quantity"] == "imprint"]
-    axes = ("share of pairs", "imprint, in SD of reward per SD of the feature")
-    parts = [
-        charts.dots(found, WIDE, axis=axis)
-        for rows, axis in zip((shares, imprints), axes, strict=True)
-        if (found := _compared(rows, [model["name"] for model in comparison["models"]]))
-    ]
-    title = f"Audits of {len(comparison['models'])} models"
-    path.write_bytes(as_png(with_title(alt.vconcat(*parts), title, "95 % intervals"), PAPER))
-
-
-def _compared(rows: list[Mapping[str, Any]], names: list[str]) -> list[dict[str, Any]]:
-    """A dot for each estimate of each audit."""
-    colors = (MODEL, REJECTED, CHOSEN, BASELINE)
-    found = []
-    for row in rows:
-        titles = {"resistance": "resistance", "robustness": f"alignment after rewriting less before: {row['of']}"}
-        title = titles.get(row["quantity"], feature_title(str(row["of"])))
-        for place, name in enumerate(names):
-            estimate = row["by_model"].get(name)
-            if estimate is None or estimate["estimate"] is None:
-                continue
-            low, high = estimate["confidence_interval"]
-            found.append(
-                {
-                    "label": f"{title}, {name}",
-                    "value": estimate["estimate"],
-                    "low": low,
-                    "high": high,
-                    "found": True,
-                    "color": colors[place % len(colors)],
-                    "told": f"{title}, {name}: {format_number(estimate['estimate'], signed=True)}",
-                }
-            )
-    return found

@@ -33,11 +33,12 @@ from seal_datasets.report.files import (
 )
 from seal_datasets.report.headline import headline
 from seal_datasets.report.markdown import render_markdown
+from seal_datasets.report.page.notebook import Report
 from seal_datasets.report.page.pair_columns import TextsShown, used_pairs
 from seal_datasets.report.page.write import render_page
 
 
-def write_report(folder: str | Path, *, texts: TextsShown = "sample") -> Json:
+def write_report(folder: str | Path, *, texts: TextsShown = "sample") -> Report:
     """Compute every quantity from an audit's folder and write the report, its page, figures and a dataset card.
 
     Args:
@@ -46,7 +47,7 @@ def write_report(folder: str | Path, *, texts: TextsShown = "sample") -> Json:
             there are at most 2,000.
 
     Returns:
-        `dict[str, Any]`: The content of `report.json`.
+        `Report`: The content of `report.json`, a mapping that displays itself in a notebook.
 
     Raises:
         DataError: A file is missing or unreadable.
@@ -71,7 +72,7 @@ def write_report(folder: str | Path, *, texts: TextsShown = "sample") -> Json:
         write_text(written / PAGE_FILE, render_page(report, used, path, features, texts=texts))
         write_text(written / "report.md", render_markdown(report, figures))
         write_text(written / "README.md", card)
-    return report
+    return Report(report, folder)
 
 
 def check_report(folder: str | Path) -> list[str]:

@@ -220,9 +220,10 @@ def test_the_command_prints_a_table_and_writes_table_numbers_and_figure(audits, 
     assert text.startswith("# Audits compared\n\n|  | one | two | two − one |")
     assert "| imprint of last\\_response\\_is\\_harmless |" in text
     assert "\n# ours" not in text  # a source's name is no heading
-    assert {path.name for path in out.iterdir()} == {"compare.md", "compare.json", "compare.png"}
+    assert {path.name for path in out.iterdir()} == {"compare.html", "compare.md", "compare.json", "compare.png"}
     assert json.loads((out / "compare.json").read_text())["differences"]
     assert (out / "compare.png").read_bytes().startswith(b"\x89PNG")
+    assert text.endswith(f"Page: {out / 'compare.html'}\n")
     rows = [line for line in text.splitlines() if line.startswith("| ")]
     assert len({line.replace("\\|", "").count("|") for line in rows}) == 1
 

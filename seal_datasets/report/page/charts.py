@@ -27,8 +27,9 @@ def dots(
     """Dots with intervals, one per row, in their order; filled where a row is found.
 
     Args:
-        rows (`Sequence[Mapping]`): Each with `label`, `value`, `low`, `high` (None without an interval), `found`, `color`,
-            `told` (words on hovering), and optionally `href` and `mark` (a second value that is shown as a tick).
+        rows (`Sequence[Mapping]`): Each with `label` (of one line or two), `value`, `low`, `high` (None without an interval),
+            `found`, `color`, `told` (words on hovering), and optionally `href` and `mark` (a second value that is shown as a
+            tick).
         width (`int`): Pixels.
         axis (`str`, *optional*): What the values are, with their unit; without it numbers stand at another chart.
         zero (`float`, *optional*): Where a line stands.
@@ -41,12 +42,12 @@ def dots(
     """
     import altair as alt
 
-    format_ = "%" if percent else "~f"
+    format_ = "%" if percent else number_format(rows)
     base = named(rows, width).encode(
         y=names(width),
         description=alt.Description("told:N"),
     )
-    scale = alt.Scale(domain=[0, 1]) if percent else _scale([*rows, *alike], zero, bool(alike))
+    scale = alt.Scale(domain=[0, 1]) if percent else scale_of([*rows, *alike], zero, bool(alike))
     ticks = alt.Axis(format=format_, tickCount=4 if width <= NARROW else 6, labels=axis is not None)
     x = alt.X("value:Q", title=axis, scale=scale, axis=ticks)
     layers = []
@@ -116,6 +117,11 @@ def inside(width: int) -> int:
     return width - (190 if width > NARROW else 150)
 
 
+def number_format(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Decimals on an axis; for very large numbers, powers of ten."""
+    return "~f" if max(abs(row["value"]) for row in rows) < 1e5 else "~g"
+
+
 def names(width: int) -> alt.Y:
     """The axis of rows' names, in their order; longer names are cut on a narrow chart."""
     import altair as alt
@@ -130,13 +136,15 @@ def named(rows: Sequence[Mapping[str, Any]], width: int) -> alt.Chart:
     import altair as alt
 
     def two_lines(label: str) -> str:
+        if "\n" in label:
+            return label
         first, *rest = textwrap.wrap(label, 20 if width <= NARROW else 34, break_long_words=False) or [label]
         return "\n".join([first, " ".join(rest)] if rest else [first])
 
     return alt.Chart(alt.Data(values=[{**row, "label": two_lines(str(row["label"]))} for row in rows]))
 
 
-def _scale(rows: Sequence[Mapping[str, Any]], zero: float | None, fixed: bool) -> alt.Scale:
+def scale_of(rows: Sequence[Mapping[str, Any]], zero: float | None, fixed: bool) -> alt.Scale:
     """A scale on which one very wide interval does not press all dots together: it is cut at the edge."""
     import altair as alt
 

@@ -20,18 +20,22 @@ _NOT_SHOWN = re.compile(
 )
 
 
-def as_svg(chart: alt.TopLevelMixin) -> str:
+def as_svg(chart: alt.TopLevelMixin, *, links: bool = True) -> str:
     """Draw a chart as SVG whose colours a page's style may change.
 
     Args:
         chart (`altair.TopLevelMixin`): A chart.
+        links (`bool`, defaults to `True`): Whether marks lead to pairs of the page; elsewhere there are none.
 
     Returns:
         `str`: An `<svg>` element without scripts, styles or outside references.
     """
     import vl_convert
 
-    svg = str(vl_convert.vegalite_to_svg(_specification(chart), vl_version=_VEGA_LITE))
+    specification = _specification(chart)
+    svg = str(
+        vl_convert.vegalite_to_svg(specification if links else _without_links(specification), vl_version=_VEGA_LITE)
+    )
     # The page names the picture as a whole; readers of screens need not hear each of its parts, which are told on hovering.
     return _NOT_SHOWN.sub("", svg).replace(" aria-label=", " data-told=").replace(f"{_BASE}#", "#")
 
@@ -57,6 +61,13 @@ def with_title(chart: alt.TopLevelMixin, title: str, note: str) -> alt.TopLevelM
     lines = textwrap.wrap(note, 90)
     look = alt.Title(text=textwrap.wrap(title, 62), subtitle=lines, anchor="start", offset=16)
     return chart.properties(title=look)
+
+
+def _without_links(part: Any) -> Any:  # noqa: ANN401 - any part of JSON
+    if isinstance(part, dict):
+        links = {"href"} if "x" in part or "y" in part else set()  # an encoding; data keep theirs
+        return {key: _without_links(value) for key, value in part.items() if key not in links}
+    return [_without_links(each) for each in part] if isinstance(part, list) else part
 
 
 def _specification(chart: alt.TopLevelMixin, background: str | None = None) -> dict[str, Any]:

@@ -50,8 +50,9 @@ function margins(columns, model) {
 }
 
 /** What a filter keeps. @param {Columns} columns @param {State} state @param {string} model @param {number} tieBand
+ * @param {string[]} [models] of a page that compares @param {Record<string, number>} [bands] the tie band of each
  * @returns {((row: number) => boolean)[]} */
-function tests(columns, state, model, tieBand) {
+function tests(columns, state, model, tieBand, models = [], bands = {}) {
   const kept = [];
   const margin = margins(columns, model);
   const code = (/** @type {string} */ name, /** @type {string} */ word) => {
@@ -67,6 +68,7 @@ function tests(columns, state, model, tieBand) {
   for (const [name, value] of Object.entries(state)) {
     if (name === 'aligned') kept.push((row) => margin[row] > tieBand === (value === 'yes'));
     else if (name === 'regime') kept.push(code(`regime_${model}`, value));
+    else if (name === 'split') kept.push(splits(columns, value, models, bands, tieBand));
     else if (name === 'partition') kept.push(code('partition', value));
     else if (name === 'labeler') kept.push(code('labeler_preference', value));
     else if (name === 'more_chosen') { const d = more(value); kept.push((row) => d(row) > 0); }
@@ -81,6 +83,19 @@ function tests(columns, state, model, tieBand) {
     }
   }
   return kept;
+}
+
+/** Whether models disagree on a row. @param {Columns} columns @param {string} value `any`, or the places of a model that
+ * prefers the chosen response and of one that does not: `0.1` @param {string[]} models @param {Record<string, number>} bands
+ * @param {number} tieBand @returns {(row: number) => boolean} */
+function splits(columns, value, models, bands, tieBand) {
+  const prefers = models.map((name) => {
+    const [margin, band] = [margins(columns, name), bands[name] ?? tieBand];
+    return (/** @type {number} */ row) => margin[row] > band;
+  });
+  if (value === 'any') return (row) => new Set(prefers.map((test) => test(row))).size > 1;
+  const [one, other] = value.split('.').map((place) => prefers[Number(place)]);
+  return (row) => Boolean(one && other && one(row) && !other(row));
 }
 
 /** Rows that pass all tests, in an order. @param {number} n @param {((row: number) => boolean)[]} kept
@@ -207,7 +222,7 @@ function check(columns, n, expected, tieBand) {
   for (let row = 0; row < n; row += 1) if (heldout === -1 || columns.partition.values[row] === heldout) rows.push(row);
   for (const [model, share] of Object.entries(expected.resistance)) {
     const margin = margins(columns, model);
-    const found = rows.filter((row) => !(margin[row] > tieBand)).length / rows.length;
+    const found = rows.filter((row) => !(margin[row] > (expected.tie_bands?.[model] ?? tieBand))).length / rows.length;
     if (!close(found, Number(share), 1e-9)) wrong.push(`resistance of ${model}: ${found} and ${share}`);
   }
   for (const [model, counts] of Object.entries(expected.regimes)) {

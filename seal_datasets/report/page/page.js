@@ -29,7 +29,7 @@
     ? `This page holds a sample of the pairs (${data.n.toLocaleString('en')}), so it cannot compute the report's numbers again.`
     : wrong.length
     ? `✗ This page's own columns give other numbers: ${wrong.join('; ')}.`
-    : `✓ This page computed its resistance${data.expected.has_regimes ? ', regimes' : ''} and imprints again from its ${data.n.toLocaleString('en')} pairs: all equal.`;
+    : `✓ This page computed its resistance${data.expected.has_regimes ? ', regimes' : ''}${data.expected.imprint.design.length ? ' and imprints' : ''} again from its ${data.n.toLocaleString('en')} pairs: all equal.`;
 
   /** @type {State} */
   let state = {};
@@ -37,7 +37,7 @@
   let rows = [];
   let at = 0;
   const marked = new Set();
-  const FILTERS = ['aligned', 'regime', 'partition', 'labeler', 'more_chosen', 'more_rejected', 'differs', 'stated'];
+  const FILTERS = ['aligned', 'regime', 'partition', 'labeler', 'more_chosen', 'more_rejected', 'differs', 'stated', 'split'];
   const title = (/** @type {string} */ name) => data.titles[name] || name;
   /** @type {Map<string, Float64Array>} */
   const known = new Map();
@@ -45,9 +45,11 @@
     if (!known.has(name)) known.set(name, margins(columns, name));
     return /** @type {Float64Array} */ (known.get(name));
   };
+  const bandOf = (/** @type {string} */ name) => data.tie_bands?.[name] ?? data.tie_band;
   const model = () => (data.models.includes(state.model) ? state.model : data.models[data.models.length - 1]);
 
   setUp();
+  if (data.start && !location.hash) history.replaceState(null, '', writeState(data.start));
   addEventListener('hashchange', () => apply(true));
   document.addEventListener('keydown', onKey);
   apply(false);
@@ -59,6 +61,10 @@
     if (name === 'more_rejected') return `rejected has more: ${title(value)}`;
     if (name === 'differs') return `differ in ${title(value)}`;
     if (name === 'stated') return `stated ${value.split('..').map((each) => `${Math.round(100 * Number(each))} %`).join(' to ')}`;
+    if (name === 'split') {
+      const [one, other] = value.split('.').map((place) => data.models[Number(place)]);
+      return other ? `${one} prefers chosen, ${other} does not` : 'models disagree';
+    }
     if (name === 'partition') return value === 'heldout' ? 'held out' : 'trained on';
     if (name === 'labeler') return `labeler: ${value}`;
     return value.replace(/_/g, ' ');
@@ -74,6 +80,10 @@
     order.onchange = () => go({ ...state, order: order.value });
     const add = /** @type {HTMLSelectElement} */ ($('add'));
     const choices = [['aligned', 'no'], ['aligned', 'yes']];
+    if (data.compares) {
+      choices.unshift(['split', 'any']);
+      for (const one of data.models.keys()) for (const other of data.models.keys()) if (one !== other) choices.push(['split', `${one}.${other}`]);
+    }
     const last = columns[`regime_${data.models[data.models.length - 1]}`];
     if (last) for (const word of (last.words || []).slice(1)) choices.push(['regime', word]);
     if (columns.partition) choices.push(['partition', 'heldout'], ['partition', 'train']);
@@ -116,7 +126,7 @@
     if (hash && !hash.includes('=')) return;
     state = readState(hash);
     const margin = marginOf(model());
-    const kept = tests(columns, state, model(), data.tie_band);
+    const kept = tests(columns, state, model(), bandOf(model()), data.models, data.tie_bands);
     const q = (state.q || '').toLowerCase();
     if (q) {
       kept.push((row) => {
@@ -252,8 +262,10 @@
 
   /** Why a pair is here. @param {number} row */
   function why(row) {
-    const margin = marginOf(model())[row];
-    const said = [`${model()} ${margin > data.tie_band ? 'prefers the chosen response' : margin < -data.tie_band ? 'prefers the rejected response' : 'prefers neither'}, by ${Math.abs(margin).toFixed(2)}`];
+    const said = (data.compares ? data.models : [model()]).map((/** @type {string} */ name) => {
+      const [margin, band] = [marginOf(name)[row], bandOf(name)];
+      return `${name} ${margin > band ? 'prefers the chosen response' : margin < -band ? 'prefers the rejected response' : 'prefers neither'}, by ${Math.abs(margin).toFixed(2)}`;
+    });
     for (const name of ['partition', `regime_${model()}`, 'labeler_preference']) {
       const column = columns[name];
       const word = column && column.words ? column.words[column.values[row]] : '';

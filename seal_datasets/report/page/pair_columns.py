@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import gzip
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -26,6 +26,9 @@ MOST_SAMPLED = 2000
 
 MOST_PAIRS = 250_000
 """Pairs whose numbers a page holds; of more, a random sample."""
+
+CRUDE = "surface_profanity"
+"""The feature whose texts are hidden until asked for."""
 
 _LONGEST = 20_000
 _REGIMES = ("", "stayed_aligned", "became_aligned", "stayed_misaligned", "reversed_alignment")
@@ -122,13 +125,23 @@ def pair_texts(path: Path, used: pd.DataFrame, shown: TextsShown, strata: NDArra
     rows = np.arange(len(used))
     if shown == "none" or not set(names) <= set(file.schema_arrow.names):
         rows = rows[:0]
-    elif shown == "sample" and len(used) > MOST_SAMPLED:
-        rows = _sample(strata)
+    elif shown == "sample":
+        rows = sampled_rows(strata)
     texts: dict[str, list[str | None]] = {name: [] for name in names}
     for table in _take(file, used["row"].to_numpy()[rows], names) if len(rows) else ():
         for name in names:
-            texts[name] += [_shown(text) for text in table[name].to_pylist()]
-    return {"rows": rows.tolist(), **{name: _packed(values) for name, values in texts.items()}}
+            texts[name] += table[name].to_pylist()
+    return packed_texts(rows, texts)
+
+
+def packed_texts(rows: NDArray[np.int64], texts: Mapping[str, Sequence[str | None]]) -> dict[str, Any]:
+    """Pack the texts of some rows for a page; very long ones are cut, and say so."""
+    return {"rows": rows.tolist(), **{name: _packed([_shown(text) for text in each]) for name, each in texts.items()}}
+
+
+def sampled_rows(strata: NDArray[Any]) -> NDArray[np.int64]:
+    """Rows whose texts a page holds: all, or of more than 2,000 a sample with equal numbers of each kind where it can."""
+    return np.arange(len(strata)) if len(strata) <= MOST_SAMPLED else _sample(strata)
 
 
 def _sample(strata: NDArray[Any]) -> NDArray[np.int64]:
@@ -185,6 +198,13 @@ def resistant(used: pd.DataFrame, model: str, tie_band: float, *, heldout: bool)
     if heldout:
         found &= (used[schema.PARTITION] == "heldout").to_numpy()
     return np.asarray(found, dtype=np.bool_)
+
+
+def has_crude_words(used: pd.DataFrame) -> NDArray[np.bool_]:
+    """Which pairs have a response with crude words, as far as a column knows."""
+    columns = [schema.feature_column(CRUDE, side) for side in schema.SIDES]
+    known = [pd.to_numeric(used[name], errors="coerce").to_numpy(dtype=float) > 0 for name in columns if name in used]
+    return np.asarray(np.any(known, axis=0) if known else np.zeros(len(used)), dtype=np.bool_)
 
 
 def differences_of(used: pd.DataFrame, feature: str) -> NDArray[np.float64]:

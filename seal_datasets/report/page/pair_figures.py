@@ -182,9 +182,22 @@ def ranking_figure(report: Mapping[str, Any]) -> Figure | None:
     if "ranking" not in report:
         return None
     where = report["population"]["estimated_on"]
+    return ranked_figure(report, {name: each["resistance"][where] for name, each in report["models"].items()})
+
+
+def ranked_figure(report: Mapping[str, Any], resistance: Mapping[str, Mapping[str, Any]]) -> Figure:
+    """Resistance of ranked models.
+
+    Args:
+        report (`Mapping[str, Any]`): Holds `ranking`.
+        resistance (`Mapping[str, Mapping[str, Any]]`): By model, on the same pairs.
+
+    Returns:
+        `Figure`: The picture.
+    """
     rows = []
     for each in report["ranking"]["ranking"]:
-        entry = report["models"][each["model"]]["resistance"][where]
+        entry = resistance[each["model"]]
         low, high = entry["confidence_interval"]
         first, last = each["rank_interval"]
         rank = f"rank {first}" if first == last else f"rank {first} to {last}"

@@ -64,7 +64,7 @@ def sections_of(report: Mapping[str, Any], used: pd.DataFrame) -> list[Section]:
     last = models_of(report["run"]).last
 
     def tables(*parts: str) -> Markup:
-        return Markup("").join(_to_html(render_card("page_part.md", part=part, **fields)) for part in parts)
+        return Markup("").join(to_html(render_card("page_part.md", part=part, **fields)) for part in parts)
 
     alignment = _present(
         pair_figures.alignment_figure(report), pair_figures.ranking_figure(report), pair_figures.regime_figure(report)
@@ -119,7 +119,7 @@ def _title(figures: Sequence[Figure], otherwise: str) -> str:
     return figures[0].title if figures else otherwise
 
 
-def _to_html(markdown: str) -> Markup:
+def to_html(markdown: str) -> Markup:
     """Markdown as HTML; what looks like HTML in it stays text."""
     return Markup(_MARKDOWN.render(markdown))
 
@@ -157,7 +157,7 @@ def _robustness(report: Mapping[str, Any], fields: Mapping[str, Any]) -> Section
     if "rewrites" not in report:
         why = "No rewrites in this audit. The same command with `--rewrite-share 0.01` and a `--rewriter` adds them."
         return Section("robustness", "Robustness", "Robustness to rewriting", empty=why)
-    body = _to_html(render_card("page_rewrites.md", **fields))
+    body = to_html(render_card("page_rewrites.md", **fields))
     figures = rewrite_figures.rewrite_figures(report)
     return Section("robustness", "Robustness", _title(figures, "Robustness to rewriting"), figures, body)
 
@@ -173,8 +173,8 @@ def _doctor(report: Mapping[str, Any], fields: Mapping[str, Any], tables: Any) -
 
 
 def _audited(fields: Mapping[str, Any]) -> Markup:
-    return _to_html(render_card("page_audited.md", **fields))
+    return to_html(render_card("page_audited.md", **fields))
 
 
 def _methods() -> Markup:
-    return _to_html(render_card("page_methods.md"))
+    return to_html(render_card("page_methods.md"))

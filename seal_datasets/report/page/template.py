@@ -15,13 +15,13 @@ _FOLDER = Path(__file__).parent
 _MINUS = re.compile(r"(?<![\w`-])-(?=\d)")
 
 
-def page_template() -> Template:
-    """The template of the page; every string that it shows is escaped."""
+def page_template(name: str = "page.html") -> Template:
+    """A template of the page, or of what a notebook shows; every string that it shows is escaped."""
     environment = ImmutableSandboxedEnvironment(
         loader=FileSystemLoader(_FOLDER), undefined=StrictUndefined, autoescape=True, trim_blocks=True
     )
     environment.filters |= {"cell": _cell, "prose": prose}
-    return environment.get_template("page.html")
+    return environment.get_template(name)
 
 
 def read_asset(name: str) -> str:

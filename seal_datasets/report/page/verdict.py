@@ -43,7 +43,7 @@ def verdict(report: Mapping[str, Any]) -> list[Sentence]:
         `list[Sentence]`: The sentences, most important first.
     """
     models = models_of(report["run"])
-    found = [_scores_failed(report), _ranks(report), _alignment(report, models), *_claims(report)]
+    found = [_scores_failed(report), ranks(report), _alignment(report, models), *_claims(report)]
     found += [_seen(report, models), _labels(report)]
     return [sentence for sentence in found if sentence is not None][:5]
 
@@ -59,7 +59,8 @@ def _scores_failed(report: Mapping[str, Any]) -> Sentence | None:
     )
 
 
-def _ranks(report: Mapping[str, Any]) -> Sentence | None:
+def ranks(report: Mapping[str, Any]) -> Sentence | None:
+    """Which of several models is best, as far as the tests tell; nothing where none are ranked."""
     if "ranking" not in report:
         return None
     rows = report["ranking"]["ranking"]

@@ -2,38 +2,30 @@
 
 from __future__ import annotations
 
-import base64
-import json
 from collections.abc import Mapping, Sequence
-from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from markupsafe import Markup
 
 from seal_datasets import schema
 from seal_datasets.labels.taxonomy import Feature
 from seal_datasets.report.audited_models import models_of
 from seal_datasets.report.page.advice import what_to_do
-from seal_datasets.report.page.draw import as_svg
-from seal_datasets.report.page.figure import Figure, feature_title
+from seal_datasets.report.page.document import Document, render_document
+from seal_datasets.report.page.figure import feature_title
 from seal_datasets.report.page.first_pairs import first_pairs
 from seal_datasets.report.page.pair_columns import (
+    CRUDE,
     TextsShown,
     differences_of,
     pair_columns,
     pair_texts,
     resistant,
 )
-from seal_datasets.report.page.sections import Section, sections_of
-from seal_datasets.report.page.template import page_template, policy_hash, read_asset
-from seal_datasets.report.page.verdict import Sentence, verdict
-from seal_datasets.theme import NARROW, WIDE
-from seal_datasets.version import __version__
-
-_CRUDE = "surface_profanity"
+from seal_datasets.report.page.sections import sections_of
+from seal_datasets.report.page.verdict import verdict
 
 
 def render_page(
@@ -73,29 +65,23 @@ def render_page(
         "models": list(models.names),
         "features": shown,
         "titles": {name: feature_title(name) for name in shown},
-        "crude": _CRUDE,
+        "crude": CRUDE,
         "tie_band": tie_band,
         # A sample has other numbers than the whole.
         "expected": _expected(report) if whole else None,
     }
-    style, script = (read_asset("page.css"), f"{read_asset('logic.js')}\n{read_asset('page.js')}")
-    sections, found = sections_of(report, used), verdict(report)
-    return page_template().render(
-        version=__version__,
-        title=_title(report),
-        byline=_byline(report),
-        verdict=[_parts(sentence) for sentence in found],
-        rests_on=list(dict.fromkeys(sentence.rests_on for sentence in found if sentence.rests_on)),
-        steps=what_to_do(report, counts),
-        sections=[_drawn(section) for section in sections],
-        first=first_pairs(used, report, against),
-        note=_note(len(held["rows"]), len(used), report["population"]["n_used"]),
-        style=Markup(style),
-        style_hash=policy_hash(style),
-        script=Markup(script),
-        script_hash=policy_hash(script),
-        # `<` cannot end the element, and neither can a comment begin.
-        data=Markup(json.dumps(data, allow_nan=False).replace("<", "\\u003c")),
+    return render_document(
+        Document(
+            title=_title(report),
+            byline=_byline(report),
+            verdict=verdict(report),
+            steps=what_to_do(report, counts),
+            sections=sections_of(report, used),
+            first=first_pairs(used, report, against),
+            note=_note(len(held["rows"]), len(used), report["population"]["n_used"]),
+            data=data,
+            again="Every number can be computed again from the folder of the audit: `seal report FOLDER --check`.",
+        )
     )
 
 
@@ -134,31 +120,6 @@ def _expected(report: Mapping[str, Any]) -> dict[str, Any]:
         "has_regimes": bool(report["comparisons"]),
         "imprint": {"model": models.last, "design": design, "coefficients": coefficients},
     }
-
-
-def _drawn(section: Section) -> dict[str, Any]:
-    """A section's fields, with its figures drawn."""
-    return {**_fields(section), "figures": [_picture(figure) for figure in section.figures]}
-
-
-def _picture(figure: Figure) -> dict[str, Any]:
-    """A figure's fields, with its drawings and its numbers as a file."""
-    return {
-        **_fields(figure),
-        "columns": figure.columns,
-        "wide": Markup(as_svg(figure.draw(WIDE))),
-        "narrow": Markup(as_svg(figure.draw(NARROW))),
-        "csv": base64.b64encode(figure.to_csv().encode()).decode("ascii"),
-    }
-
-
-def _fields(made: Section | Figure) -> dict[str, Any]:
-    return {field.name: getattr(made, field.name) for field in fields(made)}
-
-
-def _parts(sentence: Sentence) -> dict[str, Any]:
-    before, strong, after = sentence.text.partition(sentence.strong) if sentence.strong else (sentence.text, "", "")
-    return {"parts": (before, strong, after)}
 
 
 def _title(report: Mapping[str, Any]) -> str:

@@ -75,3 +75,16 @@ test('the check finds what differs', () => {
   assert.deepStrictEqual(logic.check(columns, 4, expected, 0), []);
   assert.match(logic.check(columns, 4, { ...expected, resistance: { rm: 0.25 } }, 0)[0], /resistance of rm: 0.5 and 0.25/);
 });
+
+test('models split a pair where one is aligned and another is not, by the band of each', () => {
+  const made = {
+    reward_a_chosen: column([1, 1, 0, 0.5]), reward_a_rejected: column([0, 0, 1, 0]),
+    reward_b_chosen: column([1, 0, 0, 1]), reward_b_rejected: column([0, 1, 1, 0]),
+  };
+  const rows = (value, bands = {}) => [0, 1, 2, 3].filter((row) => logic.tests(made, { split: value }, 'a', 0, ['a', 'b'], bands).every((test) => test(row)));
+  assert.deepStrictEqual(rows('any'), [1]);
+  assert.deepStrictEqual(rows('0.1'), [1]);
+  assert.deepStrictEqual(rows('1.0'), []);
+  assert.deepStrictEqual(rows('1.0', { a: 0.7 }), [3]); // within its band a model prefers neither
+  assert.deepStrictEqual(rows('0.7'), []); // a link to models that the page does not have
+});
