@@ -2,6 +2,7 @@
 from .audit.compare import compare_audits
 from .audit.precomputed import OwnRewardsSettings, audit_own_rewards
 from .audit.run import run_audit
+from .audit.seal_callback import SealCallback
 from .audit.settings import AuditSettings, RewriteSettings
 from .audit.training_subset import training_subset
 from .data.load import HubDataset, diagnose, load_pairs
@@ -27,6 +28,7 @@ from .rewards.implicit import ImplicitReward
 from .rewards.open import open_scorer
 from .rewards.options import ModelOptions
 from .rewards.precomputed import add_own_rewards
+from .rewards.reward_func import as_reward_func
 from .rewards.score import add_rewards, write_rewards
 from .rewards.score_store import ScoreStore
 from .rewards.sentence_encoder import SentenceEncoder
@@ -67,6 +69,7 @@ __all__ = [
     "Rewriter",
     "Sampling",
     "ScoreStore",
+    "SealCallback",
     "SealError",
     "SentenceEncoder",
     "ServedReward",
@@ -82,6 +85,7 @@ __all__ = [
     "add_rewrites",
     "add_round_trips",
     "add_surface_features",
+    "as_reward_func",
     "audit_own_rewards",
     "compare_audits",
     "diagnose",
