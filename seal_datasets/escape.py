@@ -24,6 +24,15 @@ _ACTIVE_IN_TEXT = re.compile(r"[\\`*\[\]!#|~]|(?<![^\W_])_|_(?![^\W_])")
 # Marks of a list, a heading's underline and a table, which act only where a line begins.
 _ACTIVE_AT_START = re.compile(r"\A(\s*)(?:([-+](?=[\s-]|\Z)|[=:])|(\d{1,9})([.)])(?=\s|\Z))")
 
+_LATEX = str.maketrans(
+    {
+        **{mark: f"\\{mark}" for mark in "&%$#_{}"},
+        **{"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"},
+        # At the start of a row a bracket would be an option of the line break before it.
+        **{"[": "{[}", "]": "{]}", "<": r"\textless{}", ">": r"\textgreater{}", "|": r"\textbar{}"},
+    }
+)
+
 _SECRET = re.compile(r"(^|_)(API_?KEY|KEY|TOKEN|SECRET|PASSWORD)S?$")
 # Forms of keys that show themselves, for those that did not come from the environment.
 _KEYS = re.compile(r"\b(sk-|hf_|Bearer\s+)[\w.~+/-]{8,}=*")
@@ -118,6 +127,26 @@ def escape_yaml(text: str) -> str:
 
     quoted: str = yaml.safe_dump(one_line(text), default_style='"', width=2**31)
     return quoted.strip().replace("<", r"\x3c").replace(">", r"\x3e")
+
+
+def escape_latex(text: str) -> str:
+    r"""Make an outside string inert in LaTeX.
+
+    Args:
+        text (`str`): Any text.
+
+    Returns:
+        `str`: One line that is set as the text itself; characters that the document's font lacks are its author's to choose.
+
+    Example:
+
+    ```python
+    >>> print(escape_latex("50 % of a_b \\input{x}"))
+    50 \% of a\_b \textbackslash{}input\{x\}
+
+    ```
+    """
+    return one_line(str(text)).translate(_LATEX)
 
 
 def escape_terminal(text: str) -> str:

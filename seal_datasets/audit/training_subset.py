@@ -17,6 +17,7 @@ from seal_datasets import estimate, schema
 from seal_datasets.data.dialogue import ASSISTANT_MARKER, has_turns
 from seal_datasets.data.load import UNUSABLE
 from seal_datasets.data.sources import open_source
+from seal_datasets.data.texts import known_ids
 from seal_datasets.errors import DataError
 from seal_datasets.labels.design import numbers
 from seal_datasets.labels.taxonomy import Feature
@@ -180,13 +181,9 @@ def _marked(table: Dataset, path: str | Path) -> Dataset:
     given = open_source(Path(path)).rows
     if schema.PAIR_ID not in given.column_names:
         raise DataError(f"{path} has no column {schema.PAIR_ID!r}; it has {given.column_names}")
-    wanted = {str(pair_id) for pair_id in given[schema.PAIR_ID]}
-    ids = [str(pair_id) for pair_id in table[schema.PAIR_ID]]
-    if unknown := sorted(wanted - set(ids)):
-        raise DataError(
-            f"{len(unknown):,} of the {len(wanted):,} pairs of {path} are not in the audit; the first is {unknown[0]!r}"
-        )
-    return table.select([row for row, pair_id in enumerate(ids) if pair_id in wanted])
+    ids = dict.fromkeys(str(pair_id) for pair_id in given[schema.PAIR_ID])
+    wanted = known_ids(table, ids, of=str(path), where="the audit")
+    return table.select([row for row, pair_id in enumerate(table[schema.PAIR_ID]) if pair_id in wanted])
 
 
 def _count_by_part(pairs: Dataset, resistant: Sequence[bool | None]) -> dict[str, ReasonCount]:

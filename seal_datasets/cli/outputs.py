@@ -18,7 +18,7 @@ _AUDIT_FILES = (
     "recipe.yaml",
     "labels.sqlite",
 )
-_AUDIT_FOLDERS = ("figures", "models", "rewards")
+_AUDIT_FOLDERS = ("figures", "tables", "models", "rewards")
 _COMPARE_FILES = ("compare.json", "compare.md", "compare.png", "compare.html")
 _CHANGED_STORES = ("merge", "prune", "repair")
 

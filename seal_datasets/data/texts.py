@@ -13,12 +13,16 @@ from seal_datasets.data.transform import Batch
 from seal_datasets.errors import DataError
 
 
-def known_ids(pairs: Dataset, pair_ids: Collection[str]) -> frozenset[str]:
+def known_ids(
+    pairs: Dataset, pair_ids: Collection[str], *, of: str | None = None, where: str = "the table"
+) -> frozenset[str]:
     """Check that pair ids are in a table.
 
     Args:
         pairs (`Dataset`): Canonical pairs.
         pair_ids (`Collection[str]`): The ids.
+        of (`str`, *optional*): Where the ids come from, for the message.
+        where (`str`, defaults to `"the table"`): What the pairs are, for the message.
 
     Returns:
         `frozenset[str]`: The ids.
@@ -37,7 +41,8 @@ def known_ids(pairs: Dataset, pair_ids: Collection[str]) -> frozenset[str]:
     known = frozenset(pairs[schema.PAIR_ID])
     if unknown := [pair_id for pair_id in pair_ids if pair_id not in known]:
         raise DataError(
-            f"{len(unknown):,} of the {len(pair_ids):,} pair ids are not in the table; the first is {unknown[0]!r}"
+            f"{len(unknown):,} of the {len(pair_ids):,} pair ids{f' of {of}' if of else ''} are not in {where}; the first is "
+            f"{unknown[0]!r}"
         )
     return frozenset(pair_ids)
 

@@ -32,7 +32,7 @@ from seal_datasets.estimate.inputs import (
 from seal_datasets.estimate.intervals import Interval, share_interval, two_sided_p
 from seal_datasets.estimate.kappa_interval import cohen_kappa, kappa_interval
 from seal_datasets.estimate.least_squares import clustered_difference
-from seal_datasets.estimate.linear import group_sums, solve, triangle
+from seal_datasets.estimate.linear import solve, triangle
 from seal_datasets.estimate.multiplicity import adjust_p
 from seal_datasets.estimate.raw_values import as_array, is_array
 from seal_datasets.estimate.resistance import REGIMES
@@ -319,10 +319,8 @@ def _kappa_interval(given: Floats, truth: Floats, codes: Codes | None, confidenc
     k, n = len(values), len(given)
     if not 1 < k <= _MOST_CLASSES:
         return _NO_INTERVAL
-    cells = np.zeros((n, k * k))
-    cells[np.arange(n), places[:n] * k + places[n:]] = 1.0
-    by_prompt = cells if codes is None else group_sums(cells, codes, int(codes.max()) + 1)
-    return kappa_interval(by_prompt, partial(cohen_kappa, k=k), k, confidence)
+    prompts = np.arange(n) if codes is None else codes
+    return kappa_interval(places[:n] * k + places[n:], prompts, partial(cohen_kappa, k=k), k, confidence)
 
 
 def _agreement(preference: NDArray[np.str_], codes: Codes | None, confidence: float) -> Agreement:

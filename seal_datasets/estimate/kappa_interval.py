@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from seal_datasets.estimate.inputs import Floats
+from seal_datasets.estimate.inputs import Codes, Floats
 from seal_datasets.estimate.intervals import Interval, critical_value, normal_quantile
 from seal_datasets.estimate.linear import PERFECT
 
@@ -16,14 +16,17 @@ _FEWEST_PROMPTS = 8
 _STEP = 1e-4
 
 
-def kappa_interval(counts: Floats, statistic: Callable[[Floats], Floats], k: int, confidence: float) -> Interval:
+def kappa_interval(
+    cells: Codes, prompts: Codes, statistic: Callable[[Floats], Floats], k: int, confidence: float
+) -> Interval:
     """Compute the interval of a statistic of agreement between two labelers.
 
     The statistic's variance is that of its linear part, summed by prompt. Wilson's formula on (statistic + 1) / 2 keeps bounds
     within [-1, 1] and is no point at full agreement.
 
     Args:
-        counts (`ndarray` of shape (G, k * k)): Rows of each prompt by the classes of both labelers.
+        cells (`ndarray` of shape (n,)): Classes of both labelers for each row, first class * k + second class.
+        prompts (`ndarray` of shape (n,)): Prompt of each row. Memory grows with rows, and not with rows times classes.
         statistic (`Callable`): The statistic of each table, from an array of shape (m, k * k).
         k (`int`): Classes.
         confidence (`float`): Level.
@@ -39,30 +42,30 @@ def kappa_interval(counts: Floats, statistic: Callable[[Floats], Floats], k: int
 
     ```python
     >>> share = lambda tables: 2 * (tables[:, 0] + tables[:, 3]) / tables.sum(axis=1) - 1
-    >>> counts = np.eye(4)[[0] * 18 + [3] * 18 + [1] * 2 + [2] * 2]
-    >>> low, high = kappa_interval(counts, share, 2, 0.95)  # 36 of 40, on a scale from -1 to 1
+    >>> cells = np.array([0] * 18 + [3] * 18 + [1] * 2 + [2] * 2)
+    >>> low, high = kappa_interval(cells, np.arange(40), share, 2, 0.95)  # 36 of 40, on a scale from -1 to 1
     >>> low < 0.8 < high < 1
     True
 
     ```
     """
     nothing = math.nan, math.nan
-    counts = counts[counts.any(axis=1)]
-    table = counts.sum(axis=0)
+    table = np.bincount(cells, minlength=k * k).astype(np.float64)
     value = float(statistic(table[None])[0])
     square = table.reshape(k, k)
     commonest = int((square.sum(axis=0) + square.sum(axis=1)).argmax())
-    informative = int((counts.sum(axis=1) > counts[:, commonest * (k + 1)]).sum())
+    informative = len(np.unique(prompts[cells != commonest * (k + 1)]))
     if math.isnan(value) or informative < _FEWEST_PROMPTS:
         return nothing
-    cells = np.flatnonzero(table)
+    used = np.flatnonzero(table)
     step = _STEP * table.sum()
-    moved = np.repeat(table[None], len(cells), axis=0)
-    moved[np.arange(len(cells)), cells] += step
-    slopes = (statistic(moved) - value) / step
-    parts = counts[:, cells] @ slopes
+    moved = np.repeat(table[None], len(used), axis=0)
+    moved[np.arange(len(used)), used] += step
+    slopes = np.zeros(k * k)
+    slopes[used] = (statistic(moved) - value) / step
+    parts = np.bincount(np.unique(prompts, return_inverse=True)[1], weights=slopes[cells])
     parts -= parts.mean()
-    squares, n_prompts = parts**2, len(counts)
+    squares, n_prompts = parts**2, len(parts)
     variance = float(squares.sum()) * n_prompts / (n_prompts - 1)
     share, z = (value + 1) / 2, normal_quantile(0.5 + confidence / 2)
     if variance <= (PERFECT * max(abs(value), 1.0)) ** 2:

@@ -26,7 +26,6 @@ from seal_datasets.estimate.inputs import (
 )
 from seal_datasets.estimate.intervals import Interval, bootstrap_totals, percentile_interval, share_interval
 from seal_datasets.estimate.kappa_interval import beyond_chance, cohen_kappa, kappa_interval
-from seal_datasets.estimate.linear import group_sums
 from seal_datasets.estimate.result import Result
 
 Level = Literal["nominal", "ordinal", "interval"]
@@ -215,9 +214,8 @@ def _compare_labelers(
             *(labelers, 0, nan, _NO_INTERVAL, by_label, nan, _NO_INTERVAL, nan, nan, _NO_INTERVAL, nan, nan),
             status="no row has both labels",
         )
-    cells = np.zeros((len(class_codes), k * k))
-    cells[both, class_codes[both, 0] * k + class_codes[both, 1]] = 1.0
-    table = cells.sum(axis=0)
+    cells = class_codes[both, 0] * k + class_codes[both, 1]
+    table = np.bincount(cells, minlength=k * k).astype(np.float64)
     square = table.reshape(k, k)
     n, rows, columns = float(table.sum()), square.sum(axis=1), square.sum(axis=0)
     with np.errstate(invalid="ignore", divide="ignore"):
@@ -229,9 +227,9 @@ def _compare_labelers(
         weights = 1 - (ranks[:, None] - ranks[None, :]) ** 2 / max((k - 1) ** 2, 1)
     weighted = float(cohen_kappa(table[None], k, weights)[0]) if level != "nominal" else math.nan
     binary, equal = k == 2, class_codes[both, 0] == class_codes[both, 1]
-    by_prompt = group_sums(cells, bootstrap.codes, int(bootstrap.codes.max()) + 1)
     intervals = [
-        kappa_interval(by_prompt, partial(statistic, k=k), k, bootstrap.confidence) for statistic in (cohen_kappa, _ac1)
+        kappa_interval(cells, bootstrap.codes[both], partial(statistic, k=k), k, bootstrap.confidence)
+        for statistic in (cohen_kappa, _ac1)
     ]
     status = "ok" if not math.isnan(intervals[0][0]) else "too_few_prompts"
     if math.isnan(kappa):

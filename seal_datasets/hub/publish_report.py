@@ -24,6 +24,7 @@ from seal_datasets.report.audited_models import models_of
 from seal_datasets.report.figures import CAPTIONS
 from seal_datasets.report.files import REPORT_FILE, RUN_FILE, dump, read_json
 from seal_datasets.report.markdown import render_markdown, report_fields
+from seal_datasets.report.tables import FOLDER, table_files
 
 EVAL_RESULTS = ".eval_results/seal.yaml"
 
@@ -92,12 +93,13 @@ def publish_report(
 
 
 def _dataset_files(repo: Repository, audit: Finished, page: str | None = None) -> tuple[dict[str, Content], list[str]]:
-    """Files of the dataset, and the figures it holds now."""
+    """Files of the dataset, and the figures and tables it holds now."""
     figures = _figures(audit)
     files: dict[str, Content] = {f"{_FIGURES}/{name}": audit.folder / _FIGURES / name for name in figures}
     files |= {RUN_FILE: dump(audit.run).encode(), REPORT_FILE: dump(audit.report).encode()}
     files |= shareable_recipe(audit)
-    files[_MARKDOWN] = render_markdown(audit.report, figures).encode()
+    files |= table_files(audit.report)
+    files[_MARKDOWN] = render_markdown(audit.report, figures, page=page).encode()
     if (audit.folder / _DOCTOR).is_file():
         refuse_link(audit.folder / _DOCTOR)
         files[_DOCTOR] = dump(shareable(read_json(audit.folder / _DOCTOR))).encode()
@@ -108,7 +110,7 @@ def _dataset_files(repo: Repository, audit: Finished, page: str | None = None) -
     keys = with_tags({"pretty_name": title, **keys}, TAGS)
     text = put_section(text or f"# {escape_markdown(title)}\n", "report", section)
     files[CARD] = join_card(card, keys, text, repo_type="dataset").encode()
-    return files, [path for path in repo.files if path.startswith(f"{_FIGURES}/")]
+    return files, [path for path in repo.files if path.startswith((f"{_FIGURES}/", f"{FOLDER}/"))]
 
 
 def _model_repos(given: Sequence[str], audit: Finished) -> dict[str, str]:

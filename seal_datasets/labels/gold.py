@@ -13,6 +13,7 @@ from datasets import Dataset, Features, Value
 
 from seal_datasets import schema
 from seal_datasets.data.sources import open_source
+from seal_datasets.data.texts import known_ids
 from seal_datasets.data.transform import add_columns, arrow_column
 from seal_datasets.errors import DataError
 from seal_datasets.labels.featurize import feature_columns
@@ -61,12 +62,8 @@ def add_gold(pairs: Dataset, gold: str | Path | Dataset, taxonomy: Taxonomy) -> 
     rows = {str(pair_id): row for row, pair_id in enumerate(table[schema.PAIR_ID])}
     if len(rows) < len(table):
         raise DataError(f"{len(table) - len(rows):,} pair ids of the gold labels occur more than once")
+    known_ids(pairs, rows, of="the gold labels", where="the data")
     ids = pairs[schema.PAIR_ID][:]
-    if unknown := sorted(rows.keys() - set(ids)):
-        raise DataError(
-            f"{len(unknown):,} of the {len(rows):,} pair ids of the gold labels are not in the data; "
-            f"the first is {unknown[0]!r}"
-        )
     columns: dict[str, list[Any]] = {}
     for name in given:
         values = table[name][:]

@@ -159,14 +159,35 @@ def _check_models(report: Mapping[str, Any], where: str) -> None:
         ]
         if not changes:
             wanted += [(f"models.{name}", report["models"].get(name, {}), ["labeler_agreement"]) for name in audited]
+    if report.get("memory"):
+        wanted += [
+            (f"models.{name}.resistance", report["models"].get(name, {}).get("resistance", {}), ["train"])
+            for name in audited
+        ]
     for place, found, needed in wanted:
         if missing := [key for key in needed if key not in found]:
             _refuse(f"{where}, {place}", f"the keys {sorted(found)[:5]}", f"{missing[0]!r} too")
+    _check_subjects(report, where, audited, changes)
     for name, fit in report["imprint"].items():
         if fit["status"] == "ok":
             _check_rows(f"{where}, imprint.{name}", fit, names, changes)
     for change, comparison in report.get("comparisons", {}).items():
         _check_comparison(f"{where}, comparisons.{change}", comparison, report)
+
+
+def _check_subjects(report: Mapping[str, Any], where: str, audited: list[str], changes: list[str]) -> None:
+    """Claims, ranks and gaps are those of the models."""
+    named = [("primary_family.models", name, audited) for name in report.get("primary_family", {}).get("models", ())]
+    named += [
+        ("claims", claim["model"], changes if claim["quantity"] == "change" else audited)
+        for claim in report.get("claims", ())
+    ]
+    named += [("memory", gap["model"], audited) for gap in report.get("memory", ()) if gap["quantity"] == "resistance"]
+    ranked = report.get("ranking", {}).get("ranking", ())
+    named += [("ranking", row["model"], list(report["run"]["models"])) for row in ranked]
+    for place, name, known in named:
+        if name not in known:
+            _refuse(f"{where}, {place}", _found(name), f"one of {known}")
 
 
 def _check_comparison(where: str, comparison: Mapping[str, Any], report: Mapping[str, Any]) -> None:

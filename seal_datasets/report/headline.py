@@ -48,10 +48,10 @@ def headline(report: Mapping[str, Any]) -> list[str]:
     for name, examination in (report["run"].get("doctor") or {}).items():
         if examination["failed"]:
             lines.append(f"{_subject(name, models)} failed checks of its scores: {', '.join(examination['failed'])}.")
-    return lines + _correction(report) + _claims(report, models)
+    return lines + correction_lines(report) + _claims(report, models)
 
 
-def _correction(report: Mapping[str, Any]) -> list[str]:
+def correction_lines(report: Mapping[str, Any]) -> list[str]:
     """What the correction by gold labels rests on and changed, or why labels are not corrected."""
     found, labeler = report.get("correction", {}), report["run"]["labeler"]
     if not labeler:

@@ -1,4 +1,4 @@
-"""Write the report of an audit: `report.json`, `report.html`, `report.md`, figures and a dataset card.
+"""Write the report of an audit: `report.json`, `report.html`, `report.md`, figures, tables and a dataset card.
 
 All of it follows from `pairs.parquet` and `run.json`, so `seal report FOLDER --check` can recompute and compare it.
 """
@@ -36,10 +36,11 @@ from seal_datasets.report.markdown import render_markdown
 from seal_datasets.report.page.notebook import Report
 from seal_datasets.report.page.pair_columns import TextsShown, used_pairs
 from seal_datasets.report.page.write import render_page
+from seal_datasets.report.tables import remove_stale_tables, write_tables
 
 
 def write_report(folder: str | Path, *, texts: TextsShown = "sample") -> Report:
-    """Compute every quantity from an audit's folder and write the report, its page, figures and a dataset card.
+    """Compute every quantity from an audit's folder and write the report, its page, figures, tables and a dataset card.
 
     Args:
         folder (`str` or `Path`): Holds `pairs.parquet` and `run.json`.
@@ -68,10 +69,12 @@ def write_report(folder: str | Path, *, texts: TextsShown = "sample") -> Report:
     used = used_pairs(path, features, models_of(run))
     with filling(folder) as written:
         figures = draw_figures(report, used, written / "figures")
+        write_tables(report, written)
         write_text(written / REPORT_FILE, dump(report))
         write_text(written / PAGE_FILE, render_page(report, used, path, features, texts=texts))
-        write_text(written / "report.md", render_markdown(report, figures))
+        write_text(written / "report.md", render_markdown(report, figures, page=PAGE_FILE))
         write_text(written / "README.md", card)
+    remove_stale_tables(report, folder)
     return Report(report, folder)
 
 

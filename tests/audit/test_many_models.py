@@ -22,6 +22,7 @@ from seal_datasets.errors import DataError
 from seal_datasets.report.audit_schema import check_audit_json, json_schema
 from seal_datasets.report.headline import headline
 from seal_datasets.report.write import check_report
+from tests.report.page.words import words_of_page
 from tests.rewards.models import CHAT_TEMPLATE, save_llama
 
 CHECKPOINTS = ["sft", "step_1", "step_2", "step_3", "step_4"]
@@ -66,7 +67,8 @@ def test_one_model_has_no_comparison_and_everything_else(tmp_path):
     assert lines[0].endswith("on 240 pairs: the model does not prefer the response that humans chose.")
     assert any(line.startswith("The model rewards last_response_is_harmless (+") for line in lines)
     text = (tmp_path / "report.md").read_text()
-    assert "There is no baseline, and so there are no regimes." in text
+    assert "There is no baseline, and so there are no regimes." in words_of_page(tmp_path)
+    assert "became aligned" not in text
     assert not (tmp_path / "figures" / "table1_regimes.png").exists()
     assert "None" not in text
 
@@ -115,8 +117,12 @@ def test_five_checkpoints_have_a_trajectory_a_joint_test_and_ranks(five):
     assert len(said) == 1
     assert all(f" for {name}" in said[0] for name in CHECKPOINTS[1:])
     text = (out / "report.md").read_text()
-    assert "| 5 | sft |" in text
-    assert "**step_3 - sft**" in text
+    assert "| sft, the baseline | 240 | " in text
+    assert "| feature | asked | step_1: imprint, given | step_2: imprint, given | step_3: imprint, given |" in text
+    assert len(text.splitlines()) <= 90
+    assert "step_3 - sft" in words_of_page(out)
+    rows = (out / "tables" / "imprint.csv").read_text()
+    assert all(f"\n{name},last_response_is_harmless," in rows for name in CHECKPOINTS[1:])
 
 
 def test_the_baseline_is_the_one_that_is_named(tmp_path):
@@ -165,9 +171,10 @@ def test_pairs_that_a_model_has_no_reward_for_are_counted_by_model(tmp_path):
     assert population["n_used"] == 78
     assert sum(population["excluded"].values()) == 2
     assert {found["resistance"]["all"]["n_pairs"] for found in report["models"].values()} == {78}
-    text = (tmp_path / "report.md").read_text()
-    assert "| step_1 | 78 | 158 | 2 |" in text
-    assert "| no reward from step_1 for the chosen text | 2 |" in text
+    page = words_of_page(tmp_path)
+    assert "step_1 78 158 2 " in page
+    assert "no reward from step_1 for the chosen text 2 " in page
+    assert "2 left out: no reward from step_1 for the chosen text" in (tmp_path / "report.md").read_text()
 
 
 def test_the_same_model_twice_is_refused(reward_models, tmp_path):

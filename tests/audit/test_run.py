@@ -14,6 +14,7 @@ from seal_datasets.data.demo import demo_path
 from seal_datasets.errors import DataError, ModelError
 from seal_datasets.labels.taxonomy import load_taxonomy
 from seal_datasets.report.write import check_report
+from tests.report.page.words import words_of_page
 from tests.rewards.models import CHAT_TEMPLATE, save_llama
 
 
@@ -103,11 +104,14 @@ def test_models_are_examined_and_their_jitter_is_the_tie_band(reward_models, tmp
     band = max(found["tie_band"] for found in examined.values())
     assert 0.0 < band < 1e-5
     assert report["run"]["tie_band"] == report["models"]["post"]["resistance"]["all"]["tie_band"] == band
-    text = (tmp_path / "report.md").read_text()
-    assert f"Tie band {band:.3g}" in text
-    assert "\\[CLS\\] what is the capital of france?" in text
-    assert "\n## Doctor\n" in text
-    assert "**post.**" in text
+    assert (
+        f"pre failed none; post failed none; rewards that differ by at most {band:.3g}"
+        in (tmp_path / "report.md").read_text()
+    )
+    page = words_of_page(tmp_path)
+    assert f"Tie band {band:.3g}" in page
+    assert "[CLS] what is the capital of france?" in page
+    assert "No check of the scores failed" in page
     assert check_report(tmp_path) == []
 
 
@@ -184,9 +188,10 @@ def test_an_audit_with_rewrites_reports_robustness_and_effects(recorded, recorde
     assert {row["threshold"] for row in style["thresholds"]} >= {0.5, 0.8, 0.95}
     assert axis["n_texts"] == 6
     assert sum(axis["texts"]["there"].values()) == 6
-    text = (tmp_path / "report.md").read_text()
-    assert "Rewriting: alignment robustness (Eq. 4)" in text
-    assert "Weak rewriter" in text
+    assert "- Rewriting (style) by a very small model, a demonstration: " in (tmp_path / "report.md").read_text()
+    page = words_of_page(tmp_path)
+    assert "Rewriting: alignment robustness (Eq. 4)" in page
+    assert "Weak rewriter" in page
     assert check_report(tmp_path) == []
 
 

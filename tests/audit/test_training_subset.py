@@ -93,7 +93,7 @@ def test_marked_pairs_are_kept_and_strangers_are_named(audit, tmp_path):
     found = training_subset(audit, pairs=marked)
     assert list(map(str, found.table["pair_id"])) == ids[1:3]
     marked.write_text('{"pair_id": "nowhere"}\n')
-    with pytest.raises(DataError, match=r"1 of the 1 pairs of .* are not in the audit; the first is 'nowhere'"):
+    with pytest.raises(DataError, match=r"1 of the 1 pair ids of .* are not in the audit; the first is 'nowhere'"):
         training_subset(audit, pairs=marked)
     marked.write_text('{"id": "1"}\n')
     with pytest.raises(DataError, match="has no column 'pair_id'"):

@@ -225,8 +225,8 @@ def test_an_audit_without_labels_says_so_before_anything_else(tmp_path, capsys, 
     streams = capsys.readouterr()
     assert streams.out.splitlines()[0] == first
     report = (tmp_path / "audit" / "report.md").read_text()
-    assert report.split("\n\n")[1].startswith(f"- {first}")
-    assert "seed 0 is refused" in report
+    assert f"> **{first}**" in report.replace("\\", "")
+    assert "seed 0 is refused" in (tmp_path / "audit" / "report.html").read_text()
     assert json.loads((tmp_path / "audit" / "run.json").read_text())["labeler"]["adapted"] == [
         "seed 0 is refused, none is sent"
     ]

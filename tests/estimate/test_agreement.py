@@ -202,3 +202,29 @@ def test_tests_between_regimes_without_pairs_or_without_variation_are_undefined(
     found = labeler_agreement([[1], [1]], [[0], [0]], ["harmless"], aligned=[1, 1])
     assert np.isnan([each.p_value for each in found.tests]).all()
     assert labeler_agreement([[1]], [[0]], ["harmless"]).tests == ()
+
+
+def test_memory_grows_with_texts_and_not_with_texts_times_classes_squared():
+    """50,000 texts of 30 classes: a table of texts by cells would take 360 MB."""
+    import tracemalloc
+
+    rng = np.random.default_rng(0)
+    gold = rng.integers(0, 30, 50_000)
+    labels = np.where(rng.random(50_000) < 0.6, gold, rng.integers(0, 30, 50_000))
+    tracemalloc.start()
+    found = label_accuracy(labels, gold, groups=rng.integers(0, 20_000, 50_000))
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert found.kappa_interval[0] < found.kappa < found.kappa_interval[1]
+    assert peak < 100e6
+
+
+def test_the_interval_of_kappa_depends_neither_on_the_order_of_rows_nor_on_the_codes_of_prompts():
+    rng = np.random.default_rng(1)
+    gold = rng.integers(0, 3, 300)
+    labels, prompts = np.where(rng.random(300) < 0.7, gold, rng.integers(0, 3, 300)), np.arange(300) // 3
+    expected = label_accuracy(labels, gold, groups=prompts).kappa_interval
+    order = rng.permutation(300)
+    found = label_accuracy(labels[order], gold[order], groups=2 * prompts[order] + 5).kappa_interval
+    assert found == pytest.approx(expected, abs=1e-12)
+    assert expected != pytest.approx(label_accuracy(labels, gold).kappa_interval, abs=1e-3)  # prompts matter

@@ -45,6 +45,13 @@ def folder(audit_folder, found, tmp_path_factory):  # noqa: F811
         "invert": None,
     }
     run["doctor"], run["tie_band"] = {"pre": EXAMINED, "post": EXAMINED}, 1e-7
+    run["labeler"] |= {
+        "kind": "probe",
+        "keep_weak": False,
+        "learned": {"polite": {"status": "weak", "detail": "right in 60.0% of gold texts"}},
+        "labels": {"asked": 4, "present": 1, "missing": {"refused": 3}},
+        "gold": {"source": "people", "n_texts": 9, "n_prompts": 5},
+    }
     run["rewrites"] = {
         "model": "m",
         "endpoint": "http://e",

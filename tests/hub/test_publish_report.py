@@ -7,6 +7,7 @@ import pytest
 import yaml
 from huggingface_hub import DatasetCard, ModelCard
 
+from seal_datasets.report.tables import NAMES
 from tests.hub.conftest import audit_noisy_models
 from tests.hub.hub_double import READ_TOKEN, card_problems
 
@@ -40,6 +41,12 @@ def test_both_cards_hold_the_report_and_what_was_there(hub, seal, model, audit_f
     assert said.code == 0, said.said
     files = hub.files("dataset", DATASET)
     assert {"report.md", "figures/table1_regimes.png", "figures/figure3_imprint.png", "run.json"} <= set(files)
+    text = files["report.md"].decode()
+    assert "report.html" not in text
+    for kind in ("csv", "tex"):
+        names = set(NAMES) & {name.removeprefix("tables/").removesuffix(f".{kind}") for name in files}
+        assert {"resistance", "regimes", "imprint", "labels"} <= names
+    assert all(f"(tables/{name}.csv)" in text for name in names)
     card = files["README.md"].decode()
     assert card_problems(card, "dataset") == ([], [])
     assert DatasetCard(card).data.configs[0]["config_name"] == "pairs"
@@ -100,6 +107,7 @@ def test_the_page_becomes_a_space_without_texts_and_cards_link_to_it(hub, seal, 
     assert set(files) >= {"README.md", "index.html", ".seal.json"}
     assert card_problems(files["README.md"].decode(), "space") == ([], [])
     assert b"sdk: static" in files["README.md"]
+    assert f"({hub.url}/spaces/tester/page)" in hub.files("dataset", DATASET)["report.md"].decode()
     page = files["index.html"].decode()
     assert "and no texts; the audit" in page
     for kind, name in (("dataset", DATASET), ("model", MODEL)):

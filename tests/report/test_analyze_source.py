@@ -74,11 +74,14 @@ def test_tests_of_groups_are_exploratory(report):
 
 
 def test_the_report_shows_both_and_is_computed_again(folder):
-    text = (folder / "report.md").read_text()
-    assert "## By subset of the source" in text
-    assert "## Several responses to a prompt" in text
+    text, page = (folder / "report.md").read_text(), (folder / "report.html").read_text()
+    assert "By subset, post resists " in text
+    assert "| model | best of n |" in text
     assert "Focus\\|" in text
     assert "<b>" not in text
+    assert "By subset of the source" in page
+    assert "Several responses to a prompt" in page
+    assert "Focus|&lt;b&gt;" in page
     assert check_report(folder) == []
 
 

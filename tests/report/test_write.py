@@ -3,10 +3,13 @@ import shutil
 
 import pytest
 
+from seal_datasets.cards import format_rate
 from seal_datasets.errors import DataError
 from seal_datasets.report.headline import headline
 from seal_datasets.report.write import check_report, write_report
+from tests.report.page.words import words_of_page
 
+TABLES = ("resistance", "regimes", "imprint", "memory", "surface", "calibration", "shift", "labels")
 RUN = {
     "schema": 2,
     "seal_datasets": "0",
@@ -76,27 +79,33 @@ def test_the_folder_is_whole(folder):
             )
             for kind in ("png", "pdf", "csv")
         ),
+        *(f"tables/{name}.{kind}" for name in TABLES for kind in ("csv", "tex")),
     }
     markdown = (folder / "report.md").read_text()
     assert all(f"](figures/{path.name})" in markdown for path in (folder / "figures").glob("*.png"))
+    assert all(f"](tables/{path.name})" in markdown for path in (folder / "tables").glob("*.csv"))
+    assert len(markdown.splitlines()) <= 90
 
 
 def test_numbers_in_the_text_are_those_of_the_json(folder):
     report, markdown = json.loads((folder / "report.json").read_text()), (folder / "report.md").read_text()
+    page = words_of_page(folder)
     resistance = report["models"]["post"]["resistance"]["heldout"]
-    assert f"Alignment resistance {100 * resistance['alignment_resistance']:.1f} %" in markdown
-    for name, entry in report["comparisons"]["post - pre"]["regimes"]["heldout"].items():
-        title = name.replace("_", " ").capitalize()
-        assert f"| {title} | {entry['count']} | {100 * entry['share']:.1f} %" in markdown
+    assert f"| post | {resistance['n_pairs']} | {100 * resistance['alignment_resistance']:.1f} %" in markdown
+    regimes = report["comparisons"]["post - pre"]["regimes"]["heldout"]
+    for name in ("became_aligned", "reversed_alignment"):
+        assert f"| {format_rate(regimes[name], 'share')} |" in markdown
+    for name, entry in regimes.items():
+        assert f"{name.replace('_', ' ').capitalize()} {entry['count']} {100 * entry['share']:.1f} %" in page
     imprint, feature = report["imprint"]["all_features"], "last_response_is_harmless"
     points = next(row for row in imprint["models"]["post"]["imprint"] if row["feature"] == feature)
-    assert f"{points['coefficient']:+.2f} ± {points['std_error']:.2f}" in markdown
+    assert f"{points['coefficient']:+.2f} ± {points['std_error']:.2f}" in page
     units = next(row for row in imprint["standardised"]["sd"]["models"]["post"] if row["feature"] == feature)
-    assert f"{units['estimate']:+.2f} ± {units['std_error']:.2f}" in markdown
+    assert f"{units['estimate']:+.2f} ± {units['std_error']:.2f}" in page
     # The planted imprint is a claim of the estimate that gold labels correct.
     [claim] = [row for row in report["claims"] if (row["quantity"], row["feature"]) == ("imprint", feature)]
     assert claim["corrected"] is True
-    assert f"{claim['estimate']:+.2f} (" in markdown
+    assert f"| harmless | **{claim['estimate']:+.2f}** (" in markdown
     assert "nan" not in markdown.lower().split()
 
 
@@ -159,11 +168,19 @@ def test_a_folder_without_an_audit_is_refused(tmp_path):
 
 
 def test_rows_without_an_estimate_are_folded_into_a_sentence(folder):
-    markdown = (folder / "report.md").read_text().replace("\\", "")
     report = json.loads((folder / "report.json").read_text())
     rows = report["models"]["post"]["amplification"]["features"]
     silent = [row["feature"] for row in rows if row["status"] == "not_identified"]
-    assert silent
-    part = markdown.split("## Amplification")[1].split("## Drivers")[0]
-    assert f"No estimate, not identified, for {', '.join(silent)}." in part
-    assert not any(f"| {name} |" in part for name in silent)
+    assert len(silent) > 1
+    said = f"{len(silent)} features never differ"
+    assert f"{said}: {', '.join(silent)}." in words_of_page(folder)
+    assert said in (folder / "report.md").read_text()
+
+
+def test_tables_of_an_earlier_report_do_not_stay_beside_a_new_one(folder, tmp_path):
+    shutil.copytree(folder, tmp_path / "copy")
+    (tmp_path / "copy" / "tables" / "ranking.csv").write_text("of an earlier audit")
+    (tmp_path / "copy" / "tables" / "mine.csv").write_text("mine")
+    write_report(tmp_path / "copy")
+    left = {path.name for path in (tmp_path / "copy" / "tables").iterdir()}
+    assert left == {"mine.csv", *(f"{name}.{kind}" for name in TABLES for kind in ("csv", "tex"))}

@@ -160,16 +160,22 @@ def drivers_figure(report: Mapping[str, Any], model: str) -> Figure | None:
     )
 
 
+def is_beyond_chance(gold: Mapping[str, Any]) -> bool:
+    """Whether labels agree with gold labels more than by chance: the interval of their kappa lies above 0."""
+    low = gold["kappa_interval"][0]
+    return low is not None and bool(low > 0)
+
+
 def labels_figure(report: Mapping[str, Any]) -> Figure | None:
     """How often labels are right, beside always giving the commonest answer."""
     rows = {name: entry["gold"] for name, entry in report["labels"].items() if entry.get("gold") and entry["gold"]["n"]}
-    rows = {name: gold for name, gold in rows.items() if gold["agreement"] is not None}
+    rows = {name: gold for name, gold in rows.items() if None not in (gold["agreement"], gold["majority_share"])}
     if not rows:
         return None
     found = []
     for name, gold in sorted(rows.items(), key=lambda item: item[1]["majority_share"] - item[1]["agreement"]):
         low, high = gold["confidence_interval"]
-        better = gold["agreement"] > gold["majority_share"]
+        better = is_beyond_chance(gold)
         told = (
             f"{feature_title(name)}: right in {format_percent(gold['agreement'])} of {gold['n']:,} gold texts; the "
             f"commonest answer in {format_percent(gold['majority_share'])}"
@@ -189,11 +195,17 @@ def labels_figure(report: Mapping[str, Any]) -> Figure | None:
     weak = [row["label"] for row in found if not row["found"]]
     return Figure(
         "labels",
-        f"Labels are better than the commonest answer for {len(found) - len(weak)} of {len(found)} features",
-        "The dot is the share of gold texts whose label is right, the tick that of always giving the commonest answer.",
+        f"Labels agree with gold labels beyond chance for {len(found) - len(weak)} of {len(found)} features",
+        "The dot is the share of gold texts whose label is right, the tick that of always giving the commonest answer. Filled: "
+        "the 95 % interval of Cohen's kappa lies above 0.",
         f"{sum(gold['n'] for gold in rows.values()):,} gold labels. Intervals by prompt.",
         [
-            {"feature": name, **{key: gold[key] for key in ("agreement", "majority_share", "kappa", "n")}}
+            {
+                **{"feature": name, "n": gold["n"], "agreement": gold["agreement"]},
+                **dict(zip(("low", "high"), gold["confidence_interval"], strict=True)),
+                **{"majority_share": gold["majority_share"], "kappa": gold["kappa"]},
+                **dict(zip(("kappa_low", "kappa_high"), gold["kappa_interval"], strict=True)),
+            }
             for name, gold in rows.items()
         ],
         partial(charts.dots, found, axis="right labels", zero=None, percent=True, marks=SOFT),

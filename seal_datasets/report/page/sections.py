@@ -10,7 +10,7 @@ import pandas as pd
 from markdown_it import MarkdownIt
 from markupsafe import Markup
 
-from seal_datasets.cards import render_card
+from seal_datasets.cards import format_percent, render_card
 from seal_datasets.report.audited_models import models_of
 from seal_datasets.report.markdown import report_fields
 from seal_datasets.report.page import (
@@ -89,7 +89,13 @@ def sections_of(report: Mapping[str, Any], used: pd.DataFrame) -> list[Section]:
     correction = ["correction"] if report.get("correction") and report["run"]["labeler"] else []
     return [
         Section("audited", "Audited", "Who was audited", body=_audited(fields), open=True),
-        Section("alignment", "Alignment", _title(alignment, "Alignment"), alignment, tables("resistance", "regimes")),
+        Section(
+            "alignment",
+            "Alignment",
+            _title(alignment, "Alignment"),
+            alignment,
+            tables("resistance", "regimes") + _by_source(report, fields),
+        ),
         Section(
             "rewarded",
             "Rewarded",
@@ -124,6 +130,12 @@ def to_html(markdown: str) -> Markup:
     return Markup(_MARKDOWN.render(markdown))
 
 
+def _by_source(report: Mapping[str, Any], fields: Mapping[str, Any]) -> Markup:
+    """Tables of sources whose rows have subsets, or several responses."""
+    parts = (("responses", "report_responses.md"), ("groups", "report_groups.md"))
+    return Markup("").join(to_html(render_card(template, **fields)) for name, template in parts if name in report)
+
+
 def _memory(report: Mapping[str, Any], tables: Any) -> Section:  # noqa: ANN401 - a function
     if not report.get("memory"):
         why = (
@@ -131,9 +143,17 @@ def _memory(report: Mapping[str, Any], tables: Any) -> Section:  # noqa: ANN401 
             "`partition` (train or heldout) would."
         )
         return Section("memory", "Memory", "Held-out pairs against pairs trained on", empty=why)
-    gaps = [row for row in report["memory"] if row["confidence_interval"][0] is not None]
-    far = sum(row["confidence_interval"][0] > 0 or row["confidence_interval"][1] < 0 for row in gaps)
-    title = f"{far} of {len(gaps)} quantities differ between pairs trained on and held-out ones"
+    last = models_of(report["run"]).last
+    # What is shown, of one quantity: how many of many intervals exclude 0 is no finding.
+    title = next(
+        (
+            f"{last} resists {format_percent(row['train'])} of pairs trained on, and {format_percent(row['heldout'])} of "
+            "held-out ones"
+            for row in report["memory"]
+            if row["quantity"] == "resistance" and row["model"] == last
+        ),
+        "Held-out pairs against pairs trained on",
+    )
     return Section("memory", "Memory", title, memory_figures.memory_figures(report), tables("memory"))
 
 

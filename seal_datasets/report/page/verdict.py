@@ -13,6 +13,7 @@ from seal_datasets.cards import format_interval, format_number, format_percent, 
 from seal_datasets.report.audited_models import AuditedModels, models_of
 from seal_datasets.report.claims import is_corrected
 from seal_datasets.report.headline import lowest_models
+from seal_datasets.report.page.feature_figures import is_beyond_chance
 from seal_datasets.report.page.figure import feature_title
 
 _MOST = 3
@@ -213,7 +214,7 @@ def _labels(report: Mapping[str, Any]) -> Sentence | None:
         return Sentence(
             f"Nobody checked the labels of {whose_labels}: there are no gold labels.", "Nobody checked the labels", ""
         )
-    better = sum(each["agreement"] > each["majority_share"] for each in gold)
+    better = sum(is_beyond_chance(each) for each in gold)
     if is_corrected(report):
         source = (labeler.get("gold") or {}).get("source", "people")
         whose = "the teacher's labels" if source.startswith("teacher") else "people's labels"
@@ -222,6 +223,4 @@ def _labels(report: Mapping[str, Any]) -> Sentence | None:
     else:
         text = f"Labels come from {whose_labels} and are not corrected for their errors.{lacks}"
         strong = "not corrected"
-    return Sentence(
-        text, strong, f"better than the commonest answer for {better} of {len(gold)} features with gold labels"
-    )
+    return Sentence(text, strong, f"labels agree with gold labels beyond chance for {better} of {len(gold)} features")

@@ -16,6 +16,7 @@ from seal_datasets.report.page.advice import what_to_do
 from seal_datasets.report.page.document import Document, render_document
 from seal_datasets.report.page.figure import feature_title
 from seal_datasets.report.page.first_pairs import first_pairs
+from seal_datasets.report.page.heading import byline_of, title_of
 from seal_datasets.report.page.pair_columns import (
     CRUDE,
     TextsShown,
@@ -57,7 +58,6 @@ def render_page(
     shown = [each.name for each in features if schema.feature_column(each.name, "chosen") in columns["columns"]]
     whole = len(used) == report["population"]["n_used"]
     counts = {name: int((against & (differences_of(used, name) < 0)).sum()) for name in shown} if whole else {}
-    counts[""] = _n_resistant(report)
     held = pair_texts(path, used, texts, _strata(used, models.last, against))
     data = {
         **columns,
@@ -72,8 +72,8 @@ def render_page(
     }
     return render_document(
         Document(
-            title=_title(report),
-            byline=_byline(report),
+            title=title_of(report),
+            byline=byline_of(report),
             verdict=verdict(report),
             steps=what_to_do(report, counts),
             sections=sections_of(report, used),
@@ -83,14 +83,6 @@ def render_page(
             again="Every number can be computed again from the folder of the audit: `seal report FOLDER --check`.",
         )
     )
-
-
-def _n_resistant(report: Mapping[str, Any]) -> int:
-    """Resistant pairs of the last model, of those that the report speaks of."""
-    last, where = models_of(report["run"]).last, report["population"]["estimated_on"]
-    found = report["models"][last]["resistance"][where]
-    share: float = found["alignment_resistance"] or 0.0
-    return round(share * int(found["n_pairs"]))
 
 
 def _strata(used: pd.DataFrame, model: str, against: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
@@ -120,24 +112,6 @@ def _expected(report: Mapping[str, Any]) -> dict[str, Any]:
         "has_regimes": bool(report["comparisons"]),
         "imprint": {"model": models.last, "design": design, "coefficients": coefficients},
     }
-
-
-def _title(report: Mapping[str, Any]) -> str:
-    models = models_of(report["run"])
-    whose = models.last if len(models.audited) == 1 else f"{len(models.names)} models"
-    return f"What {whose} learned from {report['run']['source']}"
-
-
-def _byline(report: Mapping[str, Any]) -> str:
-    models, run = models_of(report["run"]), report["run"]
-    population = report["population"]
-    pairs = f"{population['n_used']:,} pairs of {population['n_prompts']:,} prompts"
-    if population["estimated_on"] == "heldout":
-        pairs += f", {report['models'][models.last]['resistance']['heldout']['n_pairs']:,} held out"
-    record = run["models"][models.last]
-    revision = f" at {str(record['revision'])[:12]}" if record.get("revision") else ""
-    baseline = f" · baseline {models.baseline}" if models.baseline else ""
-    return f"SEAL audit · {pairs} · model {models.last}{revision}{baseline}"
 
 
 def _note(n_texts: int, n: int, n_all: int) -> str:
