@@ -58,7 +58,7 @@ class Workspace:
 
 @pytest.fixture(scope="package")
 def folder(tmp_path_factory, minilm, recorded):
-    """Forty pairs of the demo, tiny models, scores, marked pairs and recorded answers; one guide has more pairs, and gold labels."""
+    """Forty pairs of the demo, tiny models, scores, marked pairs and recorded answers; one guide has gold labels too."""
     folder = tmp_path_factory.mktemp("docs")
     rows = [json.loads(line) for line in demo_path().read_text("utf-8").splitlines()][:60]
     bare = [{name: row[name] for name in ("pair_id", "chosen", "rejected")} for row in rows]

@@ -8,6 +8,8 @@ import sys
 
 import pytest
 
+import seal_datasets
+from seal_datasets import estimate
 from tests.docs.pages import DOCS, ROOT
 
 pytest.importorskip("zensical", reason="the site needs Python 3.11 and the extra docs")
@@ -38,10 +40,10 @@ def test_the_page_of_commands_has_every_option():
 
 
 def test_every_public_name_is_in_the_reference():
-    import seal_datasets
-
-    named = set(re.findall(r"^::: seal_datasets\.(\w+)$", (DOCS / "reference" / "python.md").read_text(), flags=re.M))
-    assert named == set(seal_datasets.__all__) - {"__version__"}
+    pages = [(DOCS / "reference" / f"{name}.md").read_text("utf-8") for name in ("python", "estimate", "results")]
+    named = re.findall(r"^::: seal_datasets\.([\w.]+)$", "\n".join(pages), flags=re.MULTILINE)
+    wanted = [*seal_datasets.__all__, *(f"estimate.{name}" for name in estimate.__all__)]
+    assert sorted(named) == sorted(set(wanted) - {"__version__", "estimate.REGIMES"})
 
 
 @pytest.mark.slow
