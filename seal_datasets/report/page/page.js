@@ -20,16 +20,27 @@
   /** @type {Columns} */
   const columns = Object.fromEntries(names.map((name, place) => [name, decoded[place]]));
   const ids = await unpackJson(data.ids);
-  const texts = { prompt: await unpackJson(data.texts.prompt), chosen: await unpackJson(data.texts.chosen), rejected: await unpackJson(data.texts.rejected) };
+  const texts = {
+    prompt: await unpackJson(data.texts.prompt),
+    chosen: await unpackJson(data.texts.chosen),
+    rejected: await unpackJson(data.texts.rejected),
+  };
   const placeOf = new Map(data.texts.rows.map((/** @type {number} */ row, /** @type {number} */ place) => [row, place]));
-  const crude = data.crude && columns[`feature_${data.crude}_chosen`] ? ['chosen', 'rejected'].map((side) => columns[`feature_${data.crude}_${side}`].values) : null;
+  /** @type {PairFile | null} the audit's pairs.parquet, once the reader has opened it */
+  let file = null;
+  /** @type {Map<number, Texts | null>} texts read from it lately; null where they could not be read */
+  const fetched = new Map();
+  const crude =
+    data.crude && columns[`feature_${data.crude}_chosen`]
+      ? ['chosen', 'rejected'].map((side) => columns[`feature_${data.crude}_${side}`].values)
+      : null;
 
   const wrong = data.expected ? check(columns, data.n, data.expected, data.tie_band) : [];
   $('check').textContent = !data.expected
     ? `This page holds a sample of the pairs (${data.n.toLocaleString('en')}), so it cannot compute the report's numbers again.`
     : wrong.length
-    ? `✗ This page's own columns give other numbers: ${wrong.join('; ')}.`
-    : `✓ This page computed its resistance${data.expected.has_regimes ? ', regimes' : ''}${data.expected.imprint.design.length ? ' and imprints' : ''} again from its ${data.n.toLocaleString('en')} pairs: all equal.`;
+      ? `✗ This page's own columns give other numbers: ${wrong.join('; ')}.`
+      : `✓ This page computed its resistance${data.expected.has_regimes ? ', regimes' : ''}${data.expected.imprint.design.length ? ' and imprints' : ''} again from its ${data.n.toLocaleString('en')} pairs: all equal.`;
 
   /** @type {State} */
   let state = {};
@@ -37,6 +48,10 @@
   let rows = [];
   let at = 0;
   const marked = new Set();
+  let fetching = false;
+  /** @type {{q: string, hits: Uint8Array | null}} the last search of the opened file */
+  let looked = { q: '', hits: null };
+  const MOST_FETCHED = 500;
   const FILTERS = ['aligned', 'regime', 'partition', 'labeler', 'more_chosen', 'more_rejected', 'differs', 'stated', 'split'];
   const title = (/** @type {string} */ name) => data.titles[name] || name;
   /** @type {Map<string, Float64Array>} */
@@ -50,6 +65,7 @@
 
   setUp();
   if (data.start && !location.hash) history.replaceState(null, '', writeState(data.start));
+  if (data.file) await offerFile();
   addEventListener('hashchange', () => apply(true));
   document.addEventListener('keydown', onKey);
   apply(false);
@@ -60,7 +76,11 @@
     if (name === 'more_chosen') return `chosen has more: ${title(value)}`;
     if (name === 'more_rejected') return `rejected has more: ${title(value)}`;
     if (name === 'differs') return `differ in ${title(value)}`;
-    if (name === 'stated') return `stated ${value.split('..').map((each) => `${Math.round(100 * Number(each))} %`).join(' to ')}`;
+    if (name === 'stated')
+      return `stated ${value
+        .split('..')
+        .map((each) => `${Math.round(100 * Number(each))} %`)
+        .join(' to ')}`;
     if (name === 'split') {
       const [one, other] = value.split('.').map((place) => data.models[Number(place)]);
       return other ? `${one} prefers chosen, ${other} does not` : 'models disagree';
@@ -76,13 +96,23 @@
     pick.parentElement?.toggleAttribute('hidden', data.models.length < 2);
     pick.onchange = () => go({ ...state, model: pick.value });
     const order = /** @type {HTMLSelectElement} */ ($('order'));
-    for (const [value, text] of [['worst', 'most wrong first'], ['best', 'most right first'], ['close', 'closest first'], ['file', 'as in the data']]) order.append(new Option(text, value));
+    for (const [value, text] of [
+      ['worst', 'most wrong first'],
+      ['best', 'most right first'],
+      ['close', 'closest first'],
+      ['file', 'as in the data'],
+    ])
+      order.append(new Option(text, value));
     order.onchange = () => go({ ...state, order: order.value });
     const add = /** @type {HTMLSelectElement} */ ($('add'));
-    const choices = [['aligned', 'no'], ['aligned', 'yes']];
+    const choices = [
+      ['aligned', 'no'],
+      ['aligned', 'yes'],
+    ];
     if (data.compares) {
       choices.unshift(['split', 'any']);
-      for (const one of data.models.keys()) for (const other of data.models.keys()) if (one !== other) choices.push(['split', `${one}.${other}`]);
+      for (const one of data.models.keys())
+        for (const other of data.models.keys()) if (one !== other) choices.push(['split', `${one}.${other}`]);
     }
     const last = columns[`regime_${data.models[data.models.length - 1]}`];
     if (last) for (const word of (last.words || []).slice(1)) choices.push(['regime', word]);
@@ -128,11 +158,13 @@
     const margin = marginOf(model());
     const kept = tests(columns, state, model(), bandOf(model()), data.models, data.tie_bands);
     const q = (state.q || '').toLowerCase();
+    const hits = file && q ? lookFor(q) : null;
     if (q) {
       kept.push((row) => {
         if (ids[row].toLowerCase() === q) return true;
-        const place = placeOf.get(row);
-        return place !== undefined && ['prompt', 'chosen', 'rejected'].some((name) => (/** @type {any} */ (texts)[name][place] || '').toLowerCase().includes(q));
+        if (hits) return hits[row] === 1;
+        const found = placeOf.has(row) ? textsOf(row) : null;
+        return Boolean(found) && Object.values(/** @type {Texts} */ (found)).some((text) => text.toLowerCase().includes(q));
       });
     }
     const order = state.order || 'worst';
@@ -143,11 +175,90 @@
     const search = /** @type {HTMLInputElement} */ ($('search'));
     if (document.activeElement !== search) search.value = state.q || '';
     chips();
-    const partly = q && data.texts.rows.length < data.n ? ` Searched are the ids, and the texts of the ${data.texts.rows.length.toLocaleString('en')} pairs that this page holds.` : '';
+    const covers = hits
+      ? `all ${data.n.toLocaleString('en')} pairs`
+      : `the ${data.texts.rows.length.toLocaleString('en')} pairs that this page holds`;
+    const partly = q && data.texts.rows.length < data.n ? ` Searched are the ids, and the texts of ${covers}.` : '';
     $('count').textContent = `${rows.length.toLocaleString('en')} of ${data.n.toLocaleString('en')} pairs.${partly}`;
     list();
     show();
     if (scroll && Object.keys(state).length) $('pairs').scrollIntoView();
+  }
+
+  /** Let the reader open the audit's pairs.parquet, for texts that the page does not hold. */
+  async function offerFile() {
+    const { values } = await decode(data.file.steps);
+    let row = 0;
+    const places = Int32Array.from(values, (step) => (row += step));
+    const last = data.models[data.models.length - 1];
+    const rewards = Object.fromEntries(
+      ['chosen', 'rejected'].map((side) => [`reward_${last}_${side}`, columns[`reward_${last}_${side}`].values]),
+    );
+    fileControl({ n_rows: data.file.n_rows, ids, rows: places, rewards }, (opened) => {
+      file = opened;
+      looked = { q: '', hits: null };
+      fetched.clear();
+      apply(false);
+    });
+  }
+
+  /** Texts of a pair: held by the page, or read from the file; null where they cannot be read, undefined where they are not yet.
+   * @param {number} row @returns {Texts | null | undefined} */
+  function textsOf(row) {
+    const place = placeOf.get(row);
+    if (place === undefined) return fetched.get(row);
+    const [prompt, chosen, rejected] = [texts.prompt, texts.chosen, texts.rejected].map((each) => each[place] || '');
+    return { prompt, chosen, rejected };
+  }
+
+  /** Read the texts of the present pair, then those of the rows in sight. */
+  async function fetchTexts() {
+    if (!file || fetching) return;
+    fetching = true;
+    for (let row = nextToFetch(); row !== undefined; row = nextToFetch()) {
+      /** @type {PairFile} */
+      const from = file;
+      const found = await from.texts(row).catch(() => null);
+      if (from !== file) continue;
+      if (fetched.size >= MOST_FETCHED) fetched.delete(/** @type {number} */ (fetched.keys().next().value));
+      fetched.set(row, found);
+      if (row === rows[at]) show();
+      const line = document.querySelector(`#list [data-row="${row}"]`);
+      if (line) line.lastElementChild?.replaceWith(snippet(row));
+    }
+    fetching = false;
+  }
+
+  /** @returns {number | undefined} */
+  function nextToFetch() {
+    const [from, to] = inSight();
+    return [rows[at], ...rows.slice(from, to)].find((row) => row !== undefined && textsOf(row) === undefined);
+  }
+
+  /** Which pairs hold some words in the opened file; null while that is being found out. @param {string} q */
+  function lookFor(q) {
+    if (looked.q === q) return looked.hits;
+    const mine = { q, hits: /** @type {Uint8Array | null} */ (null) };
+    looked = mine;
+    const stopped = () => looked !== mine || (state.q || '').toLowerCase() !== q;
+    const told = (/** @type {number} */ share) => {
+      const text = `Searching the texts of all pairs: ${tens(share)} …`;
+      if (!stopped() && $('count').textContent !== text) $('count').textContent = text;
+    };
+    /** @type {PairFile} */ (file).search(q, told, stopped).then(
+      (hits) => {
+        if (stopped()) {
+          if (looked === mine) looked = { q: '', hits: null };
+          return;
+        }
+        mine.hits = hits;
+        apply(false);
+      },
+      () => {
+        $('count').textContent = 'The opened file cannot be read any more: open it again.';
+      },
+    );
+    return null;
   }
 
   function chips() {
@@ -179,12 +290,22 @@
     if (top < box.scrollTop || top > box.scrollTop + box.clientHeight - 30) box.scrollTop = Math.max(0, top - 90);
   }
 
-  function paint() {
+  /** Places of the list's lines that are in sight, or nearly. @returns {[number, number]} */
+  function inSight() {
     const box = $('list');
-    const inner = /** @type {HTMLElement} */ (box.firstElementChild);
-    const margin = marginOf(model());
     const from = Math.max(0, Math.floor(box.scrollTop / 30) - 4);
-    const to = Math.min(rows.length, from + Math.ceil((box.clientHeight || 246) / 30) + 8);
+    return [from, Math.min(rows.length, from + Math.ceil((box.clientHeight || 246) / 30) + 8)];
+  }
+
+  /** The beginning of a pair's chosen response. @param {number} row */
+  function snippet(row) {
+    return make('span', isCrude(row) ? 'blur' : '', (textsOf(row)?.chosen || '').slice(0, 160).replace(/\s+/g, ' '));
+  }
+
+  function paint() {
+    const inner = /** @type {HTMLElement} */ ($('list').firstElementChild);
+    const margin = marginOf(model());
+    const [from, to] = inSight();
     inner.replaceChildren();
     for (let place = from; place < to; place += 1) {
       const row = rows[place];
@@ -192,13 +313,12 @@
       line.style.top = `${place * 30}px`;
       line.setAttribute('role', 'option');
       line.setAttribute('aria-selected', String(place === at));
-      const held = placeOf.get(row);
-      const blurred = isCrude(row);
-      line.append(make('span', '', ids[row]), make('span', 'margin', margin[row].toFixed(2)));
-      line.append(make('span', blurred ? 'blur' : '', held === undefined ? '' : (texts.chosen[held] || '').slice(0, 160).replace(/\s+/g, ' ')));
+      line.dataset.row = String(row);
+      line.append(make('span', '', ids[row]), make('span', 'margin', margin[row].toFixed(2)), snippet(row));
       line.onclick = () => turn(place);
       inner.append(line);
     }
+    fetchTexts();
   }
 
   /** @param {number} place */
@@ -231,22 +351,24 @@
       box.append(make('p', 'empty', 'No pair passes these filters: remove one.'));
       return;
     }
-    const place = placeOf.get(row);
+    const found = textsOf(row);
     box.append(make('p', 'meta', why(row)));
     const pair = make('div', 'pair');
     const blur = isCrude(row) ? ' blur' : '';
-    if (place !== undefined) {
-      const prompt = make('div', `text prompt${blur}`, (texts.prompt[place] || '').trim());
-      box.append(prompt);
-    }
-    const parts = place === undefined ? null : markedWords((texts.chosen[place] || '').trim(), (texts.rejected[place] || '').trim());
+    if (found) box.append(make('div', `text prompt${blur}`, found.prompt.trim()));
+    const parts = found ? markedWords(found.chosen.trim(), found.rejected.trim()) : null;
     ['chosen', 'rejected'].forEach((side, which) => {
       const half = make('div', side[0]);
-      const rewards = data.models.map((/** @type {string} */ name) => `${data.models.length > 1 ? `${name} ` : ''}${columns[`reward_${name}_${side}`].values[row].toFixed(2)}`);
+      const rewards = data.models.map(
+        (/** @type {string} */ name) =>
+          `${data.models.length > 1 ? `${name} ` : ''}${columns[`reward_${name}_${side}`].values[row].toFixed(2)}`,
+      );
       half.append(make('div', 'meta', `${side} · reward ${rewards.join(', ')}`));
       const text = make('div', `text${blur}`);
-      if (parts) for (const word of parts[which]) text.append(word.differs ? make('mark', '', word.text) : document.createTextNode(word.text));
-      else text.append(make('span', 'meta', 'This page does not hold the texts of this pair; pairs.parquet does.'));
+      if (parts)
+        for (const word of parts[which])
+          text.append(word.differs ? make('mark', '', word.text) : document.createTextNode(word.text));
+      else text.append(make('span', 'meta', missing(found)));
       half.append(text);
       pair.append(half);
     });
@@ -260,6 +382,14 @@
     box.append(tools);
   }
 
+  /** Why no text is shown. @param {Texts | null | undefined} found */
+  function missing(found) {
+    if (found === null)
+      return 'The texts of this pair cannot be read: the opened file is damaged, or was moved. Open it again.';
+    if (file) return 'Reading …';
+    return `This page does not hold the texts of this pair; pairs.parquet does${data.file ? ': open it above' : ''}.`;
+  }
+
   /** Why a pair is here. @param {number} row */
   function why(row) {
     const said = (data.compares ? data.models : [model()]).map((/** @type {string} */ name) => {
@@ -268,7 +398,7 @@
     });
     for (const name of ['partition', `regime_${model()}`, 'labeler_preference']) {
       const column = columns[name];
-      const word = column && column.words ? column.words[column.values[row]] : '';
+      const word = column?.words ? column.words[column.values[row]] : '';
       if (word) said.push(words(name === 'labeler_preference' ? 'labeler' : name.startsWith('regime') ? 'regime' : name, word));
     }
     return `${said.join(' · ')}.`;
@@ -280,7 +410,9 @@
     for (const name of data.features) {
       const [chosen, rejected] = ['chosen', 'rejected'].map((side) => columns[`feature_${name}_${side}`].values[row]);
       if (chosen !== rejected && !(Number.isNaN(chosen) && Number.isNaN(rejected))) {
-        const shown = [chosen, rejected].map((value) => (Number.isNaN(value) ? 'no label' : Number.isInteger(value) ? String(value) : value.toFixed(2)));
+        const shown = [chosen, rejected].map((value) =>
+          Number.isNaN(value) ? 'no label' : Number.isInteger(value) ? String(value) : value.toFixed(2),
+        );
         said.push(`${title(name)} ${shown[0]} against ${shown[1]}`);
       }
     }
@@ -298,7 +430,9 @@
 
   /** @param {number} row */
   function copyId(row) {
-    const done = () => { $('count').textContent = `Copied ${ids[row]}.`; };
+    const done = () => {
+      $('count').textContent = `Copied ${ids[row]}.`;
+    };
     if (navigator.clipboard) navigator.clipboard.writeText(ids[row]).then(done, () => prompt('The id of the pair', ids[row]));
     else prompt('The id of the pair', ids[row]);
   }
@@ -321,7 +455,7 @@
     else if (event.key === 'k') step(-1, event);
     else if (event.key === 'm' && rows[at] !== undefined) toggle(rows[at]);
     else if (event.key === 'c' && rows[at] !== undefined) copyId(rows[at]);
-    else if (event.key === 'b') document.querySelectorAll('#pair .blur').forEach((each) => each.classList.remove('blur'));
+    else if (event.key === 'b') for (const each of document.querySelectorAll('#pair .blur')) each.classList.remove('blur');
     else if (event.key === '/') {
       event.preventDefault();
       $('search').focus();
@@ -336,9 +470,10 @@
   /** Hints on marks of pictures, by pointer and by keyboard. */
   function hints() {
     const tip = $('tip');
-    const told = (/** @type {EventTarget | null} */ target) => (target instanceof Element ? target.closest('.chart [data-told]') : null);
+    const told = (/** @type {EventTarget | null} */ target) =>
+      target instanceof Element ? target.closest('.chart [data-told]') : null;
     const open = (/** @type {Element | null} */ mark) => {
-      const text = mark && mark.getAttribute('data-told');
+      const text = mark?.getAttribute('data-told');
       tip.hidden = !text;
       if (!mark || !text) return;
       tip.textContent = text;
@@ -347,7 +482,11 @@
       tip.style.top = `${box.top + scrollY - tip.offsetHeight - 8}px`;
     };
     document.addEventListener('pointerover', (event) => open(told(event.target)));
-    document.addEventListener('focusin', (event) => open(event.target instanceof Element && event.target.closest('.chart') ? event.target.querySelector('[data-told]') : null));
+    document.addEventListener('focusin', (event) =>
+      open(
+        event.target instanceof Element && event.target.closest('.chart') ? event.target.querySelector('[data-told]') : null,
+      ),
+    );
   }
 
   function downloads() {

@@ -144,6 +144,25 @@ def sampled_rows(strata: NDArray[Any]) -> NDArray[np.int64]:
     return np.arange(len(strata)) if len(strata) <= MOST_SAMPLED else _sample(strata)
 
 
+def rows_of_file(path: Path, used: pd.DataFrame, n_texts: int) -> dict[str, Any] | None:
+    """Where in the audit's Parquet file a page finds texts that it does not hold.
+
+    Args:
+        path (`Path`): The audit's Parquet file.
+        used (`pandas.DataFrame`): From `used_pairs`.
+        n_texts (`int`): Pairs whose texts the page holds.
+
+    Returns:
+        `dict[str, Any]`, *optional*: `n_rows` of the file, and `steps` from each used row to the next, which compress well;
+        `None` where the page holds all texts, or the file none.
+    """
+    file = pq.ParquetFile(path)
+    if n_texts == len(used) or not {schema.PROMPT, *schema.SIDES} <= set(file.schema_arrow.names):
+        return None
+    steps = np.diff(used["row"].to_numpy(), prepend=0)
+    return {"n_rows": file.metadata.num_rows, "steps": _block(steps.astype("<i4"))}
+
+
 def _sample(strata: NDArray[Any]) -> NDArray[np.int64]:
     """Rows of a stratified sample, in their order."""
     order = np.random.default_rng(0).permutation(len(strata))

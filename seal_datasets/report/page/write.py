@@ -24,6 +24,7 @@ from seal_datasets.report.page.pair_columns import (
     pair_columns,
     pair_texts,
     resistant,
+    rows_of_file,
 )
 from seal_datasets.report.page.sections import sections_of
 from seal_datasets.report.page.verdict import verdict
@@ -59,9 +60,11 @@ def render_page(
     whole = len(used) == report["population"]["n_used"]
     counts = {name: int((against & (differences_of(used, name) < 0)).sum()) for name in shown} if whole else {}
     held = pair_texts(path, used, texts, _strata(used, models.last, against))
+    file = rows_of_file(path, used, len(held["rows"]))
     data = {
         **columns,
         "texts": held,
+        "file": file,
         "models": list(models.names),
         "features": shown,
         "titles": {name: feature_title(name) for name in shown},

@@ -1,10 +1,14 @@
 """Finished audits whose page is looked at: one of hostile texts, and one with a baseline and held-out pairs."""
 
+import shutil
+
 import numpy as np
 import pytest
 from datasets import Dataset
 
 from seal_datasets.audit.precomputed import audit_own_rewards
+from seal_datasets.report.page import pair_columns
+from seal_datasets.report.write import write_report
 
 HOSTILE = (
     "<script>document.title='pwned'</script>",
@@ -50,3 +54,14 @@ def two(tmp_path_factory):
         "A longer answer, which says more than others do.",
     )
     return audit(tmp_path_factory.mktemp("two") / "audit", 300, ("before", "after"), partition=True, texts=texts)
+
+
+@pytest.fixture(scope="session")
+def sampled(two, tmp_path_factory):
+    """The audit with a baseline, and its page as one of many pairs has it: with the texts of 40."""
+    folder = tmp_path_factory.mktemp("sampled") / "audit"
+    shutil.copytree(two, folder)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(pair_columns, "MOST_SAMPLED", 40)
+        write_report(folder)
+    return folder

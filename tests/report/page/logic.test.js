@@ -8,7 +8,12 @@ const pack = (array) => gzipSync(Buffer.from(array.buffer)).toString('base64');
 const column = (values, words) => ({ values: Float64Array.from(values), words });
 
 test('blocks of every kind are decoded, and a missing code is no number', async () => {
-  for (const [kind, values] of [['i4', new Int32Array([1, -70000])], ['f4', new Float32Array([0.5, NaN])], ['f8', new Float64Array([0.1, 2])], ['u1', new Uint8Array([0, 200])]]) {
+  for (const [kind, values] of [
+    ['i4', new Int32Array([1, -70000])],
+    ['f4', new Float32Array([0.5, NaN])],
+    ['f8', new Float64Array([0.1, 2])],
+    ['u1', new Uint8Array([0, 200])],
+  ]) {
     assert.deepStrictEqual([...(await logic.decode({ kind, data: pack(values) })).values], [...values]);
   }
   const labels = await logic.decode({ kind: 'i1', data: pack(new Int8Array([0, 1, -128])), missing: -128 });
@@ -32,7 +37,8 @@ const columns = {
 };
 
 test('filters keep what they name, together', () => {
-  const rows = (state, band = 0) => logic.select(4, logic.tests(columns, state, 'rm', band), logic.margins(columns, 'rm'), 'worst');
+  const rows = (state, band = 0) =>
+    logic.select(4, logic.tests(columns, state, 'rm', band), logic.margins(columns, 'rm'), 'worst');
   assert.deepStrictEqual(rows({}), [3, 1, 2, 0]);
   assert.deepStrictEqual(rows({ aligned: 'no' }), [3, 1, 2]);
   assert.deepStrictEqual(rows({ aligned: 'yes' }, 1), []);
@@ -46,17 +52,39 @@ test('filters keep what they name, together', () => {
 test('differing words are those outside the longest common part', () => {
   const [left, right] = logic.differingWords('boil the eggs now', 'boil eggs slowly now');
   assert.strictEqual(left.map((word) => word.text).join(''), 'boil the eggs now');
-  assert.deepStrictEqual(left.filter((word) => word.differs).map((word) => word.text), ['the']);
-  assert.deepStrictEqual(right.filter((word) => word.differs).map((word) => word.text), ['slowly']);
+  assert.deepStrictEqual(
+    left.filter((word) => word.differs).map((word) => word.text),
+    ['the'],
+  );
+  assert.deepStrictEqual(
+    right.filter((word) => word.differs).map((word) => word.text),
+    ['slowly'],
+  );
   const long = 'x '.repeat(3000);
   assert.strictEqual(logic.differingWords(long, `${long}y`)[1].filter((word) => word.differs).length, 1);
-  assert.strictEqual(logic.markedWords('all new words', 'nothing like it').flat().some((word) => word.differs), false);
+  assert.strictEqual(
+    logic
+      .markedWords('all new words', 'nothing like it')
+      .flat()
+      .some((word) => word.differs),
+    false,
+  );
 });
 
 test('imprints are those of a regression within prompts, with a collinear column left out', () => {
   const made = { prompt_id: column([0, 1, 2, 3]) };
-  const a = [[1, 0], [0, 1], [1, 1], [0, 0]];
-  const b = [[0, 1], [0, 0], [1, 0], [1, 0]];
+  const a = [
+    [1, 0],
+    [0, 1],
+    [1, 1],
+    [0, 0],
+  ];
+  const b = [
+    [0, 1],
+    [0, 0],
+    [1, 0],
+    [1, 0],
+  ];
   ['chosen', 'rejected'].forEach((side, s) => {
     made[`feature_a_${side}`] = column(a.map((row) => row[s]));
     made[`feature_b_${side}`] = column(b.map((row) => row[s]));
@@ -71,17 +99,25 @@ test('imprints are those of a regression within prompts, with a collinear column
 });
 
 test('the check finds what differs', () => {
-  const expected = { where: 'heldout', resistance: { rm: 0.5 }, regimes: {}, imprint: { model: 'rm', design: [], coefficients: {} } };
+  const expected = {
+    where: 'heldout',
+    resistance: { rm: 0.5 },
+    regimes: {},
+    imprint: { model: 'rm', design: [], coefficients: {} },
+  };
   assert.deepStrictEqual(logic.check(columns, 4, expected, 0), []);
   assert.match(logic.check(columns, 4, { ...expected, resistance: { rm: 0.25 } }, 0)[0], /resistance of rm: 0.5 and 0.25/);
 });
 
 test('models split a pair where one is aligned and another is not, by the band of each', () => {
   const made = {
-    reward_a_chosen: column([1, 1, 0, 0.5]), reward_a_rejected: column([0, 0, 1, 0]),
-    reward_b_chosen: column([1, 0, 0, 1]), reward_b_rejected: column([0, 1, 1, 0]),
+    reward_a_chosen: column([1, 1, 0, 0.5]),
+    reward_a_rejected: column([0, 0, 1, 0]),
+    reward_b_chosen: column([1, 0, 0, 1]),
+    reward_b_rejected: column([0, 1, 1, 0]),
   };
-  const rows = (value, bands = {}) => [0, 1, 2, 3].filter((row) => logic.tests(made, { split: value }, 'a', 0, ['a', 'b'], bands).every((test) => test(row)));
+  const rows = (value, bands = {}) =>
+    [0, 1, 2, 3].filter((row) => logic.tests(made, { split: value }, 'a', 0, ['a', 'b'], bands).every((test) => test(row)));
   assert.deepStrictEqual(rows('any'), [1]);
   assert.deepStrictEqual(rows('0.1'), [1]);
   assert.deepStrictEqual(rows('1.0'), []);

@@ -30,6 +30,11 @@ def texts(page, selector):
     )
 
 
+def errors(page):
+    """What the console holds but should not."""
+    return [entry for entry in page.get_log("browser") if entry["level"] in ("SEVERE", "WARNING")]
+
+
 def test_hostile_texts_are_text_and_nothing_runs(browser, hostile):  # noqa: F811
     page = opened(browser, hostile)
     title = page.title
@@ -45,7 +50,7 @@ def test_hostile_texts_are_text_and_nothing_runs(browser, hostile):  # noqa: F81
     assert "more characters]" in seen  # a very long word is cut, and says so
     assert page.execute_script("return document.querySelectorAll('#pair img, #pair a, #pair script').length") == 0
     assert page.title == title != "pwned"
-    assert [entry for entry in page.get_log("browser") if entry["level"] in ("SEVERE", "WARNING")] == []
+    assert errors(page) == []
 
 
 def test_the_policy_blocks_what_would_slip_through(browser, hostile):  # noqa: F811
@@ -101,6 +106,60 @@ def test_a_picture_s_mark_leads_to_its_pairs_and_back_leads_back(browser, two): 
     page.back()
     time.sleep(0.3)
     assert page.execute_script("return location.hash") == ""
+
+
+def focused(page):
+    return page.execute_script(
+        "const e = document.activeElement; return [e.tagName.toLowerCase(), e.id, e.getAttribute('href') || e.textContent]"
+    )
+
+
+def tab_to(page, wanted, most=120):
+    """Press the tabulator key until what has the focus is wanted."""
+    for _ in range(most):
+        press(page, Keys.TAB)
+        if wanted(*focused(page)):
+            return
+    raise AssertionError(f"{most} times Tab did not lead there; the focus is on {focused(page)}")
+
+
+def test_the_whole_way_from_a_picture_to_marked_pairs_goes_by_keyboard(browser, two):  # noqa: F811
+    page = opened(browser, two)
+    tab_to(page, lambda tag, name, href: tag == "a" and href.startswith("#") and "=" in href and not name)
+    mark = focused(page)[2]
+    press(page, Keys.ENTER)
+    wait(page, "#chips .chip", "×")
+    assert page.execute_script("return location.hash") == mark
+    n_shown = int(texts(page, "#count")[0].split()[0])
+    assert 0 < n_shown < 300
+    tab_to(page, lambda tag, name, text: name == "order")
+    press(page, Keys.ARROW_DOWN)
+    wait(page, "#count", f"{n_shown} of 300")
+    assert "order=best" in page.execute_script("return location.hash")
+    tab_to(page, lambda tag, name, text: name == "list")
+    first = texts(page, "#list .row.on span:first-child")[0]
+    press(page, Keys.ARROW_DOWN, "j", Keys.ARROW_UP, "m")
+    second = texts(page, "#list .row.on span:first-child")[0]
+    assert second != first
+    assert texts(page, "#list .row.marked span:first-child") == [second]
+    tab_to(page, lambda tag, name, text: text == "unmark")
+    press(page, Keys.ENTER)
+    assert texts(page, "#list .row.marked span:first-child") == []
+    press(page, "m")
+    tab_to(page, lambda tag, name, text: name == "export")
+    assert focused(page)[2] == "Export 1 marked pairs"
+    press(page, "/")
+    press(page, *"sorry", Keys.TAB)
+    wait(page, "#chips", "“sorry”")
+    page.execute_script("document.activeElement.blur(); getSelection().collapse(document.getElementById('reader'), 0)")
+    while texts(page, "#chips .chip"):
+        tab_to(page, lambda tag, name, text: tag == "button" and text.endswith(" ×"))
+        n_chips = len(texts(page, "#chips .chip"))
+        press(page, Keys.ENTER)
+        page.execute_async_script("setTimeout(arguments[0], 300)")
+        assert len(texts(page, "#chips .chip")) == n_chips - 1
+    wait(page, "#count", "300 of 300")
+    assert errors(page) == []
 
 
 def test_phone_dark_and_print_have_no_sideways_scroll(browser, two):  # noqa: F811

@@ -4,8 +4,10 @@ import base64
 import gzip
 import json
 import re
+import shutil
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 
 from seal_datasets.report.audited_models import models_of
@@ -64,6 +66,31 @@ def test_of_very_many_pairs_a_sample_is_held_and_nothing_is_computed_again(two, 
     assert "the numbers of 100 of 300 pairs, drawn at random" in page
     report = json.loads((two / "report.json").read_text())["models"]["after"]["resistance"]["heldout"]
     assert f"Read the {round(report['alignment_resistance'] * report['n_pairs'])} resistant pairs" in page
+
+
+def test_a_page_without_all_texts_says_where_in_the_file_they_are(two, monkeypatch):
+    monkeypatch.setattr(pair_columns, "MOST_PAIRS", 100)
+    page = page_of(two, texts="none")
+    data = data_of(page)
+    rows = np.cumsum(np.frombuffer(gzip.decompress(base64.b64decode(data["file"]["steps"]["data"])), "<i4"))
+    assert data["file"]["n_rows"] == 300
+    assert np.array(read_audit(two)[0]["pair_id"][:])[rows].tolist() == unpacked(data["ids"])
+
+
+def test_only_a_page_that_lacks_texts_holds_the_reader_of_files_and_it_is_small(two, tmp_path):
+    whole, none = page_of(two), page_of(two, texts="none")
+    assert "hyparquet" not in whole
+    assert 'id="file"' not in whole
+    assert data_of(whole)["file"] is None
+    assert 'id="file"' in none
+    held = sum(len(block) for block in data_of(whole)["texts"].values() if isinstance(block, str))
+    assert 0 < len(none) - len(whole) + held < 60_000
+
+
+def test_where_the_file_holds_no_texts_none_can_be_opened(two, tmp_path):
+    folder = shutil.copytree(two, tmp_path / "audit")
+    pq.write_table(pq.read_table(folder / "pairs.parquet").drop_columns(["rejected"]), folder / "pairs.parquet")
+    assert 'id="file"' not in page_of(folder)
 
 
 @pytest.mark.parametrize("name", ["report.html", "report.json"])
