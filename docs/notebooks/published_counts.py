@@ -19,7 +19,7 @@ import pandas as pd
 
 from seal_datasets import estimate
 
-alt.renderers.enable("svg")
+_ = alt.renderers.enable("svg")
 
 # %% [markdown]
 # ## Table 1: regimes and agreement
@@ -67,8 +67,9 @@ assert (table.agreement - table["published agreement"]).abs().max() < 0.01
 table.loc[list(aligned_before)].round(4)
 
 # %% [markdown]
-# All eight numbers agree to two digits; 0.4765 was cut off to 0.47 rather than rounded. The paper does not give intervals. Over independent
-# pairs they would be narrow; pairs of one prompt are not independent, and prompts were not published.
+# All eight numbers lie within one hundredth of those printed. Three differ in the second digit: the counts give 0.17 of pairs that stayed misaligned
+# (printed 0.18), 0.09 reversed (0.08) and an agreement of 0.48 where alignment reversed (0.47). The paper gives no intervals. Pairs of one prompt
+# are not independent, and prompts were not published, so none are given here.
 
 # %%
 print(f"alignment score {resistance.pre_alignment_score:.3f} before, {resistance.alignment_score:.3f} after")

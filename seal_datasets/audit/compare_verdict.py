@@ -181,7 +181,9 @@ def _disagree(result: Mapping[str, Any]) -> Sentence | None:
     found = shared["disagree"]
     strong = f"on {found['count']:,} of {shared['n_pairs']:,} shared pairs"
     interval = format_interval(found["confidence_interval"])
-    said = f"The models disagree {strong} ({format_percent(found['share'])}, {interval})"
+    some = len(shared["models"]) < len(result["models"])
+    whose = f"The models of {' and '.join(shared['audits'])}" if some else "The models"
+    said = f"{whose} disagree {strong} ({format_percent(found['share'])}, {interval})"
     return Sentence(
         f"{said}: some prefer the chosen response and others do not.",
         strong,

@@ -185,7 +185,7 @@ def test_hostile_names_are_text_and_disagreement_is_read_in_a_browser(browser, a
     page.execute_script("document.querySelector('#chips button').click()")
     assert texts(page, "#count")[0].startswith("60 of 60 pairs")
     assert page.execute_script("return document.querySelectorAll('#pair img, #pair script, h1 b').length") == 0
-    assert page.title == "4 models compared"
+    assert page.title == "4 models compared on a Dataset"
     assert [entry for entry in page.get_log("browser") if entry["level"] in ("SEVERE", "WARNING")] == []
 
 

@@ -42,6 +42,9 @@ def test_the_page_of_commands_has_every_option():
 def test_every_public_name_is_in_the_reference():
     pages = [(DOCS / "reference" / f"{name}.md").read_text("utf-8") for name in ("python", "estimate", "results")]
     named = re.findall(r"^::: seal_datasets\.([\w.]+)$", "\n".join(pages), flags=re.MULTILINE)
+    named = [
+        re.sub(r"^estimate\.(\w+)\.\1$", r"estimate.\1", name) for name in named
+    ]  # a module and its function share a name
     wanted = [*seal_datasets.__all__, *(f"estimate.{name}" for name in estimate.__all__)]
     assert sorted(named) == sorted(set(wanted) - {"__version__", "estimate.REGIMES"})
 

@@ -69,11 +69,13 @@ def test_every_rule_of_the_style_is_of_its_own_class():
 
 
 def test_pictures_of_one_notebook_share_no_ids(report):
-    found = [re.findall(r' id="([^"]+)"', seal_datasets.show(report, name).html) for name in ("alignment", "rewarded")]
-    assert found[0]
-    assert not set(found[0]) & set(found[1])
-    used = re.findall(r"url\(#([^)]+)\)", seal_datasets.show(report, "alignment").html)
-    assert set(used) == set(found[0])
+    shown = [seal_datasets.show(report, name).html for name in ("alignment", "rewarded")]
+    ids, used = (
+        [set(re.findall(pattern, html)) for html in shown] for pattern in (r' id="([^"]+)"', r"url\(#([^)]+)\)")
+    )
+    assert ids[0]
+    assert ids == used
+    assert not ids[0] & ids[1]
 
 
 def test_a_section_that_is_none_and_a_report_that_is_none_are_answered(report, tmp_path):
