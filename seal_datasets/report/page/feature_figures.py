@@ -39,12 +39,7 @@ def _rewarded(report: Mapping[str, Any], model: str) -> str:
     """Which claimed features are rewarded, and which penalised, as a sentence."""
     said = []
     for verb, sign in (("rewarded", 1), ("penalised", -1)):
-        names = [
-            claim["feature"]
-            for claim in report["claims"]
-            if claim["quantity"] == "imprint" and claim["model"] == model and claim["estimate"] * sign > 0
-        ]
-        if names:
+        if names := _claimed(report, "imprint", model, sign):
             said.append(f"{_list(names)} {'is' if len(names) == 1 else 'are'} {verb}")
     return _start("; ".join(said))
 
@@ -67,11 +62,7 @@ def amplification_figure(report: Mapping[str, Any], model: str) -> Figure | None
             f"{row['n_discordant']:,} pairs differ"
         )
         found.append({**entry, "mark": row["asked"], "low": low, "high": high, "told": told})
-    title = (
-        f"{_start(_list(claims))}: the model gives other than people asked for"
-        if claims
-        else "No difference between asked and given can be claimed"
-    )
+    title = _given(report, model) if claims else "No difference between asked and given can be claimed"
     return Figure(
         f"amplification_{model}",
         title,
@@ -82,6 +73,16 @@ def amplification_figure(report: Mapping[str, Any], model: str) -> Figure | None
         _numbers(rows, "amplification", ("asked", "given")),
         lambda width: charts.dots(found, width, axis="log-odds of being preferred", marks=CHOSEN),
     )
+
+
+def _given(report: Mapping[str, Any], model: str) -> str:
+    """To which claimed features the model gives less, and to which more, than people asked for, as a sentence."""
+    said = []
+    for word, sign in (("less", -1), ("more", 1)):
+        if names := _claimed(report, "amplification", model, sign):
+            than = "" if said else " than people asked for"
+            said.append(f"{word}{than} to {_list(names)}")
+    return f"The model gives {', and '.join(said)}"
 
 
 def surface_figure(report: Mapping[str, Any], model: str) -> Figure | None:
@@ -249,8 +250,13 @@ def _numbers(rows: Rows, value: str, more: Sequence[str] = ()) -> list[dict[str,
     ]
 
 
-def _claimed(report: Mapping[str, Any], quantity: str, model: str) -> list[str]:
-    return [claim["feature"] for claim in report["claims"] if claim["quantity"] == quantity and claim["model"] == model]
+def _claimed(report: Mapping[str, Any], quantity: str, model: str, sign: int = 0) -> list[str]:
+    """Features with a claim on a quantity of a model; with a sign, those whose estimate has it."""
+    return [
+        claim["feature"]
+        for claim in report["claims"]
+        if claim["quantity"] == quantity and claim["model"] == model and (not sign or claim["estimate"] * sign > 0)
+    ]
 
 
 def _list(features: Sequence[str]) -> str:
