@@ -18,8 +18,9 @@ from tests.hub import hub_double
 from tests.hub.hub_double import HubDouble
 from tests.rewards.models import CHAT_TEMPLATE, save_llama
 
-MODELS = ("reward-model", "reward-model-before", "other-model", "third-model")
-CHECKPOINTS = ("checkpoint-0", "checkpoint-500", "checkpoint-1000")
+MODELS = ("my/reward-model", "my/reward-model-before", "my/other-model", "my/third-model")
+CHECKPOINTS = ("my/checkpoint-0", "my/checkpoint-500", "my/checkpoint-1000")
+TRAINED = ("models/pre", "models/post")
 
 
 class Workspace:
@@ -72,8 +73,8 @@ def folder(tmp_path_factory, minilm, recorded):
     scores = [row | {"scores_chosen": i % 7 - 2.0, "scores_rejected": i % 3 - 1.0} for i, row in enumerate(bare)]
     Dataset.from_list(scores).to_parquet(folder / "scores.parquet")
     (folder / "marked_pairs.jsonl").write_text("\n".join(json.dumps({"pair_id": row["pair_id"]}) for row in rows[:5]))
-    for seed, name in enumerate((*MODELS, *CHECKPOINTS)):
-        path = str(folder / "my" / name)
+    for seed, name in enumerate((*MODELS, *CHECKPOINTS, *TRAINED)):
+        path = str(folder / name)
         save_llama(path, minilm, seed, classifier=True, positions=2048, template=CHAT_TEMPLATE)
     for name in ("compared.labels.sqlite", "rewritten.rewrites.sqlite"):
         recorded(folder / name)

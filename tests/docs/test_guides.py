@@ -13,6 +13,10 @@ NOT_RUN = {
     ("pip", "wheel"): "needs a network; tests/test_wheel.py builds the wheel",
     ("hf",): "needs an account; tests/hub/test_kept_run.py has a double of the Hub",
     ("make",): "sets up an environment; continuous integration runs both targets",
+    (
+        "seal",
+        "train-pair",
+    ): "takes minutes; tests/endurance/test_kills.py runs it, tiny models stand here",
     ("seal", "audit", "--demo"): "takes minutes; continuous integration runs it as `make audit`",
     ("seal", "report", "seal-audit"): "shows the demo's report, which continuous integration makes and checks",
     (
