@@ -194,6 +194,8 @@ WRITERS = {
 INSIDE = {
     "atomic.py": "is the one place",
     "report/figures.py": "draws into a folder of `filling`",
+    "report/tables.py": "writes into a folder of `filling`",
+    "audit/compare_figures.py": "draws into a folder of `filling`",
     "report/write.py": "`files.dump` returns text",
     "hub/viewer_tables.py": "writes into a folder of `apart` or `filling`",
     "endpoints/store_maintenance.py": "writes inside `replacing`",

@@ -203,7 +203,8 @@ def test_robustness_is_compared_where_there_are_rewrites(audits, tmp_path):
     folders = []
     for name, change in (("p", -0.10), ("q", -0.30)):
         report = json.loads((audits["one"] / "report.json").read_text())
-        entry = {"status": "ok", "change": change, "confidence_interval": [change - 0.098, change + 0.098]}
+        counts = {"n_pairs": 50, "n_lost": 10, "n_gained": 5, "before": 0.6, "after": 0.6 + change, "p_value": 0.04}
+        entry = {"status": "ok", "change": change, "confidence_interval": [change - 0.098, change + 0.098], **counts}
         report["rewrites"] = {"presets": {"style": {"alignment": {"post": entry}}}}
         (tmp_path / name).mkdir()
         (tmp_path / name / "report.json").write_text(json.dumps(report))
