@@ -278,7 +278,7 @@ def _note(report: Mapping[str, Any], rows: Rows) -> str:
     if is_corrected(report):
         found = report["correction"]
         corrected = f" Corrected by gold labels of {found['n_gold_prompts']:,} of {found['n_prompts']:,} prompts."
-    several = f" The last of {len(models.audited)} models." if len(models.audited) > 1 else ""
+    several = f" Of {models.last}, the last of {len(models.audited)} models." if len(models.audited) > 1 else ""
     most = max(row["n_discordant"] for row in rows)
     fewest = min(row["n_discordant"] for row in rows)
     differ = f"{fewest:,} to {most:,} of them differ in a feature"

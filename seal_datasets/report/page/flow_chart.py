@@ -49,7 +49,7 @@ def flow(
             told=_choose({name: f"{name.replace('_', ' ')}: {share:.0%} of pairs" for name, share in shares.items()}),
         )
     )
-    layers = [area, _names_on(bands, shares)]
+    layers = [area, _names_on(bands, shares, short=width <= NARROW)]
     for side, align, shift in ((0, "right", -8), (1, "left", 8)):
         words = [{"y": spots[side, end["aligned"]], "text": end["text"]} for end in ends if end["side"] == side]
         layers.append(
@@ -60,15 +60,15 @@ def flow(
     return alt.layer(*layers).properties(width=width - 290 if width > NARROW else width - 230, height=190)
 
 
-def _names_on(bands: Sequence[Mapping[str, Any]], shares: Mapping[str, float]) -> alt.Chart:
-    """Names of the flows that are wide enough, at their left ends."""
+def _names_on(bands: Sequence[Mapping[str, Any]], shares: Mapping[str, float], *, short: bool) -> alt.Chart:
+    """Names and shares of the flows that are wide enough, at their left ends; in little room their shares alone."""
     import altair as alt
 
     starts = [band for band in bands if band["x"] == 0 and shares[band["regime"]] >= _LEAST_NAMED]
     words = [
         {
             "y": (band["low"] + band["high"]) / 2,
-            "text": f"{band['regime'].replace('_', ' ')} {shares[band['regime']]:.0%}",
+            "text": f"{'' if short else band['regime'].replace('_', ' ')} {shares[band['regime']]:.0%}".strip(),
         }
         for band in starts
     ]

@@ -36,11 +36,14 @@
       : null;
 
   const wrong = data.expected ? check(columns, data.n, data.expected, data.tie_band) : [];
+  const again = ['resistance'];
+  if (data.expected?.has_regimes) again.push('regimes');
+  if (data.expected?.imprint.design.length) again.push('imprints');
   $('check').textContent = !data.expected
     ? `This page holds a sample of the pairs (${data.n.toLocaleString('en')}), so it cannot compute the report's numbers again.`
     : wrong.length
       ? `✗ This page's own columns give other numbers: ${wrong.join('; ')}.`
-      : `✓ This page computed its resistance${data.expected.has_regimes ? ', regimes' : ''}${data.expected.imprint.design.length ? ' and imprints' : ''} again from its ${data.n.toLocaleString('en')} pairs: all equal.`;
+      : `✓ This page computed its ${again.join(', ').replace(/, (?=[^,]*$)/, ' and ')} again from its ${data.n.toLocaleString('en')} pairs: all equal.`;
 
   /** @type {State} */
   let state = {};

@@ -82,7 +82,7 @@ def regime_figure(report: Mapping[str, Any]) -> Figure | None:
     n_pairs = sum(row["count"] for row in found.values())
     return Figure(
         "regimes",
-        f"{format_percent(became['share'])} of pairs became aligned, {format_percent(turned['share'])} were turned",
+        f"{format_percent(became['share'])} of pairs became aligned, {format_percent(turned['share'])} no longer are",
         f"From {earlier} to {later}: became aligned {format_percent(became['share'])} "
         f"({format_interval(became['confidence_interval'])}), no longer aligned {format_percent(turned['share'])} "
         f"({format_interval(turned['confidence_interval'])}). Choose a flow to read its pairs.",
