@@ -54,10 +54,14 @@ class Subject:
 
     @property
     def identity(self) -> tuple[str, ...]:
-        """What makes it the same model elsewhere: a hash of its weights, or its id and revision."""
+        """What makes it the same model elsewhere: a hash of its weights, or its id and revision.
+
+        The revision of columns of rewards is that of their table, and the columns are the model.
+        """
         record: Mapping[str, Any] = self.report["run"]["models"][self.model]
         revision = str(record["revision"])
-        return (revision,) if revision.startswith("sha256:") else (record["model"], revision)
+        is_of_weights = revision.startswith("sha256:") and "architecture" in record
+        return (revision,) if is_of_weights else (record["model"], revision)
 
 
 def subjects_of(audits: Sequence[Audit]) -> list[Subject]:
