@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from datasets import Dataset
 
 from seal_datasets.audit.label_step import asked_features
 from seal_datasets.audit.plan_requests import EmbeddedPace, Sources, plan_label_steps, plan_rewrite_steps
-from seal_datasets.audit.plan_scoring import Scoring, plan_doctor, plan_scoring
+from seal_datasets.audit.plan_scoring import Scoring, plan_doctor, plan_scoring, unmeasured
 from seal_datasets.audit.plan_table import load_table, plan_report
 from seal_datasets.audit.plan_training import plan_training
 from seal_datasets.audit.planned import AuditPlan, PlannedStep
@@ -16,6 +17,7 @@ from seal_datasets.audit.settings import AuditSettings
 from seal_datasets.endpoints.keys import check_keys
 from seal_datasets.labels.gold import add_gold, check_own_gold
 from seal_datasets.labels.surface import SURFACE_FEATURES
+from seal_datasets.rewards.checkpoint import HubUnreachableError
 from seal_datasets.rewards.open import find_scorer, is_served
 
 
@@ -49,9 +51,7 @@ def plan_audit(
     out, given = Path(out), settings.models
     taxonomy = asked_features(settings)
     check_keys(settings.addresses, api_key)
-    for name, text in given.texts.items():
-        if not is_served(text):
-            find_scorer(text, over_length=settings.over_length, **given.opening(name))
+    unknown = _find_models(settings)
     table = load_table(source, out, split=settings.split, limit=settings.limit, seed=settings.seed)
     pairs = table.pairs
     if settings.gold is not None:
@@ -59,7 +59,7 @@ def plan_audit(
     pairs = check_own_gold(pairs, taxonomy)
     sources = Sources(out / "labels.sqlite", api_key, EmbeddedPace(pairs, taxonomy))
     steps = [table.step, table.surface_step, *plan_label_steps(pairs, taxonomy, settings, sources)]
-    training, scoring = _plan_models(pairs, settings, out)
+    training, scoring = _plan_models(pairs, settings, out, unknown)
     steps += training
     if settings.doctor:
         steps.append(plan_doctor(len(pairs), scoring))
@@ -74,9 +74,31 @@ def plan_audit(
     return AuditPlan(tuple(steps))
 
 
-def _plan_models(pairs: Dataset, settings: AuditSettings, out: Path) -> tuple[list[PlannedStep], list[Scoring]]:
+def _find_models(settings: AuditSettings) -> dict[str, str]:
+    """Check that the given models exist; returns by name why nothing can be found out about the others."""
+    unknown = {}
+    for name, text in settings.models.texts.items():
+        if is_served(text):
+            continue
+        try:
+            find_scorer(text, over_length=settings.over_length, **settings.models.opening(name))
+        except HubUnreachableError as error:
+            unknown[name] = str(error)
+    return unknown
+
+
+def _plan_models(
+    pairs: Dataset, settings: AuditSettings, out: Path, unknown: Mapping[str, str]
+) -> tuple[list[PlannedStep], list[Scoring]]:
     """Training where no model is given, and scoring with each."""
     if not settings.models.names:
         training, scoring = plan_training(pairs, settings, out)
         return [training], scoring
-    return [], [plan_scoring(name, text, pairs, settings, out) for name, text in settings.models.texts.items()]
+    scoring = []
+    for name, text in settings.models.texts.items():
+        if name in unknown:
+            why = f"tokens, cached and time are not measured: {unknown[name]}"
+            scoring.append(Scoring(unmeasured(f"score {name}", pairs, why)))
+        else:
+            scoring.append(plan_scoring(name, text, pairs, settings, out))
+    return [], scoring

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -105,8 +106,14 @@ def make_rewriter(settings: AuditSettings, store: ResponseStore, endpoint: Endpo
             alone=endpoint.model == MODEL_NAME and not wanted.whole_dialogue,
             attempts=wanted.attempts,
         ),
-        options=request_options(settings, store, endpoint),
+        options=request_options(replace(settings, batch=_in_batches(settings)), store, endpoint),
     )
+
+
+def _in_batches(settings: AuditSettings) -> bool:
+    """Whether rewrites go through the Batch API: it is the labeler's, and a rewriter elsewhere may have none."""
+    labeler = settings.labeler or ""
+    return settings.batch and (not labeler.startswith("http") or rewriting_server(settings)[0] == labeler)
 
 
 def rewrite_pairs(

@@ -25,7 +25,9 @@ if TYPE_CHECKING:
 else:
     Verbs = argparse._SubParsersAction
 
-DATA_HELP = "Hub id, data file (jsonl, json, csv, parquet; also .gz) or folder made by save_to_disk"
+DATA_HELP = (
+    "Hub id (ID@REVISION pins it), data file (jsonl, json, csv, parquet; also .gz) or folder made by save_to_disk"
+)
 TABLE_HELP = f"{DATA_HELP}; columns added by an earlier verb are kept"
 KEYS_NOTE = (
     "The API key is read from SEAL_LABELER_API_KEY. For several services,\n"

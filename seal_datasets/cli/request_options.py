@@ -57,7 +57,8 @@ def add_request_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--batch",
         action="store_true",
-        help="use the OpenAI Batch API (half the price, within a day); a re-run reattaches to its batches",
+        help="use the OpenAI Batch API (half the price, within a day); a re-run reattaches to its batches; a rewriter at "
+        "another address than the labeler is asked at once",
     )
     group.add_argument(
         "--budget",

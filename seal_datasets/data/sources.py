@@ -40,6 +40,7 @@ from seal_datasets.errors import DataError
 
 _HUB_TIMEOUT_SECONDS = 10.0
 _MAX_FILES = 20_000
+_COMMIT = re.compile(r"[0-9a-f]{40}")
 _HUB_FILE = re.compile(r"hf://datasets/(?P<id>[^@]+)@(?P<revision>[^/]+)/(?P<path>.+)")
 _FILE_SUFFIXES = (".gz", ".txt", ".zip", ".pkl", ".pickle", ".arrow", ".xlsx", ".zst", ".yaml", ".xml")
 
@@ -65,6 +66,27 @@ class HubDataset:
     id: str
     name: str | None = None
     revision: str | None = None
+
+    @classmethod
+    def of(cls, text: str) -> HubDataset:
+        """A dataset from one line of text.
+
+        Args:
+            text (`str`): Its id, or `ID@REVISION` with a branch, tag or commit.
+
+        Returns:
+            `HubDataset`: With that revision.
+
+        Example:
+
+        ```python
+        >>> HubDataset.of("Anthropic/hh-rlhf@main").revision, HubDataset.of("Anthropic/hh-rlhf").revision
+        ('main', None)
+
+        ```
+        """
+        name, _, revision = text.partition("@")
+        return cls(name, revision=revision or None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +133,7 @@ def open_source(
         return open_hub_dataset(source, split=split, streaming=streaming)
     if isinstance(source, str) and not _is_path(source):
         try:
-            return open_hub_dataset(HubDataset(source), split=split, streaming=streaming)
+            return open_hub_dataset(HubDataset.of(source), split=split, streaming=streaming)
         except _DatasetNotFound as error:
             raise DataError(f"there is no file or folder {Path(source).absolute()}, and {error}") from error
     if isinstance(source, str | os.PathLike):
@@ -150,6 +172,11 @@ def open_hub_dataset(dataset: HubDataset, *, split: str | None = None, streaming
 def _read_hub_dataset(dataset: HubDataset, split: str | None, streaming: bool) -> Source:
     with asking_hub(dataset.id):
         builder = load_dataset_builder(dataset.id, name=dataset.name, revision=dataset.revision)
+    if _COMMIT.fullmatch(dataset.revision or "") and builder.hash != dataset.revision:
+        raise DataError(  # without the Hub, `datasets` takes whatever its cache holds
+            f"{dataset.id!r} is needed at commit {dataset.revision}, and the cache {config.HF_DATASETS_CACHE} holds "
+            f"{builder.hash}; load that commit once while online"
+        )
     splits = [str(key) for key in builder.info.splits or builder.config.data_files or ()]
     if split is None and len(splits) != 1:
         raise DataError(f"no split was named; {dataset.id!r} has the splits {splits}: choose one with split=...")
@@ -188,7 +215,7 @@ def _is_path(source: str) -> bool:
         path.exists()
         or glob.has_magic(source)
         or source.startswith((".", "/", "~"))
-        or source.count("/") > 1
+        or source.partition("@")[0].count("/") > 1
         or "\\" in source
     ):
         return True

@@ -30,6 +30,10 @@ PICKLES = (".bin", ".pt", ".pth", ".pkl", ".pickle", ".ckpt")
 """Endings of files that are read by unpickling."""
 
 
+class HubUnreachableError(ModelError):
+    """Nothing is known of a model: it is not on this machine, and the Hub cannot be reached."""
+
+
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
     """A model that exists: a folder, or a repository at one commit.
@@ -99,7 +103,8 @@ def find_checkpoint(name: str, revision: str | None = None) -> Checkpoint:
         `Checkpoint`: The model, at the commit that its revision is now.
 
     Raises:
-        ModelError: The model does not exist, or the Hub cannot be reached and the cache lacks the model.
+        ModelError: The model does not exist.
+        HubUnreachableError: The Hub cannot be reached, and the cache lacks the model.
     """
     folder = Path(name)
     if folder.is_dir():
@@ -133,7 +138,7 @@ def _cached(name: str, revision: str | None, error: Exception) -> Checkpoint:
         if isinstance(path, str):
             files = tuple(sorted(entry.name for entry in Path(path).parent.iterdir()))
             return Checkpoint(name, revision, False, files)
-    raise ModelError(
+    raise HubUnreachableError(
         f"there is no folder {name!r} here, it is not in the local cache, and the Hub cannot be reached: {error}"
     ) from error
 

@@ -21,11 +21,12 @@ from seal_datasets.rewards.checkpoint import (
 _MODULES = "modules.json"
 
 
-def check_encoder(name: str) -> None:
+def check_encoder(name: str, revision: str | None = None) -> None:
     """Check a sentence encoder's files before any is read.
 
     Args:
         name (`str`): Hub id or local folder of a `sentence-transformers` model.
+        revision (`str`, *optional*): Branch, tag or commit on the Hub.
 
     Raises:
         ModelError: It does not exist, runs code of its own, or its weights are pickled, damaged or outside of it.
@@ -36,7 +37,7 @@ def check_encoder(name: str) -> None:
         checkpoint = Checkpoint(name, None, False, tuple(sorted(path.relative_to(folder).as_posix() for path in files)))
         refuse_pointers(name, files)
     else:
-        checkpoint = find_checkpoint(name)
+        checkpoint = find_checkpoint(name, revision)
     for place in {"", *_places(checkpoint)}:
         own = [file for file in checkpoint.files if str(Path(file).parent) == (place or ".")]
         safe = [file for file in own if file.endswith(".safetensors")]

@@ -26,7 +26,7 @@ class SentenceEncoder:
 
     Args:
         name_or_path (`str`, defaults to `"embedded"`): Hub id or folder of a `sentence-transformers` model or of an encoder of
-            `transformers`, or `"embedded"`.
+            `transformers`, or `"embedded"`. `ID@REVISION` names a branch, tag or commit on the Hub.
         batch_size (`int`, defaults to 32): Windows per forward pass.
 
     Attributes:
@@ -60,18 +60,18 @@ class SentenceEncoder:
             )
         from seal_datasets.rewards.encoder_files import check_encoder  # needs the extra
 
-        path = str(_embedded_path()) if name_or_path == EMBEDDED_ENCODER else name_or_path
+        path, revision = _find_place(name_or_path)
         try:
-            check_encoder(path)
+            check_encoder(path, revision)
             self._model: Any = library.SentenceTransformer(
-                path, trust_remote_code=False, model_kwargs={"use_safetensors": True}
+                path, revision=revision, trust_remote_code=False, model_kwargs={"use_safetensors": True}
             )
         except Exception as error:
             raise ModelError(
                 f"cannot load {name_or_path!r} to {self.purpose}: {str(error)[:300]}; give a folder or Hub id of a "
                 f"sentence-transformers model, or {EMBEDDED_ENCODER!r}, which needs no network"
             ) from error
-        self._path = path
+        self._path, self._asked = path, revision
         special = self._model.tokenizer.num_special_tokens_to_add()
         self.window = int(self._model.max_seq_length) - int(special)
 
@@ -80,7 +80,7 @@ class SentenceEncoder:
         """Commit on the Hub, or a hash of the weights."""
         from seal_datasets.rewards.checkpoint import find_checkpoint, resolved_revision
 
-        return resolved_revision(find_checkpoint(self._path))
+        return resolved_revision(find_checkpoint(self._path, self._asked))
 
     def embed(self, texts: Sequence[str]) -> NDArray[np.float64]:
         """Embed texts.
@@ -114,6 +114,16 @@ class SentenceEncoder:
         for start in range(0, len(offsets), self.window):
             part = offsets[start : start + self.window]
             yield text[part[0][0] : part[-1][1]], len(part)
+
+
+def _find_place(name_or_path: str) -> tuple[str, str | None]:
+    """Folder or Hub id of an encoder, and the revision that was asked for."""
+    if name_or_path == EMBEDDED_ENCODER:
+        return str(_embedded_path()), None
+    if Path(name_or_path).exists():
+        return name_or_path, None
+    name, _, revision = name_or_path.partition("@")
+    return name, revision or None
 
 
 def _embedded_path() -> Path:

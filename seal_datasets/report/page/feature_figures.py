@@ -77,7 +77,7 @@ def amplification_figure(report: Mapping[str, Any], model: str) -> Figure | None
 
 def _given(report: Mapping[str, Any], model: str) -> str:
     """To which claimed features the model gives less, and to which more, than people asked for, as a sentence."""
-    said = []
+    said: list[str] = []
     for word, sign in (("less", -1), ("more", 1)):
         if names := _claimed(report, "amplification", model, sign):
             than = "" if said else " than people asked for"
