@@ -49,7 +49,7 @@ STEPS = {
 
 _STORES = {"labels": "labels.sqlite", "rewards": "rewards", "rewrites": "labels.sqlite"}
 _COMMIT = re.compile(r"@[0-9a-f]{40}$")
-_SAMPLE_ROWS = 8
+_SAMPLE_ROWS = 16
 _SAMPLE: dict[str, Any] = {
     "split": None,
     "revision": [],
