@@ -20,6 +20,7 @@ def add(verbs: Verbs) -> None:
         "seal report seal-audit",
         "seal report seal-audit --open",
         "seal report seal-audit --check",
+        "seal report seal-audit --figure-width 3.25 --figure-font 'Times New Roman'",
     )
     report.add_argument("folder", type=Path, help="folder of a finished audit")
     report.add_argument(
@@ -32,9 +33,17 @@ def add(verbs: Verbs) -> None:
         default="sample",
         help="texts that the page holds; a sample is all of up to 2,000 pairs (default: %(default)s)",
     )
+    report.add_argument(
+        "--figure-width",
+        type=float,
+        metavar="INCHES",
+        help="draw the files in figures/ for print, so wide and without titles: 3.25 for a column",
+    )
+    report.add_argument("--figure-font", metavar="NAME", help="font of the files in figures/; it must be installed")
 
 
 def _run(options: argparse.Namespace) -> int:
+    from seal_datasets.report.figures import FigureStyle
     from seal_datasets.report.files import PAGE_FILE
     from seal_datasets.report.headline import headline
     from seal_datasets.report.write import check_report, write_report
@@ -48,7 +57,8 @@ def _run(options: argparse.Namespace) -> int:
             shown.append(f"to write the report again: seal report {options.folder}")
         sys.stdout.write("\n".join(shown or ["OK: all numbers reproduced"]) + "\n")
         return 1 if differing else 0
-    for line in headline(write_report(options.folder, texts=options.texts)):
+    style = FigureStyle(options.figure_width, options.figure_font)
+    for line in headline(write_report(options.folder, texts=options.texts, figures=style)):
         sys.stdout.write(f"{line}\n")
     page = (options.folder / PAGE_FILE).absolute()
     sys.stdout.write(f"Report: {page}\n")

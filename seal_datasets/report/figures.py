@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from seal_datasets.errors import DataError
 from seal_datasets.report.audited_models import models_of
 from seal_datasets.report.page import feature_figures, label_figures, pair_figures, rewrite_figures
 from seal_datasets.report.page.draw import as_pdf, as_png, with_title
 from seal_datasets.report.page.figure import Figure
-from seal_datasets.theme import PAPER, WIDE
+from seal_datasets.theme import NARROW, PAPER, WIDE
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -43,19 +45,45 @@ CAPTIONS = {
 }
 """Figures of a report by file name, in its order, each with a one-sentence caption."""
 
+_LEAST_INCHES, _WIDE_INCHES, _MOST_INCHES = 1.0, 4.5, 20.0
 
-def draw_figures(results: Mapping[str, Any], used: pd.DataFrame, folder: Path) -> dict[str, str]:
+
+@dataclass(frozen=True, slots=True)
+class FigureStyle:
+    """How figures are drawn for print.
+
+    Attributes:
+        inches (`float`, *optional*): Width of each figure, such as 3.25 for a column. Text is then about 8 points, and the
+            title is left to the caption. Without it figures bear their titles.
+        font (`str`, *optional*): A font of this machine; the reader's own when omitted.
+    """
+
+    inches: float | None = None
+    font: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.inches is not None and not _LEAST_INCHES <= self.inches <= _MOST_INCHES:
+            raise DataError(
+                f"figures can be {_LEAST_INCHES:g} to {_MOST_INCHES:g} inches wide, got {self.inches:g}; a column is often 3.25"
+            )
+
+
+def draw_figures(
+    results: Mapping[str, Any], used: pd.DataFrame, folder: Path, style: FigureStyle | None = None
+) -> dict[str, str]:
     """Draw every figure of a report as PNG and PDF, and write its numbers as CSV.
 
     Args:
         results (`Mapping[str, Any]`): From `analyze`, with its `run`.
         used (`pandas.DataFrame`): From `used_pairs`.
         folder (`Path`): Folder of the files; created if missing.
+        style (`FigureStyle`, *optional*): Width and font for print.
 
     Returns:
         `dict[str, str]`: Name of a PNG file to a one-sentence caption, in the order of the report.
     """
     folder.mkdir(parents=True, exist_ok=True)
+    style = style or FigureStyle()
     models = models_of(results["run"])
     made: dict[str, Figure | None] = {
         "table1_regimes.png": pair_figures.regime_figure(results),
@@ -75,9 +103,13 @@ def draw_figures(results: Mapping[str, Any], used: pd.DataFrame, folder: Path) -
     drawn = {}
     for name, figure in made.items():
         if figure is not None:
-            chart = with_title(figure.draw(WIDE), figure.title, figure.note)
-            (folder / name).write_bytes(as_png(chart, PAPER))
-            (folder / name).with_suffix(".pdf").write_bytes(as_pdf(chart))
+            if style.inches is None:
+                chart = with_title(figure.draw(WIDE), figure.title, figure.note)
+            else:
+                chart = figure.draw(NARROW if style.inches < _WIDE_INCHES else WIDE)
+            look: dict[str, Any] = {"inches": style.inches, "font": style.font}
+            (folder / name).write_bytes(as_png(chart, PAPER, **look))
+            (folder / name).with_suffix(".pdf").write_bytes(as_pdf(chart, **look))
             (folder / name).with_suffix(".csv").write_text(figure.to_csv(), "utf-8")
             drawn[name] = CAPTIONS[name]
     return drawn

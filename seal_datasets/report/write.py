@@ -18,7 +18,7 @@ from seal_datasets.report.analyze import analyze
 from seal_datasets.report.analyze_rewrites import analyze_rewrites
 from seal_datasets.report.audited_models import models_of
 from seal_datasets.report.claims import add_claims
-from seal_datasets.report.figures import draw_figures
+from seal_datasets.report.figures import FigureStyle, draw_figures
 from seal_datasets.report.files import (
     PAGE_FILE,
     PAIRS_FILE,
@@ -39,13 +39,14 @@ from seal_datasets.report.page.write import render_page
 from seal_datasets.report.tables import remove_stale_tables, write_tables
 
 
-def write_report(folder: str | Path, *, texts: TextsShown = "sample") -> Report:
+def write_report(folder: str | Path, *, texts: TextsShown = "sample", figures: FigureStyle | None = None) -> Report:
     """Compute every quantity from an audit's folder and write the report, its page, figures, tables and a dataset card.
 
     Args:
         folder (`str` or `Path`): Holds `pairs.parquet` and `run.json`.
         texts (`"all"`, `"sample"` or `"none"`, defaults to `"sample"`): Whose texts the page holds; a sample is all pairs where
             there are at most 2,000.
+        figures (`FigureStyle`, *optional*): Width and font of the figures' files for print.
 
     Returns:
         `Report`: The content of `report.json`, a mapping that displays itself in a notebook.
@@ -68,11 +69,11 @@ def write_report(folder: str | Path, *, texts: TextsShown = "sample") -> Report:
     release_memory()
     used = used_pairs(path, features, models_of(run))
     with filling(folder) as written:
-        figures = draw_figures(report, used, written / "figures")
+        drawn = draw_figures(report, used, written / "figures", figures)
         write_tables(report, written)
         write_text(written / REPORT_FILE, dump(report))
         write_text(written / PAGE_FILE, render_page(report, used, path, features, texts=texts))
-        write_text(written / "report.md", render_markdown(report, figures, page=PAGE_FILE))
+        write_text(written / "report.md", render_markdown(report, drawn, page=PAGE_FILE))
         write_text(written / "README.md", card)
     remove_stale_tables(report, folder)
     return Report(report, folder)

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 
 _VEGA_LITE = "6.1"
 _PNG_SCALE = 2.0
+_SIZE = re.compile(r'width="([\d.]+)" height="([\d.]+)"')
+_DOTS_PER_INCH, _POINTS_PER_INCH = 300, 72
 # Before an address within the page the drawing library puts this one.
 _BASE = "https://vega.github.io/vega-datasets/"
 _NOT_SHOWN = re.compile(
@@ -40,18 +42,40 @@ def as_svg(chart: alt.TopLevelMixin, *, links: bool = True) -> str:
     return _NOT_SHOWN.sub("", svg).replace(" aria-label=", " data-told=").replace(f"{_BASE}#", "#")
 
 
-def as_png(chart: alt.TopLevelMixin, background: str) -> bytes:
-    """Draw a chart as PNG at twice its size in pixels, on a background."""
+def as_png(chart: alt.TopLevelMixin, background: str, *, inches: float | None = None, font: str | None = None) -> bytes:
+    """Draw a chart as PNG on a background: at twice its size in pixels, or so many inches wide at 300 dots each."""
     import vl_convert
 
-    return bytes(vl_convert.vegalite_to_png(_specification(chart, background), vl_version=_VEGA_LITE, scale=_PNG_SCALE))
+    specification = _specification(chart, background, font)
+    scale = _PNG_SCALE
+    if inches is not None:
+        svg = str(vl_convert.vegalite_to_svg(specification, vl_version=_VEGA_LITE))
+        scale = inches * _DOTS_PER_INCH / _size(svg)[0]
+    return bytes(vl_convert.vegalite_to_png(specification, vl_version=_VEGA_LITE, scale=scale))
 
 
-def as_pdf(chart: alt.TopLevelMixin) -> bytes:
-    """Draw a chart as PDF with text as text."""
+def as_pdf(chart: alt.TopLevelMixin, *, inches: float | None = None, font: str | None = None) -> bytes:
+    """Draw a chart as PDF with text as text, a point for a pixel, or so many inches wide."""
     import vl_convert
 
-    return bytes(vl_convert.vegalite_to_pdf(_specification(chart), vl_version=_VEGA_LITE))
+    specification = _specification(chart, font=font)
+    if inches is None:
+        return bytes(vl_convert.vegalite_to_pdf(specification, vl_version=_VEGA_LITE))
+    svg = str(vl_convert.vegalite_to_svg(specification, vl_version=_VEGA_LITE))
+    width, height = _size(svg)
+    points = inches * _POINTS_PER_INCH
+    # The drawing keeps its viewBox, so it grows or shrinks with these two.
+    return bytes(
+        vl_convert.svg_to_pdf(_SIZE.sub(f'width="{points:g}" height="{points * height / width:g}"', svg, count=1))
+    )
+
+
+def _size(svg: str) -> tuple[float, float]:
+    """Width and height of a whole drawing in pixels, with names and axes."""
+    found = _SIZE.search(svg)
+    if found is None:
+        raise AssertionError(f"a drawing without a size: {svg[:200]}")
+    return float(found[1]), float(found[2])
 
 
 def with_title(chart: alt.TopLevelMixin, title: str, note: str) -> alt.TopLevelMixin:
@@ -70,10 +94,12 @@ def _without_links(part: Any) -> Any:  # noqa: ANN401 - any part of JSON
     return [_without_links(each) for each in part] if isinstance(part, list) else part
 
 
-def _specification(chart: alt.TopLevelMixin, background: str | None = None) -> dict[str, Any]:
+def _specification(chart: alt.TopLevelMixin, background: str | None = None, font: str | None = None) -> dict[str, Any]:
     # Charts are validated by tests; here it would take a fifth of the time of a page.
     found: dict[str, Any] = chart.to_dict(validate=False)
     look = config()
     if background:
         look["background"] = background
+    if font:
+        look["font"] = font
     return {**found, "config": look}
