@@ -13,7 +13,15 @@ from seal_datasets.report.page.draw import _specification, as_pdf, as_png
 from seal_datasets.theme import FONT
 
 ROWS = [
-    {"label": name, "value": value, "low": value - 1, "high": value + 1, "found": True, "color": "#0072b2", "told": name}
+    {
+        "label": name,
+        "value": value,
+        "low": value - 1,
+        "high": value + 1,
+        "found": True,
+        "color": "#0072b2",
+        "told": name,
+    }
     for name, value in (("one", 1.0), ("two", 2.0))
 ]
 
