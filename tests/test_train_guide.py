@@ -16,7 +16,7 @@ BLOCKS = re.findall(r"```(\w+)\n(.*?)```", GUIDE, flags=re.DOTALL)
 
 def test_the_guide_is_short():
     assert GUIDE.count("\n") <= 120
-    assert [kind for kind, _ in BLOCKS] == ["bash", "python", "python", "python", "bash", "python"]
+    assert [kind for kind, _ in BLOCKS] == ["bash", "python", "python", "bash", "python", "python"]
 
 
 @pytest.mark.slow

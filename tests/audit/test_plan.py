@@ -67,8 +67,8 @@ def test_a_plan_counts_what_the_audit_then_does_and_adds_nothing(reward_models, 
 
 
 def report_files(out):
-    names = ("pairs.parquet", "report.json", "report.md", "run.json", "README.md", "recipe.yaml")
-    return [*(out / name for name in names), *(out / "figures").iterdir()]
+    names = ("pairs.parquet", "report.html", "report.json", "report.md", "run.json", "README.md", "recipe.yaml")
+    return [*(out / name for name in names), *(out / "figures").iterdir(), *(out / "tables").iterdir()]
 
 
 def test_requests_of_a_server_are_counted_and_priced_and_none_is_sent(reward_models, tmp_path):
