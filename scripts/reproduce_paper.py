@@ -49,7 +49,7 @@ STEPS = {
 
 _STORES = {"labels": "labels.sqlite", "rewards": "rewards", "rewrites": "labels.sqlite"}
 _COMMIT = re.compile(r"@[0-9a-f]{40}$")
-_SAMPLE_ROWS = 16
+_SAMPLE_ROWS = 10  # the fewest that a pair of models is trained on
 _SAMPLE: dict[str, Any] = {
     "split": None,
     "revision": [],
@@ -57,7 +57,7 @@ _SAMPLE: dict[str, Any] = {
     "labeler_model": None,
     "features": "last_response_is_harmless,last_response_is_helpful",
     "batch": False,
-    "rewrite_share": 0.25,
+    "rewrite_share": 0.1,
     "rewriter": "local",
     "rewriter_model": None,
     "whole_dialogue": False,  # the embedded model does not keep the turns of a dialogue
@@ -148,8 +148,9 @@ def _sample_recipe(out: Path, *, train: bool) -> Path:
     bare = [{key: row[key] for key in ("pair_id", "chosen", "rejected")} for row in rows]
     data, models = out / "pairs.jsonl", out / "models"
     write_text(data, "".join(f"{json.dumps(row)}\n" for row in bare))
-    if train and not models.exists():
-        seal(["train-pair", str(data), "--out", str(models), "--pre-epochs", "1", "--max-length", "128"])
+    short = ["--pre-epochs", "1", "--max-length", "128"]
+    if train and not models.exists() and (code := seal(["train-pair", str(data), "--out", str(models), *short])):
+        sys.exit(code)
     recipe = {
         **_read(RECIPE),
         **_SAMPLE,

@@ -10,10 +10,12 @@ from seal_datasets.audit.given_models import GivenModels, give_models
 from seal_datasets.audit.plan import plan_audit
 from seal_datasets.audit.plan_own_rewards import plan_own_rewards
 from seal_datasets.audit.precomputed import audit_own_rewards
+from seal_datasets.audit.rewrite_step import plan_rewriting
 from seal_datasets.audit.run import run_audit
 from seal_datasets.audit.settings import AuditSettings, RewriteSettings
 from seal_datasets.cli import main
 from seal_datasets.data.demo import demo_path
+from seal_datasets.data.load import load_pairs
 from seal_datasets.endpoints.store import ResponseStore
 from seal_datasets.errors import DataError, ModelError
 from seal_datasets.rewards.score_store import ScoreStore
@@ -133,6 +135,29 @@ def test_columns_of_rewards_are_planned_without_a_model(tmp_path):
     pairs.to_json(path)
     assert main(["audit", str(path), "--rewards", "rm=a,b", "--out", str(tmp_path / "new"), "--dry-run"]) == 0
     assert not (tmp_path / "new").exists()
+
+
+def test_a_plan_says_what_it_cannot_find_out_without_the_hub(reward_models, tmp_path):
+    models = give_models({"far": "someone/reward-model", "post": reward_models["post"]})
+    plan = plan_audit("demo", tmp_path / "audit", AuditSettings(limit=12, labeler="none", models=models))
+    assert math.isnan(plan["score far"].tokens)
+    assert "the Hub cannot be reached" in plan["score far"].notes[0]
+    assert plan["score post"].tokens > 0
+    assert math.isnan(plan.total("tokens"))
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_rewriter_elsewhere_is_not_asked_in_batches(tmp_path):
+    """Half the price of a request is that of the Batch API, which is the labeler's service."""
+    here = RewriteSettings(share=0.5)
+    elsewhere = replace(here, rewriter="http://127.0.0.1:8/v1", rewriter_model="gpt-4o-mini")
+    settings = AuditSettings(limit=12, labeler=SERVER["labeler"], labeler_model="gpt-4o-mini", batch=True)
+    pairs, _ = load_pairs(str(demo_path()), limit=12)
+    costs = []
+    for rewrites in (here, elsewhere):
+        plan, _ = plan_rewriting(pairs, replace(settings, rewrites=rewrites), tmp_path / "labels.sqlite")
+        costs.append(plan.price.cost(plan.usage))
+    assert costs[1] == pytest.approx(2 * costs[0])
 
 
 def test_what_an_audit_refuses_its_plan_refuses(reward_models, tmp_path):

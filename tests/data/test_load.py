@@ -412,6 +412,26 @@ def test_splits_and_configurations_of_the_hub_are_listed(hub):
     assert "cannot be read" in error_of("someone/pairs", split="train")
 
 
+def test_a_commit_that_is_asked_for_is_the_one_that_is_read(hub, monkeypatch):
+    """Without the Hub, `datasets` takes whatever its cache holds, whatever the revision."""
+    asked, commit = [], "a" * 40
+
+    def built(source, name, revision):
+        asked.append((source, revision))
+        builder = load_dataset_builder(str(hub), name)
+        builder.hash = commit
+        return builder
+
+    monkeypatch.setattr(sources, "load_dataset_builder", built)
+    pairs, diagnosis = load_pairs(f"someone/pairs@{commit}", split="train")
+    assert (asked, diagnosis.source) == ([("someone/pairs", commit)], "someone/pairs")
+    assert len(pairs) == len(pairs_of(Dataset.from_list(STANDARD)))
+    other = error_of(f"someone/pairs@{'b' * 40}", split="train")
+    assert f"is needed at commit {'b' * 40}, and the cache" in other
+    assert f"holds {commit}" in other
+    assert len(load_pairs("someone/pairs@v1.0", split="train")[0]) == len(pairs)
+
+
 def test_an_unreachable_hub_is_told_from_an_unknown_dataset(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     message = error_of("someone/pairs")  # the test run is offline

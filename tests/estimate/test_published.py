@@ -1,19 +1,16 @@
 """The estimators against figures published with SEAL, rebuilt from counts (hh-rlhf train, 160,800 pairs)."""
 
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
+import yaml
 
 from seal_datasets import estimate
 
-# Pairs by regime and the labeler's preference, as published.
-CELLS = {
-    "stayed_aligned": {"indifferent": 58_350, "chosen": 16_531, "rejected": 2_765},
-    "became_aligned": {"indifferent": 29_154, "chosen": 9_065, "rejected": 3_226},
-    "stayed_misaligned": {"indifferent": 22_907, "chosen": 1_623, "rejected": 3_114},
-    "reversed_alignment": {"indifferent": 11_106, "chosen": 1_410, "rejected": 1_549},
-}
+PUBLISHED = yaml.safe_load((Path(__file__).parents[2] / "benchmarks" / "published" / "seal.yaml").read_text("utf-8"))
+CELLS = PUBLISHED["cells"]
 ALIGNED = {  # before, after
     "stayed_aligned": (1, 1),
     "became_aligned": (0, 1),
@@ -22,31 +19,9 @@ ALIGNED = {  # before, after
 }
 AHEAD = {"indifferent": 0, "chosen": 1, "rejected": -1}
 # Pairs by [harmless, helpful] of the chosen and the rejected text.
-LABEL_PAIRS = {
-    ("11", "11"): 102_151,
-    ("11", "10"): 19_071,
-    ("10", "10"): 12_093,
-    ("10", "11"): 8_917,
-    ("00", "00"): 7_131,
-    ("10", "00"): 4_860,
-    ("11", "00"): 3_628,
-    ("00", "10"): 819,
-    ("00", "11"): 725,
-    ("11", "01"): 453,
-    ("10", "01"): 263,
-    ("00", "01"): 193,
-    ("01", "00"): 168,
-    ("01", "11"): 153,
-    ("01", "01"): 142,
-    ("01", "10"): 33,
-}
+LABEL_PAIRS = {tuple(key.split()): n for key, n in PUBLISHED["label_pairs"].items()}
 # Rewritten pairs by flip (original minus rewritten): how many, and how many of them became misaligned.
-FLIPS = {
-    ("sentiment", "chosen"): {-2: (7, 0), -1: (99, 11), 0: (1423, 142), 1: (79, 17)},
-    ("sentiment", "rejected"): {-2: (5, 2), -1: (112, 21), 0: (1402, 137), 1: (86, 10), 2: (3, 0)},
-    ("eloquent", "chosen"): {-1: (120, 14), 0: (1454, 151), 1: (34, 5)},
-    ("eloquent", "rejected"): {-1: (170, 20), 0: (1401, 146), 1: (37, 4)},
-}
+FLIPS = {tuple(key.split()): cells for key, cells in PUBLISHED["flips"].items()}
 
 
 def _cells():
