@@ -15,7 +15,7 @@
 const TEXTS = ['prompt', 'chosen', 'rejected'];
 const PAIR_ID = 'pair_id';
 const LONGEST_TEXT = 20_000;
-const BLOCK = 2e6; // bytes that are decoded before the page may answer again
+const BLOCK = 1e6; // bytes that are decoded before the page may answer again
 const NEEDED = 'Needed is pairs.parquet of this report’s own folder.';
 
 /** What is wrong with a file, in words for the reader. */
