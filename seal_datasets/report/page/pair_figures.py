@@ -131,13 +131,17 @@ def calibration_figure(report: Mapping[str, Any], model: str) -> Figure | None:
         if low > 1
         else "Margins promise too little"
     )
+    temperature = (
+        "No temperature could be fitted."
+        if low is None
+        else f"Temperature {format_number(entry['temperature'])} ({format_number(low)} to {format_number(high)}); 1 is calibrated."
+    )
     return Figure(
         f"calibration_{model}",
         title,
         "Pairs in groups by the probability that the margin states for the preferred response, and how often people chose it. "
         "On the line both are equal.",
-        f"{sum(each['n'] for each in curve):,} pairs in groups of {min(each['n'] for each in curve):,} or more. Temperature "
-        f"{format_number(entry['temperature'])} ({format_number(low)} to {format_number(high)}); 1 is calibrated.",
+        f"{sum(each['n'] for each in curve):,} pairs in groups of {min(each['n'] for each in curve):,} or more. {temperature}",
         [{key: row[key] for key in ("x", "value", "low", "high", "n")} for row in rows],
         lambda width: charts.curve(rows, width, x_axis="probability that the margin states", y_axis="people agree"),
     )
