@@ -131,11 +131,10 @@ def calibration_figure(report: Mapping[str, Any], model: str) -> Figure | None:
         if low > 1
         else "Margins promise too little"
     )
-    temperature = (
-        "No temperature could be fitted."
-        if low is None
-        else f"Temperature {format_number(entry['temperature'])} ({format_number(low)} to {format_number(high)}); 1 is calibrated."
-    )
+    temperature = "No temperature could be fitted."
+    if low is not None:
+        interval = f"{format_number(low)} to {format_number(high)}"
+        temperature = f"Temperature {format_number(entry['temperature'])} ({interval}); 1 is calibrated."
     return Figure(
         f"calibration_{model}",
         title,
