@@ -10,8 +10,14 @@ from seal_datasets.report.page.figure import feature_title
 
 _LONGEST = 40
 _NONE = "--"
-_P_VALUES = ("p_value", "p_adjusted_or_q", "q")
-_TITLES = {"p_value": "p", "p_adjusted_or_q": "p adjusted or q", "n": "n"}
+_P_VALUES = ("p_value", "p_adjusted_or_q", "q", "q_value")
+_TITLES = {
+    "p_value": "p",
+    "p_adjusted_or_q": "p adjusted or q",
+    "q_value": "q",
+    "n_discordant": "pairs that differ",
+    "n": "n",
+}
 
 
 def to_latex(name: str, caption: str, rows: Sequence[Mapping[str, Any]]) -> str:

@@ -10,7 +10,7 @@ from typing import Any
 from seal_datasets.report.audited_models import models_of
 from seal_datasets.report.claims import is_corrected
 from seal_datasets.report.latex import to_latex
-from seal_datasets.report.page import feature_figures, pair_figures
+from seal_datasets.report.page import feature_figures, label_figures, pair_figures, rewrite_figures
 from seal_datasets.report.page.figure import Figure, to_csv
 
 Rows = list[dict[str, Any]]
@@ -32,7 +32,10 @@ NAMES = {
     "shift": "Change of the margin from the baseline, by regime and labeler preference (SEAL, Figure 4), in points of reward.",
     "drivers": "Drivers of alignment (SEAL, Eq. 3), in log-odds.",
     "rewriting": "Alignment before and after rewriting.",
+    "robustness": "Log-odds of lost alignment where rewriting flips a feature (SEAL, Eq. 4).",
+    "round_trips": "Effects of attributes on the reward, by rewriting there and back (RATE), in points of reward.",
     "labels": "Labels beside gold labels.",
+    "balance": "How often each feature is on the chosen side, of the pairs that differ in it.",
     "doctor": "Checks of the models' scores.",
 }
 """Tables of a report by the name of their files, in its order, each with what it shows."""
@@ -150,6 +153,11 @@ def _of(
         ]
 
     return rows
+
+
+def _of_rewrites(make: Callable[[Mapping[str, Any]], Figure | None]) -> Callable[[Mapping[str, Any]], Figure | None]:
+    """A picture of rewrites, where there are any."""
+    return lambda report: make(report) if "rewrites" in report else None
 
 
 def _bounds(interval: Sequence[float | None]) -> dict[str, float | None]:
@@ -295,6 +303,9 @@ _ROWS: dict[str, Callable[[Mapping[str, Any]], Rows]] = {
     "shift": _listed(_shift),
     "drivers": _by_model(feature_figures.drivers_figure, "coefficient", "log_odds"),
     "rewriting": _listed(_rewriting),
+    "robustness": _of(_of_rewrites(rewrite_figures.robustness_figure), "log_odds", "log_odds"),
+    "round_trips": _of(_of_rewrites(rewrite_figures.round_trips_figure), "points", "points"),
     "labels": _of(feature_figures.labels_figure, "agreement", "right"),
+    "balance": _of(label_figures.balance_figure, "share_chosen", "share_chosen"),
     "doctor": _listed(_doctor),
 }

@@ -192,7 +192,7 @@ def round_trips_figure(report: Mapping[str, Any]) -> Figure | None:
     model = models_of(report["run"]).last
     groups: dict[str, list[dict[str, Any]]] = {}
     for name, axis in report["rewrites"]["axes"].items():
-        effects = {row["estimand"]: row for row in axis["models"].get(model, {}).get("effects", ())}
+        effects = {row["estimand"]: row for row in axis.get("models", {}).get(model, {}).get("effects", ())}
         rows = [effects[key] for key in _EFFECTS if effects.get(key, {}).get("estimate") is not None]
         if rows:
             groups[feature_title(name)] = [_effect(name, row) for row in rows]
