@@ -9,7 +9,7 @@ from seal_datasets.report.headline import headline
 from seal_datasets.report.write import check_report, write_report
 from tests.report.page.words import words_of_page
 
-TABLES = ("resistance", "regimes", "imprint", "memory", "surface", "calibration", "shift", "labels")
+TABLES = ("resistance", "regimes", "imprint", "memory", "surface", "calibration", "shift", "labels", "balance")
 RUN = {
     "schema": 2,
     "seal_datasets": "0",
