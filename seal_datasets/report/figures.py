@@ -92,14 +92,11 @@ def draw_figures(
         "figure3_drivers.png": feature_figures.drivers_figure(results, models.last),
         "figure4_shift_by_regime.png": pair_figures.shift_figure(results),
         "spoiler_balance.png": label_figures.balance_figure(results),
+        "figure5_robustness.png": rewrite_figures.robustness_figure(results),
+        "rewrites_change.png": rewrite_figures.change_figure(results),
+        "rewrites_thresholds.png": rewrite_figures.thresholds_figure(results),
+        "rewrites_round_trips.png": rewrite_figures.round_trips_figure(results),
     }
-    if "rewrites" in results:
-        made |= {
-            "figure5_robustness.png": rewrite_figures.robustness_figure(results),
-            "rewrites_change.png": rewrite_figures.change_figure(results),
-            "rewrites_thresholds.png": rewrite_figures.thresholds_figure(results),
-            "rewrites_round_trips.png": rewrite_figures.round_trips_figure(results),
-        }
     drawn = {}
     for name, figure in made.items():
         if figure is not None:

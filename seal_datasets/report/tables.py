@@ -155,11 +155,6 @@ def _of(
     return rows
 
 
-def _of_rewrites(make: Callable[[Mapping[str, Any]], Figure | None]) -> Callable[[Mapping[str, Any]], Figure | None]:
-    """A picture of rewrites, where there are any."""
-    return lambda report: make(report) if "rewrites" in report else None
-
-
 def _bounds(interval: Sequence[float | None]) -> dict[str, float | None]:
     return {"low": interval[0], "high": interval[1]}
 
@@ -303,8 +298,8 @@ _ROWS: dict[str, Callable[[Mapping[str, Any]], Rows]] = {
     "shift": _listed(_shift),
     "drivers": _by_model(feature_figures.drivers_figure, "coefficient", "log_odds"),
     "rewriting": _listed(_rewriting),
-    "robustness": _of(_of_rewrites(rewrite_figures.robustness_figure), "log_odds", "log_odds"),
-    "round_trips": _of(_of_rewrites(rewrite_figures.round_trips_figure), "points", "points"),
+    "robustness": _of(rewrite_figures.robustness_figure, "log_odds", "log_odds"),
+    "round_trips": _of(rewrite_figures.round_trips_figure, "points", "points"),
     "labels": _of(feature_figures.labels_figure, "agreement", "right"),
     "balance": _of(label_figures.balance_figure, "share_chosen", "share_chosen"),
     "doctor": _listed(_doctor),

@@ -32,12 +32,8 @@ def as_svg(chart: alt.TopLevelMixin, *, links: bool = True) -> str:
     Returns:
         `str`: An `<svg>` element without scripts, styles or outside references.
     """
-    import vl_convert
-
     specification = _specification(chart)
-    svg = str(
-        vl_convert.vegalite_to_svg(specification if links else _without_links(specification), vl_version=_VEGA_LITE)
-    )
+    svg = _drawn(specification if links else _without_links(specification))
     # The page names the picture as a whole; readers of screens need not hear each of its parts, which are told on hovering.
     return _NOT_SHOWN.sub("", svg).replace(" aria-label=", " data-told=").replace(f"{_BASE}#", "#")
 
@@ -49,8 +45,7 @@ def as_png(chart: alt.TopLevelMixin, background: str, *, inches: float | None = 
     specification = _specification(chart, background, font)
     scale = _PNG_SCALE
     if inches is not None:
-        svg = str(vl_convert.vegalite_to_svg(specification, vl_version=_VEGA_LITE))
-        scale = inches * _DOTS_PER_INCH / _size(svg)[0]
+        scale = inches * _DOTS_PER_INCH / _size(_drawn(specification))[0]
     return bytes(vl_convert.vegalite_to_png(specification, vl_version=_VEGA_LITE, scale=scale))
 
 
@@ -61,13 +56,20 @@ def as_pdf(chart: alt.TopLevelMixin, *, inches: float | None = None, font: str |
     specification = _specification(chart, font=font)
     if inches is None:
         return bytes(vl_convert.vegalite_to_pdf(specification, vl_version=_VEGA_LITE))
-    svg = str(vl_convert.vegalite_to_svg(specification, vl_version=_VEGA_LITE))
+    svg = _drawn(specification)
     width, height = _size(svg)
     points = inches * _POINTS_PER_INCH
     # The drawing keeps its viewBox, so it grows or shrinks with these two.
     return bytes(
         vl_convert.svg_to_pdf(_SIZE.sub(f'width="{points:g}" height="{points * height / width:g}"', svg, count=1))
     )
+
+
+def _drawn(specification: dict[str, Any]) -> str:
+    """A specification as SVG, as the library draws it."""
+    import vl_convert
+
+    return str(vl_convert.vegalite_to_svg(specification, vl_version=_VEGA_LITE))
 
 
 def _size(svg: str) -> tuple[float, float]:

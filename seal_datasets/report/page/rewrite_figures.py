@@ -32,8 +32,6 @@ def rewrite_figures(report: Mapping[str, Any]) -> list[Figure]:
     Returns:
         `list[Figure]`: In the order of the page; none without rewrites.
     """
-    if "rewrites" not in report:
-        return []
     made = (
         change_figure(report),
         robustness_figure(report),
@@ -191,7 +189,7 @@ def round_trips_figure(report: Mapping[str, Any]) -> Figure | None:
     """Effect of an attribute on the reward, by rewriting to its other value and back (RATE)."""
     model = models_of(report["run"]).last
     groups: dict[str, list[dict[str, Any]]] = {}
-    for name, axis in report["rewrites"]["axes"].items():
+    for name, axis in report.get("rewrites", {}).get("axes", {}).items():
         effects = {row["estimand"]: row for row in axis.get("models", {}).get(model, {}).get("effects", ())}
         rows = [effects[key] for key in _EFFECTS if effects.get(key, {}).get("estimate") is not None]
         if rows:
@@ -347,7 +345,8 @@ def acceptance_figure(report: Mapping[str, Any]) -> Figure | None:
 
 
 def _presets(report: Mapping[str, Any]) -> Mapping[str, Any]:
-    presets: Mapping[str, Any] = report["rewrites"]["presets"]
+    """What rewriting by each preset did; nothing in a report without rewrites, so that its pictures are `None`."""
+    presets: Mapping[str, Any] = report.get("rewrites", {}).get("presets", {})
     return presets
 
 
