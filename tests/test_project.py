@@ -13,11 +13,16 @@ ROOT = Path(__file__).parents[1]
 MAKEFILE = (ROOT / "Makefile").read_text("utf-8")
 CI = (ROOT / ".ci" / "run").read_text("utf-8")
 WORKFLOWS = {path.stem: yaml.safe_load(path.read_text("utf-8")) for path in (ROOT / ".github/workflows").glob("*.yml")}
+UV_LOCK = (ROOT / "uv.lock").read_text("utf-8")
 DOCUMENTS = ("AGENTS.md", "CODE_OF_CONDUCT.md", "CONTRIBUTING.md", "SECURITY.md", "docs/guides/hf-jobs.md")
 
 
 def commands(job):
     return [step["run"] for step in WORKFLOWS["tests"]["jobs"][job]["steps"] if "run" in step]
+
+
+def canonical(name):
+    return re.sub(r"[-_.]+", "-", name).lower()
 
 
 def recipe(target):
@@ -58,6 +63,38 @@ def test_every_python_that_is_promised_is_tried():
     assert tried == [f"3.{minor}" for minor in range(int(lowest.split(".")[1]), 15)]
     (lowest_job,) = [s for s in WORKFLOWS["tests"]["jobs"]["lowest"]["steps"] if "setup-python" in s.get("uses", "")]
     assert lowest_job["with"]["python-version"] == lowest
+
+
+def test_uv_reads_the_same_name_and_pythons_as_pip():
+    parser = configparser.ConfigParser()
+    parser.read(ROOT / "setup.cfg")
+    pyproject = (ROOT / "pyproject.toml").read_text("utf-8")
+    assert f'name = "{parser["metadata"]["name"]}"' in pyproject
+    assert f'requires-python = "{parser["options"]["python_requires"]}"' in pyproject
+
+
+def test_the_lock_of_uv_holds_the_tested_set():
+    locked = set(re.findall(r'^name = "(.*)"\nversion = "(.*)"', UV_LOCK, flags=re.MULTILINE))
+    tested = re.findall(r"^([\w.-]+)==(\S+)", (ROOT / "requirements.lock").read_text("utf-8"), flags=re.MULTILINE)
+    assert len(tested) > 200
+    assert [(name, version) for name, version in tested if (canonical(name), version) not in locked] == []
+
+
+def test_the_lock_of_uv_was_made_from_this_setup_cfg():
+    parser = configparser.ConfigParser()
+    parser.read(ROOT / "setup.cfg")
+    extras = {name: text.split("\n") for name, text in parser["options.extras_require"].items()}
+    named = {("", line) for line in parser["options"]["install_requires"].split("\n")}
+    named |= {(extra, line.partition(";")[0]) for extra, lines in extras.items() for line in lines}
+    asked = {(extra, *re.match(r"([\w.-]+)(\S*)", line).groups()) for extra, line in named if line and "[" not in line}
+    (requirements,) = re.findall(r"^requires-dist = \[\n(.*?)^\]", UV_LOCK, flags=re.MULTILINE | re.DOTALL)
+    found = set()
+    for line in requirements.splitlines():
+        values = dict(re.findall(r'(name|marker|specifier) = "([^"]*)"', line))
+        if values["name"] != "seal-datasets":
+            extra = re.search(r"extra == '(\w+)'", values.get("marker", ""))
+            found.add((extra.group(1) if extra else "", values["name"], values.get("specifier", "")))
+    assert found == {(extra, canonical(name), specifier) for extra, name, specifier in asked}
 
 
 def test_folders_of_tests_in_workflows_exist():
