@@ -160,3 +160,19 @@ def test_intervals_hold_where_naive_ones_do_not():
     assert min(np.mean(hits) for hits in covered.values()) >= 0.85
     assert np.mean([np.mean(hits) for hits in covered.values()]) == pytest.approx(0.95, abs=0.035)
     assert np.mean([np.mean(hits) for hits in missed.values()]) < 0.6
+
+
+def test_a_reward_that_is_the_only_feature_has_no_error_of_its_amplification():
+    rng = np.random.default_rng(3)
+    x = np.where(rng.random(400) < 0.3, -1.0, 1.0)[:, None] * np.abs(rng.normal(size=(400, 1)))
+    margin, zero = 3 * x[:, 0], np.zeros((400, 1))
+    row = estimate.corrected_amplification(margin, zero[:, 0], x, zero, x, zero, ["long"]).features[0]
+    assert (row.status, math.isnan(row.p_value)) == ("no_residual_variation", True)
+
+
+def test_arguments_are_named_as_the_caller_knows_them():
+    labels, other = [[1]] * 4, [[0]] * 4
+    with pytest.raises(DataError, match="by row 2 is 'all', which names the rate over all pairs"):
+        estimate.corrected_agreement(labels, other, labels, other, ["kind"], by=["a", "b", "all", "all"])
+    with pytest.raises(DataError, match="chosen_labels has 4, groups has 3"):
+        estimate.corrected_agreement(labels, other, labels, other, ["kind"], groups=[1, 2, 3])
