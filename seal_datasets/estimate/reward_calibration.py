@@ -34,7 +34,8 @@ class RewardCalibration(Result):
         temperature (`float`): Margins divided by it are calibrated; above 1 for an overconfident model.
         temperature_interval (`tuple[float, float]`): From the slope's; infinite above where the slope may be 0.
         temperature_status (`str`): `ok`, or why there is no temperature, as in `choice_probability`;
-            `too_few_clusters` or `no_residual_variation` (prompts do not differ), without an error.
+            without an error `too_few_clusters`, `too_little_information` (one prompt alone informs it), or
+            `no_residual_variation` (prompts do not differ).
         brier (`float`): Mean squared error of expit(margin); 0.25 for a model that gives every pair even odds.
         brier_interval (`tuple[float, float]`): Its interval, within [0, 1].
         log_loss (`float`): Mean of -log expit(margin); log 2 for even odds.
@@ -156,7 +157,8 @@ def _slope(margin: Floats, clusters: Codes, confidence: float) -> tuple[Mean, fl
     # Scores that cancel within every prompt leave rounding, which must not become a tiny error.
     cancelled = bool(variance[0, 0] <= CANCELLED * solution.bread[0, 0])
     if cancelled or not freedom[0] > 0:
-        status = "no_residual_variation" if freedom[0] > 0 else "too_few_clusters"
+        status = "no_residual_variation" if cancelled else "too_little_information"
+        status = status if clusters.max() > 0 else "too_few_clusters"
         return Mean(slope, math.nan, math.nan, none, len(margin)), log_loss, status
     half = critical_value(confidence, float(freedom[0])) * error
     return Mean(slope, error, float(freedom[0]), (slope - half, slope + half), len(margin)), log_loss, "ok"

@@ -93,6 +93,7 @@ def test_a_calibrated_model_is_called_uncalibrated_no_more_often_than_it_should(
         ([0.0, 0.0, 0.0], None, "no_margins", "ok"),
         ([-1.0, -2.0, 1.0], None, "no_better_than_chance", "ok"),
         ([3.0, -1.0, 1.0], ["a", "a", "a"], "too_few_clusters", "too_few_clusters"),
+        ([1.0, -1e-5, 0.0], None, "too_little_information", "ok"),
         ([1e50, -1e49, 1e50], None, "ok", "ok"),
         ([3e-200, -1e-200, 2e-200], None, "ok", "ok"),
     ],
