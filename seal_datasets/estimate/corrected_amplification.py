@@ -214,10 +214,8 @@ class _Fits:
         turn = pairs.total(x * spread, truth * spread)
         calibrated = group_sums(choice.influence, pairs.prompts, n_groups) * turn @ model.bread
         asked[varies], given[varies] = human.coefficients / size, model.coefficients / size
-        parts = (model.influence + calibrated, human.influence)
-        largest = sum(np.sqrt((part**2).sum(axis=0)) for part in parts)
-        difference = parts[0] - parts[1]
+        difference = model.influence + calibrated - human.influence
         # As in `fit_amplification`, rounding is no error.
-        difference[:, np.sqrt((difference**2).sum(axis=0)) <= SAME * largest] = 0.0
+        difference[:, np.sqrt((difference**2).sum(axis=0)) <= SAME] = 0.0
         influence[:, varies] = difference / size
         return cls(asked, given, influence, "ok")

@@ -176,3 +176,18 @@ def test_arguments_are_named_as_the_caller_knows_them():
         estimate.corrected_agreement(labels, other, labels, other, ["kind"], by=["a", "b", "all", "all"])
     with pytest.raises(DataError, match="chosen_labels has 4, groups has 3"):
         estimate.corrected_agreement(labels, other, labels, other, ["kind"], groups=[1, 2, 3])
+
+
+@pytest.mark.parametrize("n_prompts", [30, 37])
+def test_prompts_that_do_not_differ_leave_no_error(n_prompts):
+    rng = np.random.default_rng(4)
+    chosen, rejected = np.tile(rng.normal(0.5, 1, 6), n_prompts), np.tile(rng.normal(size=6), n_prompts)
+    features = [np.tile(rng.integers(0, 2, (6, 1)), (n_prompts, 1)) for _ in range(2)]
+    given, groups = (*features, *features, ["long"]), np.repeat(np.arange(n_prompts), 6)
+    rows = [*estimate.amplification(chosen, rejected, *features, ["long"], groups=groups).features]
+    assert math.isnan(rows[0].score_p_value)
+    corrected = [*estimate.corrected_amplification(chosen, rejected, *given, groups=groups).features]
+    for found in estimate.corrected_units({"rm": chosen}, {"rm": rejected}, *given, groups=groups).values():
+        corrected += found.models["rm"]
+    assert {row.status for row in corrected} == {"no_residual_variation"}
+    assert all(math.isnan(row.p_value) for row in corrected)
