@@ -15,8 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 from statsmodels.stats.proportion import proportions_chisquare, proportions_ztest
 
 from seal_datasets.errors import DataError
-from seal_datasets.estimate.bias_reduced import cr2, joint_freedom
-from seal_datasets.estimate.covariance import joint_test
+from seal_datasets.estimate.group_differences import compare_means
 from seal_datasets.estimate.inputs import (
     Bools,
     Codes,
@@ -25,6 +24,7 @@ from seal_datasets.estimate.inputs import (
     finite,
     group_codes,
     indicator,
+    is_empty,
     matrix,
     same_length,
     unique_names,
@@ -32,7 +32,6 @@ from seal_datasets.estimate.inputs import (
 from seal_datasets.estimate.intervals import Interval, share_interval, two_sided_p
 from seal_datasets.estimate.kappa_interval import cohen_kappa, kappa_interval
 from seal_datasets.estimate.least_squares import clustered_difference
-from seal_datasets.estimate.linear import solve, triangle
 from seal_datasets.estimate.multiplicity import adjust_p
 from seal_datasets.estimate.raw_values import as_array, is_array
 from seal_datasets.estimate.resistance import REGIMES
@@ -295,12 +294,12 @@ def label_accuracy(
     ```
     """
     confidence_level(confidence)
-    if isinstance(labels, Sized) and isinstance(gold, Sized) and len(labels) == len(gold) == 0:
+    if is_empty(labels) and is_empty(gold):
         return LabelAccuracy(0, math.nan, _NO_INTERVAL, math.nan, math.nan, _NO_INTERVAL, "no text has both labels")
     given, truth = finite(labels, "labels"), finite(gold, "gold")
     n = same_length(labels=given, gold=truth)
-    values = np.union1d(given, truth)
-    shares = np.array([[(side == value).mean() for value in values] for side in (given, truth)])
+    values, places = np.unique(np.concatenate([given, truth]), return_inverse=True)
+    shares = [np.bincount(side, minlength=len(values)) / n for side in (places[:n], places[n:])]
     # Not by statsmodels' cohens_kappa: its table of labels by labels does not fit memory for thousands of distinct labels.
     agreement, chance = float((given == truth).mean()), float(shares[0] @ shares[1])
     kappa = (agreement - chance) / (1 - chance) if chance < 1 else math.nan
@@ -309,18 +308,11 @@ def label_accuracy(
     if codes is not None:
         same_length(labels=given, groups=codes)
     interval = share_interval(given == truth, codes, confidence)
-    return LabelAccuracy(
-        n, agreement, interval, float(shares[1].max()), kappa, _kappa_interval(given, truth, codes, confidence), status
-    )
-
-
-def _kappa_interval(given: Floats, truth: Floats, codes: Codes | None, confidence: float) -> Interval:
-    values, places = np.unique(np.concatenate([given, truth]), return_inverse=True)
-    k, n = len(values), len(given)
-    if not 1 < k <= _MOST_CLASSES:
-        return _NO_INTERVAL
-    prompts = np.arange(n) if codes is None else codes
-    return kappa_interval(places[:n] * k + places[n:], prompts, partial(cohen_kappa, k=k), k, confidence)
+    k, of_kappa = len(values), _NO_INTERVAL
+    if 1 < k <= _MOST_CLASSES:
+        prompts = np.arange(n) if codes is None else codes
+        of_kappa = kappa_interval(places[:n] * k + places[n:], prompts, partial(cohen_kappa, k=k), k, confidence)
+    return LabelAccuracy(n, agreement, interval, float(shares[1].max()), kappa, of_kappa, status)
 
 
 def _agreement(preference: NDArray[np.str_], codes: Codes | None, confidence: float) -> Agreement:
@@ -391,22 +383,15 @@ def _clustered_test_of_equal_rates(agrees: Floats, members: list[Bools], codes: 
         return math.nan, math.nan
     used = np.logical_or.reduce(members)
     clusters = np.asarray(pd.factorize(codes[used])[0], dtype=np.int64)
-    rows = np.column_stack([np.ones(int(used.sum())), *(each[used] for each in members[1:])])
     if clusters.max() < 1:
         return math.nan, math.nan
-    y, tested = agrees[used], np.arange(1, len(members))
-    solution = solve(triangle(rows, y), rows.shape[1])
-    covariance, _ = cr2(rows, y - rows @ solution.coefficients[:, 0], clusters, solution)
-    freedom = joint_freedom(rows, clusters, solution, tested)
-    statistic, _, p_value = joint_test(
-        solution.coefficients[tested, 0], covariance[np.ix_(tested, tested)], freedom, bias_reduced=True
-    )
+    statistic, _, p_value = compare_means(agrees[used], np.argmax(members, axis=0)[used], clusters)
     return statistic, p_value
 
 
 def labels_shape(labels: ArrayLike, name: str) -> tuple[int, int]:
     """Number of rows, and of columns in the first row."""
-    rows = as_array(labels, name) if is_array(labels) else labels
+    rows = np.atleast_1d(as_array(labels, name)) if is_array(labels) else labels
     first = rows[0] if isinstance(rows, (Sequence, np.ndarray)) and len(rows) else None
     width = len(first) if isinstance(first, (list, tuple, np.ndarray)) else 0
     if not width or not isinstance(rows, Sized):

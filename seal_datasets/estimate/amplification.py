@@ -41,7 +41,8 @@ class AmplificationRow:
         score_p_value (`float`): Two-sided test of that regression (CR2).
         n_discordant (`int`): Pairs whose responses differ in the feature.
         status (`str`): `ok`; `not_identified` (never differs); `too_little_information`; `collinear`; `too_few_clusters`;
-            or why no calibration exists, as in `choice_probability`.
+            `no_residual_variation` (the margins follow from the features alone, so the difference has no error); or why no
+            calibration exists, as in `choice_probability`.
     """
 
     feature: str

@@ -11,7 +11,7 @@ from scipy.special import expit, log_expit
 from seal_datasets.estimate.bias_reduced import cr2
 from seal_datasets.estimate.choice_probability import ChoiceProbability, clustered_errors
 from seal_datasets.estimate.inputs import Bools, Codes, Floats
-from seal_datasets.estimate.linear import null_loadings, solve, triangle
+from seal_datasets.estimate.linear import SAME, null_loadings, rounded_variances, solve, triangle
 
 _MAX_STEPS = 60
 _STEP_TOLERANCE = 1e-12
@@ -83,6 +83,8 @@ def fit_amplification(differences: Floats, choice: ChoiceProbability, clusters: 
     model_influence = (x * (p - expit(x @ model))[:, None] + choice.influence @ turn.T) @ model_bread
     influences = (human_influence, model_influence, model_influence - human_influence)
     errors = [np.sqrt(np.diag(clustered_errors(influence, clusters))) / size for influence in influences]
+    # Margins that follow from the features alone, or prompts that do not differ, leave rounding and not a tiny error.
+    errors[2] = np.where(errors[2] * size <= SAME, 0.0, errors[2])
     score = _score_regression(x, choice.columns, choice.probabilities, clusters)
     # Where the margin is a combination of the features, the score has no test; the errors have their freedom all the same.
     freedom = score[2]
@@ -165,7 +167,9 @@ def _score_regression(x: Floats, columns: Floats, p: Floats, clusters: Codes) ->
     solution = solve(triangle(rows, outcome), rows.shape[1])
     estimates = solution.coefficients[:, 0]
     covariance, freedom = cr2(rows, outcome - rows @ estimates, clusters, solution)
-    errors = np.sqrt(np.maximum(np.diag(covariance), 0.0))
+    variances = np.diag(covariance)
+    rounding = rounded_variances(solution.bread, float(np.abs(outcome).max()))
+    errors = np.sqrt(np.where(variances > rounding, variances, 0.0))
     known = solution.identified[:k]
     return (
         np.where(known, estimates[:k], math.nan),

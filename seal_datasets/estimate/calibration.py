@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence, Sized
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,7 +12,16 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import optimize, special, stats
 
 from seal_datasets.errors import DataError
-from seal_datasets.estimate.inputs import Bools, Floats, finite, group_codes, indicator, same_length, whole_number
+from seal_datasets.estimate.inputs import (
+    Bools,
+    Floats,
+    finite,
+    group_codes,
+    indicator,
+    is_empty,
+    same_length,
+    whole_number,
+)
 from seal_datasets.estimate.result import Result
 
 _CLIP = 1e-6
@@ -76,8 +85,8 @@ def calibrate_probabilities(
         seed (`int`, defaults to 0): Seed of the folds of the calibrated Brier score.
 
     Returns:
-        `Calibration`: Slope, intercept and measures of fit; nan with a reason below 5 texts of either gold label,
-            or without texts.
+        `Calibration`: Slope, intercept and measures of fit; nan with a reason below 5 texts of either gold label, where
+            all texts have one probability, and without texts.
 
     Raises:
         DataError: Lengths differ, a probability is not between 0 and 1, or a gold label is not true or false.
@@ -93,7 +102,7 @@ def calibrate_probabilities(
 
     ```
     """
-    if isinstance(probabilities, Sized) and isinstance(gold, Sized) and len(probabilities) == len(gold) == 0:
+    if is_empty(probabilities) and is_empty(gold):
         none = math.nan
         return Calibration(none, none, 0, 0, none, none, none, none, "no text has both a probability and a gold label")
     p, truth = _probabilities(probabilities), indicator(gold, "gold")
@@ -104,8 +113,12 @@ def calibrate_probabilities(
     n_true = int(truth.sum())
     brier = float(np.mean((p - truth) ** 2))
     constant = float(truth.mean() * (1 - truth.mean()))
+    status = ""
     if min(n_true, n - n_true) < _FEWEST_OF_EACH:
         status = f"fewer than {_FEWEST_OF_EACH} texts whose gold label is {'yes' if n_true < n - n_true else 'no'}"
+    elif np.ptp(_logit(p)) == 0:
+        status = "all texts have one probability, which leaves the slope undefined"
+    if status:
         return Calibration(math.nan, math.nan, n, n_true, _auc(p, truth), brier, math.nan, constant, status)
     slope, intercept = _fit_platt(p, truth)
     calibrated = _cross_validated_brier(p, truth, codes, seed)

@@ -36,8 +36,9 @@ class ChoicePrediction(Result):
         n_predicted (`int`): Pairs in the accuracy: those of the first fold have none before them.
         n_ties (`int`): Predicted pairs without a preference, such as those whose responses do not differ in any feature.
         pseudo_r2 (`float`): McFadden's 1 - log-likelihood / (-n log 2), in sample.
-        status (`str`): `ok`, or the reason for missing numbers: `too_few_clusters` (fewer prompts than folds);
-            `no_residual_variation` (all predictions are correct, all are wrong, or all are ties, so the error is undefined).
+        status (`str`): `ok`, or the reason for missing numbers: `too_few_clusters` (fewer prompts than folds, or only one
+            predicted); `no_residual_variation` (all predictions are correct, all are wrong, or all are ties, so the error is
+            undefined).
     """
 
     features: str
@@ -123,7 +124,8 @@ def predict_choices(
             hits = np.where(np.abs(log_odds) < _TIE, 0.5, log_odds > 0)
             share = clustered_share(hits[patterns.inverse[later], fold[later] - 1], clusters[later], confidence)
             ties = int(counts[:, 1:][hits == 0.5].sum())
-            status = "no_residual_variation" if math.isnan(share.std_error) else "ok"
+            if len(np.unique(clusters[later])) > 1:
+                status = "no_residual_variation" if math.isnan(share.std_error) else "ok"
         predictions.append(
             ChoicePrediction(
                 features=name,

@@ -10,8 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.special import expit
 
-from seal_datasets.errors import DataError
-from seal_datasets.estimate.inputs import Codes, Floats, finite, same_length
+from seal_datasets.estimate.inputs import Codes, Floats, finite, one_of, same_length
 from seal_datasets.estimate.linear import cluster_factor, group_sums
 from seal_datasets.estimate.logit import newton
 
@@ -75,8 +74,7 @@ def choice_probability(margin: Floats, calibration: CalibrationCurve) -> ChoiceP
 
     ```
     """
-    if calibration not in get_args(CalibrationCurve):
-        raise DataError(f"calibration must be one of {list(get_args(CalibrationCurve))}, got {calibration!r}")
+    one_of(calibration, "calibration", get_args(CalibrationCurve))
     n, largest = len(margin), float(np.abs(margin).max())
     if calibration == "none":
         return ChoiceProbability(expit(margin), np.empty((n, 0)), np.empty(0), np.empty((n, 0)), "ok")

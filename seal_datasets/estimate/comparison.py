@@ -314,8 +314,6 @@ def compare_standardised_imprints(
 
 def _within_sizes(values: Floats, codes: Codes) -> Floats:
     """Root of each column's sum of squares within prompts; 0 where only rounding varies."""
-    if not len(codes):
-        return np.zeros(values.shape[1])
     sizes = np.sqrt((demean(values, codes) ** 2).sum(axis=0))
     return np.where(sizes > _ROUNDING * np.sqrt((values**2).sum(axis=0)), sizes, 0.0)
 

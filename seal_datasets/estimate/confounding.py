@@ -27,5 +27,6 @@ def robustness_value(partial_f2: Floats) -> Floats:
 
     ```
     """
-    f2 = np.asarray(partial_f2, dtype=np.float64)
-    return np.asarray((np.sqrt(f2**2 + 4 * f2) - f2) / 2, dtype=np.float64)
+    f = np.sqrt(np.asarray(partial_f2, dtype=np.float64))
+    # (sqrt(f^4 + 4 f^2) - f^2) / 2 without a difference, which would cancel for large f.
+    return np.asarray(2 * f / (np.hypot(f, 2.0) + f), dtype=np.float64)

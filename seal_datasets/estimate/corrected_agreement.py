@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from seal_datasets.errors import DataError
 from seal_datasets.estimate.agreement import labeler_preference, labels_shape
 from seal_datasets.estimate.corrected_logit import corrected_tests
 from seal_datasets.estimate.gold_pairs import GoldPairs, gold_pairs
@@ -85,7 +86,7 @@ def corrected_agreement(
         `CorrectedAgreement`: Rates over the pairs with a preference.
 
     Raises:
-        DataError: As for `labeler_preference` and `corrected_imprint`.
+        DataError: As for `labeler_preference` and `corrected_imprint`, or a group of `by` is named `all`.
 
     Source: SEAL, section 2.2; ratio of two totals by design-based supervised learning (Egami et al., 2023).
 
@@ -110,6 +111,11 @@ def corrected_agreement(
     if by is not None:
         same_length(chosen_labels=zero, by=group_codes(by, "by"))
         kinds = np.array([str(kind) for kind in by])
+        if (kinds == "all").any():
+            raise DataError(
+                f"by row {int((kinds == 'all').argmax())} is 'all', which names the rate over all pairs; give that group "
+                "another name"
+            )
         members = {**members, **{kind: kinds == kind for kind in np.unique(kinds).tolist()}}
     return CorrectedAgreement(
         {name: _rate(pairs, prefers, rows, confidence) for name, rows in members.items()},

@@ -15,7 +15,7 @@ from seal_datasets.estimate.corrected_logit import corrected_logit, corrected_te
 from seal_datasets.estimate.gold_pairs import GoldPairs, gold_pairs
 from seal_datasets.estimate.inputs import Floats, confidence_level, finite, same_length, unique_names, whole_number
 from seal_datasets.estimate.intervals import Interval
-from seal_datasets.estimate.linear import group_sums
+from seal_datasets.estimate.linear import SAME, group_sums
 from seal_datasets.estimate.multiplicity import Adjustment
 from seal_datasets.estimate.result import Result
 
@@ -214,5 +214,8 @@ class _Fits:
         turn = pairs.total(x * spread, truth * spread)
         calibrated = group_sums(choice.influence, pairs.prompts, n_groups) * turn @ model.bread
         asked[varies], given[varies] = human.coefficients / size, model.coefficients / size
-        influence[:, varies] = (model.influence + calibrated - human.influence) / size
+        difference = model.influence + calibrated - human.influence
+        # As in `fit_amplification`, rounding is no error.
+        difference[:, np.sqrt((difference**2).sum(axis=0)) <= SAME] = 0.0
+        influence[:, varies] = difference / size
         return cls(asked, given, influence, "ok")

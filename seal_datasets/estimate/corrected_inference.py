@@ -144,6 +144,8 @@ class Scores:
 
 def effective_number(weights: Floats) -> Floats:
     """Effective number of entries in each column of weights of at least 0: (sum w)^2 / sum w^2; 0 if all are 0."""
+    largest = weights.max(axis=0, initial=0.0)
+    weights = weights / np.where(largest > 0, largest, 1.0)  # so that squares neither overflow nor vanish
     total, squares = weights.sum(axis=0), (weights**2).sum(axis=0)
     return np.asarray(np.where(squares > 0, total**2 / np.where(squares > 0, squares, 1.0), 0.0), dtype=np.float64)
 
@@ -224,7 +226,8 @@ def corrected_rows(
     """
     freedom, slope, beta = correction.freedom, correction.slope, correction.coefficients
     own, cross, square = correction.moments
-    with np.errstate(invalid="ignore", divide="ignore"):
+    # With hardly more than no freedom the critical value, and with it the bend, is beyond numbers: nothing is known.
+    with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
         known = (freedom > 0) & (own > np.fmax(correction.rounding, 0.0))
         reach = special.stdtrit(np.where(freedom > 0, freedom, np.nan), 0.5 + confidence / 2)
         # Roots of slope^2 d^2 = reach^2 (own - 2 cross d + square d^2) for the distance d from the estimate.
@@ -262,7 +265,7 @@ def corrected_rows(
             name,
             float(correction.naive[i]) if correction.varies[i] else math.nan,
             float(beta[i]),
-            math.sqrt(own[i]) / slope[i] if ok[i] else math.nan,
+            math.sqrt(own[i]) / float(slope[i]) if ok[i] else math.nan,
             float(freedom[i]) if ok[i] else math.nan,
             float(p_values[i]),
             float(p_adjusted[i]),

@@ -114,7 +114,7 @@ def label_error_curve(
             beta, error = _estimate_at_rate(moments, spare, j, float(rate), used)
             coefficients.append(beta)
             intervals.append((beta - critical * error, beta + critical * error))
-            largest = float(rate) if not math.isnan(beta) else largest
+            largest = largest if math.isnan(beta) else float(np.fmax(largest, rate))
         first = np.sign(coefficients[0])
         flips = [rate for rate, beta in zip(grid, coefficients, strict=True) if np.sign(beta) * first < 0]
         covers = [rate for rate, (low, high) in zip(grid, intervals, strict=True) if low <= 0 <= high]
@@ -124,8 +124,8 @@ def label_error_curve(
                 tuple(grid.tolist()),
                 tuple(coefficients),
                 tuple(intervals),
-                float(flips[0]) if flips else math.nan,
-                float(covers[0]) if covers else math.nan,
+                float(min(flips, default=math.nan)),
+                float(min(covers, default=math.nan)),
                 largest,
             )
         )

@@ -84,11 +84,11 @@ def gold_pairs(
         for side, values in zip(("chosen", "rejected"), gold, strict=True)
     ]
     prompts = np.arange(n) if groups is None else group_codes(groups, "groups")
-    same_length(rewards=rewards[0], groups=prompts)
+    same_length(**{f"chosen_{called}": labels[0]}, groups=prompts)
     probability = None
     if gold_probability is not None:
         stated = finite(gold_probability, "gold_probability", allow_nan=True)
-        same_length(rewards=rewards[0], gold_probability=stated)
+        same_length(**{f"chosen_{called}": labels[0]}, gold_probability=stated)
         probability = np.tile(stated, 2)
     drawn = gold_prompts(np.concatenate(rewards), np.vstack(labels), np.vstack(known), np.tile(prompts, 2), probability)
     truth = tuple(drawn.labels_or_gold(given, right, prompts) for given, right in zip(labels, known, strict=True))

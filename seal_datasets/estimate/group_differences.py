@@ -132,7 +132,7 @@ def group_differences(
         part = numbers[used], pd.factorize(codes[used])[0], pd.factorize(clusters[used])[0]
         status = "no_variation"
         if np.ptp(part[0]) > PERFECT * np.abs(part[0]).max():
-            statistic, freedom, p_value = (_test_shares if is_share else _test_means)(*part)
+            statistic, freedom, p_value = (_test_shares if is_share else compare_means)(*part)
             status = "too_few_clusters" if math.isnan(p_value) else "ok"
     return GroupDifferences(
         groups=tuple(described),
@@ -164,16 +164,27 @@ def _test_shares(values: Floats, codes: Codes, clusters: Codes) -> tuple[float, 
     )
     squares *= n_clusters / (n_clusters - 1)
     q = len(sizes) - 1
-    statistic = float(scores @ scores) / q / max(float(squares.sum()) / q, 1.0)
-    contributing = float(squares.sum() ** 2 / (squares**2).sum())
+    total = float(squares.sum())
+    statistic = float(scores @ scores) / q / max(total / q, 1.0)
+    contributing = total**2 / float((squares**2).sum()) if total > 0 else float(n_clusters)
     freedom = min(float(n_clusters), 3 * contributing) - q
     if not freedom > 0:
         return math.nan, (float(q), math.nan), math.nan
     return statistic, (float(q), freedom), float(stats.f.sf(statistic, q, freedom))
 
 
-def _test_means(values: Floats, codes: Codes, clusters: Codes) -> tuple[float, tuple[float, float], float]:
-    """Hotelling's T squared that all groups have the mean of the first, on CR2 errors."""
+def compare_means(values: Floats, codes: Codes, clusters: Codes) -> tuple[float, tuple[float, float], float]:
+    """Compare means by Hotelling's T squared on CR2 errors: whether all groups have the mean of the first.
+
+    Args:
+        values (`ndarray` of shape (n,)): Numbers.
+        codes (`ndarray` of shape (n,)): Group of each number, from 0.
+        clusters (`ndarray` of shape (n,)): Cluster of each number, from 0; two or more.
+
+    Returns:
+        `tuple[float, tuple[float, float], float]`: F statistic, its degrees of freedom and p-value; nan where a difference has
+        no variance.
+    """
     others = np.arange(1, int(codes.max()) + 1)
     design = np.column_stack([np.ones(len(values)), codes[:, None] == others])
     fit = fit_linear(design, values, clusters)

@@ -119,7 +119,7 @@ def feature_imprint(
         seed,
     )
     design = within_design(y[:, None], x, codes, _cluster_codes(clusters, codes), settings)
-    return outcome_imprint(regress([design], settings), 0)
+    return outcome_imprint(regress([design], settings), 0, by=_unit(clusters))
 
 
 def imprint_trajectory(
@@ -187,11 +187,11 @@ def imprint_trajectory(
         raise DataError(f"rewards is a {type(rewards).__name__}; give a mapping of models' names to their rewards")
     if not rewards:
         raise DataError("rewards holds no model; name one or more, such as pre and post")
-    models = tuple(map(str, rewards))
+    models = unique_names([str(name) for name in rewards], "rewards")
     columns = {}
     for name, values in rewards.items():
         argument = f"rewards[{name!r}]"
-        columns[name] = without_vanishing(finite(values, argument), argument)
+        columns[argument] = without_vanishing(finite(values, argument), argument)
     codes = group_codes(groups, "groups")
     n = same_length(**columns, groups=codes)
     x = matrix(features, "features", n, len(names))
@@ -209,7 +209,7 @@ def imprint_trajectory(
     )
     y = with_changes(np.column_stack(list(columns.values())), position_of(baseline, models))
     design = within_design(y, x, codes, _cluster_codes(clusters, codes), settings)
-    return _lay_out_trajectory(regress([design], settings), models, position_of(baseline, models))
+    return _lay_out_trajectory(regress([design], settings), models, position_of(baseline, models), by=_unit(clusters))
 
 
 def streamed_imprint(
@@ -272,11 +272,11 @@ def streamed_imprint(
 
 
 def _lay_out_trajectory(
-    regression: Regression, names: tuple[str, ...], baseline: int | None = None
+    regression: Regression, names: tuple[str, ...], baseline: int | None = None, *, by: str = "prompt"
 ) -> ImprintTrajectory:
     changes = [f"{names[later]} - {names[earlier]}" for earlier, later in change_pairs(len(names), baseline)]
-    models = {name: outcome_imprint(regression, i) for i, name in enumerate(names)}
-    changed = {name: outcome_imprint(regression, len(names) + i) for i, name in enumerate(changes)}
+    models = {name: outcome_imprint(regression, i, by=by) for i, name in enumerate(names)}
+    changed = {name: outcome_imprint(regression, len(names) + i, by=by) for i, name in enumerate(changes)}
     return ImprintTrajectory(
         models,
         changed,
@@ -294,6 +294,11 @@ def _check_blocks(blocks: Mapping[str, Sequence[str]] | None, names: tuple[str, 
         if unknown := [name for name in members if name not in names]:
             raise DataError(f"blocks[{block!r}] names {', '.join(unknown)}; the features are {', '.join(names)}")
     return checked
+
+
+def _unit(clusters: object) -> str:
+    """What errors are clustered by, in words."""
+    return "prompt" if clusters is None else "the clusters given"
 
 
 def _cluster_codes(clusters: Sequence[Any] | NDArray[Any] | None, codes: Codes) -> Codes | None:

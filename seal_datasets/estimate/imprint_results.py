@@ -133,7 +133,7 @@ class ImprintTrajectory(Result):
     Attributes:
         models (`dict[str, FeatureImprint]`): By model, in the order given.
         changes (`dict[str, FeatureImprint]`): `later - earlier` for neighbouring models, and for the last and the first of
-            more than two; with a baseline, every other model against it. Coefficients are differences; errors include the
+            more than two; with a baseline, also every other model against it. Coefficients are differences; errors include the
             covariance of the two models.
         any_change (`tuple[FeatureChange, ...]`): For each feature a joint test of no change between any models.
         adjust (`str`): How p-values are adjusted.

@@ -17,22 +17,23 @@ from seal_datasets.estimate.multiplicity import Adjustment, adjust_p
 from seal_datasets.estimate.within_regression import Regression, used_columns
 
 _ERRORS = {
-    "cr2": "clustered by prompt, bias-reduced (CR2), Satterthwaite degrees of freedom",
-    "crv1": "clustered by prompt (CRV1)",
+    "cr2": "clustered by {by}, bias-reduced (CR2), Satterthwaite degrees of freedom",
+    "crv1": "clustered by {by} (CRV1)",
     "hc1": "each text its own cluster (HC1)",
-    "wild": "clustered by prompt (CRV1); tests and intervals by wild cluster bootstrap",
+    "wild": "clustered by {by} (CRV1); tests and intervals by wild cluster bootstrap",
 }
 
 # Degrees of freedom closer than this to the floor differ by rounding.
 _EQUAL = 1e-6
 
 
-def outcome_imprint(regression: Regression, outcome: int) -> FeatureImprint:
+def outcome_imprint(regression: Regression, outcome: int, *, by: str = "prompt") -> FeatureImprint:
     """Lay out the regression of one outcome.
 
     Args:
         regression (`Regression`): The regression.
         outcome (`int`): Position of the outcome.
+        by (`str`, defaults to `"prompt"`): What errors are clustered by, in words.
 
     Returns:
         `FeatureImprint`: One row per feature, with tests.
@@ -49,7 +50,7 @@ def outcome_imprint(regression: Regression, outcome: int) -> FeatureImprint:
         counts.n_singletons,
         counts.n_clusters,
         settings.effects,
-        _ERRORS[settings.errors],
+        _ERRORS[settings.errors].format(by=by),
         settings.adjust,
         inference.family_size,
         f"the {inference.family_size} feature(s) of this regression that have a test",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Sequence, Sized
 from typing import Any
 
 import numpy as np
@@ -115,7 +115,7 @@ def without_vanishing(array: Floats, name: str) -> Floats:
     largest = np.fmax.reduce(np.abs(columns), axis=0)
     lost = np.flatnonzero((largest > 0) & (largest < SMALLEST))
     if lost.size:
-        row = int(np.flatnonzero(columns[:, lost[0]])[0])
+        row = int(np.flatnonzero(vanishing.reshape(columns.shape)[:, lost[0]])[0])
         where = f"row {row}, column {lost[0]}" if array.ndim > 1 else f"row {row}"
         raise DataError(
             f"{name} has only numbers below {SMALLEST:g} in size, the first in {where}: {columns[row, lost[0]]:g}; the "
@@ -203,6 +203,11 @@ def same_length(**arrays: Floats | Bools | Codes) -> int:
     return next(iter(lengths.values()))
 
 
+def is_empty(values: object) -> bool:
+    """Whether a caller's argument is a list or an array without entries; a single value is not."""
+    return isinstance(values, Sized) and getattr(values, "shape", None) != () and len(values) == 0
+
+
 def unique_names(names: Sequence[str], name: str = "feature_names") -> tuple[str, ...]:
     """Feature names as distinct strings.
 
@@ -218,7 +223,7 @@ def unique_names(names: Sequence[str], name: str = "feature_names") -> tuple[str
     listed = tuple(map(str, rows))
     repeated = sorted({entry for entry in listed if listed.count(entry) > 1})
     if repeated:
-        raise DataError(f"{name} holds {', '.join(repeated)} more than once; every feature needs a distinct name")
+        raise DataError(f"{name} holds {', '.join(repeated)} more than once; names must be distinct")
     if not listed:
         raise DataError(f"{name} is empty; name at least one feature")
     return listed
@@ -233,7 +238,7 @@ def position_of(baseline: str | None, models: Sequence[str]) -> int | None:
     if baseline is None:
         return None
     if baseline not in models:
-        raise DataError(f"baseline is {baseline!r:.60}; the models are {', '.join(models)}")
+        raise DataError(f"baseline is {baseline!r:.60}; the models are {', '.join(map(str, models))}")
     return list(models).index(baseline)
 
 

@@ -22,7 +22,7 @@ def kappa_interval(
     """Compute the interval of a statistic of agreement between two labelers.
 
     The statistic's variance is that of its linear part, summed by prompt. Wilson's formula on (statistic + 1) / 2 keeps bounds
-    within [-1, 1] and is no point at full agreement.
+    within [-1, 1] and is no point at full agreement or disagreement.
 
     Args:
         cells (`ndarray` of shape (n,)): Classes of both labelers for each row, first class * k + second class.
@@ -68,7 +68,8 @@ def kappa_interval(
     squares, n_prompts = parts**2, len(parts)
     variance = float(squares.sum()) * n_prompts / (n_prompts - 1)
     share, z = (value + 1) / 2, normal_quantile(0.5 + confidence / 2)
-    if variance <= (PERFECT * max(abs(value), 1.0)) ** 2:
+    # At -1 and 1 the formula's own variance is 0, and so would be the effective number.
+    if min(share, 1 - share) <= PERFECT or variance <= (PERFECT * max(abs(value), 1.0)) ** 2:
         effective, freedom = float(informative), informative - 1.0
     else:
         effective = 4 * share * (1 - share) / variance

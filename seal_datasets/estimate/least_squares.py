@@ -35,8 +35,10 @@ class LinearFit:
         coefficients (`ndarray` of shape (k,)): nan where not identified.
         covariance (`ndarray` of shape (k, k)): Clustered; nan where not identified or with too few clusters.
         degrees (`ndarray` of shape (k,)): Degrees of freedom of the t reference: Satterthwaite's under CR2, else clusters
-            less one. nan without an error, and for the intercept of a centred design under CR2.
-        information (`ndarray` of shape (k,)): Satterthwaite's degrees of freedom under either error; nan as above.
+            less one, as where there is no error. nan where the data do not determine the error, and for the intercept of a
+            centred design under CR2.
+        information (`ndarray` of shape (k,)): Satterthwaite's degrees of freedom under either error; nan as above, and
+            without an error.
         identified (`ndarray` of shape (k,)): Whether a coefficient is determined by the data.
         rank (`int`): Rank of the design.
         n_clusters (`int`): Number of clusters.

@@ -25,6 +25,8 @@ _LOADING_TOLERANCE = 1e-9
 _OUTSIDE = 1e-8
 # Largest residual, over the outcome's scale, that counts as rounding.
 PERFECT = 1e-12
+# Error of a difference, over the errors of both estimates or in units near 1, that counts as rounding.
+SAME = 1e-9
 # Above this ratio of a scaled Gram matrix' eigenvalues, its Cholesky factor is exact to about 1e-12.
 _WELL_CONDITIONED = 1e-4
 # Rows per block: 40 columns of doubles fit the cache.

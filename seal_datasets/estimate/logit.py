@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pandas as pd
 from scipy.optimize import linprog
+from scipy.special import expit
 
 from seal_datasets.estimate.basis import Basis, Centred, centred, inverse_root
 from seal_datasets.estimate.bias_reduced import cr2
@@ -26,7 +27,7 @@ _SCORE_TOLERANCE = 1e-10
 # predictors above 15 is therefore free of separation, and needs no search for it.
 _SURELY_FINITE = 15.0
 # Clustered variances below this share of the likelihood's are rounding of scores that cancel.
-_CANCELLED = 1e-16
+CANCELLED = 1e-16
 _ROUNDING = 1e-12
 # Above the solver's feasibility tolerance of 1e-7, on columns scaled to 1.
 _SEPARATION_TOLERANCE = 1e-6
@@ -161,7 +162,7 @@ def fit_logit(
     if fit is None:
         return _empty_fit(len(separated), separated, kept[inverse], firth, converged=not kept.any())
     probabilities = np.full(len(x), np.nan)
-    probabilities[kept] = _logistic(fit.linear)
+    probabilities[kept] = expit(fit.linear)
     rows, columns = kept[inverse], (x if kept.all() else x[kept])[:, fit.columns] - fit.basis.centre
     covariance, freedom = fit.likelihood_covariance(), np.full(len(fit.root), np.inf)
     if clusters is not None:
@@ -206,7 +207,7 @@ def _clustered(
     solution = Solution(np.zeros((k, 1)), fit.basis.turn @ fit.root, np.ones(k, dtype=bool), k, lengths)
     covariance, freedom = cr2(rows[positions], residuals, None if n_clusters == len(codes) else codes, solution)
     # Scores that cancel leave rounding, not a tiny error.
-    cancelled = np.diag(covariance) <= _CANCELLED * np.diag(fit.likelihood_covariance())
+    cancelled = np.diag(covariance) <= CANCELLED * np.diag(fit.likelihood_covariance())
     covariance[cancelled[:, None] | cancelled] = 0.0
     return covariance, freedom
 
@@ -329,8 +330,8 @@ def newton(x: Floats, successes: Floats, totals: Floats) -> tuple[Floats, Floats
     linear = np.zeros(len(x))
     value = _log_likelihood(linear, successes, totals)
     for _ in range(_MAX_STEPS):
-        fitted = _logistic(linear)
-        root = inverse_root(x, totals * fitted * _logistic(-linear))
+        fitted = expit(linear)
+        root = inverse_root(x, totals * fitted * expit(-linear))
         if root is None:
             return None
         # In standard errors, so that convergence does not depend on the columns' units.
@@ -346,11 +347,6 @@ def newton(x: Floats, successes: Floats, totals: Floats) -> tuple[Floats, Floats
                 break
         beta, linear, value = proposed, moved, reached
     return None
-
-
-def _logistic(linear: Floats) -> Floats:
-    small = np.exp(-np.abs(linear))
-    return np.where(linear >= 0, 1 / (1 + small), small / (1 + small))
 
 
 def _log_likelihood(linear: Floats, successes: Floats, totals: Floats) -> float:

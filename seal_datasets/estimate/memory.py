@@ -45,7 +45,7 @@ def memorisation_gap(
         `MemorisationGap`: The gap, with an interval at the level of the two. Of two shares it stays within [-1, 1].
 
     Raises:
-        DataError: An estimate is not a finite number, or an interval is not two bounds.
+        DataError: An estimate is not a finite number, or an interval is not a lower and an upper bound.
 
     Source: Zou and Donner (2008), the recovery of variances from intervals that need not be symmetric.
 
@@ -59,10 +59,18 @@ def memorisation_gap(
     ```
     """
     gap = number(train, "train") - number(heldout, "heldout")
-    for name, interval in (("train_interval", train_interval), ("heldout_interval", heldout_interval)):
-        if len(finite(interval, name, allow_nan=True)) != 2:
-            raise DataError(f"{name} must hold two bounds, got {len(interval)}")
-    low = gap - math.hypot(train - train_interval[0], heldout_interval[1] - heldout)
-    high = gap + math.hypot(train_interval[1] - train, heldout - heldout_interval[0])
+    train_low, train_high = _bounds(train_interval, "train_interval")
+    heldout_low, heldout_high = _bounds(heldout_interval, "heldout_interval")
+    low = gap - math.hypot(train - train_low, heldout_high - heldout)
+    high = gap + math.hypot(train_high - train, heldout - heldout_low)
     status = "no_interval" if math.isnan(low) or math.isnan(high) else "ok"
     return MemorisationGap(float(train), float(heldout), gap, (low, high), status)
+
+
+def _bounds(interval: Interval, name: str) -> Interval:
+    bounds = finite(interval, name, allow_nan=True).tolist()
+    if len(bounds) != 2:
+        raise DataError(f"{name} must hold two bounds, got {len(bounds)}")
+    if bounds[0] > bounds[1]:
+        raise DataError(f"{name} must hold the lower bound first, got {bounds[0]:g} and {bounds[1]:g}")
+    return bounds[0], bounds[1]

@@ -124,8 +124,6 @@ def _checked(probabilities: ArrayLike, gold: ArrayLike) -> tuple[Floats, Codes]:
         yes = finite(probabilities, "probabilities")
         given = np.column_stack([1 - yes, yes])
     same_length(gold=truth, probabilities=given)
-    if not len(truth):
-        raise DataError("gold is empty; compare at least one text")
     if (outside := np.flatnonzero(((given < 0) | (given > 1)).any(axis=1))).size:
         raise DataError(f"probabilities[{outside[0]}] is not in [0, 1], got {given[outside[0]].tolist()}")
     if (uneven := np.flatnonzero(np.abs(given.sum(axis=1) - 1) > 1e-6)).size:

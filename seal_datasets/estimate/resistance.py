@@ -144,10 +144,7 @@ class AlignmentResistance(Result):
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready values; values that need optional inputs are included only if these were given."""
-        plain = _drop_none(Result.to_dict(self))
-        if self.regimes is not None:
-            plain["regimes"] = {name: regime.to_dict() for name, regime in self.regimes.items()}
-        return plain
+        return {name: value for name, value in Result.to_dict(self).items() if value is not None}
 
 
 def alignment_resistance(
@@ -338,7 +335,3 @@ def paired_test(before: Bools, after: Bools, codes: Codes | None, confidence: fl
         test = "McNemar, exact" if exact else "McNemar, chi-squared"
         p = float(mcnemar([[0, lost], [gained, 0]], exact=exact, correction=False).pvalue) if changed else math.nan
     return PairedTest(change.value, change.interval, lost, gained, p, test)
-
-
-def _drop_none(plain: dict[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in plain.items() if value is not None}

@@ -13,11 +13,24 @@ from scipy import special
 from statsmodels.stats.contingency_tables import cochrans_q
 
 from seal_datasets.errors import DataError
-from seal_datasets.estimate.inputs import Bools, Codes, finite, group_codes, number, position_of, same_length
+from seal_datasets.estimate.inputs import (
+    Bools,
+    Codes,
+    finite,
+    group_codes,
+    number,
+    position_of,
+    same_length,
+    unique_names,
+)
+from seal_datasets.estimate.linear import PERFECT
 from seal_datasets.estimate.multiplicity import Adjustment, adjust_p
 from seal_datasets.estimate.resistance import AlignmentResistance, PairedTest, alignment_resistance, paired_test
 from seal_datasets.estimate.result import Result
 from seal_datasets.estimate.within_prompt import change_pairs
+
+# A change of this size without variance between prompts leaves the joint test undefined.
+_OUTSIDE = 1e-9
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,10 +40,11 @@ class ResistanceTrajectory(Result):
     Attributes:
         models (`dict[str, AlignmentResistance]`): By model, in the order given.
         changes (`dict[str, PairedTest]`): `later - earlier` for neighbours; for more than two models also last minus first;
-            with a baseline, every other model against it.
+            with a baseline, also every other model against it.
         p_adjusted (`dict[str, float]`): p-values of the changes, adjusted for all of them.
         any_change_p_value (`float`): p-value that all models are aligned equally often: Cochran's Q, or Hotelling's T-squared
-            over prompts where they were given; nan where it is undefined.
+            over prompts where they were given; nan where it is undefined, as where a change is the same in every
+            prompt, or with as few prompts as models.
         adjust (`str`): How p-values are adjusted.
         family (`str`): Which tests these are.
     """
@@ -140,14 +154,15 @@ def compare_resistance(
     if not margins:
         raise DataError("margins holds no model; name one or more, such as pre and post")
     number(tie_band, "tie_band", least=0)
-    arrays = {str(name): finite(values, f"margins[{name!r}]") for name, values in margins.items()}
+    names = unique_names([str(name) for name in margins], "margins")
+    columns = [finite(values, f"margins[{name!r}]") for name, values in margins.items()]
+    arrays = dict(zip(names, columns, strict=True))
     codes = None if groups is None else group_codes(groups, "groups")
     lengths = {f"margins[{name!r}]": values for name, values in arrays.items()}
     n = same_length(**lengths, **({} if codes is None else {"groups": codes}))
-    names = list(arrays)
     aligned = np.column_stack([values > tie_band for values in arrays.values()])
     models = {
-        name: alignment_resistance(values, np.zeros(n), groups=groups, tie_band=tie_band, confidence=confidence)
+        name: alignment_resistance(values, np.zeros(n), groups=codes, tie_band=tie_band, confidence=confidence)
         for name, values in arrays.items()
     }
     changes = {
@@ -166,11 +181,16 @@ def _any_change_p_value(aligned: Bools, codes: Codes | None) -> float:
     steps = np.diff(aligned.astype(float), axis=1)
     means, n_prompts = steps.mean(axis=0), int(codes.max()) + 1
     sums = np.column_stack([np.bincount(codes, weights=step) for step in (steps - means).T])
+    # Changes that are the same in every prompt leave rounding, which is no variance.
+    sums = np.where(np.abs(sums) > PERFECT * np.bincount(codes)[:, None], sums, 0.0)
     covariance = sums.T @ sums * n_prompts / (n_prompts - 1) / len(steps) ** 2 if n_prompts > 1 else np.zeros((1, 1))
     rank = int(np.linalg.matrix_rank(covariance, hermitian=True))
     if not 0 < rank < n_prompts:
         return math.nan
-    statistic = float(means @ np.linalg.pinv(covariance, hermitian=True) @ means)
+    inverse = np.linalg.pinv(covariance, hermitian=True)
+    if np.abs(means - covariance @ inverse @ means).max() > _OUTSIDE:
+        return math.nan
+    statistic = float(means @ inverse @ means)
     # Hotelling's T-squared is F after this scale, exactly where the prompts' sums are normal.
     scaled = statistic * (n_prompts - rank) / (rank * (n_prompts - 1))
     return float(special.fdtrc(rank, n_prompts - rank, scaled))

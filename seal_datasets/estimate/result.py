@@ -1,4 +1,4 @@
-"""Conversion of frozen results to plain JSON: `nan` becomes `None`, and arrays become lists."""
+"""Conversion of frozen results to plain JSON: `nan` and infinity become `None`, and arrays become lists."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def as_json(value: Any) -> Any:  # noqa: ANN401 - any nesting of results, arrays
         value (`Any`): Dataclass, mapping, sequence, array, NumPy or Python scalar.
 
     Returns:
-        `Any`: Plain dicts, lists, strings, bools, ints and floats; undefined numbers are `None`.
+        `Any`: Plain dicts, lists, strings, bools, ints and floats; undefined and infinite numbers are `None`.
 
     Example:
 
@@ -47,6 +47,6 @@ class Result:
     __slots__ = ()
 
     def to_dict(self) -> dict[str, Any]:
-        """This result as JSON-ready values; undefined numbers are `None`."""
+        """This result as JSON-ready values; undefined and infinite numbers are `None`."""
         plain: dict[str, Any] = as_json(self)
         return plain

@@ -11,14 +11,14 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import log_expit
 
-from seal_datasets.errors import DataError
 from seal_datasets.estimate.bias_reduced import cr2
 from seal_datasets.estimate.calibration_error import CalibrationError, ReliabilityBin, reliability
 from seal_datasets.estimate.choice_probability import choice_probability, margins
 from seal_datasets.estimate.clustered_share import Mean, clustered_mean
-from seal_datasets.estimate.inputs import Codes, Floats, confidence_level, group_codes, same_length
+from seal_datasets.estimate.inputs import Codes, Floats, confidence_level, group_codes, same_length, whole_number
 from seal_datasets.estimate.intervals import Interval, critical_value, two_sided_p
 from seal_datasets.estimate.linear import solve, triangle
+from seal_datasets.estimate.logit import CANCELLED
 from seal_datasets.estimate.result import Result
 
 
@@ -34,7 +34,8 @@ class RewardCalibration(Result):
         temperature (`float`): Margins divided by it are calibrated; above 1 for an overconfident model.
         temperature_interval (`tuple[float, float]`): From the slope's; infinite above where the slope may be 0.
         temperature_status (`str`): `ok`, or why there is no temperature, as in `choice_probability`;
-            `too_few_clusters` (no error).
+            without an error `too_few_clusters`, `too_little_information` (one prompt alone informs it), or
+            `no_residual_variation` (prompts do not differ).
         brier (`float`): Mean squared error of expit(margin); 0.25 for a model that gives every pair even odds.
         brier_interval (`tuple[float, float]`): Its interval, within [0, 1].
         log_loss (`float`): Mean of -log expit(margin); log 2 for even odds.
@@ -107,8 +108,7 @@ def reward_calibration(
     """
     confidence_level(confidence)
     margin = margins(chosen_rewards, rejected_rewards)
-    if isinstance(n_bins, bool) or not isinstance(n_bins, (int, np.integer)) or n_bins < 1:
-        raise DataError(f"n_bins must be a whole number of at least 1, got {n_bins!r}; 10 is usual")
+    whole_number(n_bins, "n_bins", least=1)
     clusters: Codes = np.arange(len(margin)) if groups is None else group_codes(groups, "groups")
     same_length(chosen_rewards=margin, groups=clusters)
     n_clusters = int(clusters.max()) + 1
@@ -151,10 +151,15 @@ def _slope(margin: Floats, clusters: Codes, confidence: float) -> tuple[Mean, fl
     largest = float(np.abs(margin).max())
     rows = margin[:, None] / largest * weight[:, None]
     weight = np.maximum(weight, np.finfo(float).tiny)
-    variance, freedom = cr2(rows, (1 - fit.probabilities) / weight, clusters, solve(triangle(rows), 1))
+    solution = solve(triangle(rows), 1)
+    variance, freedom = cr2(rows, (1 - fit.probabilities) / weight, clusters, solution)
     error = math.sqrt(max(float(variance[0, 0]), 0.0)) / largest
-    if not (error > 0 and freedom[0] > 0):
-        return Mean(slope, math.nan, math.nan, none, len(margin)), log_loss, "too_few_clusters"
+    # Scores that cancel within every prompt leave rounding, which must not become a tiny error.
+    cancelled = bool(variance[0, 0] <= CANCELLED * solution.bread[0, 0])
+    if cancelled or not freedom[0] > 0:
+        status = "no_residual_variation" if cancelled else "too_little_information"
+        status = status if clusters.max() > 0 else "too_few_clusters"
+        return Mean(slope, math.nan, math.nan, none, len(margin)), log_loss, status
     half = critical_value(confidence, float(freedom[0])) * error
     return Mean(slope, error, float(freedom[0]), (slope - half, slope + half), len(margin)), log_loss, "ok"
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from seal_datasets.estimate.choice_probability import choice_probability
 from seal_datasets.estimate.inputs import Codes, Floats
-from seal_datasets.estimate.linear import group_sums
+from seal_datasets.estimate.linear import SAME, group_sums
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,4 +42,7 @@ def logit_scale(margin: Floats, prompts: Codes) -> Scale:
     choice, n_prompts = choice_probability(margin, "temperature"), int(prompts.max()) + 1
     if choice.status != "ok":
         return Scale(math.nan, np.full(n_prompts, math.nan), choice.status)
-    return Scale(float(choice.slopes[0]), group_sums(choice.influence, prompts, n_prompts)[:, 0], "ok")
+    weight, influence = float(choice.slopes[0]), group_sums(choice.influence, prompts, n_prompts)[:, 0]
+    # Prompts that do not differ leave what Newton's method leaves of the score.
+    cancelled = math.sqrt(float(influence @ influence)) <= SAME * weight
+    return Scale(weight, influence * 0.0 if cancelled else influence, "ok")

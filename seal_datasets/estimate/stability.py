@@ -79,7 +79,7 @@ class LabelerStability(Result):
         pairs (`tuple[PairStability, ...]`): Agreement of each two labelers.
         alpha (`float`): Krippendorff's alpha over all labelers and rows with two labels or more; nan where all labels are
             the same.
-        alpha_interval (`tuple[float, float]`): By cluster bootstrap over prompts.
+        alpha_interval (`tuple[float, float]`): By cluster bootstrap over prompts; nan where a draw has no alpha.
         level (`str`): Level of measurement.
         classes (`tuple[float, ...]`): Distinct labels.
         n_rows (`int`): Number of rows.
@@ -149,7 +149,7 @@ def labeler_stability(
     names = unique_names(labeler_names, "labeler_names")
     if len(names) < 2:
         raise DataError(f"labeler_names holds {names[0]} only; stability needs two labelers or more")
-    if not isinstance(labels, Sized):
+    if not isinstance(labels, Sized) or getattr(labels, "shape", None) == ():
         raise DataError("labels must be one row of labels per text, e.g. [[1, 1], [0, 1]]")
     n = len(labels)
     values = matrix(labels, "labels", n, len(names), allow_nan=True)
@@ -252,7 +252,7 @@ def _compare_labelers(
 
 
 def _label_name(label: float) -> str:
-    return f"{label:g}"
+    return str(float(label)).removesuffix(".0")
 
 
 def _ac1(tables: Floats, k: int) -> Floats:

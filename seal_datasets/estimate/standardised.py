@@ -29,7 +29,7 @@ from seal_datasets.estimate.inputs import (
     without_vanishing,
 )
 from seal_datasets.estimate.intervals import Interval
-from seal_datasets.estimate.linear import group_sums
+from seal_datasets.estimate.linear import SAME, group_sums
 from seal_datasets.estimate.multiplicity import Adjustment
 from seal_datasets.estimate.result import Result
 from seal_datasets.estimate.reward_scale import Scale, logit_scale, spread_scale
@@ -37,9 +37,6 @@ from seal_datasets.estimate.within_prompt import RegressionSettings, WithinDesig
 from seal_datasets.estimate.within_regression import Regression, regress
 
 Unit = Literal["sd", "logit"]
-
-# Influences of two models that differ by less than this share of either are rounding.
-_SAME = 1e-9
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +81,7 @@ class StandardisedImprint(Result):
     Attributes:
         models (`dict[str, tuple[StandardisedRow, ...]]`): One row per feature, by model.
         changes (`dict[str, tuple[StandardisedRow, ...]]`): `later - earlier` for neighbouring models, and for the last and the
-            first of more than two; with a baseline, every other model against it.
+            first of more than two; with a baseline, also every other model against it.
         scales (`dict[str, float]`): Reward points per unit, by model; nan where undefined.
         unit (`str`): The unit, in words.
         n_pairs (`int`): Pairs.
@@ -274,9 +271,9 @@ class _Scaled:
                 np.abs(estimates) + np.abs(before),
             )
             errors = np.sqrt(((influence - self.influences[earlier]) ** 2).sum(axis=0))
-            errors = np.where(errors > _SAME * sizes, errors, 0.0)
+            errors = np.where(errors > SAME * sizes, errors, 0.0)
             estimates = estimates - before
-            estimates = np.where(np.abs(estimates) > _SAME * largest, estimates, estimates * 0.0)
+            estimates = np.where(np.abs(estimates) > SAME * largest, estimates, estimates * 0.0)
             outcome = outcome - self.outcomes[:, earlier] * self.scales[earlier].weight
             perfect = perfect and found.perfect[earlier]
         measurable = (perfect or regression.fit.has_errors) and totals.counts.n_clusters > 1

@@ -10,8 +10,7 @@ from numpy.typing import NDArray
 from scipy import special
 
 from seal_datasets.errors import DataError
-
-Floats = NDArray[np.float64]
+from seal_datasets.estimate.inputs import Floats
 
 
 @dataclass(frozen=True, slots=True)

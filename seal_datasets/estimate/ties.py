@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from seal_datasets.errors import DataError
 from seal_datasets.estimate.best_of_n import check_both_kinds
-from seal_datasets.estimate.clustered_share import clustered_mean
+from seal_datasets.estimate.clustered_share import Mean, clustered_mean
 from seal_datasets.estimate.inputs import (
     Bools,
     Codes,
@@ -54,7 +54,8 @@ class TiesScore(Result):
         n_tied (`int`): Tied items.
         n_reference (`int`): Reference items.
         n_both (`int`): Prompts with both, over which the last three parts are taken.
-        status (`str`): `ok`; `too_few_clusters` (no interval); `no_tied`, `no_reference` or `no_prompt_with_both` (no score).
+        status (`str`): `ok`; `too_few_clusters` or `no_residual_variation` (all prompts score alike), without an interval;
+            `no_tied`, `no_reference` or `no_prompt_with_both`, without a score.
     """
 
     score: float
@@ -162,7 +163,7 @@ def ties_score(
         n_tied=n_tied,
         n_reference=n_reference,
         n_both=n_both,
-        status=_status(len(both), n_tied, n_reference, n_both),
+        status=_status(mean, n_tied, n_reference, n_both),
     )
 
 
@@ -188,11 +189,13 @@ def _gaps(scores: Floats, correct: Bools, codes: Codes, rows: Bools) -> _Gaps:
     return _Gaps(gap, spread, n_correct)
 
 
-def _status(n_prompts: int, n_tied: int, n_reference: int, n_both: int) -> str:
+def _status(mean: Mean, n_tied: int, n_reference: int, n_both: int) -> str:
     if not n_tied:
         return "no_tied"
     if not n_reference:
         return "no_reference"
     if not n_both:
         return "no_prompt_with_both"
-    return "ok" if n_prompts > 1 else "too_few_clusters"
+    if mean.n < 2:
+        return "too_few_clusters"
+    return "no_residual_variation" if math.isnan(mean.std_error) else "ok"

@@ -228,3 +228,21 @@ def test_the_interval_of_kappa_depends_neither_on_the_order_of_rows_nor_on_the_c
     found = label_accuracy(labels[order], gold[order], groups=2 * prompts[order] + 5).kappa_interval
     assert found == pytest.approx(expected, abs=1e-12)
     assert expected != pytest.approx(label_accuracy(labels, gold).kappa_interval, abs=1e-3)  # prompts matter
+
+
+def test_where_every_choice_agrees_no_test_is_made_of_rounding():
+    rng = np.random.default_rng(0)
+    aligned, before, groups = rng.random(60) < 0.5, rng.random(60) < 0.5, rng.integers(0, 17, 60)
+    ones = np.ones((60, 1))
+    found = labeler_agreement(ones, 0 * ones, ["harmless"], aligned=aligned, pre_aligned=before, groups=groups)
+    assert np.isnan([[each.statistic, each.p_value] for each in found.tests]).all()
+
+
+@pytest.mark.parametrize("uneven", [False, True])
+def test_labels_that_are_all_the_wrong_way_round_have_a_kappa_of_minus_one_and_an_interval(uneven):
+    gold = np.tile([0, 1], 20)
+    groups = np.repeat(np.arange(12), [2, 2, 3, 3, 3, 3, *[4] * 6]) if uneven else None
+    found = label_accuracy(1 - gold, gold, groups=groups)
+    low, high = found.kappa_interval
+    assert (found.kappa, low) == (-1.0, -1.0)
+    assert -1 < high < 0

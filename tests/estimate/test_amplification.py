@@ -50,8 +50,11 @@ def test_a_reward_that_is_calibrated_to_the_only_feature_is_never_an_amplificati
     # The margin is the feature times 3: a temperature makes the model's probability the logit's.
     result = amplify(3 * x[:, 1], x[:, [1]], groups)
     row = result.features[0]
-    assert row.given == pytest.approx(row.asked, abs=5e-2)
-    assert math.isnan(row.score_p_value)
+    assert row.given == pytest.approx(row.asked, rel=1e-9)
+    # Given less asked is rounding, and so is its error.
+    assert (row.amplification, row.status) == (pytest.approx(0.0, abs=1e-9), "no_residual_variation")
+    assert np.isnan([row.std_error, row.p_value, row.score_p_value, *row.confidence_interval]).all()
+    assert result.family_size == 0
 
 
 def test_the_side_and_the_scale_of_rewards_do_not_matter():

@@ -186,6 +186,7 @@ def bad_arrays(name, values, row, missing_allowed):
         [],
         np.empty(0),
         np.ones((1, 1, 1)),
+        np.array(3.0),
         float,
         len,
     ):
@@ -232,7 +233,10 @@ BAD_VALUES = {
     "margins": [None, [1.0], {}, {"pre": [1.0]}, {"pre": [1.0], "post": ["x"]}],
     "blocks": [3, ["a"], {"both": "ab"}, {"both": []}, {"both": ["c"]}, {"both": {"a"}}],
     **{key: [math.nan, "3", None, True, [1]] for key in ("train", "heldout")},
-    **{key: [None, 3, "ab", (0.1,), (0.1, 0.2, 0.3), (0.1, "b")] for key in ("train_interval", "heldout_interval")},
+    **{
+        key: [None, 3, "ab", (0.1,), (0.1, 0.2, 0.3), (0.1, "b"), (0.2, 0.1)]
+        for key in ("train_interval", "heldout_interval")
+    },
     "successes": [-1, math.nan, "3", None, 0.5, [1], 10**400],
     "n": [-1, math.nan, "3", None, 0.5, [1], -5],
 }

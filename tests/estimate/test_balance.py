@@ -332,6 +332,8 @@ def test_what_has_no_test_says_why():
     assert one_prompt.predictions[0].status == "too_few_clusters"
     assert math.isnan(one_prompt.predictions[0].accuracy)
     assert one_prompt.predictions[0].pseudo_r2 > 0.5
+    two = spoiler_balance(chosen, rejected, names, groups=["p", "q"] * 6, n_folds=2).predictions[0]
+    assert (two.n_predicted, two.status) == (6, "too_few_clusters")  # the other prompt's pairs are the first fold
     # A target on which every pair differs, and one that never varies.
     differs = spoiler_balance(chosen, rejected, names, targets=["always", "never"], min_discordant=2)
     assert differs.n_equal_targets == 0

@@ -91,3 +91,11 @@ def test_implied_rates_are_the_true_ones_when_probabilities_are_calibrated():
     sensitivity, specificity = implied_rates(p)
     assert sensitivity == pytest.approx((p >= 0.5)[truth].mean(), abs=0.01)
     assert specificity == pytest.approx((p < 0.5)[~truth].mean(), abs=0.01)
+
+
+@pytest.mark.parametrize("p", [[0.7] * 20, [0.0, 1e-9] * 10])
+def test_one_probability_throughout_has_no_slope(p):
+    # 1e-9 and 0 are cut to the same 1e-6.
+    found = calibrate_probabilities(p, [1, 1, 0, 0] * 5)
+    assert np.isnan([found.slope, found.intercept, found.brier_calibrated]).all()
+    assert found.status == "all texts have one probability, which leaves the slope undefined"

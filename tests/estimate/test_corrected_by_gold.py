@@ -160,3 +160,34 @@ def test_intervals_hold_where_naive_ones_do_not():
     assert min(np.mean(hits) for hits in covered.values()) >= 0.85
     assert np.mean([np.mean(hits) for hits in covered.values()]) == pytest.approx(0.95, abs=0.035)
     assert np.mean([np.mean(hits) for hits in missed.values()]) < 0.6
+
+
+def test_a_reward_that_is_the_only_feature_has_no_error_of_its_amplification():
+    rng = np.random.default_rng(3)
+    x = np.where(rng.random(400) < 0.3, -1.0, 1.0)[:, None] * np.abs(rng.normal(size=(400, 1)))
+    margin, zero = 3 * x[:, 0], np.zeros((400, 1))
+    row = estimate.corrected_amplification(margin, zero[:, 0], x, zero, x, zero, ["long"]).features[0]
+    assert (row.status, math.isnan(row.p_value)) == ("no_residual_variation", True)
+
+
+def test_arguments_are_named_as_the_caller_knows_them():
+    labels, other = [[1]] * 4, [[0]] * 4
+    with pytest.raises(DataError, match="by row 2 is 'all', which names the rate over all pairs"):
+        estimate.corrected_agreement(labels, other, labels, other, ["kind"], by=["a", "b", "all", "all"])
+    with pytest.raises(DataError, match="chosen_labels has 4, groups has 3"):
+        estimate.corrected_agreement(labels, other, labels, other, ["kind"], groups=[1, 2, 3])
+
+
+@pytest.mark.parametrize("n_prompts", [30, 37])
+def test_prompts_that_do_not_differ_leave_no_error(n_prompts):
+    rng = np.random.default_rng(4)
+    chosen, rejected = np.tile(rng.normal(0.5, 1, 6), n_prompts), np.tile(rng.normal(size=6), n_prompts)
+    features = [np.tile(rng.integers(0, 2, (6, 1)), (n_prompts, 1)) for _ in range(2)]
+    given, groups = (*features, *features, ["long"]), np.repeat(np.arange(n_prompts), 6)
+    rows = [*estimate.amplification(chosen, rejected, *features, ["long"], groups=groups).features]
+    assert math.isnan(rows[0].score_p_value)
+    corrected = [*estimate.corrected_amplification(chosen, rejected, *given, groups=groups).features]
+    for found in estimate.corrected_units({"rm": chosen}, {"rm": rejected}, *given, groups=groups).values():
+        corrected += found.models["rm"]
+    assert {row.status for row in corrected} == {"no_residual_variation"}
+    assert all(math.isnan(row.p_value) for row in corrected)

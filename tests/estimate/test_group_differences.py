@@ -1,4 +1,5 @@
 import math
+import warnings
 
 import numpy as np
 import pytest
@@ -123,3 +124,11 @@ def test_equal_shares_are_rejected_in_one_of_twenty_draws():
         values = rng.random(len(groups)) < rng.beta(7, 3, 180)[groups]
         p.append(group_differences(values, by[groups], groups=groups).p_value)
     assert np.mean(np.array(p) < 0.05) < 0.09  # 0.05 and three standard errors
+
+
+def test_groups_that_are_alike_in_every_prompt_do_not_differ():
+    # Each prompt has one of two right in either group, so nothing varies between prompts.
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        result = group_differences([1, 0] * 40, ["a", "a", "b", "b"] * 20, groups=np.repeat(np.arange(20), 4))
+    assert (result.statistic, result.p_value, result.status) == (0.0, 1.0, "ok")

@@ -243,7 +243,67 @@ def calibrate_probabilities(rng, n, k):
     ]
 
 
+def sides_with_gold(rng, n, k):
+    """Labels and gold labels of both sides, some of the latter missing, and prompts."""
+    make, groups = either(rng, matrix, labels), prompts(rng, n)
+    given = make(rng, n, k), make(rng, n, k)
+    gold = either(rng, [side.copy() for side in given], [make(rng, n, k), make(rng, n, k)])
+    for side in gold:
+        side[np.isin(groups, rng.permutation(groups)[: n // 3])] = np.nan
+    return (*given, *gold), groups
+
+
+def corrected_units(rng, n, k):
+    sides, groups = sides_with_gold(rng, n, k)
+    rewards = ({"a": vector(rng, n), "b": vector(rng, n)} for _ in range(2))
+    return list(estimate.corrected_units(*rewards, *sides, names(k), groups=groups).values())
+
+
+def corrected_drivers(rng, n, k):
+    sides, groups = sides_with_gold(rng, n, k)
+    return estimate.corrected_drivers(truth(rng, n), *sides, names(k), groups=groups)
+
+
+def corrected_agreement(rng, n, k):
+    sides, groups = sides_with_gold(rng, n, k)
+    return estimate.corrected_agreement(*sides, names(k), groups=groups, by=maybe(rng, rng.choice(["x", "y"], n)))
+
+
+def known_rates_imprint(rng, n, k):
+    rates = [{name: either(rng, 0.51, 0.8, 1.0) for name in names(k)} for _ in range(2)]
+    return estimate.known_rates_imprint(
+        *(vector(rng, n), labels(rng, n, k), prompts(rng, n), names(k)), sensitivity=rates[0], specificity=rates[1]
+    )
+
+
+def standardised_imprint(rng, n, k):
+    rewards = ({"a": vector(rng, n), "b": vector(rng, n)} for _ in range(2))
+    return estimate.standardised_imprint(
+        *(*rewards, matrix(rng, n, k), matrix(rng, n, k), names(k)),
+        groups=maybe(rng, prompts(rng, n)),
+        unit=either(rng, "sd", "logit"),
+    )
+
+
+def rulers_and_congruence(rng, n, k):
+    given = vector(rng, n), vector(rng, n), matrix(rng, n, k), matrix(rng, n, k), names(k)
+    groups = maybe(rng, prompts(rng, n))
+    return [estimate.ruler_accuracy(*given, groups=groups), estimate.congruent_accuracy(*given, groups=groups)]
+
+
+def group_differences(rng, n, k):
+    values = either(rng, vector(rng, n), truth(rng, n))
+    return estimate.group_differences(values, rng.integers(0, k + 1, n), groups=maybe(rng, prompts(rng, n)))
+
+
+def label_accuracy(rng, n, k):
+    gold = rng.integers(0, 2, n)
+    return estimate.label_accuracy(either(rng, 1 - gold, gold, truth(rng, n)), gold, groups=maybe(rng, prompts(rng, n)))
+
+
 ESTIMATORS = [
+    *(corrected_units, corrected_drivers, corrected_agreement, known_rates_imprint, standardised_imprint),
+    *(rulers_and_congruence, group_differences, label_accuracy),
     *(misalignment_drivers, alignment_robustness, alignment_resistance, resistance_trajectory, reward_shift),
     *(shift_imprint, feature_imprint, imprint_trajectory, streamed_imprint, corrected_imprint, simex_imprint),
     *(label_error_curve, spoiler_balance, treatment_effect, rewrite_selection, compare_estimates, labeler_agreement),

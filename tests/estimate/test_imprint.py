@@ -254,6 +254,7 @@ def test_coarser_clusters_are_pyfixest():
     )
     np.testing.assert_allclose(_column(fit, "coefficient"), reference.coef(), rtol=1e-8)
     assert fit.imprint[0].degrees_of_freedom == fit.n_clusters - 1 == 11
+    assert fit.covariance == "clustered by the clusters given (CRV1)"
     # fixest counts the effects of prompts, which are not the clusters, unless told that they are nested in them.
     ratio = _column(fit, "std_error") / reference.se().to_numpy()
     np.testing.assert_allclose(ratio, ratio[0], rtol=1e-6)
@@ -492,3 +493,11 @@ def test_scores_that_cancel_within_prompts_leave_no_error():
     row = feature_imprint(y, x[:, None], np.repeat(np.arange(9), 4), ["a"]).imprint[0]
     assert (row.coefficient, row.status) == (pytest.approx(0.55), "no_residual_variation")
     assert np.isnan([row.std_error, row.p_value]).all()
+
+
+def test_any_name_of_a_model_will_do_that_differs_from_the_others():
+    found = imprint_trajectory({"groups": PAIRS.pre_rewards, 2: PAIRS.rewards}, *ROWS[1:], clusters=PAIRS.groups // 2)
+    assert list(found.models) == ["groups", "2"]
+    assert all("the clusters given" in fit.covariance for fit in (found.models | found.changes).values())
+    with pytest.raises(DataError, match="rewards holds 1 more than once; names must be distinct"):
+        imprint_trajectory({1: PAIRS.pre_rewards, "1": PAIRS.rewards}, *ROWS[1:])

@@ -220,3 +220,8 @@ def test_groups_are_numbered_by_first_appearance_in_any_order(values, twice, ord
     codes = group_codes(groups, "groups")
     assert codes.dtype == np.int64
     assert codes.tolist() == [list(dict.fromkeys(groups.tolist())).index(group) for group in groups.tolist()]
+
+
+def test_a_missing_number_is_not_named_as_a_vanishing_one():
+    with pytest.raises(DataError, match=r"features has only numbers .* first in row 1, column 0: 1e-60"):
+        matrix([[math.nan, 1.0], [1e-60, 1.0]], "features", 2, 2, allow_nan=True)

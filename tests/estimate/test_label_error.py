@@ -445,3 +445,13 @@ def test_a_curve_of_a_feature_in_few_prompts_has_few_degrees_of_freedom():
     error = math.sqrt(((gaps - gaps.mean()) ** 2).sum() / 9 * 50 / 49)
     low, high = curve.confidence_intervals[0]
     assert (high - low) / 2 == pytest.approx(stats.t.ppf(0.975, 2) * error)
+
+
+def test_the_order_of_rates_does_not_matter():
+    rewards, labels, _, groups = _draw(17, n=100, beta=(0.2,))
+    rates = [0.0, 0.05, 0.1, 0.15, 0.45]
+    (rising,), (falling,) = (
+        label_error_curve(rewards, labels, groups, ["a"], rates=each) for each in (rates, rates[::-1])
+    )
+    assert rising.insignificant_at == falling.insignificant_at == 0.0
+    assert rising.largest_rate == falling.largest_rate == 0.15

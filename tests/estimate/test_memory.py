@@ -7,6 +7,7 @@ import pytest
 from scipy import stats
 from statsmodels.stats.proportion import confint_proportions_2indep, proportion_confint
 
+from seal_datasets.errors import DataError
 from seal_datasets.estimate import memorisation_gap
 
 
@@ -42,3 +43,11 @@ def test_it_covers_the_true_difference_of_two_small_samples():
         low, high = memorisation_gap(parts[0].mean(), intervals[0], parts[1].mean(), intervals[1]).confidence_interval
         covered.append(low < 0.3 < high)
     assert 0.93 < np.mean(covered) < 0.98
+
+
+def test_an_unknown_bound_leaves_the_other_and_bounds_in_the_wrong_order_are_refused():
+    gap = memorisation_gap(0.5, (0.4, None), 0.4, (0.3, 0.5))
+    assert gap.status == "no_interval"
+    assert gap.confidence_interval[0] == pytest.approx(0.1 - math.hypot(0.1, 0.1))
+    with pytest.raises(DataError, match=r"heldout_interval must hold the lower bound first, got 0.5 and 0.3"):
+        memorisation_gap(0.5, (0.4, 0.6), 0.4, (0.5, 0.3))

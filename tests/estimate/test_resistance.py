@@ -280,3 +280,21 @@ def test_any_change_holds_its_level_with_prompts_of_eight():
         models = {name: 2 * rng.normal(size=40)[groups] + rng.normal(size=320) for name in "abcd"}
         rejected += resistance_trajectory(models, groups=groups).any_change_p_value < 0.05
     assert rejected / 400 <= 0.05 + 2.5 * math.sqrt(0.05 * 0.95 / 400)
+
+
+def test_a_change_that_is_the_same_in_every_prompt_has_no_joint_test():
+    # Of three pairs of each prompt one is gained: rounding of prompts' sums is no variance.
+    groups = np.repeat(np.arange(10), 3)
+    first, second = np.tile([1.0, -1.0, -1.0], 10), np.tile([1.0, 1.0, -1.0], 10)
+    assert math.isnan(resistance_trajectory({"a": first, "b": second}, groups=groups).any_change_p_value)
+    # Nor where a third model varies between prompts: a test of its change alone would leave out the first.
+    third = np.where(np.arange(30) % 7 == 0, -second, second)
+    models = {"a": first, "b": second, "c": third}
+    assert math.isnan(resistance_trajectory(models, groups=groups).any_change_p_value)
+
+
+def test_names_of_models_are_told_apart_as_texts():
+    with pytest.raises(DataError, match="margins holds 1 more than once"):
+        resistance_trajectory({1: [1.0, -1.0], "1": [1.0, 1.0]})
+    with pytest.raises(DataError, match="baseline is 'x'; the models are 1, 2"):
+        resistance_trajectory({1: [1.0, -1.0], 2: [1.0, 1.0]}, baseline="x")

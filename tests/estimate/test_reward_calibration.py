@@ -93,6 +93,7 @@ def test_a_calibrated_model_is_called_uncalibrated_no_more_often_than_it_should(
         ([0.0, 0.0, 0.0], None, "no_margins", "ok"),
         ([-1.0, -2.0, 1.0], None, "no_better_than_chance", "ok"),
         ([3.0, -1.0, 1.0], ["a", "a", "a"], "too_few_clusters", "too_few_clusters"),
+        ([1.0, -1e-5, 0.0], None, "too_little_information", "ok"),
         ([1e50, -1e49, 1e50], None, "ok", "ok"),
         ([3e-200, -1e-200, 2e-200], None, "ok", "ok"),
     ],
@@ -119,3 +120,11 @@ def test_bad_input_is_named(arguments, message):
     options = arguments[2] if len(arguments) > 2 else {}
     with pytest.raises(DataError, match=message):
         reward_calibration(*arguments[:2], **options)
+
+
+def test_scores_that_cancel_within_prompts_leave_no_error_of_the_slope():
+    # Every prompt ranks three of four pairs right.
+    result = reward_calibration([2.0] * 40, ([0.0] * 3 + [4.0]) * 10, groups=np.repeat(np.arange(10), 4))
+    assert result.temperature == pytest.approx(2 / math.log(3))
+    assert result.temperature_status == "no_residual_variation"
+    assert np.isnan([result.slope_std_error, result.slope_p_value, *result.temperature_interval]).all()

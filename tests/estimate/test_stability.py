@@ -178,3 +178,9 @@ def test_against_gold_labels_kappa_has_the_same_interval_as_between_labelers():
     found = estimate.label_accuracy(given, gold, groups=groups)
     assert (found.kappa, *found.kappa_interval) == pytest.approx((pair.kappa, *pair.kappa_interval))
     assert np.isnan(estimate.label_accuracy([1, 0, 1], [1, 0, 0]).kappa_interval).all()
+
+
+def test_large_codes_of_classes_are_told_apart():
+    labels = [[1234567, 1234567], [1234568, 1234568], [1234567, 1234568]]
+    (pair,) = labeler_stability(labels, ["a", "b"], n_bootstrap=2).pairs
+    assert pair.class_agreement == {"1234567": pytest.approx(2 / 3), "1234568": pytest.approx(2 / 3)}

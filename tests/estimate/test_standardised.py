@@ -173,3 +173,9 @@ def test_models_must_be_the_same_on_both_sides():
         fit([rewards[0], {**rewards[1], "post": np.where(np.arange(20) == 3, np.nan, 1.0)}], features, groups)
     with pytest.raises(DataError, match="unit must be one of"):
         fit(rewards, features, groups, unit="points")
+
+
+def test_robustness_of_an_almost_perfect_fit_is_one():
+    # (sqrt(f^4 + 4 f^2) - f^2) / 2 is 1 - 1 / f^2 + ...; as a difference of floats it is 0 from f^2 = 1e17 on.
+    np.testing.assert_allclose(robustness_value(np.array([1e6, 1e17, 1e40])), [1 - 1e-6, 1.0, 1.0], atol=1e-11)
+    assert robustness_value(np.zeros(1))[0] == 0

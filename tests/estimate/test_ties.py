@@ -82,3 +82,9 @@ def test_no_prompt_with_both_items_has_no_score():
 def test_a_tied_item_needs_several_correct_responses():
     with pytest.raises(DataError, match="prompts row 2 is 'b', whose tied item has one response that is correct"):
         ties_score([1, 0, 1, 0], [1, 0, 1, 0], ["a", "a", "b", "b"], [1, 1, 0, 0])
+
+
+def test_prompts_that_all_score_alike_have_no_interval():
+    result = ties_score(*flat({name: ([5.0, 5.0], [1.0], [4.0], [2.0]) for name in "abc"}))
+    assert (result.score, result.status) == (pytest.approx(1.01), "no_residual_variation")
+    assert math.isnan(result.confidence_interval[0])
