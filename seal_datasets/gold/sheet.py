@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import re
 import zipfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -22,6 +23,7 @@ _TEXT = "text"
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 # What a workbook takes: characters of a cell, and of a list of choices.
 _MOST_OF_CELL, _MOST_OF_CHOICES = 32_767, 255
+_NOT_IN_XML = re.compile("[^\t\n -\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 _CUT = " [cut here: a cell holds no more]"
 
 
@@ -178,6 +180,6 @@ def _as_text(text: str) -> str:
 
 
 def _as_cell(text: str) -> str:
-    """What a workbook can hold: its XML takes no control characters, and its cells end."""
-    text = "".join(letter if letter >= " " or letter in "\n\t" else "\N{REPLACEMENT CHARACTER}" for letter in text)
+    """What a workbook can hold: its XML takes no control characters and no U+FFFE and U+FFFF, and its cells end."""
+    text = _NOT_IN_XML.sub("\N{REPLACEMENT CHARACTER}", text)
     return text if len(text) <= _MOST_OF_CELL else text[: _MOST_OF_CELL - len(_CUT)] + _CUT

@@ -77,7 +77,7 @@ def test_formulas_are_text_and_other_files_are_refused(tmp_path):
 
 SCALE = Feature("scale", "spoiler", "response", "ordinal", "How?", None, (("all or none", 0), ("None", 1), ("yes", 2)))
 TOPIC = Feature("topic", "spoiler", "response", "labels", "=Which?", None, (("none", 0), ("art", 1)))
-TWO = [Item("p", "chosen", "q", "Hi", "a\x07" + "b" * 40_000), Item("p", "rejected", "q", "Hi", "c")]
+TWO = [Item("p", "chosen", "q", "Hi\uffff", "a\x07" + "b" * 40_000), Item("p", "rejected", "q", "Hi", "c")]
 
 
 def answered(path, *answers):
@@ -115,6 +115,7 @@ def test_a_workbook_says_where_a_text_is_cut_and_offers_whole_answers(tmp_path):
     write_sheet(TWO, Taxonomy("mine", "1", (SCALE, TOPIC, commas)), tmp_path / "s.xlsx")
     page = openpyxl.load_workbook(tmp_path / "s.xlsx").active
     response = page["C3"].value
+    assert page["B3"].value == "Hi\N{REPLACEMENT CHARACTER}"  # XML cannot hold it
     assert (len(response), response[:3]) == (32_767, "a\N{REPLACEMENT CHARACTER}b")
     assert response.endswith(" [cut here: a cell holds no more]")
     assert page["E2"].value.startswith("'=Which?")
