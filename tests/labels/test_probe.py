@@ -9,6 +9,7 @@ from sklearn.metrics import roc_auc_score
 
 from seal_datasets import estimate, load_pairs, load_taxonomy
 from seal_datasets.errors import DataError
+from seal_datasets.labels.agreement import compare_labelers
 from seal_datasets.labels.embedding_store import EmbeddingStore
 from seal_datasets.labels.featurize import add_features
 from seal_datasets.labels.gold import add_gold
@@ -249,6 +250,10 @@ def test_a_scale_of_one_answer_is_not_learned_and_gold_labels_of_the_data_may_be
     pairs, probe = load_pairs(Dataset.from_list(rows))[0], Probe(Words())
     probe.fit(pairs, Taxonomy("mine", "1", (scale, TAXONOMY["last_response_is_refusal"])))
     assert [found.status for found in probe.features.values()] == ["one_answer", "ok"]
+    found = compare_labelers(
+        pairs, {"a": probe, "b": Probe(Words())}, TAXONOMY.select(["last_response_is_refusal"])
+    ).gold["last_response_is_refusal"]
+    assert {name: (each.n, each.agreement) for name, each in found.items()} == {"a": (40, 1.0), "b": (40, 1.0)}
     with pytest.raises(DataError, match="row 0: expected true or false, got 'nope'"):
         probe.fit(
             pairs.map(lambda row: {"gold_last_response_is_refusal_chosen": "nope"}),

@@ -277,5 +277,8 @@ def test_kinds_are_declared_by_what_a_text_begins_with(reward_models, tmp_path, 
 def test_texts_that_declare_no_model_say_what_is_needed(text, message):
     with pytest.raises(DataError, match=message):
         open_scorer(text)
+
+
+def test_no_password_of_an_address_is_in_the_message_about_an_option():
     with pytest.raises(DataError, match=r"leave it out for 'served:https://\*\*\*@host#m'"):
         open_scorer("served:https://me:hunter2@host#m", head=1)
