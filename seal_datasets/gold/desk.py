@@ -85,7 +85,11 @@ class Desk:
         return done, mine
 
     def write(self) -> Path:
-        """Write `gold.csv`, and `disagreements.csv` where two annotators differ; of several answers the first counts."""
+        """Write `gold.csv`, and `disagreements.csv` where two annotators differ; of several answers the first counts.
+
+        Raises:
+            DataError: The disk is full, or the answers are of another taxonomy.
+        """
         first: dict[tuple[str, str, str], Answer] = {}
         differing = []
         for answer in self.journal.answers():
@@ -96,6 +100,8 @@ class Desk:
         if differing:
             columns = [schema.PAIR_ID, "side", "feature", "annotator", "answer", "other_annotator", "other_answer"]
             write_text(self.folder / DISAGREEMENTS, pd.DataFrame(differing, columns=columns).to_csv(index=False))
+        else:
+            (self.folder / DISAGREEMENTS).unlink(missing_ok=True)  # of answers that were taken back
         return self.folder / GOLD_FILE
 
     def agreement(self) -> dict[str, estimate.LabelAccuracy]:

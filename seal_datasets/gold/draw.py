@@ -19,6 +19,7 @@ Floats = NDArray[np.float64]
 _LENGTHS = 3
 # Prompts that a probe is sure of keep this share of the mean chance, so that none is beyond reach.
 _LEAST = 0.25
+_TOO_FEW = "the number of prompts to label must be at least 1, got {}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +64,7 @@ def draw_gold(pairs: Dataset, n: int, *, seed: int = 0, stratify_by: str | None 
     ```
     """
     if n < 1:
-        raise DataError(f"the number of prompts to label must be at least 1, got {n}")
+        raise DataError(_TOO_FEW.format(n))
     if stratify_by is not None and stratify_by not in pairs.column_names:
         raise DataError(f"there is no column {stratify_by!r} to stratify by; the table has {pairs.column_names}")
     prompts, left_out = _drawable(pairs)
@@ -102,10 +103,12 @@ def draw_more(
         `Draw`: Probabilities of either round; only prompts of the second round are `drawn`.
 
     Raises:
-        DataError: There are no probabilities.
+        DataError: There are no probabilities, the table has no prompt of the first round, or `n` is below 1.
 
     Source: Horvitz and Thompson (1952); for draws that depend on earlier ones Zrnic and Candes (2024), arXiv 2403.03208.
     """
+    if n < 1:
+        raise DataError(_TOO_FEW.format(n))
     columns = [
         column
         for name in taxonomy.names
@@ -120,11 +123,16 @@ def draw_more(
     frame = pairs.select_columns([schema.PROMPT_ID, *columns]).to_pandas()
     spread = (frame[columns] * (1 - frame[columns])).mean(axis=1).groupby(frame[schema.PROMPT_ID]).mean()
     prompts = [prompt for prompt in first if prompt in spread.index]
+    if not prompts:
+        raise DataError(
+            f"none of the {len(first):,} prompts of the first round is in the audit; give the folder of an audit of the same "
+            "data"
+        )
+    done = set(labelled)
     doubt = spread.reindex(prompts).fillna(0.0).to_numpy(dtype=float)
     doubt = np.maximum(doubt, _LEAST * doubt.mean()) if doubt.any() else np.ones(len(doubt))
-    chance = _scaled_to(doubt, n, np.array([prompt not in set(labelled) for prompt in prompts]))
+    chance = _scaled_to(doubt, n, np.array([prompt not in done for prompt in prompts]))
     taken = np.random.default_rng([seed, 2]).random(len(prompts)) < chance
-    done = set(labelled)
     probability = {p: first[p] + (1 - first[p]) * float(c) for p, c in zip(prompts, chance, strict=True)}
     drawn = tuple(prompt for prompt, took in zip(prompts, taken, strict=True) if took and prompt not in done)
     return Draw({**first, **probability}, drawn, len(first) - len(prompts))

@@ -75,19 +75,19 @@ class Journal:
             raise damaged(self.path, error) from error
 
     def add(self, answer: Answer) -> None:
-        """Keep an answer."""
+        """Keep an answer.
+
+        Raises:
+            DataError: The file cannot be written to.
+        """
         row = (
             *(answer.annotator, answer.pair_id, answer.side, answer.feature),
             *(json.dumps(answer.answer), answer.skipped, time.time()),
         )
-        try:
-            with self._file:
-                self._file.execute(
-                    "INSERT INTO answers (annotator, pair_id, side, feature, answer, skipped, at) VALUES (?, ?, ?, ?, ?, ?, ?)",
-                    row,
-                )
-        except sqlite3.Error as error:
-            raise DataError(f"cannot keep the answer in {self.path}: {error}; free disk space") from error
+        self._change(
+            "INSERT INTO answers (annotator, pair_id, side, feature, answer, skipped, at) VALUES (?, ?, ?, ?, ?, ?, ?)",
+            row,
+        )
 
     def undo(self, annotator: str) -> Answer | None:
         """Take back an annotator's last answer, and return it; `None` without any."""
@@ -95,8 +95,7 @@ class Journal:
         if not mine:
             return None
         number, answer = mine[-1]
-        with self._file:
-            self._file.execute("DELETE FROM answers WHERE number = ?", (number,))
+        self._change("DELETE FROM answers WHERE number = ?", (number,))
         return answer
 
     def answers(self) -> list[Answer]:
@@ -113,6 +112,13 @@ class Journal:
             if earlier[0] == later[0] and later[1] - earlier[1] < 600
         )
         return float(gaps[len(gaps) // 2]) if len(gaps) > 1 else float("nan")
+
+    def _change(self, statement: str, values: tuple[Any, ...]) -> None:
+        try:
+            with self._file:
+                self._file.execute(statement, values)
+        except sqlite3.Error as error:
+            raise DataError(f"cannot change the answers in {self.path}: {error}; free disk space") from error
 
     def _read(self) -> Iterator[tuple[int, Answer]]:
         query = "SELECT number, annotator, pair_id, side, feature, answer, skipped FROM answers ORDER BY number"

@@ -39,12 +39,11 @@ class GoldPlan:
 
     def lines(self) -> list[str]:
         """The plan as a table of text."""
-        name = max([len("gold prompts"), *map(len, self.widths)])
         rows = [("gold prompts", [f"{size:,}" for size in self.sizes])]
         rows += [(feature, [f"{width:.2f}" for width in widths]) for feature, widths in self.widths.items()]
         rows.append(("texts", [f"{n:,.0f}" for n in self.texts]))
         rows.append(("hours of a person", [f"{hours:.1f}" for hours in self.hours]))
-        name = max(name, *(len(first) for first, _ in rows))
+        name = max(len(first) for first, _ in rows)
         return [
             f"Widths of 95 % intervals of corrected imprints (SD of reward), from a pilot of {self.n_pilot:,} gold prompts; "
             f"a person is taken to need {self.seconds_per_answer:.0f} s for an answer",

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-import json
+import csv
+import re
+import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -19,6 +21,10 @@ from seal_datasets.labels.taxonomy import Feature, Taxonomy
 
 _TEXT = "text"
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
+# What a workbook takes: characters of a cell, and of a list of choices.
+_MOST_OF_CELL, _MOST_OF_CHOICES = 32_767, 255
+_NOT_IN_XML = re.compile("[^\t\n -\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+_CUT = " [cut here: a cell holds no more]"
 
 
 def text_ids(items: Sequence[Item]) -> dict[str, Item]:
@@ -35,7 +41,8 @@ def write_sheet(items: Sequence[Item], taxonomy: Taxonomy, path: Path) -> Path:
         path (`Path`): A `.csv` or `.xlsx` file.
 
     Returns:
-        `Path`: The file. A text that a spreadsheet would take for a formula gets an apostrophe before it.
+        `Path`: The file. A text that a spreadsheet would take for a formula gets an apostrophe before it. In a workbook a text
+        of more than 32,767 characters is cut, and says so at its end.
 
     Raises:
         DataError: The file has another ending.
@@ -45,7 +52,7 @@ def write_sheet(items: Sequence[Item], taxonomy: Taxonomy, path: Path) -> Path:
         "",
         "",
         "the question:",
-        *(f"{feature.question} ({_allowed(feature)})" for feature in taxonomy.features),
+        *(_as_text(f"{feature.question} ({_allowed(feature)})") for feature in taxonomy.features),
     ]
     rows = [
         [name, _as_text(item.prompt), _as_text(item.response), *([""] * len(taxonomy.names))]
@@ -60,12 +67,12 @@ def write_sheet(items: Sequence[Item], taxonomy: Taxonomy, path: Path) -> Path:
     book = library.Workbook()
     page = book.active
     for row in [columns, questions, *rows]:
-        page.append([_without_controls(cell) for cell in row])
+        page.append([_as_cell(cell) for cell in row])
     page.freeze_panes = "D3"
     for place, feature in enumerate(taxonomy.features):
-        if feature.type != "labels":
+        if choices := _choices(feature):
             allowed = library.worksheet.datavalidation.DataValidation(
-                type="list", formula1=f'"{_allowed(feature).replace(" or ", ",").replace(", ", ",")}"', allow_blank=True
+                type="list", formula1=f'"{choices}"', allow_blank=True
             )
             page.add_data_validation(allowed)
             letter = library.utils.get_column_letter(4 + place)
@@ -87,7 +94,7 @@ def check_sheet(
         probability (`dict[str, float]`): Probability of being drawn, by prompt.
 
     Returns:
-        `tuple[str, int]`: The table of gold labels as CSV, and the number of cells that are still empty.
+        `tuple[str, int]`: The table of gold labels as CSV, and the number of cells that are still empty or whose rows are gone.
 
     Raises:
         DataError: It cannot be read, a column is missing, a text is unknown or repeated, or a cell is not an answer; the first
@@ -100,7 +107,6 @@ def check_sheet(
     known, wrong = text_ids(items), []
     answers: dict[tuple[str, str, str], Answer] = {}
     seen: set[str] = set()
-    n_empty = 0
     for place, row in enumerate(table.to_dict("records"), 2):
         name = str(row[_TEXT]).strip()
         if not name:
@@ -120,7 +126,6 @@ def check_sheet(
                     f"row {place}, column {feature.name!r}: {cell!r} is no answer ({error}); give {_allowed(feature)}"
                 )
                 continue
-            n_empty += label is None
             item = known[name]
             answers[item.pair_id, item.side, feature.name] = Answer(
                 "sheet", item.pair_id, item.side, feature.name, label
@@ -128,26 +133,31 @@ def check_sheet(
     if wrong:
         more = f" ({len(wrong):,} such cells)" if len(wrong) > 1 else ""
         raise DataError(f"{path}, {wrong[0]}{more}")
-    return gold_table(items, taxonomy, probability, answers), n_empty
+    n_given = sum(answer.answer is not None for answer in answers.values())
+    return gold_table(items, taxonomy, probability, answers), len(known) * len(taxonomy.features) - n_given
 
 
 def _read(path: Path) -> pd.DataFrame:
     try:
         if path.suffix == ".xlsx":
             import_extra("openpyxl", purpose="read an xlsx sheet")
-            return pd.read_excel(path, dtype=str).fillna("")
-        return pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8-sig", sep=None, engine="python")
-    except (OSError, ValueError, KeyError) as error:
+            return pd.read_excel(path, dtype=str, keep_default_na=False, engine="openpyxl").fillna("")
+        table = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8-sig", sep=None, engine="python")
+        return table.fillna("")  # rows may be short
+    except (OSError, ValueError, KeyError, csv.Error, zipfile.BadZipFile) as error:
         raise DataError(f"cannot read the sheet {path}: {error}; give the filled .csv (UTF-8) or .xlsx file") from error
 
 
 def _parse(cell: str, feature: Feature, row: int) -> Any:  # noqa: ANN401 - a label
     if not cell:
         return None
-    if feature.type == "labels":
-        words = json.loads(cell) if cell.startswith("[") else [word.strip() for word in cell.split(";") if word.strip()]
-        return parse_label([] if words == ["none"] else words, feature, feature.name, row)
-    return parse_label({"yes": "true", "no": "false"}.get(cell.lower(), cell), feature, feature.name, row)
+    if feature.type == "labels" and not cell.startswith("["):
+        words = [word.strip() for word in cell.split(";") if word.strip()]
+        is_none = words == ["none"] and "none" not in feature.answers
+        return parse_label([] if is_none else words, feature, feature.name, row)
+    if feature.type == "bool":
+        cell = {"yes": "true", "no": "false"}.get(cell.lower(), cell)
+    return parse_label(cell, feature, feature.name, row)
 
 
 def _allowed(feature: Feature) -> str:
@@ -157,12 +167,19 @@ def _allowed(feature: Feature) -> str:
     return answers if feature.type == "ordinal" else f"any of {answers}, with ; between, or none"
 
 
+def _choices(feature: Feature) -> str:
+    """Answers to choose from in a workbook; empty where there may be several, or its list cannot hold them."""
+    answers = ("true", "false") if feature.type == "bool" else feature.answers
+    choices = ",".join(answers)
+    fits = len(choices) <= _MOST_OF_CHOICES and not any("," in answer or '"' in answer for answer in answers)
+    return choices if fits and feature.type != "labels" else ""
+
+
 def _as_text(text: str) -> str:
     return f"'{text}" if text.startswith(_FORMULA) else text
 
 
-def _without_controls(text: str) -> str:
-    """What a workbook can hold: its XML takes no control characters."""
-    return "".join(letter if letter >= " " or letter in "\n\t" else "\N{REPLACEMENT CHARACTER}" for letter in text)[
-        :32_767
-    ]
+def _as_cell(text: str) -> str:
+    """What a workbook can hold: its XML takes no control characters and no U+FFFE and U+FFFF, and its cells end."""
+    text = _NOT_IN_XML.sub("\N{REPLACEMENT CHARACTER}", text)
+    return text if len(text) <= _MOST_OF_CELL else text[: _MOST_OF_CELL - len(_CUT)] + _CUT

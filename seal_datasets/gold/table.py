@@ -7,8 +7,11 @@ from collections.abc import Sequence
 from typing import Any
 
 import pandas as pd
+import pyarrow as pa  # type: ignore[import-untyped]
 
 from seal_datasets import schema
+from seal_datasets.data.csv_rows import cell_type
+from seal_datasets.errors import DataError
 from seal_datasets.gold.items import Item
 from seal_datasets.gold.journal import Answer
 from seal_datasets.labels.taxonomy import Feature, Taxonomy
@@ -51,11 +54,24 @@ def gold_table(
 
 
 def as_cell(label: Any, feature: Feature) -> str | None:  # noqa: ANN401 - a label
-    """A label as it stands in a table of text: `true`, an answer's word, or a list as JSON."""
+    """A label as it stands in a table of text: `true`, an answer's word, or a list as JSON.
+
+    Where a word of an ordinal feature reads as a number or a truth value, its codes stand there.
+
+    Raises:
+        DataError: The label is a code that the feature does not have.
+    """
     if label is None:
         return None
     if feature.type == "bool":
         return "true" if label else "false"
     if feature.type == "ordinal":
-        return next(word for word, code in feature.values if code == label)
+        words = {code: word for word, code in feature.values}
+        if label not in words:
+            raise DataError(
+                f"an answer about {feature.name!r} has the code {label}, and the taxonomy has {words}; give the taxonomy that "
+                "the answers were given for"
+            )
+        is_text = all(cell_type(pa.null(), [word]) == pa.string() for word in feature.answers)
+        return words[label] if is_text else str(label)
     return json.dumps(label)

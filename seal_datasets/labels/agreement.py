@@ -15,6 +15,7 @@ from seal_datasets.data.texts import known_ids
 from seal_datasets.errors import DataError
 from seal_datasets.labels.design import feature_design
 from seal_datasets.labels.featurize import add_features
+from seal_datasets.labels.gold import check_own_gold
 from seal_datasets.labels.labeler import Labeler
 from seal_datasets.labels.probe import Probe
 from seal_datasets.labels.probe_columns import add_probe_labels
@@ -110,13 +111,14 @@ def compare_labelers(
         `LabelerComparison`: Labels and agreement over both sides' texts, intervals by prompt.
 
     Raises:
-        DataError: There are fewer than two labelers, or a pair id is unknown.
+        DataError: There are fewer than two labelers, a pair id is unknown, or a gold label is not an answer of its feature.
         LabelerError: An endpoint cannot be reached or rejects requests; answers received so far are in its store.
     """
     if len(labelers) < 2:
         raise DataError(
             f"comparing labelers needs two or more, got {len(labelers)}; one model under two names also works"
         )
+    pairs = check_own_gold(pairs, taxonomy)
     part = pairs if pair_ids is None else _select_pairs(pairs, pair_ids)
     for labeler in labelers.values():
         if isinstance(labeler, Probe):

@@ -162,8 +162,9 @@ def parse_label(value: object, feature: Feature, column: str, row: int) -> Any: 
     """Parse a label from a user's table, which may be a text file.
 
     Args:
-        value (`object`): An answer in the form of a labeler. A yes/no feature also takes `"true"`, `"false"`, 1 and 0; an
-            ordinal feature also takes its codes, and one with several a list as JSON text. Null or blank means no label.
+        value (`object`): An answer in the form of a labeler. A yes/no feature also takes `"true"`, `"false"`, 1 and 0; one
+            with several answers also a list as JSON text. An ordinal feature also takes its codes: a whole number is a code,
+            even where an answer is a number too. Null or blank means no label.
         feature (`Feature`): The feature that it labels.
         column (`str`): Its column, for the error message.
         row (`int`): Its row, for the error message.
@@ -181,9 +182,10 @@ def parse_label(value: object, feature: Feature, column: str, row: int) -> Any: 
     if feature.type == "bool" and isinstance(value, (int, float)) and value in (0, 1):
         value = bool(value)
     if feature.type == "labels" and isinstance(value, str) and value.lstrip().startswith("["):
-        with contextlib.suppress(ValueError):  # what is no JSON is refused below as it stands
+        with contextlib.suppress(ValueError, RecursionError):  # what is no JSON is refused below as it stands
             value = json.loads(value)
-    if feature.type == "ordinal" and isinstance(value, int) and value in dict(feature.values).values():
+    is_whole = isinstance(value, int) and not isinstance(value, bool)
+    if feature.type == "ordinal" and is_whole and value in dict(feature.values).values():
         return value
     try:
         return feature.parse(value)

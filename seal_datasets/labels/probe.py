@@ -20,6 +20,7 @@ from seal_datasets.errors import DataError
 from seal_datasets.labels.design import Floats
 from seal_datasets.labels.embedding_store import EmbeddingStore, Vector
 from seal_datasets.labels.featurize import iterate_texts
+from seal_datasets.labels.gold import check_own_gold
 from seal_datasets.labels.parse import Failure, Labels
 from seal_datasets.labels.probe_answers import MIN_PROMPTS, MIN_TEXTS, ProbedFeature, judge, label_of, targets_of
 from seal_datasets.labels.probe_heads import CrossFittedHead, fit_head
@@ -102,7 +103,7 @@ class Probe:
             taxonomy (`Taxonomy`): The features to learn.
 
         Raises:
-            DataError: A feature has no column of gold labels.
+            DataError: A feature has no column of gold labels, or a value is not an answer of its feature.
         """
         columns = [schema.gold_column(name, side) for name in taxonomy.names for side in schema.SIDES]
         if lacking := [name for name in columns if name not in pairs.column_names]:
@@ -110,7 +111,7 @@ class Probe:
                 f"a probe learns from gold labels, and there is no column {lacking[0]!r}; give a file with --gold, ask a "
                 "teacher with --teacher, or leave the feature out (--features)"
             )
-        gold = _gold_texts(pairs, taxonomy)
+        gold = _gold_texts(check_own_gold(pairs, taxonomy), taxonomy)
         self.embed(text for text, *_ in gold)
         inputs = self._vectors([text for text, *_ in gold]) if gold else np.zeros((0, 1))
         known = np.asarray(~np.isnan(inputs).any(axis=1), dtype=np.bool_)
@@ -135,7 +136,7 @@ class Probe:
         accuracy: dict[str, estimate.LabelAccuracy] = {}
         worth: dict[str, estimate.ProbabilityWorth] = {}
         for answer, (codes, n_answers) in targets.items():
-            counts = np.sort(np.bincount(codes, minlength=n_answers))[::-1]
+            counts = np.sort(np.bincount(codes, minlength=max(n_answers, 2)))[::-1]
             if n_prompts < MIN_PROMPTS or counts[1] < MIN_TEXTS:
                 heads.append(None)
                 continue

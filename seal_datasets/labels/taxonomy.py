@@ -293,10 +293,10 @@ def _taxonomy(content: object, source: str) -> Taxonomy:
 
 
 def _feature(row: object, source: str) -> Feature:
-    if not isinstance(row, Mapping) or not str(row.get("name", "")).isidentifier():
+    if not isinstance(row, Mapping) or not isinstance(row.get("name"), str) or not row["name"].isidentifier():
         raise DataError(f"taxonomy {source}: every feature needs a name of letters, digits and '_', got {_short(row)}")
     where = f"taxonomy {source}, feature {row['name']!r}"
-    unknown = sorted(set(row) - set(_KEYS))
+    unknown = sorted(set(row) - set(_KEYS), key=str)
     if unknown:
         raise DataError(f"{where}: unknown keys {unknown}; allowed are {list(_KEYS)}")
     for key, allowed in (("role", get_args(Role)), ("level", get_args(Level)), ("type", ("bool", "ordinal", "labels"))):

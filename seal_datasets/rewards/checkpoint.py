@@ -77,15 +77,7 @@ class Checkpoint:
             ModelError: The file is no JSON object.
         """
         path = self.path(file)
-        if path is None:
-            return {}
-        try:
-            content = json.loads(path.read_text("utf-8"))
-        except (OSError, ValueError, RecursionError) as error:
-            raise ModelError(f"{file} of {self.name!r} is not JSON: {_begin(path)!r}. {_cure(_head(path))}") from error
-        if not isinstance(content, dict):
-            raise ModelError(f"{file} of {self.name!r} is no JSON object: {_begin(path)!r}. Download the model again")
-        return content
+        return {} if path is None else _read_object(self.name, file, path)
 
     def config(self) -> dict[str, Any]:
         """What `config.json` says."""
@@ -120,7 +112,7 @@ def find_checkpoint(name: str, revision: str | None = None) -> Checkpoint:
     except (RepositoryNotFoundError, RevisionNotFoundError, HFValidationError) as error:
         raise ModelError(
             f"{name!r} is neither a folder here nor a model on the Hub (revision {revision or 'main'}, as far as this "
-            f"token may see): {str(error).splitlines()[0]}"
+            f"token may see): {first_line(error)}"
         ) from error
     except (OSError, httpx2.HTTPError, OfflineModeIsEnabled) as error:
         return _cached(name, revision, error)
@@ -151,6 +143,9 @@ def weights_are_here(checkpoint: Checkpoint) -> bool:
 
     Returns:
         `bool`: True for a folder; for a model of the Hub, whether the cache holds one whole set of its weights.
+
+    Raises:
+        ModelError: An index of weights in the cache is damaged.
     """
     if Path(checkpoint.name).is_dir():
         return True
@@ -161,7 +156,11 @@ def weights_are_here(checkpoint: Checkpoint) -> bool:
 
     weights = [file for file in checkpoint.files if file.endswith((".safetensors", *PICKLES))]
     indexes = [file for file in checkpoint.files if file.endswith((".safetensors.index.json", ".bin.index.json"))]
-    sharded = [json.loads(path.read_text("utf-8"))["weight_map"] for path in map(cached, indexes) if path is not None]
+    sharded = [
+        _places(checkpoint.name, index, _read_object(checkpoint.name, index, path))
+        for index in indexes
+        if (path := cached(index)) is not None
+    ]
     shards = {file for places in sharded for file in places.values()}
     return (bool(shards) and all(map(cached, shards))) or any(cached(file) for file in weights if "-of-" not in file)
 
@@ -216,9 +215,7 @@ def _pickled(checkpoint: Checkpoint, allow_pickle: bool) -> list[str]:
 
 def check_shards(checkpoint: Checkpoint, index: str) -> list[str]:
     """The files that an index names, all of them of its own kind and inside the model."""
-    places = checkpoint.json(index).get("weight_map")
-    if not isinstance(places, dict) or not places or not all(isinstance(file, str) for file in places.values()):
-        raise ModelError(f"{index} of {checkpoint.name!r} has no weight_map of tensors and files; download it again")
+    places = _places(checkpoint.name, index, checkpoint.json(index))
     for tensor, file in places.items():
         inside = is_inside(file)
         if not inside or not (_is_safe(file) or index.startswith("pytorch_model.bin")):
@@ -228,6 +225,24 @@ def check_shards(checkpoint: Checkpoint, index: str) -> list[str]:
                 "the model. Do not use this model unless you know where it comes from"
             )
     return sorted(set(places.values()))
+
+
+def _places(name: str, index: str, content: dict[str, Any]) -> dict[str, str]:
+    """The file of each tensor, as an index says."""
+    places = content.get("weight_map")
+    if not isinstance(places, dict) or not places or not all(isinstance(file, str) for file in places.values()):
+        raise ModelError(f"{index} of {name!r} has no weight_map of tensors and files; download it again")
+    return places
+
+
+def _read_object(name: str, file: str, path: Path) -> dict[str, Any]:
+    try:
+        content = json.loads(path.read_text("utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise ModelError(f"{file} of {name!r} is not JSON: {_begin(path)!r}. {_cure(_head(path))}") from error
+    if not isinstance(content, dict):
+        raise ModelError(f"{file} of {name!r} is no JSON object: {_begin(path)!r}. Download the model again")
+    return content
 
 
 def is_inside(file: str) -> bool:

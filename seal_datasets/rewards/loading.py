@@ -253,8 +253,11 @@ def length_limit(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, max
     """Longest input of a model in tokens: the requested one, or what the model and its tokenizer take.
 
     Raises:
-        ModelError: The model takes fewer tokens than requested, or it states no limit and none was given.
+        ModelError: The model takes fewer tokens than requested, fewer than one is requested, or it states no limit and none was
+            given.
     """
+    if max_length is not None and max_length < 1:
+        raise ModelError(f"max_length must be at least 1, got {max_length}")
     positions = getattr(model.config.get_text_config(), "max_position_embeddings", None)
     # RoBERTa's positions start after the padding token's index.
     if positions and getattr(model.config, "model_type", None) in ("roberta", "xlm-roberta", "camembert"):

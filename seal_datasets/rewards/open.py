@@ -94,7 +94,7 @@ def _refuse_foreign_options(
     given = [name for name, value in (("head", head), ("backend", backend)) if value is not None] + options.changed()
     refused = _NOT_SERVED if kind in _SERVER else _ONLY_CLASSIFIERS if kind in _NORMALISE else ()
     if foreign := [name for name in given if name in refused]:
-        raise DataError(f"{foreign[0]} is not an option of {KINDS[kind]}; leave it out for {text!r}")
+        raise DataError(f"{foreign[0]} is not an option of {KINDS[kind]}; leave it out for {_shown(text)!r}")
 
 
 def find_scorer(
@@ -229,8 +229,8 @@ def _kind(text: str) -> tuple[str, str]:
         return "classifier", text
     if prefix[1] not in KINDS:
         raise DataError(
-            f"{text!r} declares a kind of reward model, {prefix[1]!r}, that is not known; give a Hub id, a folder, or one of "
-            f"{', '.join(KINDS.values())}"
+            f"{_shown(text)!r} declares a kind of reward model, {prefix[1]!r}, that is not known; give a Hub id, a folder, or "
+            f"one of {', '.join(KINDS.values())}"
         )
     return prefix[1], text[prefix.end() :]
 
@@ -246,6 +246,10 @@ def _server(text: str, kind: str, rest: str) -> tuple[str, str, str | None]:
     url, _, name = rest.partition("#")
     model, _, tokenizer = name.partition("@")
     if not url.startswith(("http://", "https://")) or not model:
-        redacted = re.sub(r"//[^/@]*@", "//***@", text)  # the URL may hold a password
-        raise DataError(f"{redacted!r} must be {KINDS[kind]}, e.g. {kind}:http://localhost:8000#my/reward-model")
+        raise DataError(f"{_shown(text)!r} must be {KINDS[kind]}, e.g. {kind}:http://localhost:8000#my/reward-model")
     return url, model, tokenizer or None
+
+
+def _shown(text: str) -> str:
+    """A model as messages name it; its URL may hold a password."""
+    return re.sub(r"//[^/#]*@", "//***@", text)

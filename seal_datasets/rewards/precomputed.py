@@ -61,7 +61,8 @@ def _numbers(pairs: Dataset, column: str) -> pa.ChunkedArray:
         raise DataError(f"there is no column {column!r} of rewards; the columns are {', '.join(pairs.column_names)}")
     values = arrow_column(pairs, column)
     kind = values.type
-    if not (pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_null(kind)):
+    is_number = (pa.types.is_integer, pa.types.is_floating, pa.types.is_decimal, pa.types.is_null)
+    if not any(holds(kind) for holds in is_number):
         row = pc.index(pc.is_valid(values), True).as_py()
         if row >= 0:
             found = str(pairs[column][row])[:40]

@@ -137,4 +137,6 @@ def _prompt_of(prompt: Text, earlier: list[Turn]) -> Prompt:
 def _name_of(model: str) -> str:
     """The last part of a model's id, path or address."""
     named = re.sub(r"^(dpo|dpo-length):([^@]*)@.*$", r"\2", model)
-    return named.rstrip("/").rpartition("#")[2].partition("@")[0].rpartition("/")[2]
+    if is_served(model):
+        named = model.rpartition("#")[2].partition("@")[0]
+    return named.rstrip("/").rpartition("/")[2]

@@ -7,6 +7,7 @@ written as soon as the batch is done.
 
 from __future__ import annotations
 
+import math
 import re
 import sqlite3
 from collections.abc import Mapping, Sequence
@@ -84,7 +85,7 @@ class ScoreStore:
             with self._own:
                 self._own.executemany(
                     "INSERT OR REPLACE INTO scores VALUES (?, ?, ?)",
-                    [(model, key, reward) for key, reward in rewards.items() if reward - reward == 0.0],
+                    [(model, key, reward) for key, reward in rewards.items() if math.isfinite(reward)],
                 )
         except sqlite3.Error as error:
             if not isinstance(error, sqlite3.OperationalError):

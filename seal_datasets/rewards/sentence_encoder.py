@@ -36,7 +36,7 @@ class SentenceEncoder:
 
     Raises:
         MissingExtraError: `sentence-transformers`, or the embedded model's package, is not installed.
-        ModelError: The model does not exist or cannot be loaded.
+        ModelError: The model does not exist, cannot be loaded, or has no window of tokens.
 
     Example:
 
@@ -72,8 +72,16 @@ class SentenceEncoder:
                 f"sentence-transformers model, or {EMBEDDED_ENCODER!r}, which needs no network"
             ) from error
         self._path, self._asked = path, revision
-        special = self._model.tokenizer.num_special_tokens_to_add()
-        self.window = int(self._model.max_seq_length) - int(special)
+        self.window = self._find_window()
+
+    def _find_window(self) -> int:
+        tokenizer, limit = self._model.tokenizer, self._model.max_seq_length
+        if not getattr(tokenizer, "is_fast", False) or not isinstance(limit, int):
+            raise ModelError(
+                f"{self.name!r} cannot {self.purpose} window by window: it states no limit of tokens, or its tokenizer does "
+                f"not tell where tokens stand; give an encoder of transformers, or {EMBEDDED_ENCODER!r}"
+            )
+        return limit - int(tokenizer.num_special_tokens_to_add())
 
     @property
     def revision(self) -> str:

@@ -251,13 +251,15 @@ class ServedReward(Scorer):
                     "revision": answer.get("model_sha"),
                     "dtype": answer.get("model_dtype"),
                 }
-                most = min(_TEXTS_PER_REQUEST, int(answer["max_client_batch_size"]))
-        except (LookupError, TypeError, AttributeError) as error:
+                most = max(1, min(_TEXTS_PER_REQUEST, int(answer["max_client_batch_size"])))
+        except (LookupError, TypeError, AttributeError, ValueError) as error:
             raise ModelError(
                 f"{self._client.url} does not answer {_ABOUT[self.kind]} as {_SERVERS[self.kind]} does; is it another server?"
             ) from error
         if self.name not in served:
-            raise ModelError(f"{self._client.url} serves {sorted(served)}, not {self.name!r}; give one of these names")
+            raise ModelError(
+                f"{self._client.url} serves {sorted(map(str, served))}, not {self.name!r}; give one of these names"
+            )
         if not isinstance(about["max_length"], int):
             raise ModelError(f"{self._client.url} does not say how many tokens {self.name!r} takes; update the server")
         about["texts_per_request"] = most
@@ -298,17 +300,20 @@ class ServedReward(Scorer):
 
     def _outputs(self, answer: Any, n_texts: int) -> list[float]:  # noqa: ANN401 - JSON
         try:
-            outputs = self._route.outputs(answer)
-            if len(outputs) != n_texts:
-                raise ModelError(f"{self._client.url} answered {len(outputs)} of {n_texts} texts")
-            if n := next((len(output) for output in outputs if len(output) != 1), 0):
-                raise ModelError(f"{self.name!r} at {self._client.url} has {n} outputs; a reward model has one")
             # Servers write NaN as null, because JSON has no NaN.
-            return [math.nan if score is None else float(score) for (score,) in outputs]
-        except (LookupError, TypeError, AttributeError) as error:
+            outputs = [
+                [math.nan if score is None else float(score) for score in output]
+                for output in self._route.outputs(answer)
+            ]
+        except (LookupError, TypeError, AttributeError, ValueError, OverflowError) as error:
             raise ModelError(
                 f"{self._client.url} does not answer {self._route.path} as {_SERVERS[self.kind]} does: {str(answer)[:80]!r}"
             ) from error
+        if len(outputs) != n_texts:
+            raise ModelError(f"{self._client.url} answered {len(outputs)} of {n_texts} texts")
+        if wrong := [len(output) for output in outputs if len(output) != 1]:
+            raise ModelError(f"{self.name!r} at {self._client.url} has {wrong[0]} outputs; a reward model has one")
+        return [score for (score,) in outputs]
 
 
 _SERVERS = {"vllm": "vLLM", "tei": "Text Embeddings Inference", "sglang": "SGLang"}

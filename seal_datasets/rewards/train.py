@@ -55,7 +55,8 @@ class TrainedPair:
         pre (`Path`): Folder of the pre model.
         post (`Path`): Folder of the post model.
         heldout_prompts (`frozenset[str]`): `prompt_id`s kept out of training.
-        n_train_pairs (`int`): Pairs the post model was trained on.
+        n_train_pairs (`int`): Usable pairs of the other prompts, on which the post model was trained. Those that do not fit
+            into `max_length` are left out of training, and counted here.
     """
 
     pre: Path
@@ -189,7 +190,8 @@ def heldout_prompts(prompt_ids: Sequence[str], share: float, seed: int) -> set[s
         seed (`int`): Seed of the draw.
 
     Returns:
-        `set[str]`: The held-out prompts; the same for the same prompts, whatever the order of the pairs.
+        `set[str]`: The held-out prompts, at least one and at most all but two; the same for the same prompts, whatever the
+        order of the pairs.
 
     Raises:
         DataError: There are fewer than ten distinct prompts.
@@ -200,7 +202,9 @@ def heldout_prompts(prompt_ids: Sequence[str], share: float, seed: int) -> set[s
             f"training needs at least {_MIN_PROMPTS} distinct prompts with usable pairs, got {len(distinct)}; "
             "give more data, or trained models"
         )
-    drawn = np.random.default_rng(seed).permutation(len(distinct))[: max(1, round(share * len(distinct)))]
+    # Training contrasts the responses to two prompts.
+    n_heldout = min(max(1, round(share * len(distinct))), len(distinct) - 2)
+    drawn = np.random.default_rng(seed).permutation(len(distinct))[:n_heldout]
     return {distinct[index] for index in drawn}
 
 
@@ -250,6 +254,7 @@ def _train(
     trl = import_extra("trl", purpose="train reward models")
     transformers.set_seed(settings.seed)
     tokenizer, model = load_backbone(start)
+    comparisons = _trainable(examples, tokenizer, settings.max_length)
     trainer = trl.RewardTrainer(
         model=model,
         args=trl.RewardConfig(
@@ -271,16 +276,16 @@ def _train(
             report_to="none",
             seed=settings.seed,
         ),
-        train_dataset=Dataset.from_list(_rows(encode_comparisons(examples, tokenizer, settings.max_length))),
+        train_dataset=Dataset.from_list(_rows(comparisons)),
         processing_class=tokenizer,
         data_collator=_Collator(tokenizer),
     )
-    sys.stderr.write(f"    training {out.name}: {len(examples):,} comparisons, {epochs} epoch(s)\n")
+    sys.stderr.write(f"    training {out.name}: {len(comparisons):,} comparisons, {epochs} epoch(s)\n")
     with _said_of_the_disk(out):
         trainer.train(resume_from_checkpoint=resumed)
         with filling(out) as written:
             trainer.save_model(str(written))
-    record = {**record, "n_pairs": len(examples)}
+    record = {**record, "n_pairs": len(comparisons)}
     _write_card(out, record, {})
     write_json(out / _DONE, record)
     _remove_checkpoints(out)
@@ -348,6 +353,19 @@ def encode_comparisons(
     """Encode exactly as the scorer does; a pair whose response alone is too long cannot be trained on, and is left out."""
     sides = [Encoder(tokenizer, max_length, "truncate").encode([pair[side] for pair in examples]) for side in (0, 1)]
     return [(chosen, rejected) for chosen, rejected in zip(*sides, strict=True) if chosen.inputs and rejected.inputs]
+
+
+def _trainable(
+    examples: Sequence[tuple[Exchange, Exchange]], tokenizer: PreTrainedTokenizerBase, max_length: int
+) -> list[tuple[Encoded, Encoded]]:
+    """The encoded comparisons, with a word on how many are left out."""
+    comparisons = encode_comparisons(examples, tokenizer, max_length)
+    why = f"a response alone fills the {max_length} tokens of max_length, or the chat template refuses it"
+    if not comparisons:
+        raise DataError(f"none of {len(examples):,} comparisons can be trained on: {why}; give a higher max_length")
+    if left := len(examples) - len(comparisons):
+        sys.stderr.write(f"    {left:,} of {len(examples):,} comparisons are left out of training: {why}\n")
+    return comparisons
 
 
 def _rows(comparisons: Sequence[tuple[Encoded, Encoded]]) -> list[dict[str, Any]]:

@@ -37,3 +37,5 @@ class TrainingSettings:
         for name in ("pre_epochs", "post_epochs", "batch_size", "max_length"):
             if getattr(self, name) < 1:
                 raise DataError(f"{name} must be at least 1, got {getattr(self, name)}")
+        if not 0 < self.learning_rate < 1:
+            raise DataError(f"learning_rate must lie between 0 and 1, got {self.learning_rate}")

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from datasets import Dataset, Features
 
 from seal_datasets import schema
-from seal_datasets.data.dialogue import parse_dialogue
+from seal_datasets.data.prompts import text_prompt
 from seal_datasets.data.transform import Batch, add_columns
 from seal_datasets.errors import DataError
 
@@ -96,14 +96,23 @@ def _rewritten_row(batch: Batch, row: int, name: str) -> dict[str, object]:
         if side == "rejected" and batch[schema.REJECTED_PROMPT][row] is not None:
             original = batch[schema.REJECTED_PROMPT][row]
         prompts[side] = prompt if prompt is not None else original
-    one_prompt = prompts["chosen"] == prompts["rejected"]
-    same = prompts["chosen"] == batch[schema.PROMPT][row]
-    other = None if one_prompt else prompts["rejected"]
+    other = None if prompts["chosen"] == prompts["rejected"] else prompts["rejected"]
     return {
         schema.PROMPT: prompts["chosen"],
         schema.CHOSEN: texts["chosen"],
         schema.REJECTED: texts["rejected"],
-        schema.CONVERSATION: batch[schema.CONVERSATION][row] if same else parse_dialogue(prompts["chosen"]),
+        schema.CONVERSATION: _turns_of(batch, row, prompts["chosen"]),
         schema.REJECTED_PROMPT: other,
-        schema.REJECTED_CONVERSATION: None if other is None else parse_dialogue(other),
+        schema.REJECTED_CONVERSATION: None if other is None else _turns_of(batch, row, other),
     }
+
+
+def _turns_of(batch: Batch, row: int, prompt: str) -> object:
+    """Turns of a prompt: those of the pair where it was not rewritten."""
+    for text, turns in (
+        (schema.PROMPT, schema.CONVERSATION),
+        (schema.REJECTED_PROMPT, schema.REJECTED_CONVERSATION),
+    ):
+        if batch[text][row] == prompt:
+            return batch[turns][row]
+    return text_prompt(prompt).conversation

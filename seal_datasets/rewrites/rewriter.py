@@ -59,23 +59,16 @@ _CHECKED_AT_ONCE = 256
 
 Wanted = tuple[Text, Preset]
 Check = Callable[[Sequence[Wanted], list[Rewrite]], list[Rewrite]]
+"""Takes texts and their rewrites, and returns the rewrites, some of them now rejected."""
 
 
 class Outcome(NamedTuple):
-    """What became of one rewrite: the attempt whose answer counts, and its status as in `Rewrite`."""
+    """The status of one rewrite, as in `Rewrite`, and the attempt whose answer counts."""
 
     attempt: int
     reason: str
     detail: str
     similarity: float | None
-
-
-def _key(text: Text, preset: Preset) -> bytes:
-    parts = repr([text.prompt, text.response, preset.name]).encode("utf-8", "surrogatepass")
-    return hashlib.blake2b(parts, digest_size=16).digest()
-
-
-"""Takes texts and their rewrites, and returns the rewrites, some of them now rejected."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +84,7 @@ class RewriteOptions:
             accepted.
 
     Raises:
-        DataError: Both `alone` and `whole_dialogue` are set.
+        DataError: Both `alone` and `whole_dialogue` are set, or `attempts` is below 1.
     """
 
     whole_dialogue: bool = False
@@ -99,6 +92,8 @@ class RewriteOptions:
     attempts: int = 1
 
     def __post_init__(self) -> None:
+        if self.attempts < 1:
+            raise DataError(f"attempts must be at least 1, got {self.attempts}")
         if self.alone and self.whole_dialogue:
             raise DataError("alone hides the dialogue that whole_dialogue rewrites, got both; give one of them")
 
@@ -198,7 +193,7 @@ class Rewriter:
     ) -> dict[bytes, Outcome]:
         """Rewrite texts, and retry those whose rewrite is rejected, up to `attempts` times.
 
-        Rewrites stay in the store; memory holds what became of each, and no text.
+        Rewrites stay in the store; memory holds the status of each, and no text.
 
         Args:
             wanted (`Callable`): Returns the texts with their presets, anew for each attempt; equal ones share a request.
@@ -206,7 +201,7 @@ class Rewriter:
             title (`str`, defaults to `"Rewriting"`): Text beside the progress bar.
 
         Returns:
-            `dict[bytes, Outcome]`: What became of each, for `recall`.
+            `dict[bytes, Outcome]`: The status of each, for `recall`.
 
         Raises:
             LabelerError: As for `rewrite`.
@@ -238,7 +233,7 @@ class Rewriter:
 
         Args:
             wanted (`Sequence`): Texts with their presets.
-            found (`Mapping[bytes, Outcome]`): What became of them.
+            found (`Mapping[bytes, Outcome]`): Their statuses, from `until_accepted`.
 
         Returns:
             `list[Rewrite]`: For each, the accepted rewrite or else the last one.
@@ -295,6 +290,11 @@ class Rewriter:
         if isinstance(answer, Rewrite):
             return answer
         return check_rewrite(job.text, answer, job.preset, whole_dialogue=self.whole_dialogue)
+
+
+def _key(text: Text, preset: Preset) -> bytes:
+    parts = repr([text.prompt, text.response, preset.name]).encode("utf-8", "surrogatepass")
+    return hashlib.blake2b(parts, digest_size=16).digest()
 
 
 @dataclass(frozen=True, slots=True)

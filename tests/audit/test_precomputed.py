@@ -4,6 +4,7 @@ import json
 import math
 import subprocess
 import sys
+from decimal import Decimal
 
 import numpy as np
 import pyarrow as pa
@@ -137,6 +138,7 @@ def test_any_kind_of_number_is_a_reward_and_nothing_else_is():
         "whole": (pa.int64(), [2**60 + 1, None, -1], [float(2**60), None, -1.0]),
         "half": (pa.float16(), [np.float16(0.5), None, np.float16("nan")], [0.5, None, None]),
         "infinite": (pa.float32(), [math.inf, -math.inf, 3.0], [None, None, 3.0]),
+        "decimal": (pa.decimal128(5, 2), [Decimal("1.25"), None, Decimal("-3")], [1.25, None, -3.0]),
         "nothing": (pa.null(), [None] * 3, [None] * 3),
         "no_texts": (pa.string(), [None] * 3, [None] * 3),
     }

@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 
@@ -15,6 +16,8 @@ from seal_datasets.errors import DataError
 from seal_datasets.gold.desk import Desk
 from seal_datasets.gold.items import items_of
 from seal_datasets.gold.journal import Answer, Journal
+from seal_datasets.gold.table import as_cell
+from seal_datasets.labels.taxonomy import Feature, Taxonomy
 
 TAXONOMY = load_taxonomy().select(["last_response_is_helpful", "last_response_sentiment", "topics"])
 
@@ -119,6 +122,21 @@ def test_two_annotators_share_an_overlap_and_their_disagreements_are_listed(tmp_
     assert set(listed["annotator"]) == {"ann"}
     gold = add_gold(pairs, tmp_path / "gold.csv", TAXONOMY)
     assert set(gold["gold_last_response_is_helpful_chosen"]) == {True}  # the first answer counts
+    while two.progress()[0]:
+        two.undo()
+    assert not (tmp_path / "disagreements.csv").exists()  # nobody disagrees any more
+
+
+@pytest.mark.parametrize("words", [("1", "2"), ("true", "false"), ("1.5", "2.5"), ("no", "yes"), ("none", "NA")])
+def test_an_answer_of_a_scale_comes_back_from_the_table_whatever_its_word_reads_as(tmp_path, words):
+    scale = Feature("scale", "spoiler", "response", "ordinal", "How?", None, ((words[0], 0), (words[1], 1)))
+    taxonomy, pairs = Taxonomy("mine", "1", (scale,)), pairs_of(2)
+    desk = Desk(items_of(pairs, pairs["prompt_id"][:], 0), taxonomy, tmp_path, dict.fromkeys(pairs["prompt_id"], 0.5))
+    while (found := desk.next()) is not None:
+        desk.answer(*found, int(found[0].pair_id == "p1"))
+    assert add_gold(pairs, tmp_path / "gold.csv", taxonomy)["gold_scale_chosen"][:] == [0, 1]
+    with pytest.raises(DataError, match="has the code 7, and the taxonomy has"):
+        as_cell(7, scale)
 
 
 def test_a_journal_of_another_program_is_left_alone(tmp_path):
@@ -132,3 +150,8 @@ def test_a_journal_of_another_program_is_left_alone(tmp_path):
     journal.add(Answer("a", "p", "chosen", "f", True))
     assert journal.answers() == [Answer("a", "p", "chosen", "f", True)]
     assert journal.pace() != journal.pace()  # nan: too few answers
+    journal.close()
+    with sqlite3.connect(tmp_path / "mine.sqlite") as file:
+        file.execute("CREATE TRIGGER full BEFORE DELETE ON answers BEGIN SELECT RAISE(ABORT, 'disk full'); END")
+    with pytest.raises(DataError, match=r"cannot change the answers.*disk full"):
+        Journal(tmp_path / "mine.sqlite").undo("a")

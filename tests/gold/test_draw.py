@@ -74,3 +74,7 @@ def test_the_second_round_prefers_doubtful_prompts_and_states_the_probability_of
     assert likely.max() > 1.3 * likely.min() > 0
     with pytest.raises(DataError, match="no probability_<feature>_<side> columns"):
         draw_more(table(), 8, first.probability, first.drawn, TAXONOMY, seed=0)
+    with pytest.raises(DataError, match="none of the 1 prompts of the first round is in the audit"):
+        draw_more(pairs, 8, {"of other data": 0.5}, ["of other data"], TAXONOMY, seed=0)
+    with pytest.raises(DataError, match="at least 1, got 0"):
+        draw_more(pairs, 0, first.probability, first.drawn, TAXONOMY, seed=0)

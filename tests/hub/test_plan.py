@@ -5,6 +5,7 @@ import re
 import huggingface_hub
 import pytest
 
+from seal_datasets.errors import ModelError
 from seal_datasets.rewards.checkpoint import Checkpoint, weights_are_here
 
 
@@ -44,3 +45,7 @@ def test_weights_are_here_if_the_cache_holds_all_of_them(files, here, tmp_path, 
         (folder / name).write_text(content)
     on_the_hub = ("config.json", "model.safetensors", "model.safetensors.index.json", "m-1-of-2.safetensors")
     assert weights_are_here(Checkpoint("me/rm", commit, True, on_the_hub)) is here
+    for damaged in ("{", "[]", "{}", '{"weight_map": [1]}', '{"weight_map": {"a": 1}}'):
+        (folder / "model.safetensors.index.json").write_text(damaged)
+        with pytest.raises(ModelError, match=r"model.safetensors.index.json of 'me/rm'.*ownload"):
+            weights_are_here(Checkpoint("me/rm", commit, True, on_the_hub))

@@ -71,6 +71,12 @@ def test_a_column_of_labels_is_parsed_as_its_values_are(values, expected):
     assert [parse_label(value, feature, "x", 0) for value in values] == expected
 
 
+@pytest.mark.parametrize(("name", "value"), [("last_response_sentiment", True), ("topics", "[" * 100_000)])
+def test_what_is_no_answer_is_refused_however_it_is_read(name, value):
+    with pytest.raises(DataError, match="column 'x', row 3: expected"):
+        parse_label(value, TAXONOMY[name], "x", 3)
+
+
 def test_the_first_row_of_a_wrong_label_is_named():
     feature = load_taxonomy("seal")["last_response_is_helpful"]
     for values, row in ((["true", None, "maybe", "perhaps", "maybe"], 2), ([0.0, 1.0, math.nan, 0.5, 0.5], 2)):

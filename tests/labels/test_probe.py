@@ -9,6 +9,7 @@ from sklearn.metrics import roc_auc_score
 
 from seal_datasets import estimate, load_pairs, load_taxonomy
 from seal_datasets.errors import DataError
+from seal_datasets.labels.agreement import compare_labelers
 from seal_datasets.labels.embedding_store import EmbeddingStore
 from seal_datasets.labels.featurize import add_features
 from seal_datasets.labels.gold import add_gold
@@ -16,6 +17,7 @@ from seal_datasets.labels.probe import Probe
 from seal_datasets.labels.probe_columns import add_probe_labels
 from seal_datasets.labels.probe_heads import N_FOLDS, fit_head
 from seal_datasets.labels.probe_texts import folds_of
+from seal_datasets.labels.taxonomy import Feature, Taxonomy
 from seal_datasets.rewards.sentence_encoder import SentenceEncoder
 
 TAXONOMY = load_taxonomy().select(["last_response_is_refusal", "last_response_sentiment", "topics"])
@@ -235,3 +237,25 @@ def test_gold_labels_bring_the_probability_of_their_draw(tiny_pairs, tmp_path):
     wrong = gold.remove_columns("gold_probability").add_column("gold_probability", [0.5, 1.5])
     with pytest.raises(DataError, match=r"'gold_probability', row 1: 1\.5 is no probability"):
         add_gold(tiny_pairs, wrong, TAXONOMY)
+
+
+def test_a_scale_of_one_answer_is_not_learned_and_gold_labels_of_the_data_may_be_text():
+    scale = Feature("scale", "spoiler", "response", "ordinal", "How?", None, (("only", 0),))
+    rows = [
+        {"prompt": f"{i}?", "chosen": "yes gladly", "rejected": "no cannot"}
+        | {"gold_scale_chosen": 0, "gold_scale_rejected": 0}
+        | {"gold_last_response_is_refusal_chosen": "false", "gold_last_response_is_refusal_rejected": "true"}
+        for i in range(20)
+    ]
+    pairs, probe = load_pairs(Dataset.from_list(rows))[0], Probe(Words())
+    probe.fit(pairs, Taxonomy("mine", "1", (scale, TAXONOMY["last_response_is_refusal"])))
+    assert [found.status for found in probe.features.values()] == ["one_answer", "ok"]
+    found = compare_labelers(
+        pairs, {"a": probe, "b": Probe(Words())}, TAXONOMY.select(["last_response_is_refusal"])
+    ).gold["last_response_is_refusal"]
+    assert {name: (each.n, each.agreement) for name, each in found.items()} == {"a": (40, 1.0), "b": (40, 1.0)}
+    with pytest.raises(DataError, match="row 0: expected true or false, got 'nope'"):
+        probe.fit(
+            pairs.map(lambda row: {"gold_last_response_is_refusal_chosen": "nope"}),
+            TAXONOMY.select([TAXONOMY.names[0]]),
+        )

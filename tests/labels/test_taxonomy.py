@@ -65,6 +65,8 @@ def test_user_file_is_read_and_its_content_decides_the_digest(tmp_path):
         (("name: tone", "name: polite"), "repeated feature names: polite"),
         (("question: 'Polite?'", "query: 'Polite?'"), r"unknown keys \['query'\]"),
         (("name: polite", "name: not polite"), "letters, digits"),
+        (("name: polite", "name: true"), "letters, digits"),
+        (("question: 'Polite?'", "1: a, query: b"), r"unknown keys \[1, 'query'\]"),
         (("question: 'Polite?'", "question: ''"), "needs a question"),
         (("features:", "feature:"), "needs the keys name, version and features"),
         (("priority: 1", "priority: true"), "'polite'.*whole-number priority"),

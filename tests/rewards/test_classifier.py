@@ -249,6 +249,8 @@ def test_without_a_padding_token_texts_are_scored_packed_or_by_themselves_and_it
 def test_wrong_options_are_named(reward_models):
     with pytest.raises(ModelError, match="more than the 512 tokens"):
         RewardModel(reward_models["pre"], options=ModelOptions(max_length=1024))
+    with pytest.raises(ModelError, match="max_length must be at least 1, got 0"):
+        RewardModel(reward_models["pre"], options=ModelOptions(max_length=0))
     with pytest.raises(DataError, match="over_length must be one of"):
         RewardModel(reward_models["pre"], over_length="chop")
 

@@ -69,6 +69,7 @@ def test_names_come_from_models():
     names = {
         "my/rm": "rm",
         "folder/of/rm/": "rm",
+        "runs@2/rm": "rm",
         "dpo:my/policy@my/sft": "policy",
         "served:http://localhost:8000#my/rm@my/tokenizer": "rm",
     }

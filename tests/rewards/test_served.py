@@ -223,9 +223,14 @@ def test_several_outputs_and_strange_answers_are_refused(reward_models):
         server.score = lambda path, body: [[{"score": 1.0, "label": "a"}, {"score": 2.0, "label": "b"}]]
         with pytest.raises(ModelError, match="has 2 outputs; a reward model has one"):
             served.score(EXCHANGES[:1])
-        server.score = lambda path, body: {"error": "no such thing"}
-        with pytest.raises(ModelError, match="does not answer /predict as Text Embeddings Inference does"):
-            served.score(EXCHANGES[:1])
+        for answer in ({"error": "no such thing"}, [[{"score": "high", "label": "a"}]], [[{"score": 10**400}]]):
+            server.score = lambda path, body, answer=answer: answer
+            with pytest.raises(ModelError, match="does not answer /predict as Text Embeddings Inference does"):
+                served.score(EXCHANGES[:1])
+        about = server.about("/info")
+        server.about = lambda path: {**about, "max_client_batch_size": "many"}
+        with pytest.raises(ModelError, match="does not answer /info as Text Embeddings Inference does"):
+            ServedReward(server.url, path, kind="tei")
 
 
 def test_longer_texts_follow_the_policy(reward_models):
@@ -266,8 +271,14 @@ def test_kinds_are_declared_by_what_a_text_begins_with(reward_models, tmp_path, 
         ("served:http://localhost:8000", "must be served:URL#MODEL"),
         ("tei:localhost:8000#m", "must be tei:URL#MODEL"),
         ("served:ftp://me:hunter2@host#m", r"'served:ftp://\*\*\*@host#m' must be"),
+        ("https://me:hun@ter2@host#m", r"'https://\*\*\*@host#m' declares a kind"),
     ],
 )
 def test_texts_that_declare_no_model_say_what_is_needed(text, message):
     with pytest.raises(DataError, match=message):
         open_scorer(text)
+
+
+def test_no_password_of_an_address_is_in_the_message_about_an_option():
+    with pytest.raises(DataError, match=r"leave it out for 'served:https://\*\*\*@host#m'"):
+        open_scorer("served:https://me:hunter2@host#m", head=1)

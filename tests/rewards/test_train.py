@@ -4,6 +4,7 @@ from dataclasses import replace
 import pytest
 import torch
 from datasets import Dataset
+from transformers import AutoTokenizer
 
 from seal_datasets import schema
 from seal_datasets.data.load import load_pairs
@@ -15,6 +16,7 @@ from seal_datasets.rewards.train import (
     TrainingSettings,
     _begun_training,
     _contrasts,
+    _trainable,
     heldout_prompts,
     measure_pair,
     train_pair,
@@ -50,6 +52,7 @@ def test_heldout_prompts_are_whole_prompts_whatever_the_order():
     assert len(held) == 5  # a quarter of 20 prompts
     assert heldout_prompts(ids[::-1], 0.25, 7) == held
     assert heldout_prompts(ids, 0.25, 8) != held
+    assert len(heldout_prompts(ids, 0.99, 7)) == 18  # two prompts are left to train on
 
 
 def test_self_supervised_pairs_carry_no_preference_and_no_stranger_of_the_same_prompt():
@@ -177,6 +180,19 @@ def test_a_checkpoint_of_other_data_is_not_resumed(taught_pairs, tmp_path):
     with pytest.raises(DataError, match="holds an interrupted training of other data or settings"):
         train_pair(taught_pairs, tmp_path, SETTINGS)
     assert (tmp_path / "pre" / "checkpoint-4").is_dir()
+
+
+def test_comparisons_that_cannot_be_trained_on_are_counted_and_refused_if_they_are_all(taught_pairs, minilm, capsys):
+    texts = [(Exchange("Hi", [], "yes"), Exchange("Hi", [], "no " * n)) for n in (1, 20, 2)]
+    tokenizer = AutoTokenizer.from_pretrained(minilm)
+    assert len(_trainable(texts, tokenizer, 12)) == 2
+    assert (
+        "1 of 3 comparisons are left out of training: a response alone fills the 12 tokens" in capsys.readouterr().err
+    )
+    with pytest.raises(DataError, match=r"none of 3 comparisons can be trained on.*give a higher max_length"):
+        _trainable(texts, tokenizer, 3)
+    with pytest.raises(DataError, match="learning_rate must lie between 0 and 1, got -1"):
+        TrainingSettings(learning_rate=-1)
 
 
 def test_a_card_names_a_backbone_and_not_its_folder(tmp_path):

@@ -178,6 +178,31 @@ def test_a_whole_dialogue_changes_prompts_of_its_own_side_only(pairs, similarity
     assert table["rejected_prompt"][0] is None  # both were rewritten alike
 
 
+def test_turns_of_a_prompt_are_those_of_its_pair_or_read_as_those_were():
+    """A plain prompt stays the user's when it is rewritten; turns that text cannot tell are kept where it is not."""
+    call = [{"role": "user", "content": "Hi"}, {"role": "tool", "content": "4"}]
+    rows = [
+        {
+            "chosen": [*turns, {"role": "assistant", "content": "a"}],
+            "rejected": [*other, {"role": "assistant", "content": "b"}],
+        }
+        for turns, other in ((call[:1], call), (call[:1], call[:1]))
+    ]
+    pairs = load_pairs(Dataset.from_list(rows))[0]
+    plain = load_pairs(Dataset.from_list([{"prompt": "Hi", "chosen": "a", "rejected": "b"}]))[0]
+    for table, prompt, turns, other in (
+        (pairs, None, call[:1], call),
+        (plain, "Hello", [{"role": "user", "content": "Hello"}], None),
+    ):
+        columns = {}
+        for side in schema.SIDES:
+            columns |= {schema.rewrite_status_column("style", side): "ok", schema.rewrite_column("style", side): "new"}
+            columns |= {schema.rewrite_prompt_column("style", side): prompt}
+        found = rewritten_pairs(table.map(lambda row, columns=columns: columns), "style")
+        assert found["conversation"][0] == turns
+        assert found["rejected_conversation"][0] == other
+
+
 def test_there_and_back_follows_the_attribute_of_each_text(pairs, similarity):
     table = add_surface_features(pairs)
     ids = table["pair_id"][4:10]

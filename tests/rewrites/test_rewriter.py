@@ -137,6 +137,8 @@ def test_a_refused_rewrite_is_asked_for_again_with_another_seed_until_one_is_acc
     three = rewriter.plan([(ORIGINAL, PRESETS["shorter"])])
     assert three.most.n_requests == 3 * one.most.n_requests
     assert three.usage.n_requests == one.usage.n_requests
+    with pytest.raises(DataError, match="attempts must be at least 1, got 0"):
+        RewriteOptions(attempts=0)
     with pytest.raises(DataError, match="temperature 0 every attempt"):
         Rewriter("m", base_url="http://x/v1", sampling=Sampling(temperature=0.0), rewriting=RewriteOptions(attempts=2))
 

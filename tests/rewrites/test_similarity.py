@@ -44,6 +44,17 @@ def test_a_model_that_is_not_there_is_named(tmp_path):
         SimilarityModel(str(tmp_path / "absent"))
 
 
+def test_an_encoder_without_a_window_of_tokens_is_refused(tmp_path, minilm):
+    from sentence_transformers import SentenceTransformer
+    from sentence_transformers.sentence_transformer.modules import StaticEmbedding
+    from transformers import AutoTokenizer
+
+    words = StaticEmbedding(AutoTokenizer.from_pretrained(minilm).backend_tokenizer, embedding_dim=8)
+    SentenceTransformer(modules=[words]).save(str(tmp_path / "static"))
+    with pytest.raises(ModelError, match=r"states no limit of tokens.*'embedded'"):
+        SimilarityModel(str(tmp_path / "static"))
+
+
 class Bomb:
     def __init__(self, mark):
         self.mark = mark

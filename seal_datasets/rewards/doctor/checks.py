@@ -254,12 +254,16 @@ def check_precision(
 
     Args:
         own (`str`): The precision in use.
-        rewards (`Mapping[str, ndarray]`): Scores by precision, float32 among them.
+        rewards (`Mapping[str, ndarray]`): Scores by precision; those in float32 are the reference.
         unsupported (`Mapping[str, str]`): Reason by precision, for precisions without scores.
 
     Returns:
-        `tuple[Check, dict[str, PrecisionFinding]]`: The check, failed where the precision in use is not safe, and each finding.
+        `tuple[Check, dict[str, PrecisionFinding]]`: The check, failed where the precision in use is not safe, and each finding;
+        none without scores in float32.
     """
+    if "float32" not in rewards:
+        why = f"float32 cannot be used here: {unsupported['float32']}"
+        return Check("precision", "not_applicable", None, f"there is nothing to compare {own} with; {why}"), {}
     reference = rewards["float32"]
     findings = {name: _precision(reference, scores) for name, scores in rewards.items()}
     if not np.isfinite(reference).any():

@@ -17,7 +17,8 @@ from seal_datasets import schema
 from seal_datasets.data.demo import demo_path
 from seal_datasets.data.load import load_pairs
 from seal_datasets.data.texts import Exchange, exchange
-from seal_datasets.errors import DataError
+from seal_datasets.errors import DataError, ModelError
+from seal_datasets.rewards.checkpoint import first_line
 from seal_datasets.rewards.classifier import RewardModel
 from seal_datasets.rewards.doctor import checks
 from seal_datasets.rewards.doctor.findings import Check, Examination, PrecisionFinding
@@ -239,14 +240,19 @@ def _compare_precisions(
     for precision in _PRECISIONS:
         if precision == own:
             continue
-        model = load(options=replace(options, pack=False, precision=precision))
         try:
-            rewards[precision] = score_one_by_one(model, sample.texts)
-        except RuntimeError as error:
-            unsupported[precision] = f"{str(error).splitlines()[0]} (on {device.type})"
-        del model
+            rewards[precision] = _scores_in(load, options, precision, sample)
+        except (RuntimeError, ModelError) as error:  # of an operation, of memory, or of weights that overflow
+            unsupported[precision] = f"{first_line(error)} (on {device.type})"
         _free_memory()
     return checks.check_precision(own, rewards, unsupported)
+
+
+def _scores_in(
+    load: partial[RewardModel], options: ModelOptions, precision: Precision, sample: checks.Sample
+) -> Floats:
+    """Scores in one precision; the model is freed on return."""
+    return score_one_by_one(load(options=replace(options, pack=False, precision=precision)), sample.texts)
 
 
 def _jitter(results: Sequence[Check], allowed: float) -> float:

@@ -57,7 +57,8 @@ class Examination(Result):
         tie_band (`float`): The jitter: how far a text's score moves by batch, packing, padding, attention implementation or
             number of processes alone. Rewards no further apart than this are a tie.
         tolerance (`float`): Largest difference that passes.
-        precisions (`dict[str, PrecisionFinding]`): Results by precision; empty after a short examination.
+        precisions (`dict[str, PrecisionFinding]`): Results by precision; empty after a short examination, or where
+            float32 cannot be used.
         truncation (`dict[str, float]`): Share of longer texts, by number of tokens.
         example (`str`): A text exactly as the model receives it.
         template_hash (`str`, *optional*): Hash of the chat template.

@@ -241,6 +241,24 @@ def test_a_precision_is_unsafe_where_preferences_flip_or_scores_overflow():
     )
 
 
+def test_without_scores_in_float32_no_precision_is_compared():
+    check, found = check_precision("bfloat16", {"bfloat16": np.array([1.0, 0.0])}, {"float32": "no memory (on cuda)"})
+    assert (check.status, found) == ("not_applicable", {})
+    assert "float32 cannot be used here: no memory (on cuda)" in check.detail
+
+
+def test_a_precision_that_weights_overflow_is_named_and_ends_no_examination(llama, tmp_path):
+    path = tmp_path / "large"
+    shutil.copytree(llama, path)
+    model = AutoModelForSequenceClassification.from_pretrained(path)
+    model.score.weight.data *= 1e7
+    model.save_pretrained(path)
+    found = examine(str(path), extent=Extent(limit=2))
+    assert "float16 cannot be used here" in found["precision"].detail
+    assert "weights that are infinite" in found["precision"].detail
+    assert set(found.precisions) == {"float32", "bfloat16"}
+
+
 @pytest.mark.parametrize(("preferred", "status"), [(12, "ok"), (9, "ok"), (8, "warning"), (1, "failed")])
 def test_known_better_pairs_have_a_stated_bound(preferred, status):
     scored = [(Scored(float(index < preferred), "ok", 1), Scored(0.5, "ok", 1)) for index in range(12)]
