@@ -57,18 +57,19 @@ def plan_gold(
     """Plan gold labels from the report of a pilot.
 
     The variance of a corrected imprint has two parts. One is that of the estimate with gold labels everywhere, about the
-    uncorrected one's. The other comes from correcting by few, and is inverse to the number of gold prompts.
+    uncorrected one's. The other comes from correcting by few: it goes with the odds (1 - share) / share of the share of prompts
+    that have gold labels, and is 0 where all have them.
 
     Args:
         report (`Mapping[str, Any]`): Of an audit whose estimates are corrected.
-        sizes (`Sequence[int]`): Numbers of gold prompts.
+        sizes (`Sequence[int]`): Numbers of gold prompts; where the audit has fewer prompts, all of them.
         seconds_per_answer (`float`, *optional*): Pace of a person; 12 seconds when omitted.
 
     Returns:
         `GoldPlan`: Widths, texts and hours.
 
     Raises:
-        DataError: The report has no corrected estimates.
+        DataError: The report has no corrected estimates, or all its prompts have gold labels.
 
     Source: design-based supervised learning (Egami et al., 2023, arXiv 2306.04746), section 4.
     """
@@ -79,7 +80,15 @@ def plan_gold(
             f"the audit has no corrected estimates to plan from ({why}); label 20 or more prompts first, run "
             "`seal audit --gold gold.csv`, and give its folder"
         )
-    n_pilot, checked = int(correction["n_gold_prompts"]), correction["features"]
+    n_pilot, n_prompts, checked = (
+        int(correction["n_gold_prompts"]),
+        int(correction["n_prompts"]),
+        correction["features"],
+    )
+    if n_pilot >= n_prompts:
+        raise DataError(f"all {n_prompts:,} prompts of the audit have gold labels, so none is left to plan")
+    sizes = sorted({min(size, n_prompts) for size in sizes})
+    shares = [(n_prompts / size - 1) / (n_prompts / n_pilot - 1) for size in sizes]
     naive = report["imprint"]["all_features"]["standardised"]["sd"]["models"]
     widths = {}
     for model in report["primary_family"]["models"]:
@@ -89,7 +98,8 @@ def plan_gold(
                 least = errors[row["feature"]] ** 2
                 more = max(row["std_error"] ** 2 - least, 0.0)
                 widths[f"{model}: {row['feature']}"] = tuple(
-                    float(2 * stats.t.ppf(0.975, size - 1) * math.sqrt(least + more * n_pilot / size)) for size in sizes
+                    float(2 * stats.t.ppf(0.975, size - 1) * math.sqrt(least + more * share))
+                    for size, share in zip(sizes, shares, strict=True)
                 )
     pace = SECONDS_PER_ANSWER if math.isnan(seconds_per_answer) else seconds_per_answer
     per_prompt = 2 * report["population"]["n_used"] / max(report["population"]["n_prompts"], 1)

@@ -73,6 +73,29 @@ def test_a_smaller_imprint_is_said_of_the_model_that_gives_more():
     )
 
 
+def test_of_several_models_the_largest_difference_found_is_said():
+    pairs_of_models = [("one", "two"), ("one", "three"), ("two", "three")]
+    rows = [
+        difference("", "resistance", size=size, p=p, models=models)
+        for models, size, p in zip(pairs_of_models, (0.05, -0.3, 0.2), (0.4, 0.001, 0.01), strict=True)
+    ]
+    found = said(compared(*rows))
+    assert "three prefers what people chose more often than one, by 30.0 points (+20.0 to +40.0)" in found
+    assert "the largest of 2 differences found, of 3 tested." in found
+    assert "the only difference found, of 3 tested." in said(compared(*rows[:2], rows[2] | {"p_adjusted": 0.2}))
+    nothing = said(compared(*(row | {"p_adjusted": 0.2} for row in rows)))
+    assert "more often cannot be told: none of 3 differences is found." in nothing
+
+
+def test_a_rewriting_that_is_worse_for_one_is_said_where_its_test_supports_it():
+    imprint, worse = difference("kind", p=0.5), difference("harmless", "robustness", size=0.2)
+    found = said(compared(imprint, worse))
+    assert "Rewriting (harmless) is worse for one than for two" in found
+    assert "its change of alignment is 20.0 points lower (-30.0 to -10.0)." in found
+    assert "is worse for two than for one" in said(compared(imprint, worse | {"difference": -0.2}))
+    assert "Rewriting" not in said(compared(imprint, worse | {"p_adjusted": 0.06}))
+
+
 def test_what_was_not_tested_is_not_claimed():
     assert said(compared()) == "No imprint could be compared: no feature was tested in both audits."
     same = difference("", "resistance", size=0.0, p=None)

@@ -1,4 +1,5 @@
 import os
+import time
 
 import pytest
 from datasets import Dataset, IterableDataset, Value
@@ -53,8 +54,13 @@ def test_streams_stay_streams_and_columns_are_replaced_in_place():
     assert replaced.to_dict() == {"x": [5, 6], "y": [10, 12]}
 
 
-def test_several_processes_give_the_rows_of_one_in_order(on_disk, monkeypatch):
+def test_several_processes_give_the_rows_of_one_in_order(on_disk, tmp_path, monkeypatch):
     def name_process(batch):
+        (tmp_path / f"{os.getpid()}.began").touch()
+        for _ in range(600):  # neither takes both parts before the other began
+            if len(list(tmp_path.glob("*.began"))) == 2:
+                break
+            time.sleep(0.1)
         return {"y": [10 * value for value in batch["x"]], "process": [os.getpid()] * len(batch["x"])}
 
     monkeypatch.setattr(transform, "_ROWS_OF_PROCESS", 1)
