@@ -24,7 +24,7 @@ from seal_datasets.report.analyze import derived_columns
 from seal_datasets.report.audited_models import AuditedModels, models_of
 from seal_datasets.report.files import PAIRS_FILE, RECIPE_FILE, RUN_FILE, SCHEMA
 from seal_datasets.report.page.notebook import Report
-from seal_datasets.report.write import write_report
+from seal_datasets.report.write import pictures_and_tables_not_in, remove_files, write_report
 from seal_datasets.version import __version__
 
 
@@ -72,7 +72,10 @@ def finish_audit(
         release_memory()
         write_json(written / RUN_FILE, run)
         write_text(written / RECIPE_FILE, recipe)
-        return Report(write_report(written), out)
+        report = Report(write_report(written), out)
+        stale = pictures_and_tables_not_in(written)
+    remove_files(out, stale)
+    return report
 
 
 def with_columns(pairs: Dataset, columns: Mapping[str, Sequence[object] | pa.Array], models: AuditedModels) -> Dataset:

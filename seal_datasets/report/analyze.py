@@ -177,11 +177,12 @@ def unusable_pairs(frame: pd.DataFrame) -> NDArray[np.bool_]:
 
 
 def _parts(frame: pd.DataFrame) -> dict[str, NDArray[np.bool_]]:
-    """Masks of all pairs, and of each partition."""
+    """Masks of all pairs, and of the held-out ones and those trained on; other words of the source are no partition."""
     parts = {"all": np.ones(len(frame), dtype=bool)}
-    if schema.PARTITION in frame:
-        for part in sorted(frame[schema.PARTITION].dropna().unique()):
-            parts[str(part)] = (frame[schema.PARTITION] == part).to_numpy()
+    for part in ("heldout", "train") if schema.PARTITION in frame else ():
+        rows = (frame[schema.PARTITION] == part).to_numpy()
+        if rows.any():
+            parts[part] = rows
     return parts
 
 

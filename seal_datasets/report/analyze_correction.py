@@ -65,7 +65,7 @@ def analyze_correction(part: Part, features: Sequence[Feature]) -> dict[str, Any
         "method": first.method,
         "imprint": {unit: _with_counts(found.to_dict(), used.design) for unit, found in units.items()},
         "models": {name: _of_model(used, name, sides, how) for name in part.models.audited},
-        "agreement": _agreement(part, how),
+        "agreement": _agreement(part),
     }
 
 
@@ -127,7 +127,7 @@ def _of_model(
     }
 
 
-def _agreement(part: Part, how: dict[str, Any]) -> dict[str, Any]:
+def _agreement(part: Part) -> dict[str, Any]:
     """Corrected agreement with the human choice, by each model's alignment; only where all targets have gold labels."""
     targets = list(part.targets)
     if not targets or not all(_has_gold(part, target) for target in targets):
@@ -136,9 +136,11 @@ def _agreement(part: Part, how: dict[str, Any]) -> dict[str, Any]:
     used = part.at(design.complete)
     design = design.at(design.complete)
     gold = _gold_design(replace(used, design=design), targets)
-    how = {"groups": used.prompts, "gold_probability": _probability(used)}
-    if not _is_gold(used, gold).any():
+    probability, whole = _probability(used), _is_gold(used, gold)
+    if not whole.any():
         return {"status": "no_gold_prompt"}
+    if probability is None and not whole.all():
+        return {"status": "draw_not_known"}
     found = {}
     for model in part.models.audited:
         aligned = estimate.aligned_pairs(*used.rewards[model], tie_band=part.tie_band)
@@ -149,6 +151,7 @@ def _agreement(part: Part, how: dict[str, Any]) -> dict[str, Any]:
             gold.rejected,
             design.names,
             by=np.where(aligned, "aligned", "misaligned"),
-            **how,
+            groups=used.prompts,
+            gold_probability=probability,
         ).to_dict()
     return {"status": "ok", "models": found}

@@ -53,19 +53,20 @@ def read_audit(folder: Path, *, texts: bool = True) -> tuple[Dataset, Json]:
     if not path.is_file():
         raise DataError(f"{path.absolute()} does not exist; give the folder of a finished `seal audit`")
     run = read_run(folder)
-    check_pairs(path, tuple(run["models"]))
+    check_pairs(path, tuple(run["models"]), features_of(run))
     names = [name for name in pq.read_schema(path).names if texts or name not in schema.TEXTS]
     pairs = Dataset.from_parquet(str(path), columns=names)
     release_memory()
     return pairs, run
 
 
-def check_pairs(path: Path, models: Sequence[str]) -> None:
+def check_pairs(path: Path, models: Sequence[str], features: Sequence[Feature] = ()) -> None:
     """Raise unless a table of pairs is whole, and its own columns have the types that an audit writes.
 
     Args:
         path (`Path`): A Parquet file.
         models (`Sequence[str]`): Names of the audit's models.
+        features (`Sequence[Feature]`, *optional*): Features whose labels will be read.
 
     Raises:
         DataError: The file is damaged, or a column has another type.
@@ -81,6 +82,14 @@ def check_pairs(path: Path, models: Sequence[str]) -> None:
     columns = [column(model, side) for column in numbers for model in models for side in schema.SIDES]
     columns += [column(model) for column in (schema.margin_column, schema.shift_column) for model in models]
     known |= dict.fromkeys(columns, ("numbers", _is_number))
+    for feature in features:
+        labels = (
+            ("lists of answers", _is_answers) if feature.type == "labels" else ("numbers or truth values", _is_label)
+        )
+        by_side = (schema.feature_column, schema.gold_column)
+        known |= dict.fromkeys((column(feature.name, side) for column in by_side for side in schema.SIDES), labels)
+        known |= {schema.probability_column(feature.name, side): ("numbers", _is_number) for side in schema.SIDES}
+    known[schema.GOLD_PROBABILITY] = ("numbers", _is_number)
     for field in check_parquet(path):
         needed, fits = known.get(field.name, ("", None))
         if fits is not None and not fits(field.type):
@@ -89,6 +98,14 @@ def check_pairs(path: Path, models: Sequence[str]) -> None:
 
 def _is_list(kind: pa.DataType) -> bool:
     return bool(pa.types.is_list(kind) or pa.types.is_large_list(kind))
+
+
+def _is_answers(kind: pa.DataType) -> bool:
+    return _is_list(kind) or bool(pa.types.is_null(kind))
+
+
+def _is_label(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_boolean(kind) or _is_number(kind))
 
 
 def _is_text(kind: pa.DataType) -> bool:

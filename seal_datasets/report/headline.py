@@ -216,8 +216,9 @@ def _subject(name: str, models: AuditedModels) -> str:
 def _name(row: Mapping[str, Any], quantity: str, weak: bool) -> str:
     low, high = (format_number(bound, signed=True) for bound in row["confidence_interval"])
     value = format_number(row["estimate"], signed=True)
+    counted = "pairs" if quantity == "amplification" or row.get("corrected") else "prompts"
     return (
-        f"{row['feature']} ({value} {_UNITS[quantity]}, {low} to {high}, {row['n_discordant']:,} that differ"
+        f"{row['feature']} ({value} {_UNITS[quantity]}, {low} to {high}, {row['n_discordant']:,} {counted} that differ"
         f"{', weak labels' if weak else ''})"
     )
 

@@ -96,8 +96,8 @@ class Rewarded:
     Attributes:
         models (`tuple[str, ...]`): The models spoken of, at most six.
         n_models (`int`): All models but the baseline.
-        rows (`list[dict[str, Any]]`): `feature`, `title`, `asked`, `differ` (pairs), and `imprint` and `given` by model: rows
-            of the pictures, each with `found`.
+        rows (`list[dict[str, Any]]`): `feature`, `title`, `asked`, `differ` (pairs; none if not counted), and `imprint` and
+            `given` by model: rows of the pictures, each with `found`.
         n_more (`int`): Features that were tested and are not among the rows, in which nothing was found.
         silent (`list[str]`): How many features could not be tested, by reason.
     """
@@ -121,6 +121,9 @@ def rewarded(report: Mapping[str, Any]) -> Rewarded:
     audited = models_of(report["run"]).audited
     shown = audited[-_MOST_MODELS:]
     rows: dict[str, dict[str, Any]] = {}
+    differ = {
+        row["feature"]: row["n_discordant"] for model in shown for row in claimable_rows(report, "amplification", model)
+    }
     for model in shown:
         pictures = {
             "imprint": feature_figures.imprint_figure(report, model),
@@ -132,7 +135,7 @@ def rewarded(report: Mapping[str, Any]) -> Rewarded:
                     row["feature"],
                     {
                         **{"feature": row["feature"], "title": feature_title(row["feature"]), "asked": None},
-                        **{"differ": row["pairs_that_differ"], "imprint": {}, "given": {}},
+                        **{"differ": differ.get(row["feature"]), "imprint": {}, "given": {}},
                     },
                 )
                 adjusted = row["p_adjusted_or_q"]

@@ -66,7 +66,9 @@ def tables_of(report: Mapping[str, Any]) -> list[Table]:
         `list[Table]`: The tables. Numbers of pictures are those of the pictures, here of every model.
     """
     made = {name: _ROWS[name](report) for name in NAMES}
-    return [Table(name, f"{NAMES[name]} {_rests(name, rows, report)}", rows) for name, rows in made.items() if rows]
+    return [
+        Table(name, f"{NAMES[name]} {_rests(name, rows, report)}".strip(), rows) for name, rows in made.items() if rows
+    ]
 
 
 def table_files(report: Mapping[str, Any]) -> dict[str, bytes]:
@@ -92,18 +94,13 @@ def write_tables(report: Mapping[str, Any], folder: Path) -> None:
         (folder / name).write_bytes(content)
 
 
-def remove_stale_tables(report: Mapping[str, Any], folder: Path) -> None:
-    """Remove tables that an earlier report left in a folder and this one does not have; other files stay."""
-    for name in NAMES.keys() - {table.name for table in tables_of(report)}:
-        for kind in ("csv", "tex"):
-            (folder / FOLDER / f"{name}.{kind}").unlink(missing_ok=True)
-
-
 def _rests(name: str, rows: Rows, report: Mapping[str, Any]) -> str:
     """Which pairs a table rests on, and what its intervals are."""
     parts = report["models"][models_of(report["run"]).last]["resistance"]
     of_features = name in ("imprint", "amplification", "drivers")
-    if "n" in rows[0]:
+    if name == "doctor":  # its pairs are its own
+        return ""
+    if "n" in rows[0] or "n_flips" in rows[0]:
         said = "n stands in each row."
     elif report["population"]["estimated_on"] == "all":
         said = f"{parts['all']['n_pairs']:,} pairs{', less those without a label' if of_features else ''}."

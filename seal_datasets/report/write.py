@@ -6,6 +6,8 @@ All of it follows from `pairs.parquet` and `run.json`, so `seal report FOLDER --
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
+from itertools import pairwise
 from pathlib import Path
 
 from datasets import Dataset
@@ -18,7 +20,7 @@ from seal_datasets.report.analyze import analyze
 from seal_datasets.report.analyze_rewrites import analyze_rewrites
 from seal_datasets.report.audited_models import models_of
 from seal_datasets.report.claims import add_claims
-from seal_datasets.report.figures import FigureStyle, draw_figures
+from seal_datasets.report.figures import CAPTIONS, FigureStyle, draw_figures
 from seal_datasets.report.files import (
     PAGE_FILE,
     PAIRS_FILE,
@@ -36,7 +38,7 @@ from seal_datasets.report.markdown import render_markdown
 from seal_datasets.report.page.notebook import Report
 from seal_datasets.report.page.pair_columns import TextsShown, used_pairs
 from seal_datasets.report.page.write import render_page
-from seal_datasets.report.tables import remove_stale_tables, write_tables
+from seal_datasets.report.tables import FOLDER, NAMES, write_tables
 
 
 def write_report(folder: str | Path, *, texts: TextsShown = "sample", figures: FigureStyle | None = None) -> Report:
@@ -75,8 +77,22 @@ def write_report(folder: str | Path, *, texts: TextsShown = "sample", figures: F
         write_text(written / PAGE_FILE, render_page(report, used, path, features, texts=texts))
         write_text(written / "report.md", render_markdown(report, drawn, page=PAGE_FILE))
         write_text(written / "README.md", card)
-    remove_stale_tables(report, folder)
+        stale = pictures_and_tables_not_in(written)
+    remove_files(folder, stale)
     return Report(report, folder)
+
+
+def pictures_and_tables_not_in(folder: Path) -> list[str]:
+    """Files of figures and tables that a report can have and the one in a folder lacks, by their paths in it."""
+    names = [f"figures/{Path(name).stem}.{kind}" for name in CAPTIONS for kind in ("png", "pdf", "csv")]
+    names += [f"{FOLDER}/{name}.{kind}" for name in NAMES for kind in ("csv", "tex")]
+    return [name for name in names if not (folder / name).is_file()]
+
+
+def remove_files(folder: Path, names: Iterable[str]) -> None:
+    """Remove files that an earlier report left in a folder."""
+    for name in names:
+        (folder / name).unlink(missing_ok=True)
 
 
 def check_report(folder: str | Path) -> list[str]:
@@ -132,5 +148,6 @@ def size_category(n_rows: int) -> str:
 
     ```
     """
-    bounds = ((10**3, "n<1K"), (10**4, "1K<n<10K"), (10**5, "10K<n<100K"), (10**6, "100K<n<1M"), (10**7, "1M<n<10M"))
-    return next((name for bound, name in bounds if n_rows < bound), "10M<n<100M")
+    marks = ("1K", "10K", "100K", "1M", "10M", "100M", "1B")
+    names = ["n<1K", *(f"{low}<n<{high}" for low, high in pairwise(marks))]
+    return next((name for place, name in enumerate(names) if n_rows < 1000 * 10**place), "1B<n<10B")

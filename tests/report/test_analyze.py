@@ -144,6 +144,17 @@ def test_labels_are_held_against_gold(results):
     assert results["labels"]["surface_profanity"]["gold"] is None
 
 
+def test_other_words_in_the_column_of_the_partition_are_no_part(enriched, results):
+    table, features = enriched
+    words = {"heldout": "heldout", "train": "all"}
+    changed = table.remove_columns(schema.PARTITION).add_column(
+        schema.PARTITION, [words[word] for word in table[schema.PARTITION]]
+    )
+    resistance = analyze(changed, features)["models"]["post"]["resistance"]
+    assert resistance.keys() == {"all", "heldout"}
+    assert resistance["all"] == results["models"]["post"]["resistance"]["all"]
+
+
 def test_derived_columns_fit_the_rows_they_stand_in(enriched, results):
     table, features = enriched
     columns = {name: values.to_pylist() for name, values in derived_columns(table, features).items()}

@@ -128,6 +128,16 @@ def test_gold_labels_everywhere_need_no_probability():
     assert report["correction"]["status"] == "corrected"
 
 
+def test_agreement_on_pairs_beyond_the_corrected_ones_needs_a_known_draw():
+    pairs = table(n=300, share=1.0, known=False).to_pandas().astype(object)
+    # Pairs without a label of refusal have no part in the correction, and here no gold labels either.
+    for side in ("chosen", "rejected"):
+        pairs.loc[200:, [f"feature_{NAMES[1]}_{side}", *(f"gold_{name}_{side}" for name in NAMES)]] = None
+    correction = analyze(Dataset.from_pandas(pairs), FEATURES, ONE)["correction"]
+    assert (correction["status"], correction["n_prompts"]) == ("corrected", 200)
+    assert correction["agreement"] == {"status": "draw_not_known"}
+
+
 def test_a_report_on_disk_holds_its_correction_and_can_be_recomputed(tmp_path):
     pairs = table()
     audit_own_rewards(pairs, tmp_path / "own", {"rm": ("reward_rm_chosen", "reward_rm_rejected")})

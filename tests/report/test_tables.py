@@ -73,6 +73,20 @@ def test_numbers_are_those_of_the_report_and_of_its_pictures(report):
     assert [float(row["imprint"]) for row in read] == [row["estimate"] for row in drawn]
 
 
+def test_captions_count_only_pairs_that_a_table_rests_on(report):
+    check = {"name": "batch", "status": "ok", "largest_difference": None, "detail": "same"}
+    flip = {"feature": "polite", "side": "chosen", "direction": "+", "coefficient": 0.5, "confidence_interval": [0, 1]}
+    preset = {"robustness": {"scores": [flip | {"n_flips": 20, "status": "ok"}]}, "alignment": {}, "thresholds": []}
+    run = report["run"] | {"doctor": {"after": {"checks": [check]}}}
+    captions = {
+        table.name: table.caption
+        for table in tables_of(report | {"run": run, "rewrites": {"presets": {"style": preset}}})
+    }
+    assert captions["doctor"] == NAMES["doctor"]
+    assert captions["robustness"].startswith(f"{NAMES['robustness']} n stands in each row.")
+    assert captions["drivers"].startswith(f"{NAMES['drivers']} 200 held-out pairs")
+
+
 def test_a_table_speaks_of_every_model():
     found = {table.name: table.rows for table in tables_of(report_of(models=THREE, effect=1.5))}
     assert {row["model"] for row in found["imprint"]} == {"a", "b", "c"}

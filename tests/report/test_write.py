@@ -1,12 +1,16 @@
 import json
 import shutil
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
+from datasets import Dataset
 
+from seal_datasets.audit.precomputed import audit_own_rewards
 from seal_datasets.cards import format_rate
 from seal_datasets.errors import DataError
 from seal_datasets.report.headline import headline
-from seal_datasets.report.write import check_report, write_report
+from seal_datasets.report.write import check_report, size_category, write_report
 from tests.report.page.words import words_of_page
 
 TABLES = ("resistance", "regimes", "imprint", "memory", "surface", "calibration", "shift", "labels", "balance")
@@ -177,10 +181,56 @@ def test_rows_without_an_estimate_are_folded_into_a_sentence(folder):
     assert said in (folder / "report.md").read_text()
 
 
-def test_tables_of_an_earlier_report_do_not_stay_beside_a_new_one(folder, tmp_path):
+def test_tables_and_figures_of_an_earlier_report_do_not_stay_beside_a_new_one(folder, tmp_path):
     shutil.copytree(folder, tmp_path / "copy")
-    (tmp_path / "copy" / "tables" / "ranking.csv").write_text("of an earlier audit")
-    (tmp_path / "copy" / "tables" / "mine.csv").write_text("mine")
+    for name in ("ranking.csv", "mine.csv"):
+        (tmp_path / "copy" / "tables" / name).write_text("of an earlier audit")
+    for name in ("figure5_robustness.png", "figure5_robustness.pdf", "mine.png"):
+        (tmp_path / "copy" / "figures" / name).write_text("of an earlier audit")
     write_report(tmp_path / "copy")
+    drawn = {path.name for path in (folder / "figures").iterdir()}
+    assert {path.name for path in (tmp_path / "copy" / "figures").iterdir()} == drawn | {"mine.png"}
     left = {path.name for path in (tmp_path / "copy" / "tables").iterdir()}
     assert left == {"mine.csv", *(f"{name}.{kind}" for name in TABLES for kind in ("csv", "tex"))}
+
+
+def test_an_audit_again_leaves_no_figures_and_tables_of_the_one_before(tmp_path):
+    rows = Dataset.from_list(
+        [
+            {"prompt": f"{i}", "chosen": "a b", "rejected": f"c{i}", "x": i % 5, "y": i % 3, "z": i % 2}
+            for i in range(40)
+        ]
+    )
+    audit_own_rewards(rows, tmp_path, {"one": ("x", "y"), "two": ("x", "z")})
+    names = ("figures/table1_regimes.png", "tables/regimes.csv", "tables/shift.tex")
+    assert all((tmp_path / name).is_file() for name in names)
+    audit_own_rewards(rows, tmp_path, {"two": ("x", "z")})
+    assert not any((tmp_path / name).exists() for name in names)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "message"),
+    [
+        (
+            "feature_surface_has_code_chosen",
+            "yes",
+            "column 'feature_surface_has_code_chosen' holds string; needed is num",
+        ),
+        ("gold_last_response_is_harmless_chosen", "yes", "column 'gold_last_response_is_harmless_chosen' holds string"),
+        ("margin_post", None, "lacks the column 'margin_post', which an audit writes"),
+    ],
+)
+def test_pairs_that_no_audit_wrote_are_refused_by_their_column(folder, tmp_path, name, value, message):
+    shutil.copytree(folder, tmp_path / "copy")
+    table = pq.read_table(folder / "pairs.parquet").drop_columns([name])
+    if value is not None:
+        table = table.append_column(name, pa.array([value] * len(table)))
+    pq.write_table(table, tmp_path / "copy" / "pairs.parquet")
+    with pytest.raises(DataError, match=message):
+        write_report(tmp_path / "copy")
+
+
+def test_a_size_category_is_one_of_the_hub_s():
+    assert [size_category(10**power) for power in (2, 3, 7, 8, 9)] == [
+        *("n<1K", "1K<n<10K", "10M<n<100M", "100M<n<1B", "1B<n<10B"),
+    ]

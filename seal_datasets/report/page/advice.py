@@ -27,8 +27,11 @@ def what_to_do(report: Mapping[str, Any], counts: Mapping[str, int]) -> list[tup
         steps.append(
             ("Mend the scores first: checks of the doctor failed, and every number below rests on them.", "#doctor")
         )
+    last = models_of(run).last
     beyond = [
-        claim["feature"] for claim in report["claims"] if claim["quantity"] == "amplification" and claim["estimate"] > 0
+        claim["feature"]
+        for claim in report["claims"]
+        if claim["quantity"] == "amplification" and claim["model"] == last and claim["estimate"] > 0
     ]
     shown = [name for name in beyond[:1] if counts.get(name) != 0]
     for name in shown:

@@ -70,11 +70,19 @@ def dots(
         stroke=alt.Stroke("color:N", scale=None),
         fill=alt.condition("datum.found", alt.Fill("color:N", scale=None), alt.value(PAPER)),
     )
-    if any(row.get("href") for row in rows):
-        point = point.encode(href=alt.Href("href:N"))
-    return alt.layer(*layers, point).properties(
+    return alt.layer(*layers, *linked(point, rows)).properties(
         width=inside(width), height=alt.Step(_ROW if width > NARROW else _TALL_ROW)
     )
+
+
+def linked(marks: alt.Chart, rows: Sequence[Mapping[str, Any]]) -> list[alt.Chart]:
+    """Marks that lead to the `href` of their rows, apart from marks without one, which would lead outside the page."""
+    import altair as alt
+
+    if not any(row.get("href") for row in rows):
+        return [marks]
+    leading = marks.transform_filter("isValid(datum.href)").encode(href=alt.Href("href:N"))
+    return [leading, marks.transform_filter("!isValid(datum.href)")]
 
 
 def grouped_dots(groups: Mapping[str, Sequence[Mapping[str, Any]]], width: int, *, axis: str, **look: Any) -> Any:  # noqa: ANN401

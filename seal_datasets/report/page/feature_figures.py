@@ -10,7 +10,7 @@ from seal_datasets.cards import format_number, format_percent
 from seal_datasets.report.audited_models import models_of
 from seal_datasets.report.claims import claimable_rows, is_corrected, is_found
 from seal_datasets.report.page import charts
-from seal_datasets.report.page.figure import Figure, feature_title
+from seal_datasets.report.page.figure import Figure, feature_title, format_range, link_to_pairs, list_names
 from seal_datasets.theme import CHOSEN, MODEL, REJECTED, SOFT
 
 Rows = Sequence[Mapping[str, Any]]
@@ -22,15 +22,17 @@ def imprint_figure(report: Mapping[str, Any], model: str) -> Figure | None:
     if not rows:
         return None
     claims = _claimed(report, "imprint", model)
-    found = [_row(row, "estimate", row["feature"] in claims, "SD of reward") for row in rows]
+    # An imprint rests on the prompts within which a feature differs; its correction counts pairs.
+    counted = "pairs" if is_corrected(report) else "prompts"
+    found = [_row(row, "estimate", row["feature"] in claims, "SD of reward", counted) for row in rows]
     title = _rewarded(report, model) if claims else "No imprint of a declared feature can be claimed"
     return Figure(
         f"imprint_{model}",
         title,
         "How much higher a response's reward is with the feature than without, other features and the prompt held equal. "
         "Filled: a claim, or an exploratory test with q below 0.05.",
-        _note(report, rows),
-        _numbers(rows, "estimate"),
+        _note(report, rows, counted),
+        _numbers(rows, "estimate", counted=counted),
         lambda width: charts.dots(found, width, axis="imprint, in SD of reward"),
     )
 
@@ -41,7 +43,8 @@ def _rewarded(report: Mapping[str, Any], model: str) -> str:
     for verb, sign in (("rewarded", 1), ("penalised", -1)):
         if names := _claimed(report, "imprint", model, sign):
             said.append(f"{_list(names)} {'is' if len(names) == 1 else 'are'} {verb}")
-    return _start("; ".join(said))
+    sentence = "; ".join(said)
+    return f"{sentence[:1].upper()}{sentence[1:]}"
 
 
 def amplification_figure(report: Mapping[str, Any], model: str) -> Figure | None:
@@ -218,7 +221,7 @@ def _tested(rows: Iterable[Mapping[str, Any]], value: str = "estimate") -> list[
     return sorted(kept, key=lambda row: -row[value])
 
 
-def _row(row: Mapping[str, Any], value: str, found: bool, unit: str) -> dict[str, Any]:
+def _row(row: Mapping[str, Any], value: str, found: bool, unit: str, counted: str = "pairs") -> dict[str, Any]:
     label = feature_title(row["feature"])
     low, high = row["confidence_interval"]
     between = "" if low is None else f" ({format_number(low, signed=True)} to {format_number(high, signed=True)})"
@@ -229,12 +232,12 @@ def _row(row: Mapping[str, Any], value: str, found: bool, unit: str) -> dict[str
         "high": high,
         "found": found or is_found(row),
         "color": MODEL,
-        "href": f"#differs={row['feature']}",
-        "told": f"{label}: {format_number(row[value], signed=True)} {unit}{between}; {row['n_discordant']:,} pairs differ",
+        "href": link_to_pairs(row["feature"]),
+        "told": f"{label}: {format_number(row[value], signed=True)} {unit}{between}; {row['n_discordant']:,} {counted} differ",
     }
 
 
-def _numbers(rows: Rows, value: str, more: Sequence[str] = ()) -> list[dict[str, Any]]:
+def _numbers(rows: Rows, value: str, more: Sequence[str] = (), counted: str = "pairs") -> list[dict[str, Any]]:
     return [
         {
             "feature": row["feature"],
@@ -244,7 +247,7 @@ def _numbers(rows: Rows, value: str, more: Sequence[str] = ()) -> list[dict[str,
             "high": row["confidence_interval"][1],
             "p_value": row["p_value"],
             "p_adjusted_or_q": row.get("p_primary", row.get("q_value")),
-            "pairs_that_differ": row["n_discordant"],
+            f"{counted}_that_differ": row["n_discordant"],
         }
         for row in rows
     ]
@@ -260,26 +263,19 @@ def _claimed(report: Mapping[str, Any], quantity: str, model: str, sign: int = 0
 
 
 def _list(features: Sequence[str]) -> str:
-    names = [feature_title(name) for name in features]
-    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
-
-
-def _start(text: str) -> str:
-    return text[:1].upper() + text[1:]
+    return list_names([feature_title(name) for name in features])
 
 
 def _pairs(report: Mapping[str, Any]) -> str:
     return "Held-out pairs" if report["population"]["estimated_on"] == "heldout" else "All pairs"
 
 
-def _note(report: Mapping[str, Any], rows: Rows) -> str:
+def _note(report: Mapping[str, Any], rows: Rows, counted: str = "pairs") -> str:
     models = models_of(report["run"])
     corrected = ""
     if is_corrected(report):
         found = report["correction"]
         corrected = f" Corrected by gold labels of {found['n_gold_prompts']:,} of {found['n_prompts']:,} prompts."
     several = f" Of {models.last}, the last of {len(models.audited)} models." if len(models.audited) > 1 else ""
-    most = max(row["n_discordant"] for row in rows)
-    fewest = min(row["n_discordant"] for row in rows)
-    differ = f"{fewest:,} to {most:,} of them differ in a feature"
+    differ = f"{format_range([row['n_discordant'] for row in rows])} {counted} differ in a feature"
     return f"{_pairs(report)}; {differ}. 95 % intervals by prompt.{corrected}{several}"

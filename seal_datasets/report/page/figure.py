@@ -80,6 +80,20 @@ def list_names(names: Sequence[str]) -> str:
     return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
 
 
+def link_to_pairs(feature: str) -> str | None:
+    """Address of the page's pairs that differ in a feature; none for one answer of several, which is no column of the page.
+
+    Example:
+
+    ```python
+    >>> link_to_pairs("polite"), link_to_pairs("topics: law")
+    ('#differs=polite', None)
+
+    ```
+    """
+    return None if ":" in feature else f"#differs={feature}"
+
+
 def feature_title(name: str) -> str:
     """A feature's name in words.
 

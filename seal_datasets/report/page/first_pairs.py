@@ -30,6 +30,7 @@ def first_pairs(used: pd.DataFrame, report: Mapping[str, Any], against: NDArray[
     """
     model = models_of(report["run"]).last
     margin = used[schema.margin_column(model)].to_numpy(dtype=float)
+    preferred = margin < -float(report["run"].get("tie_band", 0.0))
     chosen: list[tuple[int, str]] = []
     for claim in report["claims"]:
         if claim["quantity"] == "change" or claim["model"] != model:
@@ -43,12 +44,14 @@ def first_pairs(used: pd.DataFrame, report: Mapping[str, Any], against: NDArray[
             )
     rows = np.flatnonzero(against)
     for row in rows[np.argsort(margin[rows], kind="stable")][: _FIRST + len(chosen)]:
-        chosen.append((int(row), "among the largest margins against people's choice"))
+        reason = "among the largest margins against people's choice"
+        chosen.append((int(row), reason if preferred[row] else "a tie, which counts as not preferring the chosen one"))
     found: list[dict[str, str]] = []
     taken: set[int] = set()
     for row, why in chosen:
         if row not in taken and len(found) < _FIRST:
             taken.add(row)
             pair_id = str(used[schema.PAIR_ID].iloc[row])
-            found.append({"id": pair_id, "why": f"{model} prefers the rejected response by {-margin[row]:.2f}; {why}"})
+            which = f"the rejected response by {-margin[row]:.2f}" if preferred[row] else "neither response"
+            found.append({"id": pair_id, "why": f"{model} prefers {which}; {why}"})
     return found

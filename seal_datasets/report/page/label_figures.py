@@ -8,13 +8,15 @@ from typing import Any
 from seal_datasets.cards import format_number, format_percent
 from seal_datasets.report.claims import is_found
 from seal_datasets.report.page import charts
-from seal_datasets.report.page.figure import Figure, feature_title, format_range, list_names
+from seal_datasets.report.page.figure import Figure, feature_title, format_range, link_to_pairs, list_names
 from seal_datasets.theme import CHOSEN, MODEL, REJECTED
 
 
 def balance_figure(report: Mapping[str, Any]) -> Figure | None:
     """How often each feature is on the chosen side, of the pairs that differ in it."""
-    rows = [row for row in report.get("balance", ()) if row["status"] == "ok"]
+    # A feature that is always on one side has a share and no test.
+    shown = ("ok", "no_residual_variation")
+    rows = [row for row in report.get("balance", ()) if row["status"] in shown and row["share_chosen"] is not None]
     if not rows:
         return None
     rows = sorted(rows, key=lambda row: -row["share_chosen"])
@@ -25,6 +27,8 @@ def balance_figure(report: Mapping[str, Any]) -> Figure | None:
         if names:
             said.append(f"more often on the {side} side: {list_names(names)}")
     title = "; ".join(said)
+    untested = [feature_title(row["feature"]) for row in rows if row["status"] != "ok"]
+    why = f" Not tested, as its pairs do not vary: {list_names(untested)}." if untested else ""
     where = "Held-out" if report["population"]["estimated_on"] == "heldout" else "All"
     counts = [row["n_discordant"] for row in rows]
     return Figure(
@@ -33,7 +37,7 @@ def balance_figure(report: Mapping[str, Any]) -> Figure | None:
         "Of the pairs whose responses differ in a feature, the share in which the chosen response has more of it. Far from one "
         "half, a model can learn the feature in place of what people meant. Filled: q below 0.05.",
         f"{where} pairs; {format_range(counts)} of them differ in a feature. Labels as they are, not corrected. "
-        "95 % intervals by prompt.",
+        f"95 % intervals by prompt.{why}",
         [
             {
                 "feature": row["feature"],
@@ -58,7 +62,7 @@ def _share_row(row: Mapping[str, Any]) -> dict[str, Any]:
         "high": high,
         "found": is_found(row),
         "color": CHOSEN if row["share_chosen"] >= 0.5 else REJECTED,
-        "href": f"#differs={row['feature']}",
+        "href": link_to_pairs(row["feature"]),
         "told": f"{label}: more on the chosen side in {format_percent(row['share_chosen'])} of {row['n_discordant']:,} pairs",
     }
 

@@ -126,7 +126,9 @@ function differingWords(one, other) {
   const b = split(other);
   if (a.length * b.length > 4e6) {
     const [inA, inB] = [new Set(a), new Set(b)];
-    return [a.map((text) => ({ text, differs: !inB.has(text) })), b.map((text) => ({ text, differs: !inA.has(text) }))];
+    const marked = (/** @type {string[]} */ texts, /** @type {Set<string>} */ others) =>
+      texts.map((text) => ({ text, differs: text.trim() !== '' && !others.has(text) }));
+    return [marked(a, inB), marked(b, inA)];
   }
   const width = b.length + 1;
   const best = new Uint32Array((a.length + 1) * width);

@@ -21,7 +21,7 @@ from seal_datasets.report.page.document import rests_on, sentence_parts
 from seal_datasets.report.page.draw import as_svg
 from seal_datasets.report.page.figure import Figure
 from seal_datasets.report.page.first_pairs import first_pairs
-from seal_datasets.report.page.pair_columns import has_crude_words, resistant, used_pairs
+from seal_datasets.report.page.pair_columns import has_crude_words, has_texts, resistant, used_pairs
 from seal_datasets.report.page.sections import Section, sections_of
 from seal_datasets.report.page.template import page_template, read_asset
 from seal_datasets.report.page.verdict import Sentence, verdict
@@ -131,7 +131,7 @@ class Report(Displayed):
         found = first_pairs(used, self, against)
         names = [schema.PAIR_ID, schema.PROMPT, *schema.SIDES]
         path = self.folder / PAIRS_FILE
-        if not set(names) <= set(pq.read_schema(path).names):
+        if not has_texts(path):
             return [StaticPair(each["id"], each["why"], "", "", "") for each in found]
         ids = [each["id"] for each in found]
         table = pq.read_table(path, columns=names, filters=[(schema.PAIR_ID, "in", ids)]) if ids else None

@@ -390,6 +390,7 @@
     if (found === null)
       return 'The texts of this pair cannot be read: the opened file is damaged, or was moved. Open it again.';
     if (file) return 'Reading …';
+    if (data.file === null) return 'This audit’s pairs.parquet holds no texts.';
     return `This page does not hold the texts of this pair; pairs.parquet does${data.file ? ': open it above' : ''}.`;
   }
 

@@ -16,6 +16,7 @@ import pyarrow.parquet as pq  # type: ignore[import-untyped]
 from numpy.typing import NDArray
 
 from seal_datasets import schema
+from seal_datasets.errors import DataError
 from seal_datasets.labels.taxonomy import Feature
 from seal_datasets.report.audited_models import AuditedModels
 
@@ -47,6 +48,9 @@ def used_pairs(path: Path, features: Sequence[Feature], models: AuditedModels) -
     Returns:
         `pandas.DataFrame`: Ids, rewards, margins, regimes, partition, labels and prompts of used pairs; `row` is their place in
         the file.
+
+    Raises:
+        DataError: The file lacks the margins of the last model.
     """
     names = [schema.PAIR_ID, schema.PROMPT_ID, schema.margin_column(models.last)]
     names += [schema.reward_column(model, side) for model in models.names for side in schema.SIDES]
@@ -57,6 +61,10 @@ def used_pairs(path: Path, features: Sequence[Feature], models: AuditedModels) -
     ]
     file = pq.ParquetFile(path)
     present = [name for name in names if name in file.schema_arrow.names]
+    if schema.margin_column(models.last) not in present:
+        raise DataError(
+            f"{path} lacks the column {schema.margin_column(models.last)!r}, which an audit writes; run `seal audit` again"
+        )
     margins = file.read(columns=[schema.margin_column(models.last)]).column(0)
     rows = np.flatnonzero(margins.is_valid().to_numpy())
     if len(rows) > MOST_PAIRS:
@@ -123,7 +131,7 @@ def pair_texts(path: Path, used: pd.DataFrame, shown: TextsShown, strata: NDArra
     names = (schema.PROMPT, *schema.SIDES)
     file = pq.ParquetFile(path)
     rows = np.arange(len(used))
-    if shown == "none" or not set(names) <= set(file.schema_arrow.names):
+    if shown == "none" or not has_texts(path):
         rows = rows[:0]
     elif shown == "sample":
         rows = sampled_rows(strata)
@@ -156,11 +164,15 @@ def rows_of_file(path: Path, used: pd.DataFrame, n_texts: int) -> dict[str, Any]
         `dict[str, Any]`, *optional*: `n_rows` of the file, and `steps` from each used row to the next, which compress well;
         `None` where the page holds all texts, or the file none.
     """
-    file = pq.ParquetFile(path)
-    if n_texts == len(used) or not {schema.PROMPT, *schema.SIDES} <= set(file.schema_arrow.names):
+    if n_texts == len(used) or not has_texts(path):
         return None
     steps = np.diff(used["row"].to_numpy(), prepend=0)
-    return {"n_rows": file.metadata.num_rows, "steps": _block(steps.astype("<i4"))}
+    return {"n_rows": pq.read_metadata(path).num_rows, "steps": _block(steps.astype("<i4"))}
+
+
+def has_texts(path: Path) -> bool:
+    """Whether an audit's Parquet file has the texts of its pairs."""
+    return {schema.PROMPT, *schema.SIDES} <= set(pq.read_schema(path).names)
 
 
 def _sample(strata: NDArray[Any]) -> NDArray[np.int64]:

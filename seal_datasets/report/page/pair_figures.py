@@ -34,6 +34,7 @@ def alignment_figure(report: Mapping[str, Any]) -> Figure | None:
             whose = f"{name}, {words}" if "heldout" in parts else name
             rows.append(
                 {
+                    "model": name,
                     "label": whose,
                     "value": entry["alignment_score"],
                     "low": None if low is None else 1 - high,
@@ -44,9 +45,9 @@ def alignment_figure(report: Mapping[str, Any]) -> Figure | None:
                     "told": f"{whose}: {format_percent(entry['alignment_score'])} of {entry['n_pairs']:,} pairs",
                 }
             )
-    if not rows:
+    last = next((row for row in rows if row["model"] == models.last and row["found"]), None)
+    if last is None:
         return None
-    last = next(row for row in reversed(rows) if row["found"])
     return Figure(
         "alignment",
         f"{models.last} prefers what people chose in {format_percent(last['value'])} of pairs",
@@ -133,7 +134,7 @@ def calibration_figure(report: Mapping[str, Any], model: str) -> Figure | None:
     )
     temperature = "No temperature could be fitted."
     if low is not None:
-        interval = f"{format_number(low)} to {format_number(high)}"
+        interval = f"{format_number(low)} to {format_number(high, missing='∞')}"
         temperature = f"Temperature {format_number(entry['temperature'])} ({interval}); 1 is calibrated."
     return Figure(
         f"calibration_{model}",
@@ -154,6 +155,8 @@ def map_figure(frame: pd.DataFrame, model: str) -> Figure | None:
     if len(rewards) < 2 or np.ptp(rewards) == 0:
         return None
     low, high = (float(each) for each in np.quantile(rewards, [0.002, 0.998]))
+    if low == high:  # nearly all rewards are the same
+        low, high = float(rewards.min()), float(rewards.max())
     step = (high - low) / _CELLS
     bounds = (low, high)
     clipped = np.clip(np.floor((rewards - low) / step), 0, _CELLS - 1).astype(int)

@@ -161,7 +161,9 @@ def _balance(report: Mapping[str, Any]) -> Section:
     figures = _present(label_figures.balance_figure(report))
     title = _title(figures, "Balance of features between both sides")
     why = (
-        "" if figures else "No feature differs in ten pairs or more. More pairs, or features of more kinds, fill this."
+        ""
+        if figures
+        else "No feature differs in ten pairs or more of two prompts or more. More pairs, or features of more kinds, fill this."
     )
     return Section("balance", "Balance", title, figures, empty=why)
 
@@ -189,6 +191,8 @@ def _doctor(report: Mapping[str, Any], fields: Mapping[str, Any], tables: Any) -
         return Section("doctor", "Doctor", "Are the scores right?", empty=why)
     failed = [name for name, each in examined.items() if each["failed"]]
     title = f"Checks of the scores failed: {', '.join(failed)}" if failed else "No check of the scores failed"
+    if not examined:
+        title = "The scores were not examined; a tie band is given"
     return Section("doctor", "Doctor", title, body=tables("doctor"), open=bool(failed))
 
 

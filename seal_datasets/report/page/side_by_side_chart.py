@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from seal_datasets.report.page.charts import inside, number_format, scale_of
+from seal_datasets.report.page.charts import inside, linked, number_format, scale_of
 from seal_datasets.theme import NARROW, PAPER, SOFT
 
 if TYPE_CHECKING:
@@ -42,14 +42,12 @@ def side_by_side(rows: Sequence[Mapping[str, Any]], models: Sequence[str], width
         stroke=alt.Stroke("color:N", scale=None),
         fill=alt.condition("datum.found", alt.Fill("color:N", scale=None), alt.value(PAPER)),
     )
-    if any(row.get("href") for row in rows):
-        point = point.encode(href=alt.Href("href:N"))
     layers = [
         zero.encode(x=alt.X("zero:Q", title=axis, scale=scale)),
         ranged.mark_rule(strokeWidth=2, clip=True).encode(
             x=alt.X("low:Q", title=axis, scale=scale), x2="high:Q", color=alt.Color("color:N", scale=None)
         ),
-        point,
+        *linked(point, rows),
     ]
     for name in _named(rows, inside(width)):
         text = alt.Chart(alt.Data(values=[name])).mark_text(

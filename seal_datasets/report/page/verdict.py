@@ -5,6 +5,7 @@ Sentences on features come from `claims` alone. A sentence whose numbers are mis
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -101,6 +102,7 @@ _SAID = {
     ("amplification", -1): "{whose} gives less than people asked for to {what}",
 }
 _UNITS = {"imprint": "SD of reward", "change": "SD of reward", "amplification": "log-odds"}
+_FEW = {"not_identified", "too_few_discordant", "too_little_information"}
 
 
 def _claims(report: Mapping[str, Any]) -> list[Sentence | None]:
@@ -109,7 +111,12 @@ def _claims(report: Mapping[str, Any]) -> list[Sentence | None]:
         return [Sentence("No feature is labelled, so nothing is said about what is rewarded.", "", "")]
     n_tests = family["n_tests"]
     if not n_tests:
-        return [Sentence("No feature could be tested: too few pairs differ in any.", "", _untested(family))]
+        statuses = _untested(family)
+        few = ": too few pairs differ in any" if statuses and statuses.keys() <= _FEW else ""
+        counts = ", ".join(f"{status.replace('_', ' ')} {n}" for status, n in statuses.items())
+        return [
+            Sentence(f"No feature could be tested{few}.", "", counts or report["imprint"]["all_features"]["status"])
+        ]
     rests = f"{n_tests} tests declared beforehand, error {family['level']:.0%} over all of them (Holm)"
     found: list[Sentence | None] = []
     for quantity in family["quantities"]:
@@ -165,12 +172,12 @@ def _power(family: Mapping[str, Any]) -> str:
     )
 
 
-def _untested(family: Mapping[str, Any]) -> str:
-    statuses: dict[str, int] = {}
+def _untested(family: Mapping[str, Any]) -> Counter[str]:
+    """How many tests of the family have no p-value, by reason."""
+    statuses: Counter[str] = Counter()
     for limits in family["not_claimed"].values():
-        for status, n in (limits or {}).get("not_tested", {}).items():
-            statuses[status] = statuses.get(status, 0) + n
-    return ", ".join(f"{status.replace('_', ' ')} {n}" for status, n in statuses.items())
+        statuses.update((limits or {}).get("not_tested", {}))
+    return statuses
 
 
 def _seen(report: Mapping[str, Any], models: AuditedModels) -> Sentence | None:

@@ -21,6 +21,7 @@ from seal_datasets.report.page.pair_columns import (
     CRUDE,
     TextsShown,
     differences_of,
+    has_texts,
     pair_columns,
     pair_texts,
     resistant,
@@ -46,7 +47,7 @@ def render_page(
         path (`Path`): The Parquet file of the same pairs, from which texts are read.
         features (`Sequence[Feature]`): The audit's features.
         texts (`"all"`, `"sample"` or `"none"`, defaults to `"sample"`): Whose texts the page holds. A sample is stratified by
-            regime and alignment, and is all pairs where there are at most 2,000.
+            regime, or by alignment without a baseline, and is all pairs where there are at most 2,000.
 
     Returns:
         `str`: The page, without a reference to anything outside of it but links.
@@ -65,7 +66,8 @@ def render_page(
         **columns,
         "texts": held,
         "file": file,
-        "models": list(models.names),
+        # The page speaks of the last one first.
+        "models": list(models.baseline_first),
         "features": shown,
         "titles": {name: feature_title(name) for name in shown},
         "crude": CRUDE,
@@ -81,7 +83,7 @@ def render_page(
             steps=what_to_do(report, counts),
             sections=sections_of(report, used),
             first=first_pairs(used, report, against),
-            note=_note(len(held["rows"]), len(used), report["population"]["n_used"]),
+            note=_note(len(held["rows"]), len(used), report["population"]["n_used"], has_texts=has_texts(path)),
             data=data,
             again="Every number can be computed again from the folder of the audit: `seal report FOLDER --check`.",
         )
@@ -117,10 +119,12 @@ def _expected(report: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _note(n_texts: int, n: int, n_all: int) -> str:
+def _note(n_texts: int, n: int, n_all: int, *, has_texts: bool) -> str:
     """What the page holds, where that is not everything."""
     numbers = f"all {n:,} pairs" if n == n_all else f"{n:,} of {n_all:,} pairs, drawn at random"
     if n_texts == n == n_all:
         return ""
+    if not has_texts:
+        return f"This page holds the numbers of {numbers}; the audit's `pairs.parquet` holds no texts."
     texts = f"the texts of {n_texts:,}, equally from each kind" if n_texts else "no texts"
     return f"This page holds the numbers of {numbers}, and {texts}; the audit's `pairs.parquet` holds all."

@@ -62,6 +62,7 @@ test('differing words are those outside the longest common part', () => {
   );
   const long = 'x '.repeat(3000);
   assert.strictEqual(logic.differingWords(long, `${long}y`)[1].filter((word) => word.differs).length, 1);
+  assert.strictEqual(logic.differingWords(long, `${long}\n\ny`)[1].filter((word) => word.differs).length, 1);
   assert.strictEqual(
     logic
       .markedWords('all new words', 'nothing like it')

@@ -79,6 +79,12 @@ def test_features_that_never_differ_cannot_be_tested():
     assert "not identified" in sentence.rests_on
 
 
+def test_rewards_that_never_differ_are_not_said_to_be_too_few_pairs():
+    sentence = verdict(report_of(ties=True))[1]
+    assert sentence.text == "No feature could be tested."
+    assert sentence.rests_on == "constant rewards 2, no margins 2"
+
+
 def test_one_model_without_held_out_pairs_is_not_said_to_face_unseen_prompts():
     report = report_of()
     assert said(report)[0].startswith("rm prefers what people chose in ")
@@ -128,6 +134,15 @@ def test_the_advice_names_pairs_that_the_page_can_show():
     text, state = what_to_do(report, {"": 200, "surface_has_code": 31})[0]
     assert text == "Read the 31 resistant pairs in which the rejected response has more of “code”."
     assert state == "#aligned=no&more_rejected=surface_has_code"
+
+
+def test_the_advice_speaks_of_the_model_whose_pairs_the_page_shows():
+    report = report_of(models=TWO, effect=1.5)
+    for claim in report["claims"]:
+        claim["model"] = "another"
+    text, state = what_to_do(report, {"surface_has_code": 31})[0]
+    assert text.endswith("resistant pairs, largest margin first.")
+    assert state == "#aligned=no"
 
 
 def test_a_feature_that_the_probe_did_not_learn_is_said_in_its_place():

@@ -9,11 +9,16 @@ import shutil
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+from datasets import Dataset
 
+from seal_datasets.audit.precomputed import OwnRewardsSettings, audit_own_rewards
+from seal_datasets.cards import format_percent
 from seal_datasets.report.audited_models import models_of
 from seal_datasets.report.files import features_of, read_audit
 from seal_datasets.report.page import pair_columns
+from seal_datasets.report.page.pair_figures import alignment_figure
 from seal_datasets.report.page.write import render_page
+from tests.report.page.conftest import rows_of
 
 
 def page_of(folder, **options):
@@ -90,7 +95,28 @@ def test_only_a_page_that_lacks_texts_holds_the_reader_of_files_and_it_is_small(
 def test_where_the_file_holds_no_texts_none_can_be_opened(two, tmp_path):
     folder = shutil.copytree(two, tmp_path / "audit")
     pq.write_table(pq.read_table(folder / "pairs.parquet").drop_columns(["rejected"]), folder / "pairs.parquet")
-    assert 'id="file"' not in page_of(folder)
+    page = page_of(folder)
+    assert 'id="file"' not in page
+    assert "the numbers of all 300 pairs; the audit&#39;s <code>pairs.parquet</code> holds no texts" in page
+
+
+def test_the_model_that_is_compared_is_shown_first_wherever_the_baseline_is_named(tmp_path):
+    rows = rows_of(60, ("after", "before"), texts=("Fine.", "No."))
+    columns = {name: (f"{name}_c", f"{name}_r") for name in ("after", "before")}
+    report = audit_own_rewards(Dataset.from_list(rows), tmp_path, columns, OwnRewardsSettings(baseline="before"))
+    assert data_of((tmp_path / "report.html").read_text())["models"] == ["before", "after"]
+    score = report["models"]["after"]["resistance"]["all"]["alignment_score"]
+    assert score != report["models"]["before"]["resistance"]["all"]["alignment_score"]
+    assert alignment_figure(report).title == f"after prefers what people chose in {format_percent(score)} of pairs"
+
+
+def test_a_tie_is_not_said_to_prefer_the_rejected_response(tmp_path):
+    rows = [{"prompt": f"{i}", "chosen": "a", "rejected": "b", "x": 1.0, "y": 1.0 + (i == 7)} for i in range(20)]
+    report = audit_own_rewards(Dataset.from_list(rows), tmp_path, {"rm": ("x", "y")})
+    assert [pair.why for pair in report.first_pairs()] == [
+        "rm prefers the rejected response by 1.00; among the largest margins against people's choice",
+        *["rm prefers neither response; a tie, which counts as not preferring the chosen one"] * 2,
+    ]
 
 
 @pytest.mark.parametrize("name", ["report.html", "report.json"])
