@@ -40,6 +40,7 @@ STARS = "***"
 """What stands in place of a key."""
 
 _SHORT = 8  # characters; a shorter key may be a part of words
+_SWITCHES = frozenset({"0", "1", "true", "false", "yes", "no", "on", "off"})
 _PASSWORD = re.compile(r"(?<=://)[^/\s@]*@")
 # A path inside a longer value, as in dpo:POLICY@REFERENCE; the slashes of an address are none.
 _PATH = re.compile(r"(?<=[\s@=:,])(?:/(?!/)|~/|\.{1,2}/)[^\s@=,]+")
@@ -198,6 +199,7 @@ def redact_keys(
     """
     variables = os.environ if environment is None else environment
     given = {part for name, value in variables.items() if names_secret(name) for part in value.split()}
+    given = {part for part in given if part.lower() not in _SWITCHES}  # as of HF_HUB_DISABLE_IMPLICIT_TOKEN=1
     if environment is None and (hub := sys.modules.get("huggingface_hub")) is not None:
         given.add(hub.get_token() or "")  # of `hf auth login`
     keys = {own or "", *given, *(entry.partition("=")[2] for entry in given)}
@@ -206,7 +208,7 @@ def redact_keys(
             continue
         if len(key) >= _SHORT:
             text = text.replace(key, STARS)
-        elif key:
+        elif re.search(r"\w", key):  # the end of base64 after its first "=" is none
             text = re.sub(rf"(?<![\w-]){re.escape(key)}(?![\w-])", STARS, text)
     return _KEYS.sub(STARS, text)
 

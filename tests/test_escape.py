@@ -131,6 +131,11 @@ def test_the_text_of_an_error_holds_no_key(kind, monkeypatch):
     assert str(kind("refused abcdefgh123 hf_abcdefghijkl")) == "refused *** ***"
 
 
+def test_a_switch_and_the_end_of_base64_are_no_keys():
+    environment = {"HF_HUB_DISABLE_IMPLICIT_TOKEN": "1", "USE_TOKEN": "True", "AZURE_KEY": "c2VjcmV0IGtleQ=="}
+    assert redact_keys("1 of 2: a = b == True, c2VjcmV0IGtleQ==", environment) == "1 of 2: a = b == True, ***"
+
+
 def test_short_keys_are_words_in_records_and_hidden_in_messages():
     environment = {"A_KEY": "model", "B_TOKEN": "longer-than-eight"}
     assert redact_keys("model longer-than-eight", environment) == "*** ***"

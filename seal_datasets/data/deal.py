@@ -31,6 +31,7 @@ def deal_rows(rows: IterableDataset, files: Sequence[str], part: Part) -> tuple[
 
     Raises:
         NotDealtError: The stream is not one of Parquet files, or has fewer row groups than runs are wanted.
+        DataError: There is no run of that number.
 
     Example:
 
@@ -46,6 +47,8 @@ def deal_rows(rows: IterableDataset, files: Sequence[str], part: Part) -> tuple[
     ```
     """
     index, n_parts = part
+    if not 0 <= index < n_parts:
+        raise DataError(f"there is no run {index} of {n_parts}; runs are numbered from 0")
     if not files or not hasattr(rows, "reshard"):
         raise NotDealtError("only a stream of Parquet files is dealt to processes")
     sizes = [size for file in files for size in _row_groups(file)]

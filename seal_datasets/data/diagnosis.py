@@ -115,7 +115,7 @@ def diagnose(pairs: Dataset | IterableDataset) -> Diagnosis:
         `Diagnosis`: The counts that pairs alone give: `n_pairs`, `n_usable_pairs`, `n_prompts` and `problems`.
 
     Raises:
-        DataError: The table is not canonical, has an unknown problem, or repeats a `pair_id`.
+        DataError: The table is not canonical, has an unknown problem, or lacks or repeats a `pair_id`.
 
     Example:
 
@@ -147,6 +147,9 @@ def diagnose(pairs: Dataset | IterableDataset) -> Diagnosis:
     if not ids:
         return Diagnosis(n_pairs=0, n_usable_pairs=0, n_prompts=0, problems={})
     known = pa.concat_tables(ids, promote_options="permissive")
+    if known[schema.PAIR_ID].null_count:
+        row = pc.index(pc.is_null(known[schema.PAIR_ID]), True).as_py()
+        raise DataError(f"pair_id is null in row {row}; give every pair its own id")
     if pc.count_distinct(known[schema.PAIR_ID], mode="all").as_py() < len(known):
         repeated = _first_repeated(known[schema.PAIR_ID])
         raise DataError(f"pair_id {repeated!r} occurs more than once; give every pair its own id")

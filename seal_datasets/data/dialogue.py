@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from typing import TypedDict
+from typing import NamedTuple, TypedDict
 
 from seal_datasets.errors import DataError
 
@@ -20,7 +20,8 @@ _MARKER_OF_ROLE = {"user": HUMAN_MARKER, "assistant": ASSISTANT_MARKER}
 _ROLE_OF_SPEAKER = {"Human": "user", "Assistant": "assistant"}
 _START = re.compile(r"\s*Human:")
 _TURN = re.compile("\n\n(Human|Assistant):")
-_LINE_TURN = re.compile(r"\n\s*(Human|Assistant):")
+# The blanks of the line before are matched too, so that a long run of blanks is searched once and not from each of its lines.
+_LINE_TURN = re.compile(r"(?<!\s)([^\S\n]*)\n\s*(Human|Assistant):")
 
 
 class Message(TypedDict):
@@ -37,12 +38,27 @@ def has_turns(text: str) -> bool:
 
 def is_dialogue(text: str) -> bool:
     """Whether a text is a dialogue with an assistant turn, so that its prompt and response can be told apart."""
-    return ASSISTANT_MARKER in text or any(match[1] == "Assistant" for match in _turns_of(text).finditer(text))
+    return ASSISTANT_MARKER in text or any(
+        mark.speaker == "Assistant" for mark in _marks(text, _lost_blank_lines(text))
+    )
 
 
-def _turns_of(text: str) -> re.Pattern[str]:
-    stripped = _START.match(text) and HUMAN_MARKER not in text and ASSISTANT_MARKER not in text
-    return _LINE_TURN if stripped else _TURN
+class _Mark(NamedTuple):
+    """Who speaks in a turn, and where the marker of the turn begins and ends."""
+
+    speaker: str
+    start: int
+    end: int
+
+
+def _lost_blank_lines(text: str) -> bool:
+    return _START.match(text) is not None and HUMAN_MARKER not in text and ASSISTANT_MARKER not in text
+
+
+def _marks(text: str, by_line: bool) -> list[_Mark]:
+    if by_line:
+        return [_Mark(match[2], match.end(1), match.end()) for match in _LINE_TURN.finditer(text)]
+    return [_Mark(match[1], match.start(), match.end()) for match in _TURN.finditer(text)]
 
 
 def split_dialogue(text: str) -> tuple[str, str]:
@@ -73,13 +89,13 @@ def split_dialogue(text: str) -> tuple[str, str]:
     prompt, marker, response = text.rpartition(ASSISTANT_MARKER)
     if marker:
         return prompt, response
-    turns = [match for match in _turns_of(text).finditer(text) if match[1] == "Assistant"]
-    if not turns:
+    marks = [mark for mark in _marks(text, _lost_blank_lines(text)) if mark.speaker == "Assistant"]
+    if not marks:
         raise DataError(
             f"a dialogue needs a line {ASSISTANT_MARKER!r} before its response, and this one has none: it begins "
             f"{text[:60]!r}; give the prompt in its own column, or remove this row"
         )
-    return text[: turns[-1].start()], text[turns[-1].end() :]
+    return text[: marks[-1].start], text[marks[-1].end :]
 
 
 def parse_dialogue(prompt: str) -> list[Message]:
@@ -101,10 +117,12 @@ def parse_dialogue(prompt: str) -> list[Message]:
     ```
     """
     marked = f"\n\n{prompt.lstrip()}" if _START.match(prompt) else prompt
-    before, *turns = _turns_of(prompt).split(marked)
+    marks = _marks(marked, _lost_blank_lines(prompt))
+    ends = [*(mark.start for mark in marks), len(marked)]
+    before = marked[: ends[0]]
     messages: list[Message] = [{"role": "system", "content": before}] if before.strip() else []
-    for speaker, content in zip(turns[::2], turns[1::2], strict=True):
-        messages.append({"role": _ROLE_OF_SPEAKER[speaker], "content": content.removeprefix(" ")})
+    for mark, end in zip(marks, ends[1:], strict=True):
+        messages.append({"role": _ROLE_OF_SPEAKER[mark.speaker], "content": marked[mark.end : end].removeprefix(" ")})
     return messages
 
 

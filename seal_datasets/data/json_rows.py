@@ -5,6 +5,7 @@ from __future__ import annotations
 import codecs
 import json
 import re
+import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -53,6 +54,11 @@ def json_rows(path: Path) -> Iterator[Row]:
         yield from rows
 
 
+def in_whole_characters(value: object, text: str, start: int = 0, end: int = sys.maxsize) -> object:
+    """A value decoded from a part of a JSON text, with U+FFFD for each lone surrogate, which no table can hold."""
+    return _replaced(value) if _ESCAPED_SURROGATE.search(text, start, end) else value
+
+
 class _Values:
     """The JSON values of a file one after another, out of an array if the file begins with one.
 
@@ -79,9 +85,9 @@ class _Values:
                 continue
             value, end = self._decode()
             self._start = self._position
-            has_surrogate = _ESCAPED_SURROGATE.search(self._buffer, self._position, end)
+            value = in_whole_characters(value, self._buffer, self._position, end)
             self._position, self._count = end, self._count + 1
-            yield _replaced(value) if has_surrogate else value
+            yield value
 
     @property
     def place(self) -> str:
@@ -150,7 +156,6 @@ class _Values:
 
 
 def _replaced(value: object) -> object:
-    """A value with U+FFFD for each lone surrogate, which no table can hold."""
     if isinstance(value, str):
         return replace_half_characters(value)
     if isinstance(value, list):

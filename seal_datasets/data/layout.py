@@ -26,6 +26,7 @@ from seal_datasets.data.formats import (
     PromptColumns,
     Spelling,
 )
+from seal_datasets.data.json_rows import in_whole_characters
 from seal_datasets.data.pairs import Reader, row_format
 from seal_datasets.data.verdicts import responses_of
 from seal_datasets.errors import DataError
@@ -93,7 +94,9 @@ class Layout:
         if name in self.labels:
             label = self.labels[name]
             return [None if value is None or value < 0 else label.int2str(value) for value in values]
-        return [_decoded(value) for value in values] if name in self.json_text else values
+        if name not in self.json_text:
+            return values
+        return [_decoded(value) if isinstance(value, str) else value for value in values]
 
 
 def find_spellings(rows: Dataset | IterableDataset, features: Features, format: Asked) -> tuple[Spelling, ...]:
@@ -261,20 +264,20 @@ def _look_at(rows: Dataset | IterableDataset, columns: tuple[str, ...]) -> list[
 
 def _is_json_text(values: Iterable[object]) -> bool:
     """Whether every text of a column is a JSON list of texts or turns, and there is one."""
-    decoded = [_decoded(value) for value in values if value is not None]
+    decoded = [_decoded(value) if isinstance(value, str) else None for value in values if value is not None]
     return bool(decoded) and all(
         isinstance(value, list) and (is_text_list(value) or all(isinstance(item, dict) for item in value)) and value
         for value in decoded
     )
 
 
-def _decoded(value: object) -> object:
-    if not isinstance(value, str) or not value.lstrip().startswith("["):
-        return value if isinstance(value, str) else None
+def _decoded(text: str) -> object:
+    if not text.lstrip().startswith("["):
+        return text
     try:
-        return json.loads(value)
+        return in_whole_characters(json.loads(text), text)
     except (ValueError, RecursionError):
-        return value
+        return text
 
 
 def _count_formats(head: list[Row], reader: Reader, forced: PairFormat | None) -> Counter[PairFormat]:

@@ -44,7 +44,7 @@ from seal_datasets.errors import DataError
 
 __all__ = ["PROBLEMS", "UNUSABLE", "Diagnosis", "HubDataset", "PairFormat", "ProblemCount", "diagnose", "load_pairs"]
 
-LOAD_VERSION = "4"
+LOAD_VERSION = "5"
 _ROW = "row of the source"
 
 _TURNS = List({"role": Value("string"), "content": Value("string")})
@@ -125,6 +125,8 @@ def load_pairs(
     if isinstance(rows, Dataset) and len(rows) == 0:
         raise DataError(f"the source has no rows; its columns are {rows.column_names}")
     features = _read_features(rows)
+    if rows.features is None and not opened.parquet:
+        rows = rows.map(partial(_fill, columns=tuple(features)))
     known = Diagnosis(source=opened.label, fingerprint=opened.fingerprint)
     if format == "canonical" or (format == "auto" and set(schema.CANONICAL_COLUMNS) <= set(features)):
         rows, _ = _deal(rows, opened, part, limit)
@@ -190,12 +192,18 @@ def _read_features(rows: Dataset | IterableDataset) -> Features:
     head = list(rows.take(1000))
     if not head:
         raise DataError("the source has no rows")
+    columns = dict.fromkeys(name for row in head for name in row)
     try:
-        return Dataset.from_list(head).features
+        return Dataset.from_dict({name: [row.get(name) for row in head] for name in columns}).features
     except pa.ArrowException as error:
         raise DataError(
             f"the stream mixes types in one column ({error}); give it features that all rows fit"
         ) from error
+
+
+def _fill(row: dict[str, Any], columns: tuple[str, ...]) -> dict[str, Any]:
+    """A row of a stream without stated types, with null in the columns that it lacks."""
+    return {name: row.get(name) for name in columns}
 
 
 def _cast_canonical(rows: Dataset | IterableDataset, features: Features) -> Dataset | IterableDataset:
@@ -242,8 +250,10 @@ def _describe(known: Diagnosis, layout: Layout, as_json: tuple[str, ...]) -> Dia
 
 
 def _stream_pairs(rows: IterableDataset, layout: Layout, strict: bool, first_row: int) -> IterableDataset:
-    kept = {new: layout.features[name] for name, new in layout.kept_columns.items()}
     as_json = _unstorable_columns(layout)
+    kept = {
+        new: Value("string") if name in as_json else layout.features[name] for name, new in layout.kept_columns.items()
+    }
 
     def make(batch: dict[str, list[Any]], indices: list[int]) -> dict[str, list[Any]]:
         numbered = [first_row + index for index in indices]
@@ -254,14 +264,13 @@ def _stream_pairs(rows: IterableDataset, layout: Layout, strict: bool, first_row
             columns[new] = [values[number - numbered[0]] for number in numbers]
         return columns
 
-    stored = {new: Value("string") if new.removeprefix("source_") in as_json else kind for new, kind in kept.items()}
     return rows.map(
         make,
         batched=True,
         with_indices=True,
         batch_size=500,
         remove_columns=list(layout.features),
-        features=Features({**PAIR_FEATURES, **layout.added, **stored}),
+        features=Features({**PAIR_FEATURES, **layout.added, **kept}),
     )
 
 

@@ -170,6 +170,7 @@ def _read_sides(row: Row, responses: Responses, spelling: Spelling, reader: Read
 def _judged_part(row: Row, cell: object, spelling: Spelling) -> object:
     """The turns up to the judged exchange, where the source names it."""
     turn = None if spelling.turn is None else row.get(spelling.turn)
+    turn = int(turn) if isinstance(turn, float) and turn.is_integer() else turn  # pandas' numbers beside a null
     if isinstance(turn, bool) or not isinstance(turn, int) or not isinstance(cell, list):
         return cell
     turns = read_turns(cell, spelling.responses[0])

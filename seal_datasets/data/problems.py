@@ -29,7 +29,7 @@ PROBLEMS: dict[str, str] = {
     "later_system_turn": "a system turn stands after another turn",
     "odd_role": "a turn has a role other than system, user, assistant and tool",
     "reasoning_not_read": "a message has its reasoning in a field of its own, which is not read",
-    "lone_surrogate": "a text has half a character (a lone surrogate); U+FFFD stands in its place",
+    "lone_surrogate": "a text has U+FFFD, in place of half a character (a lone surrogate) or of bytes that were no text",
 }
 UNUSABLE = frozenset(
     {

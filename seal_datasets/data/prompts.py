@@ -34,7 +34,7 @@ def text_prompt(text: str) -> Prompt:
     turns = parse_dialogue(text)
     if turns[-1]["role"] == "assistant" and not turns[-1]["content"].strip():
         turns = turns[:-1]
-    return Prompt(text, turns)
+    return Prompt(text, turns or None)
 
 
 def turns_prompt(turns: Sequence[Turn]) -> Prompt:

@@ -137,7 +137,7 @@ def open_source(
         except _DatasetNotFound as error:
             raise DataError(f"there is no file or folder {Path(source).absolute()}, and {error}") from error
     if isinstance(source, str | os.PathLike):
-        return _open_path(Path(source).expanduser(), split=split, streaming=streaming, part=part)
+        return _open_path(_expanded(source), split=split, streaming=streaming, part=part)
     if isinstance(source, Dataset | IterableDataset | dict):
         rows = _stream_if(streaming, _choose_split(source, split))
         return Source(rows, f"a {type(rows).__name__}", _object_fingerprint(rows))
@@ -210,7 +210,7 @@ def _files_to_read(builder: DatasetBuilder, split: str) -> list[Path]:
 
 
 def _is_path(source: str) -> bool:
-    path = Path(source).expanduser()
+    path = _expanded(source)
     if (
         path.exists()
         or glob.has_magic(source)
@@ -222,16 +222,33 @@ def _is_path(source: str) -> bool:
     return file_kind(path) is not None or path.suffix.lower() in _FILE_SUFFIXES
 
 
+def _expanded(source: str | os.PathLike[str]) -> Path:
+    """The path of a source, with the home folder for `~`."""
+    try:
+        path = Path(source).expanduser()
+        path.exists()
+    except (OSError, RuntimeError) as error:  # a name that is too long, or the home of a user who is not known
+        reason = (isinstance(error, OSError) and error.strerror) or error
+        raise DataError(f"cannot open {str(source)[:200]!r}: {reason}; give a path or a dataset id") from error
+    return path
+
+
 def _choose_split(source: Dataset | IterableDataset | dict[str, Any], split: str | None) -> Dataset | IterableDataset:
     if not isinstance(source, dict):
         if split is not None and split != str(source.split):
             raise DataError(f"split={split!r} does not apply: the source is one table; choose the split before")
         return source
+    if other := [rows for rows in source.values() if not isinstance(rows, Dataset | IterableDataset)]:
+        raise DataError(
+            f"source is a dict of {type(other[0]).__name__}, needed is one of datasets; make one with Dataset.from_dict(...)"
+        )
     return source[_name_split(list(source), split, "the source")]
 
 
 def _name_split(splits: list[str], split: str | None, label: str) -> str:
     """The split to take: the named one, or the only one."""
+    if not splits:
+        raise DataError(f"{label} has no splits; needed is a dataset with rows")
     if split is None and len(splits) == 1:
         return splits[0]
     if split is None or split not in splits:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
-from pathlib import PurePath
+from pathlib import PureWindowsPath
 from typing import TypeAlias
 
 from datasets import Audio, Dataset, Features, Image, IterableDataset, Json, LargeList, List, Pdf, Video
@@ -70,5 +70,8 @@ def without_local_paths(rows: Dataset) -> Dataset:
 def _named(value: object) -> object:
     """A value with the last part of every `path` in it."""
     if isinstance(value, dict):
-        return {key: PurePath(item).name if key == "path" and item else _named(item) for key, item in value.items()}
+        # A path of Windows is told apart at both kinds of slashes.
+        return {
+            key: PureWindowsPath(item).name if key == "path" and item else _named(item) for key, item in value.items()
+        }
     return [_named(item) for item in value] if isinstance(value, list) else value

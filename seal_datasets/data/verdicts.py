@@ -164,7 +164,7 @@ def _compare_to_winner(value: object, n_responses: int, spelling: Spelling) -> C
 
 
 def _compare_scores(scores: list[float | None]) -> Comparisons:
-    judged = [(index, score) for index, score in enumerate(scores) if score is not None and score == score]
+    judged = [(index, score) for index, score in enumerate(scores) if score is not None]
     pairs: list[tuple[int, int]] = []
     n_tied = 0
     for (one, score), (other, against) in itertools.combinations(judged, 2):
@@ -188,12 +188,13 @@ def _read_scores(row: Row, spelling: Spelling, n_responses: int) -> list[float |
 
 
 def _as_number(cell: object, name: str) -> float | None:
-    """A number, also one that is written as text; null where the text says that there is none."""
+    """A number, also one that is written as text; null for nan and where the text says that there is none."""
     if cell is None or (isinstance(cell, str) and cell.strip().lower() in ("", "na", "n/a", "none", "null")):
         return None
     try:
         if isinstance(cell, int | float | str):
-            return float(cell)
+            number = float(cell)
+            return None if math.isnan(number) else number
     except ValueError:
         pass
     raise DataError(f"column {name!r} holds {kind_of(cell)}; needed are numbers")

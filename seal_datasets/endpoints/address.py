@@ -12,7 +12,8 @@ from urllib.parse import parse_qsl, urlsplit, urlunsplit
 from seal_datasets.errors import LabelerError
 
 _VERSION = "api-version"
-_LONGEST_WAIT_SECONDS = 600.0
+LONGEST_WAIT_SECONDS = 600.0
+"""The longest time that a server is heard when it asks to wait."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,9 +83,9 @@ def retry_after(headers: Mapping[str, str]) -> float:
     """
     for name, unit in (("retry-after-ms", 0.001), ("retry-after", 1.0)):
         if re.fullmatch(r"\d{1,9}(\.\d+)?", headers.get(name, "").strip()):
-            return min(_LONGEST_WAIT_SECONDS, float(headers[name]) * unit)
+            return min(LONGEST_WAIT_SECONDS, float(headers[name]) * unit)
     try:
         until = email.utils.parsedate_to_datetime(headers.get("retry-after", "")).timestamp()
     except (ValueError, TypeError, OverflowError, IndexError):
         return 0.0
-    return min(_LONGEST_WAIT_SECONDS, max(0.0, until - time.time()))
+    return min(LONGEST_WAIT_SECONDS, max(0.0, until - time.time()))

@@ -152,7 +152,7 @@ class BatchAsker(Asker):
             self.failed[subject] = RequestFailed(last.reason, f"no answer in {_ATTEMPTS} batches; {last.detail}")
             return None
         asked = self.with_room(request)
-        set_aside = self.budget.set_aside(asked)
+        set_aside = self.budget.set_aside(self.limited(asked))
         if set_aside is None:
             self.failed[subject] = self._over_budget()
             return None

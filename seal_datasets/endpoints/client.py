@@ -178,7 +178,8 @@ class EndpointClient:
     def for_each(self, items: Iterator[Item], handle: Callable[[Item], Awaitable[None]]) -> None:
         """Handle items, several at once; blocks until all are handled.
 
-        When a handler raises, the client starts no further request, awaits those under way and raises that error.
+        When a handler raises, or reading an item, the client starts no further request, awaits those under way and raises
+        that error.
 
         Args:
             items (`Iterator`): Read as needed, never ahead.
@@ -193,14 +194,14 @@ class EndpointClient:
 
     async def _for_each(self, items: Iterator[Item], handle: Callable[[Item], Awaitable[None]]) -> None:
         async def work() -> None:
-            for item in items:
-                if self._stop is None:
-                    try:
+            try:
+                for item in items:
+                    if self._stop is None:
                         await handle(item)
-                    except Exception as error:  # raised below, after the requests under way
-                        self._stop = self._stop or error
-                if self._stop is not None:
-                    return
+                    if self._stop is not None:
+                        return
+            except Exception as error:  # raised below, after the requests under way
+                self._stop = self._stop or error
 
         from seal_datasets.endpoints.transport import BoundedClient  # needs the extra
 

@@ -132,6 +132,11 @@ class Dialect:
         body |= self.overrides
         return {name: value for name, value in body.items() if name not in self.overrides or value is not None}
 
+    def limited(self, request: Mapping[str, Any]) -> Mapping[str, Any]:
+        """A request with the token limit that a user sets, by which the cost of its answer is bounded."""
+        own = [value for name in _LIMITS if isinstance(value := self.overrides.get(name), int)]
+        return {**request, "max_tokens": max(own)} if own else request
+
     def give_room(self, tokens: int) -> None:
         """Note that the model thinks beyond its limit, and how many tokens its answers get from now on."""
         if tokens > self.room:

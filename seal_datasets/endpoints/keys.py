@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from urllib.parse import urlsplit
 
 from seal_datasets.errors import DataError
@@ -34,10 +34,11 @@ def key_for(address: str, keys: str | None) -> str | None:
 
     ```
     """
-    if not keys or not keys.startswith(_SCHEMES):
-        return keys or None
+    entries = (keys or "").split()
+    if _is_one_key(entries):
+        return entries[0] if entries else None
     known = {}
-    for number, entry in enumerate(keys.split(), 1):
+    for number, entry in enumerate(entries, 1):
         service, _, key = entry.partition("=")
         if not service.startswith(_SCHEMES) or not key:
             raise DataError(f"entry {number} of the keys is not ADDRESS=KEY, e.g. https://api.openai.com=sk-...")
@@ -56,11 +57,17 @@ def check_keys(addresses: Iterable[str], keys: str | None) -> None:
         DataError: One key is given for several services.
     """
     services = sorted({_service(address) for address in addresses})
-    if keys and not keys.startswith(_SCHEMES) and len(services) > 1:
+    entries = (keys or "").split()
+    if entries and _is_one_key(entries) and len(services) > 1:
         raise DataError(
             f"one key is given for {len(services)} services ({', '.join(services)}) and would be sent to all of them; "
             f"give {services[0]}=KEY instead, and one such entry for every service that needs a key, separated by blanks"
         )
+
+
+def _is_one_key(entries: Sequence[str]) -> bool:
+    """Whether there is at most one key and no address; a key has no blanks."""
+    return len(entries) < 2 and not any(entry.startswith(_SCHEMES) for entry in entries)
 
 
 def _service(address: str) -> str:

@@ -81,6 +81,10 @@ class RequestOptions:
     def __post_init__(self) -> None:
         if own := sorted(_OURS.intersection(self.fields)):
             raise DataError(f"the field {own[0]!r} of requests cannot be set; {', '.join(sorted(_OURS))} are set here")
+        if self.concurrency < 1:
+            raise DataError(f"concurrency must be at least 1, got {self.concurrency}")
+        if not 0.0 <= self.max_failure_rate <= 1.0:
+            raise DataError(f"max_failure_rate must lie between 0 and 1, got {self.max_failure_rate}")
         if not 0.0 < self.timeout < math.inf:
             raise DataError(f"timeout must be a number of seconds above 0, got {self.timeout}")
         if self.max_answer_tokens is not None and self.max_answer_tokens < 1:

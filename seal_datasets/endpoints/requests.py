@@ -7,6 +7,7 @@ no answer is paid for twice.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -19,7 +20,7 @@ from seal_datasets.endpoints.client import EndpointClient, RequestFailed
 from seal_datasets.endpoints.cost import Budget, Price, Usage, estimate_tokens
 from seal_datasets.endpoints.server_errors import is_over_length
 from seal_datasets.endpoints.store import Questions, ResponseStore, StoredResponse, response_text
-from seal_datasets.errors import LabelerError
+from seal_datasets.errors import DataError, LabelerError
 
 JSON = "json_schema"
 """Kind of requests for one JSON object; the endpoint may know another form, see `Dialect`."""
@@ -151,13 +152,16 @@ class Asker:
                 ours = bool(self.store.claim([job.subject]))
                 if not ours:  # another process is asking about it
                     await asyncio.sleep(0.2)
-            try:
-                await self._ask_one(job)
-            finally:
-                under_way.discard(job.subject)
+            await self._ask_one(job)
+            under_way.discard(job.subject)
             progress(1)
 
-        self.client.for_each(self._open_jobs(iter(jobs), under_way, progress), handle)
+        try:
+            self.client.for_each(self._open_jobs(iter(jobs), under_way, progress), handle)
+        except BaseException:
+            with contextlib.suppress(DataError):  # what stopped the run is the error to show
+                self.store.release(under_way)  # another process may ask, while this one lives on
+            raise
 
     def any_to_ask(self, jobs: Iterable[Job]) -> bool:
         """Whether `ask` would send a request."""
@@ -185,7 +189,7 @@ class Asker:
                 for request in requests:
                     most_tokens = estimate_tokens(request.body, at_most=True)
                     usage += Usage(1, estimate_tokens(request.body), 0, request.answer_tokens)
-                    most += Usage(1, most_tokens, 0, int(request.body.get("max_tokens", 0)))
+                    most += Usage(1, most_tokens, 0, int(self.limited(request.body).get("max_tokens", 0)))
         return Plan(self.client.model, len(seen), n_stored, usage, most, self.budget.price)
 
     def _next(self, job: Job, stored: Sequence[StoredResponse]) -> Request | None:
@@ -251,7 +255,7 @@ class Asker:
 
     async def _send(self, request: Request) -> dict[str, object]:
         body = self.with_room(request)
-        set_aside = self.budget.set_aside(body)
+        set_aside = self.budget.set_aside(self.limited(body))
         if set_aside is None:
             raise self._over_budget()
         usage = Usage()
@@ -280,6 +284,10 @@ class Asker:
         if "logprobs" not in request.body and room > request.body["max_tokens"] and not self.max_answer_tokens:
             return {**request.body, "max_tokens": room}
         return request.body
+
+    def limited(self, body: Mapping[str, Any]) -> Mapping[str, Any]:
+        """The body of a request with the token limit with which it is sent, where a user sets one."""
+        return self.client.dialect.limited(body) if self.client.dialect else body
 
     def note_room(self, body: Mapping[str, Any], response: dict[str, object]) -> dict[str, object]:
         """Note in an answer that was cut off how many tokens it had; a model that was thinking gets more from now on."""

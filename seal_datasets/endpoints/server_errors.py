@@ -6,6 +6,8 @@ import json
 import re
 from collections.abc import Iterator
 
+from seal_datasets.endpoints.address import LONGEST_WAIT_SECONDS
+
 _MOST_CHARACTERS = 20_000
 
 _REFUSAL_CODES = re.compile(
@@ -120,6 +122,6 @@ def is_over_length(words: str) -> bool:
 
 
 def retry_delay(body: str) -> float:
-    """Seconds that the body of an error asks to wait, as Gemini writes them; 0 where it names none."""
+    """Seconds that the body of an error asks to wait, as Gemini writes them, up to ten minutes; 0 where it names none."""
     delay = _RETRY_DELAY.search(body[:_MOST_CHARACTERS])
-    return float(delay[1]) if delay else 0.0
+    return min(LONGEST_WAIT_SECONDS, float(delay[1])) if delay else 0.0

@@ -338,10 +338,11 @@ class ResponseStore:
 
     def dialect(self, endpoint: str) -> dict[str, Any] | None:
         """What `keep_dialect` kept for an endpoint."""
-        try:
-            rows = self.select("SELECT state FROM dialects WHERE endpoint = ?", (endpoint,))
-        except sqlite3.OperationalError:  # a read-only store of an earlier version
+        if not self.select(
+            "SELECT 1 FROM sqlite_master WHERE name = 'dialects'"
+        ):  # a read-only store of an earlier version
             return None
+        rows = self.select("SELECT state FROM dialects WHERE endpoint = ?", (endpoint,))
         return json.loads(rows[0][0]) if rows else None
 
     def select(self, query: str, values: Sequence[object] = ()) -> list[tuple[Any, ...]]:

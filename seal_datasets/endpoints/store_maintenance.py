@@ -125,10 +125,15 @@ def _response_row(subject: bytes, stored: StoredResponse) -> dict[str, object]:
         "model": stored.questions.model,
         "kind": stored.questions.kind,
         "asked": stored.questions.asked,
-        "content": response.get("content"),
-        "finish_reason": response.get("finish_reason"),
-        "prompt_tokens": usage.get("prompt_tokens"),
-        "completion_tokens": usage.get("completion_tokens"),
+        "content": _only(str, response.get("content")),
+        "finish_reason": _only(str, response.get("finish_reason")),
+        "prompt_tokens": _only(int, usage.get("prompt_tokens")),
+        "completion_tokens": _only(int, usage.get("completion_tokens")),
         "response": stored.text,
         "created": int(stored.created * 1e6),
     }
+
+
+def _only(kind: type, value: object) -> object:
+    """A value of this type; null for others, which odd servers give and `response` holds."""
+    return value if isinstance(value, kind) else None

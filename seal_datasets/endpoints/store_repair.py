@@ -56,8 +56,8 @@ def repair_store(path: str | Path) -> Repaired:
             entries = list(filter(None, (_entry(row, questions) for row in rows_of(damaged, "responses", _COLUMNS))))
             for start in range(0, len(entries), _SAVED_AT_ONCE):
                 store.add(entries[start : start + _SAVED_AT_ONCE])
-            for token, model, batch in rows_until_damage(damaged, "SELECT token, model, id FROM batches"):
-                store.note_batch(token.decode(), model.decode(), batch and batch.decode())
+            for batch in _batches(damaged):
+                store.note_batch(*batch)
             n_saved = len(store)
             store.select("PRAGMA wal_checkpoint(TRUNCATE)")
         return n_saved, n_saved
@@ -171,6 +171,15 @@ def _questions(damaged: sqlite3.Connection) -> Iterator[tuple[int, Questions]]:
                 yield number, Questions(model.decode(), kind.decode(), tuple(json.loads(asked)))
             except (AttributeError, TypeError, ValueError):
                 continue
+
+
+def _batches(damaged: sqlite3.Connection) -> Iterator[tuple[str, str, str | None]]:
+    """Token, model and id of the batches that can be read."""
+    for token, model, batch in rows_until_damage(damaged, "SELECT token, model, id FROM batches"):
+        try:
+            yield token.decode(), model.decode(), batch and batch.decode()
+        except (AttributeError, UnicodeDecodeError):
+            continue
 
 
 def _entry(row: tuple[Any, ...], questions: dict[int, Questions]) -> tuple[bytes, StoredResponse] | None:

@@ -9,6 +9,7 @@ from datasets import Dataset
 
 from seal_datasets import load_pairs
 from seal_datasets.data.deal import NotDealtError
+from seal_datasets.errors import DataError
 
 
 def write(folder, sizes, group, *, more=None):
@@ -80,3 +81,9 @@ def test_what_cannot_be_dealt_is_refused(tmp_path):
     for data, more in [(str(tmp_path / "a.jsonl"), {}), (few, {}), (few, {"limit": 2})]:
         with pytest.raises(NotDealtError):
             load_pairs(data, streaming=(1, 2), **more)
+
+
+@pytest.mark.parametrize("part", [(2, 2), (-1, 2), (0, 0)])
+def test_a_run_that_there_is_not_is_refused(tmp_path, part):
+    with pytest.raises(DataError, match="there is no run"):
+        load_pairs(str(write(tmp_path / "three", [9], 3)), streaming=part)

@@ -1,4 +1,5 @@
 import doctest
+import time
 
 import pytest
 from hypothesis import given
@@ -92,3 +93,18 @@ def test_a_text_that_only_quotes_a_dialogue_is_none():
     assert not is_dialogue("He said:\nHuman: Hi\nAssistant: Hello!")
     assert not is_dialogue("Human: Hi")
     assert is_dialogue("Human: Hi\nAssistant:")
+
+
+def test_a_long_run_of_blank_lines_is_searched_once():
+    # Seconds grew with the square of the run: these would have taken some minutes.
+    text = "Human: Hi" + "\n \n" * 50_000 + "there"
+    before = time.monotonic()
+    assert not is_dialogue(text)
+    assert parse_dialogue(text) == [{"role": "user", "content": text.removeprefix("Human: ")}]
+    assert time.monotonic() - before < 10
+
+
+def test_blanks_before_a_turn_of_a_text_without_blank_lines_are_kept_up_to_the_line_break():
+    text = "Human: Hi \t\n \nAssistant: Hello \r\nHuman: Why?"
+    assert [turn["content"] for turn in parse_dialogue(text)] == ["Hi \t", "Hello \r", "Why?"]
+    assert split_dialogue(text) == ("Human: Hi \t", " Hello \r\nHuman: Why?")

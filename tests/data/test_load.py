@@ -488,3 +488,23 @@ def test_several_processes_make_the_pairs_of_one(tmp_path, monkeypatch):
     shared, same = load_pairs(path)
     assert len(list((tmp_path / "other cache").rglob("*_of_00002.arrow"))) == 2
     assert (shared.to_dict(), same) == (alone.to_dict(), diagnosis)
+
+
+def test_a_stream_without_types_may_lack_a_column_in_its_first_rows():
+    rows = [{"chosen": "a", "rejected": "b"}, {"prompt": "Q", "chosen": "a", "rejected": "b", "rest": 1}]
+    pairs = list(load_pairs(IterableDataset.from_generator(lambda: iter(rows)))[0])
+    assert [pair["problems"] for pair in pairs] == [["missing_prompt"], []]
+    assert [pair["rest"] for pair in pairs] == [None, 1]
+
+
+def test_columns_of_a_stream_have_the_types_of_their_values_whatever_their_names():
+    row = {"prompt": "Q", "chosen": "a", "rejected": "b", "x": {}, "source_x": 1, "source_y": {}}
+    pairs, _ = load_pairs(IterableDataset.from_generator(lambda: iter([row])))
+    kinds = {name: pairs.features[name].dtype for name in ("x", "source_x", "source_y")}
+    assert kinds == {"x": "string", "source_x": "int64", "source_y": "string"}
+
+
+def test_a_table_with_a_null_id_is_refused():
+    pairs, _ = load_pairs(Dataset.from_list([{"prompt": "Q", "chosen": "a", "rejected": "b"}]))
+    with pytest.raises(DataError, match="pair_id is null in row 1"):
+        load_pairs(Dataset.from_list([pairs[0], pairs[0] | {"pair_id": None}], features=pairs.features))

@@ -242,3 +242,10 @@ def test_swapping_the_sides_swaps_the_columns(chosen, rejected):
     other = only_pair({"chosen": rejected, "rejected": chosen}, IMPLICIT)
     assert (one["chosen"], one["rejected"]) == (other["rejected"], other["chosen"])
     assert {swap.get(name, name) for name in one[schema.PROBLEMS]} == set(other[schema.PROBLEMS])
+
+
+def test_a_prompt_without_any_turn_is_missing():
+    row = {"prompt": "\n\nAssistant:", "chosen": "a", "rejected": "b", "system": "Be brief."}
+    for parts in (PromptColumns(), PromptColumns(system=("system",))):
+        pair = only_pair(row, EXPLICIT, parts=parts)
+        assert (pair["conversation"], pair["prompt_id"], pair["problems"]) == (None, None, ["missing_prompt"])

@@ -239,7 +239,7 @@ def test_judgments_by_turn_leave_later_turns_out(load):
         }
         return {"question_id": 1, "model_a": "m", "model_b": "n", "winner": winner, "turn": turn} | sides
 
-    pairs, diagnosis = load(judgment(1, "model_b"), judgment(2, "model_a"), judgment(1, "tie"))
+    pairs, diagnosis = load(judgment(1, "model_b"), judgment(2.0, "model_a"), judgment(1.0, "tie"))
     assert [row["chosen"] for row in pairs] == ["b1", "a2"]
     assert pairs["conversation"][0] == [user("Q")]
     assert pairs["problems"][:] == [[], ["prompts_differ"]]  # at the second turn, each side has its own first answer
@@ -363,11 +363,12 @@ def test_images_beside_a_pair_are_carried_along_and_never_decoded(tmp_path):
 def test_paths_of_media_are_cut_to_their_file_names(tmp_path):
     (tmp_path / "a.png").write_bytes(b"no image")
     kinds = {"prompt": Value("string"), "images": List(Image()), "one": Image()}
-    rows = {"prompt": ["Q"], "images": [[str(tmp_path / "a.png"), None]], "one": [str(tmp_path / "a.png")]}
+    rows = {"prompt": ["Q"], "images": [[str(tmp_path / "a.png"), None]]}
+    rows["one"] = [{"bytes": None, "path": r"C:\Users\me\b.png"}]
     table = with_media_undecoded(Dataset.from_dict(rows, features=Features(kinds)))
     cut = without_local_paths(table)
     assert cut[0]["images"] == [{"bytes": None, "path": "a.png"}, None]
-    assert cut[0]["one"]["path"] == "a.png"
+    assert cut[0]["one"]["path"] == "b.png"
     assert without_local_paths(table.select_columns(["prompt"])).features == {"prompt": Value("string")}
 
 
@@ -447,3 +448,9 @@ def test_pairs_of_several_responses_say_which_they_compare(load, row, places):
 def test_two_responses_need_no_places(load):
     pairs, _ = load({"prompt": "Q", "chosen": "a", "rejected": "b"})
     assert "source_row" not in pairs.column_names
+
+
+def test_half_a_character_in_json_within_a_cell_is_replaced_and_named(load):
+    turns = [[user("Q"), assistant("\ud83d a")], [user("Q"), assistant("b")]]
+    (pair,), _ = load({"chosen": json.dumps(turns[0]), "rejected": json.dumps(turns[1])})
+    assert (pair["chosen"], pair["problems"]) == ("\ufffd a", ["lone_surrogate"])

@@ -94,6 +94,8 @@ def test_a_preference_around_a_middle_and_its_other_ties():
         ((False, False, True), ([], 1, 0)),
         ((1, 1, 0), ([], 1, 0)),
         ((0, 0, 0), ([], 0, 2)),
+        ((1.0, 0.0, float("nan")), ([(0, 1)], 0, 0)),
+        ((float("nan"), None, "nan"), ([], 0, 2)),
     ],
 )
 def test_one_column_of_zeros_and_ones_for_each_outcome(flags, expected):

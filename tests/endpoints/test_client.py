@@ -1,6 +1,7 @@
 """Whatever an endpoint sends is an answer that can be kept and read again, or a recorded failure."""
 
 import json
+import time
 import traceback
 
 import pyarrow as pa
@@ -14,11 +15,12 @@ from seal_datasets.endpoints.chat import ChatCompletions
 from seal_datasets.endpoints.client import EndpointClient, RequestFailed
 from seal_datasets.endpoints.cost import Usage
 from seal_datasets.endpoints.store import Questions, ResponseStore, response_text
-from seal_datasets.errors import LabelerError
+from seal_datasets.errors import DataError, LabelerError
 from seal_datasets.labels.labeler import Labeler
 from seal_datasets.labels.taxonomy import load_taxonomy
 from seal_datasets.rewrites.presets import PRESETS
 from seal_datasets.rewrites.rewriter import Rewriter
+from tests.endpoints import server_double
 from tests.labels.test_labeler import GOOD, TAXONOMY, Endpoint
 
 STRINGS = st.text(st.characters(codec=None), max_size=20)  # halves of surrogate pairs among them
@@ -127,3 +129,35 @@ def test_a_key_in_what_is_no_completion_is_hidden_too():
     with pytest.raises(RequestFailed, match=r"you sent \*\*\*") as caught:
         answering.read(f"<html>you sent {key}, {' ' * 40}{key}</html>".encode())
     assert "wrong" not in str(caught.value)
+
+
+def test_answers_under_way_are_kept_where_the_next_text_cannot_be_read():
+    def slowly(request):
+        time.sleep(0.5)
+        return 200, server_double.completion(GOOD)
+
+    with server_double.ChatServer(slowly) as server, ResponseStore(":memory:") as store:
+        labeler = Labeler("m", base_url=server.url, store=store)
+        jobs = labeler._jobs([Text("p", "first")], TAXONOMY)
+
+        def items():
+            yield from jobs
+            raise DataError("the second text cannot be read")
+
+        async def handle(job):
+            await labeler._asker._ask_one(job)
+
+        with pytest.raises(DataError, match="the second text"):
+            labeler._asker.client.for_each(items(), handle)
+        assert len(store) == 1
+
+
+def test_a_run_that_ends_early_releases_what_it_claimed(tmp_path):
+    with (
+        server_double.ChatServer(lambda request: (401, {"error": "no"})) as server,
+        ResponseStore(tmp_path / "labels.sqlite") as store,
+    ):
+        labeler = Labeler("m", base_url=server.url, store=store)
+        with pytest.raises(LabelerError):
+            labeler.label([Text("p", str(number)) for number in range(100)], TAXONOMY)
+        assert store.select("SELECT count(*) FROM claims") == [(0,)]

@@ -10,6 +10,7 @@ import pytest
 
 from seal_datasets.endpoints import transport
 from seal_datasets.endpoints.address import retry_after
+from seal_datasets.endpoints.server_errors import retry_delay
 from tests.endpoints.server_double import GOOD, ChatServer, completion, label, labels_of, reasons_of
 
 pytestmark = pytest.mark.usefixtures("short_waits")
@@ -90,6 +91,8 @@ def test_retry_after_may_be_a_date(data):
     assert 0.9 <= asked[1] - asked[0] <= 4.0  # a date has whole seconds
     assert retry_after({"retry-after": "never"}) == retry_after({"retry-after": "1" * 400}) == 0.0
     assert retry_after({"retry-after": "Fri, 31 Dec 9999 23:59:59 GMT"}) == 600.0
+    assert retry_delay('{"retryDelay": "2.5s"}') == 2.5
+    assert retry_delay('{"retryDelay": "45839s"}') == 600.0
 
 
 def test_a_timeout_can_be_given(data):

@@ -28,7 +28,17 @@ def test_each_service_gets_its_own_key_or_none():
     assert key_for("http://api.openai.com/v1", keys) is None  # in the clear is another service
 
 
-@pytest.mark.parametrize("keys", ["https://api.openai.com", "https://api.openai.com=", "https://a=sk-1 sk-2"])
+def test_blanks_around_keys_do_not_make_them_one_key_for_all():
+    keys = "\n https://api.openai.com=sk-1\n http://localhost:8000=x\n"
+    check_keys([THERE, HERE], keys)
+    assert [key_for(each, keys) for each in (THERE, HERE, "http://localhost:9000/v1")] == ["sk-1", "x", None]
+    assert key_for(THERE, " sk-1\n") == "sk-1"
+    assert key_for(THERE, " ") is None
+
+
+@pytest.mark.parametrize(
+    "keys", ["https://api.openai.com", "https://api.openai.com=", "https://a=sk-1 sk-2", "sk-2 https://a=sk-1"]
+)
 def test_what_is_not_address_and_key_is_refused_without_repeating_it(keys):
     with pytest.raises(DataError, match=r"entry \d of the keys is not ADDRESS=KEY") as caught:
         key_for(THERE, keys)

@@ -6,6 +6,8 @@ import pytest
 
 from seal_datasets.cli import main
 from seal_datasets.endpoints.model_names import is_asked_model
+from seal_datasets.endpoints.options import RequestOptions
+from seal_datasets.errors import DataError
 from tests.endpoints.server_double import FEATURE, GOOD, ChatServer, completion, label, labels_of, openai_error
 
 pytestmark = pytest.mark.usefixtures("short_waits")
@@ -230,3 +232,20 @@ def test_an_audit_without_labels_says_so_before_anything_else(tmp_path, capsys, 
     assert json.loads((tmp_path / "audit" / "run.json").read_text())["labeler"]["adapted"] == [
         "seed 0 is refused, none is sent"
     ]
+
+
+def test_a_token_limit_of_ones_own_counts_for_the_budget(data, tmp_path):
+    prices = tmp_path / "prices.yaml"
+    prices.write_text("as_of: 2026-01-01\nmodels: {m: {input: 0, output: 1000}}\n")
+    with ChatServer(always) as server:  # 5,000 tokens may cost 5 dollars
+        own = ["--request", "max_completion_tokens=5000", "--budget", "4", "--prices", str(prices)]
+        assert label(data, server.url, *own)[0] == 1
+        assert server.requests == []
+
+
+@pytest.mark.parametrize(
+    "numbers", [{"concurrency": 0}, {"max_failure_rate": 1.5}, {"timeout": 0.0}, {"max_answer_tokens": 0}]
+)
+def test_numbers_of_options_out_of_range_are_refused(numbers):
+    with pytest.raises(DataError, match=rf"{next(iter(numbers))} must"):
+        RequestOptions(**numbers)

@@ -1,3 +1,4 @@
+import json
 import os
 import sqlite3
 import subprocess
@@ -5,6 +6,7 @@ import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 
+import pyarrow.parquet as pq
 import pytest
 
 from seal_datasets.endpoints import claims
@@ -234,8 +236,6 @@ def test_a_store_for_reading_only_can_be_read_and_says_so_when_written():
 
 
 def test_export_writes_every_response_as_a_row(tmp_path):
-    import pyarrow.parquet as pq
-
     with ResponseStore(tmp_path / "s.sqlite") as store:
         store.put(key(1), ASKED, {"content": "é", "finish_reason": "stop", "usage": {"prompt_tokens": 7}})
         store.put(key(2), MORE, {"content": None})
@@ -245,3 +245,21 @@ def test_export_writes_every_response_as_a_row(tmp_path):
     assert (first["prompt_tokens"], first["completion_tokens"], second["content"]) == (7, None, None)
     assert abs(first["created"].timestamp() - time.time()) < 60
     assert [path.name for path in tmp_path.glob("out*")] == ["out.parquet"]
+
+
+def test_odd_contents_and_counts_are_null_in_the_export(tmp_path):
+    odd = {"content": {"a": 1}, "finish_reason": 3, "usage": {"prompt_tokens": "12", "completion_tokens": 1.5}}
+    with ResponseStore(":memory:") as store:
+        store.put(key(1), ASKED, odd)
+        assert export_store(store, tmp_path / "out.parquet") == 1
+    row = pq.read_table(tmp_path / "out.parquet").to_pylist()[0]
+    assert [row[name] for name in ("content", "finish_reason", "prompt_tokens", "completion_tokens")] == [None] * 4
+    assert json.loads(row["response"]) == odd
+
+
+def test_a_read_only_store_of_an_earlier_version_knows_no_dialects():
+    with ResponseStore(":memory:") as store:
+        store.keep_dialect("http://x", {"limit": "max_tokens"})
+        assert store.dialect("http://x") == {"limit": "max_tokens"}
+        store._connection.execute("DROP TABLE dialects")
+        assert store.dialect("http://x") is None

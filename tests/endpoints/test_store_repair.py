@@ -183,3 +183,15 @@ def test_a_store_lies_in_a_folder_of_any_name(tmp_path):
         store.put(key(1), ASKED, {"content": "x"})
     with ResponseStore(path) as store:
         assert len(store) == 1
+
+
+def test_a_damaged_batch_does_not_keep_the_responses_from_being_saved(store):
+    connection = sqlite3.connect(store)
+    connection.execute("INSERT INTO batches VALUES (CAST(x'ff' AS TEXT), 'm', NULL)")
+    connection.commit()
+    connection.close()
+    flip(store, (offset_of(store, b"answer 1500") // 4096) * 4096, 200)
+    repaired = repair_store(store)
+    assert 0 < repaired.n_saved < N
+    with ResponseStore(store) as saved:
+        assert saved.batches("m") == {"token": "batch_1"}
