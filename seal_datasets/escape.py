@@ -41,7 +41,8 @@ STARS = "***"
 
 _SHORT = 8  # characters; a shorter key may be a part of words
 _SWITCHES = frozenset({"0", "1", "true", "false", "yes", "no", "on", "off"})
-_PASSWORD = re.compile(r"(?<=://)[^/\s@]*@")
+# Up to the last @ of the address' host, as its readers take it; a password may hold one.
+_PASSWORD = re.compile(r"(?<=://)[^/\s?#]*@")
 # A path inside a longer value, as in dpo:POLICY@REFERENCE; the slashes of an address are none.
 _PATH = re.compile(r"(?<=[\s@=:,])(?:/(?!/)|~/|\.{1,2}/)[^\s@=,]+")
 
@@ -249,6 +250,8 @@ def without_secrets(value: Any) -> Any:  # noqa: ANN401 - JSON
     ```python
     >>> without_secrets(["https://me:secret@lm.example/v1", "/home/me/pairs.jsonl", "hf_abcdefgh"])
     ['https://lm.example/v1', '/home/me/pairs.jsonl', '***']
+    >>> without_secrets(["https://me:p@ss@lm.example/v1", "served:http://localhost:8000#my/rm@main"])
+    ['https://lm.example/v1', 'served:http://localhost:8000#my/rm@main']
 
     ```
     """

@@ -55,6 +55,8 @@ class RewriteSettings:
             raise DataError(f"the share of pairs to rewrite must be above 0 and at most 1, got {self.share}")
         if self.attempts < 1:
             raise DataError(f"a rewrite needs at least one attempt, got {self.attempts}")
+        if not -1.0 <= self.min_similarity <= 1.0:
+            raise DataError(f"min_similarity is a cosine, between -1 and 1, got {self.min_similarity}")
         if self.rewriter and self.rewriter.startswith("http") and not self.rewriter_model:
             raise DataError("a rewriter given by URL needs the name of its model (rewriter_model)")
 

@@ -280,7 +280,7 @@ def training_settings(options: argparse.Namespace, defaults: TrainingSettings) -
     """How to train, from `add_training_options`."""
     given: dict[str, Any] = {"backbone": options.backbone, "heldout_share": options.heldout_share, "seed": options.seed}
     optional = ("pre_epochs", "post_epochs", "max_length")
-    given |= {name: getattr(options, name) for name in optional if getattr(options, name)}
+    given |= {name: getattr(options, name) for name in optional if getattr(options, name) is not None}
     return replace(defaults, **given)
 
 
