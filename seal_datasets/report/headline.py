@@ -60,7 +60,7 @@ def correction_lines(report: Mapping[str, Any]) -> list[str]:
     whose = f"the labels of the {source}" if source.startswith("teacher") else "people's labels"
     if found.get("status") != "corrected":
         why = _NOT_CORRECTED.get(str(found.get("status")), str(found.get("status", "")).replace("_", " "))
-        return [f"Labels are not corrected for their errors: {why}."] if source and found else []
+        return [f"Labels are not corrected for their errors: {why}."] if found else []
     rows = [
         row
         for name in report["primary_family"]["models"]

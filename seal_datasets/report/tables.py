@@ -250,7 +250,7 @@ def _shift(report: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
                 "pairs": part,
                 "n": entry["n_pairs"],
                 "change_of_margin": entry["margin"]["mean"],
-                **_bounds(entry["margin"].get("confidence_interval", (None, None))),
+                **_bounds(entry["margin"]["confidence_interval"]),
                 "mean_degrees": entry["mean_degrees"],
                 "centred_degrees": entry["centred"]["circular_mean_degrees"],
             }
