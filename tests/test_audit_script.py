@@ -98,6 +98,8 @@ def test_an_audit_is_kept_and_resumed_in_another_folder(hub, hub_client, scored,
     assert "kept in the dataset tester/run" in first.stderr
     kept = hub.files("dataset", "tester/run")
     assert kept["report.json"] == (tmp_path / "a" / "report.json").read_bytes()
+    written = {path.relative_to(tmp_path / "a").as_posix() for path in (tmp_path / "a").rglob("*") if path.is_file()}
+    assert {name for name in written if not name.startswith(".")} <= set(kept)
 
     planned = hub_client([*command, "--out", tmp_path / "b", "--store", "tester/run", "--dry-run"])
     assert planned.returncode == 0, planned.stderr

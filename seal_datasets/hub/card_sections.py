@@ -13,7 +13,8 @@ from seal_datasets.errors import DataError
 
 CARD = "README.md"
 
-_FRONT = re.compile(r"\A\s*---[ \t]*\r?\n(.*?)\r?\n?---[ \t]*(?:\r?\n|\Z)", re.DOTALL)
+# The mark that ends the keys stands at the start of a line; a comment among them may end in dashes too.
+_FRONT = re.compile(r"\A\s*---[ \t]*\r?\n(?:(.*?)\r?\n)??---[ \t]*(?:\r?\n|\Z)", re.DOTALL)
 
 
 def put_section(text: str, name: str, section: str) -> str:
@@ -74,7 +75,7 @@ def split_card(card: str) -> tuple[dict[str, Any], str]:
     if front_matter is None:
         return {}, card
     try:
-        keys = yaml.safe_load(front_matter.group(1)) or {}
+        keys = yaml.safe_load(front_matter.group(1) or "") or {}
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise DataError(f"the front matter of the card is not YAML ({error}); mend it first") from error
     if not isinstance(keys, dict):

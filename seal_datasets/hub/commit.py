@@ -21,7 +21,7 @@ from typing import Literal, TypeVar
 
 import httpx2
 from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi, RepoFile, get_token, hf_hub_download
-from huggingface_hub.errors import HfHubHTTPError, HFValidationError, OfflineModeIsEnabled, RepositoryNotFoundError
+from huggingface_hub.errors import HfHubHTTPError, OfflineModeIsEnabled, RepositoryNotFoundError
 
 from seal_datasets.data.hub_answers import asking_hub
 from seal_datasets.errors import HubError
@@ -107,15 +107,14 @@ class Change:
         head = f"new, {visibility}" if repo.head is None else "update"
         if repo.head is not None and self.private != repo.private:
             head += f", becomes {visibility}"
-        files = [
-            f"{'~' if path in repo.files else '+'} {path} ({_size(content):,} bytes)"
+        files = {
+            path: f"{'~' if path in repo.files else '+'} {path} ({_size(content):,} bytes)"
             for path, content in sorted(self.writes.items())
-        ]
-        files += [f"- {path}" for path in self.deletes]
-        notes = ["  written by somebody else" if line.split()[1] in self.foreign else "" for line in files]
+        }
+        files |= {path: f"- {path}" for path in self.deletes}
         return [
             f"{repo.type} {repo.id}  {head}",
-            *(f"  {line}{note}" for line, note in zip(files, notes, strict=True)),
+            *(f"  {line}{'  written by somebody else' * (path in self.foreign)}" for path, line in files.items()),
         ]
 
 
@@ -314,7 +313,7 @@ def ask(doing: str, question: Callable[[], Answer], *, repeats: bool = True) -> 
             kind = _StaleError if status in (409, 412) else HubError
             raise kind(f"cannot {doing}: {_why(status, error)}") from None
         except OfflineModeIsEnabled:
-            raise HubError(f"cannot {doing}: HF_HUB_OFFLINE is set; unset it to publish") from None
+            raise HubError(f"cannot {doing}: HF_HUB_OFFLINE is set; unset it") from None
         except (httpx2.HTTPError, OSError) as error:
             broke_off = isinstance(error, httpx2.TransportError)
             if broke_off and repeats and wait is not None:
@@ -325,7 +324,7 @@ def ask(doing: str, question: Callable[[], Answer], *, repeats: bool = True) -> 
                 f"cannot {doing}: the Hub at {HfApi().endpoint} cannot be reached, or the connection broke ({detail}); "
                 "run the same command again later"
             ) from None
-        except (HFValidationError, ValueError) as error:
+        except ValueError as error:
             raise HubError(f"cannot {doing}: {_redact(str(error))}") from None
     raise AssertionError("the last wait is None")
 

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from huggingface_hub import HfApi, snapshot_download
 
-from seal_datasets.atomic import write_text
+from seal_datasets.atomic import filling, write_text
 from seal_datasets.endpoints.store_file import address
 from seal_datasets.errors import DataError, HubError, SealError
 from seal_datasets.hub.commit import (
@@ -41,7 +41,7 @@ _MARKED = "This dataset holds the folder of a run of seal_datasets, with its tex
 # Tables, pages, pictures, stores and weights; nothing pickled, and no unfinished training.
 _KEPT = {
     *(".csv", ".html", ".jinja", ".json", ".jsonl", ".md", ".parquet", ".pdf", ".png"),
-    *(".safetensors", ".sqlite", ".svg", ".txt", ".xlsx", ".yaml"),
+    *(".safetensors", ".sqlite", ".svg", ".tex", ".txt", ".xlsx", ".yaml"),
 }
 _BARE = {".gitattributes"}  # a dataset that was made, and nothing was committed to
 _UNFINISHED = ("checkpoint-", ".")
@@ -72,6 +72,7 @@ class KeptRun:
 
         Raises:
             HubError: The dataset is public or holds something else, or the folder is of another state than its last commit.
+            DataError: The folder cannot be written.
         """
         repo = self._look()
         if MARKER not in repo.files or repo.head == self._known():
@@ -82,17 +83,15 @@ class KeptRun:
                 f"{self.folder} holds a run that is not of the last state that {self.repo_id} keeps; give an empty folder to "
                 "resume the kept run, or another dataset to keep this one"
             )
-        with tempfile.TemporaryDirectory() as fetched:
-            wanted = [glob.escape(name) for name in names]
+        wanted = [glob.escape(name) for name in names]
+        with filling(self.folder) as fetched:
             ask(
                 f"fetch {self.repo_id}",
                 lambda: snapshot_download(
                     self.repo_id, repo_type="dataset", revision=repo.head, allow_patterns=wanted, local_dir=fetched
                 ),
             )
-            for name in names:
-                (self.folder / name).parent.mkdir(parents=True, exist_ok=True)
-                shutil.move(Path(fetched, name), self.folder / name)
+            shutil.rmtree(fetched / ".cache")  # notes of the Hub's client
         self._remember(repo.head)
         return len(names)
 

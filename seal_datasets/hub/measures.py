@@ -40,10 +40,11 @@ def measures_of(report: Mapping[str, Any], model: str) -> list[Measure]:
     for part, entry in report["models"][model]["resistance"].items():
         where = "" if part == "all" else f" ({part} pairs)"
         suffix = "" if part == "all" else f"_{part}"
-        details = {"n_pairs": entry["n_pairs"], "confidence_interval": entry["confidence_interval"]}
+        counted, interval = {"n_pairs": entry["n_pairs"]}, entry["confidence_interval"]
+        details = counted if None in interval else {**counted, "confidence_interval": interval}
         values = (
             ("alignment_resistance", "Alignment resistance", entry["alignment_resistance"], details),
-            ("alignment_score", "Alignment score", entry["alignment_score"], {"n_pairs": entry["n_pairs"]}),
+            ("alignment_score", "Alignment score", entry["alignment_score"], counted),
         )
         for metric, name, value, about in values:
             if value is not None:

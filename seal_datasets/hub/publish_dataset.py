@@ -49,7 +49,6 @@ REDISTRIBUTABLE = frozenset(
         "bsd-3-clause",
         "bsl-1.0",
         "c-uda",
-        "cc",
         "cc-by-2.0",
         "cc-by-2.5",
         "cc-by-3.0",

@@ -14,6 +14,24 @@ def test_a_card_without_a_change_is_the_same_to_the_byte():
     assert split_card("# No keys\n---\nx\n") == ({}, "# No keys\n---\nx\n")
 
 
+@pytest.mark.parametrize(
+    ("card", "keys"),
+    [
+        ("---\n# --- about ---\nlicense: mit\n---\n\n# Title\n", {"license": "mit"}),
+        ("---\r\ntitle: a ---\r\nlicense: mit\r\n---\r\n# Title\r\n", {"title": "a ---", "license": "mit"}),
+        ("---\n---\n\n# Title\n---\nmore\n", {}),
+    ],
+)
+def test_dashes_at_the_end_of_a_line_do_not_end_the_keys(card, keys):
+    found, text = split_card(card)
+    assert found == keys
+    assert text.strip().startswith("# Title")
+    assert split_card(join_card(card, with_tags(found, ("seal",)), text, repo_type="dataset"))[0] == {
+        **keys,
+        "tags": ["seal"],
+    }
+
+
 def test_keys_are_added_and_others_stay():
     keys, text = split_card(CARD)
     joined = join_card(CARD, with_tags(keys, ("seal", "a")), text, repo_type="model")

@@ -45,6 +45,28 @@ def test_a_run_goes_to_a_private_dataset_and_comes_back_elsewhere(hub, hub_clien
     assert hub_client(FETCH.format(str(elsewhere))).stdout.split() == ["0"]  # it is of the last commit
 
 
+def test_a_fetch_that_fails_leaves_the_folder_empty_and_is_done_again(hub, hub_client, folder, tmp_path):
+    hub_client(KEEP.format(str(folder)))
+    elsewhere = tmp_path / "elsewhere"
+    hub.fault("GET", "/resolve/.*/rewards/", times=50, status=403)
+    failed = hub_client(FETCH.format(str(elsewhere)))
+    assert "cannot fetch tester/run" in failed.stderr
+    assert list(elsewhere.iterdir()) == []
+    hub.heal()
+    assert hub_client(FETCH.format(str(elsewhere))).stdout.split() == ["3"]
+    names = {path.relative_to(elsewhere).as_posix() for path in elsewhere.rglob("*") if path.is_file()}
+    assert names == {".seal-kept", "labels.sqlite", "pairs.parquet", "rewards/scores.sqlite"}
+
+
+def test_a_folder_that_cannot_be_written_is_named(hub, hub_client, folder, tmp_path):
+    hub_client(KEEP.format(str(folder)))
+    (tmp_path / "file").write_text("")
+    assert (
+        f"DataError: cannot write {tmp_path / 'file' / 'run'}"
+        in hub_client(FETCH.format(str(tmp_path / "file" / "run"))).stderr
+    )
+
+
 def test_what_is_unchanged_is_no_commit_and_what_is_gone_is_gone(hub, hub_client, folder):
     for _ in range(2):
         kept = hub_client(KEEP.format(str(folder)))

@@ -114,6 +114,7 @@ def test_ids_only_holds_no_text_and_is_joined_in_the_line_on_its_card(hub, hub_c
     [
         ("cc-by-nd-4.0", "forbids changed copies"),
         ("other", "is not known to permit redistribution"),
+        ("cc", "is not known to permit redistribution"),  # the family, of which some forbid changed copies
         (None, "not known"),
     ],
 )

@@ -5,8 +5,10 @@ import shutil
 
 import pytest
 import yaml
+from datasets import Dataset
 from huggingface_hub import DatasetCard, ModelCard
 
+from seal_datasets.audit.precomputed import audit_own_rewards
 from seal_datasets.report.tables import NAMES
 from tests.hub.conftest import audit_noisy_models
 from tests.hub.hub_double import READ_TOKEN, card_problems
@@ -123,6 +125,18 @@ def test_the_page_becomes_a_space_without_texts_and_cards_link_to_it(hub, seal, 
     assert "holds files of somebody else" in refused.said
     idle = seal(*PUBLISH, audit_folder, *OPTIONS, "--with-texts")
     assert "no --space is given" in idle.said
+
+
+def test_a_result_without_an_interval_is_published_without_one(hub, seal, model, tmp_path):
+    rows = [{"prompt": "q", "chosen": f"yes {n}", "rejected": "no", "a": n - 2, "b": 0} for n in range(8)]
+    audit_own_rewards(Dataset.from_list(rows), tmp_path / "audit", {"rm": ("a", "b")})  # one prompt, so no interval
+    said = seal(*PUBLISH, tmp_path / "audit", *OPTIONS)
+    assert said.code == 0, said.said
+    (resistance, score) = yaml.safe_load(hub.files("model", MODEL)[".eval_results/seal.yaml"])
+    assert (resistance["value"], score["value"]) == (3 / 8, 5 / 8)
+    assert resistance["notes"].startswith("Alignment resistance: 8 pairs; ")
+    args = [each.metric_args for each in ModelCard(hub.files("model", MODEL)["README.md"].decode()).data.eval_results]
+    assert args[1:] == [{"n_pairs": 8}, {"n_pairs": 8}]
 
 
 def test_again_commits_nothing_and_a_change_stays_between_the_markers(hub, seal, model, audit_folder):
