@@ -7,17 +7,21 @@ import pytest
 from datasets import Dataset
 
 from seal_datasets.audit.given_models import GivenModels, give_models
+from seal_datasets.audit.gold_step import draw_for_teacher
 from seal_datasets.audit.plan import plan_audit
 from seal_datasets.audit.plan_own_rewards import plan_own_rewards
 from seal_datasets.audit.precomputed import audit_own_rewards
+from seal_datasets.audit.probe_step import open_embeddings, open_encoder
 from seal_datasets.audit.rewrite_step import plan_rewriting
 from seal_datasets.audit.run import run_audit
-from seal_datasets.audit.settings import AuditSettings, RewriteSettings
+from seal_datasets.audit.settings import AuditSettings, RewriteSettings, TeacherSettings
 from seal_datasets.cli import main
 from seal_datasets.data.demo import demo_path
 from seal_datasets.data.load import load_pairs
 from seal_datasets.endpoints.store import ResponseStore
 from seal_datasets.errors import DataError, ModelError
+from seal_datasets.labels.featurize import iterate_texts
+from seal_datasets.labels.probe import Probe
 from seal_datasets.rewards.score_store import ScoreStore
 from seal_datasets.rewards.training_settings import TrainingSettings
 
@@ -91,6 +95,40 @@ def test_requests_of_a_server_are_counted_and_priced_and_none_is_sent(reward_mod
     assert math.isnan(plan.total("seconds"))
     assert "unknown" in str(plan)
     assert not list(tmp_path.iterdir())
+
+
+def test_a_probe_is_timed_and_what_it_has_embedded_is_counted(tmp_path):
+    settings = AuditSettings(limit=24, models=give_models({"far": "served:http://127.0.0.1:9#my/rm"}))
+    pairs, _ = load_pairs(str(demo_path()), limit=24, seed=settings.seed)
+    n_texts = len({(row["prompt"], row[side]) for row in pairs for side in ("chosen", "rejected")})
+    step = plan_audit("demo", tmp_path / "audit", settings)["labels"]
+    assert (step.pairs, step.texts, step.cached) == (24, n_texts, 0)
+    assert 0.0 < step.seconds < math.inf
+    assert "a probe on embedded" in step.notes[0]
+    (tmp_path / "audit").mkdir()
+    with open_embeddings(tmp_path / "audit" / "labels.sqlite") as store:
+        Probe(open_encoder("embedded"), store=store).embed(text for *_, text in iterate_texts(pairs))
+    again = plan_audit("demo", tmp_path / "audit", settings)["labels"]
+    assert (again.cached, again.seconds) == (n_texts, 0.0)
+    served = replace(settings, encoder="http://127.0.0.1:9/v1#my/encoder")
+    step = plan_audit("demo", tmp_path / "audit", served)["labels"]
+    assert (step.texts, step.notes) == (n_texts, ("time is not measured: a server embeds, and none is asked",))
+    assert math.isnan(step.seconds)
+
+
+def test_a_teacher_is_asked_for_its_share_and_a_probe_labels_the_rest(tmp_path):
+    teacher = TeacherSettings(SERVER["labeler"], SERVER["labeler_model"], 0.5)
+    features = ("last_response_is_harmless", "last_response_is_helpful")
+    models = give_models({"far": "served:http://127.0.0.1:9#my/rm"})
+    plan = plan_audit("demo", tmp_path / "audit", AuditSettings(teacher=teacher, features=features, models=models))
+    asked = plan["labels of the teacher"]
+    pairs, _ = load_pairs(str(demo_path()))
+    ids, _ = draw_for_teacher(pairs, teacher, seed=0)
+    assert asked.pairs == len(ids) < len(pairs)
+    assert 0 < asked.requests == asked.texts <= 2 * asked.pairs
+    assert 0.0 < asked.dollars < 1.0
+    assert "a probe on embedded" in plan["labels"].notes[0]
+    assert plan["labels"].pairs == len(pairs)
 
 
 @pytest.mark.slow
