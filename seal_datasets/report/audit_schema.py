@@ -164,7 +164,7 @@ def _check_models(report: Mapping[str, Any], where: str) -> None:
             (f"models.{name}.resistance", report["models"].get(name, {}).get("resistance", {}), ["train"])
             for name in audited
         ]
-    for place, found, needed in wanted:
+    for place, found, needed in (*wanted, *_of_correction(report, audited, changes)):
         if missing := [key for key in needed if key not in found]:
             _refuse(f"{where}, {place}", f"the keys {sorted(found)[:5]}", f"{missing[0]!r} too")
     _check_subjects(report, where, audited, changes)
@@ -173,6 +173,21 @@ def _check_models(report: Mapping[str, Any], where: str) -> None:
             _check_rows(f"{where}, imprint.{name}", fit, names, changes)
     for change, comparison in report.get("comparisons", {}).items():
         _check_comparison(f"{where}, comparisons.{change}", comparison, report)
+
+
+def _of_correction(
+    report: Mapping[str, Any], audited: list[str], changes: list[str]
+) -> list[tuple[str, Mapping[str, Any], list[str]]]:
+    """Corrected results, on which claims rest, and the models that they need."""
+    correction = report.get("correction", {})
+    if correction.get("status") != "corrected":
+        return []
+    imprint = correction["imprint"]["sd"]
+    return [
+        ("correction.models", correction["models"], audited),
+        ("correction.imprint.sd.models", imprint["models"], audited),
+        ("correction.imprint.sd.changes", imprint["changes"], changes),
+    ]
 
 
 def _check_subjects(report: Mapping[str, Any], where: str, audited: list[str], changes: list[str]) -> None:

@@ -38,6 +38,23 @@ def test_a_report_that_lacks_what_its_page_reads_is_refused(report, place, key):
         check_audit_json(report, "report", "report.json")
 
 
+@pytest.mark.parametrize(
+    ("place", "key"),
+    [
+        (("correction", "models"), "post"),
+        (("correction", "imprint", "sd", "models"), "post"),
+        (("correction", "imprint", "sd", "changes"), "post - pre"),
+    ],
+)
+def test_a_correction_that_lacks_a_model_is_refused(report, place, key):
+    part = report
+    for name in place:
+        part = part[name]
+    del part[key]
+    with pytest.raises(DataError, match=rf"{'.'.join(place)}: found the keys .* needed is '{key}' too"):
+        check_audit_json(report, "report", "report.json")
+
+
 def test_rewrites_without_the_record_of_their_run_are_refused(report):
     report["rewrites"] = {"presets": {}, "axes": {}}
     with pytest.raises(DataError, match="the key 'rewrites' is missing"):
