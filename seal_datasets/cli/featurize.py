@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import os
-from dataclasses import replace
 
 from seal_datasets.cli.options import (
     Verbs,
@@ -51,7 +50,7 @@ def _run(options: argparse.Namespace) -> int:
     taxonomy = asked_features(settings)
     store = options.store or options.out.with_suffix(".labels.sqlite")
     if options.dry_run:
-        return print_plan(options.data, replace(settings, split=options.split, limit=options.limit), store)
+        return print_plan(options, settings, store)
     key = os.environ.get("SEAL_LABELER_API_KEY")
     labelled = label_pairs(add_surface_features(load_table(options)), taxonomy, settings, store, api_key=key)
     return write_table(labelled.pairs, options.out) or check_labels(

@@ -252,13 +252,13 @@ def add_training_options(parser: argparse.ArgumentParser) -> None:
         "--pre-epochs",
         type=int,
         metavar="N",
-        help="epochs of the pre model on its self-supervised pairs (default: 1; 3 in audit --demo)",
+        help="epochs of the pre model on its self-supervised pairs (default: 1)",
     )
     group.add_argument(
         "--post-epochs",
         type=int,
         metavar="N",
-        help="epochs of the post model on preferences and the same pairs (default: 2; 6 in audit --demo)",
+        help="epochs of the post model on preferences and the same pairs (default: 2)",
     )
     group.add_argument(
         "--max-length",
@@ -312,14 +312,12 @@ def load_table(options: argparse.Namespace) -> Dataset:
     return pairs
 
 
-def print_plan(data: str, settings: AuditSettings, store: Path, *, labels: bool = True) -> int:
+def print_plan(options: argparse.Namespace, settings: AuditSettings, store: Path, *, labels: bool = True) -> int:
     """Print the number and cost of requests, and send none."""
     from seal_datasets.audit.label_step import asked_features, describe_label_plan
     from seal_datasets.audit.rewrite_step import describe_rewrite_plan
-    from seal_datasets.data.load import load_pairs
 
-    pairs, diagnosis = load_pairs(data, split=settings.split, limit=settings.limit, seed=settings.seed)
-    sys.stderr.write(f"{diagnosis}\n")
+    pairs = load_table(options)
     key = os.environ.get("SEAL_LABELER_API_KEY")
     if labels:
         sys.stdout.write(

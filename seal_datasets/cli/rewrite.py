@@ -6,7 +6,6 @@ import argparse
 import os
 import sys
 from collections.abc import Mapping
-from dataclasses import replace
 
 from seal_datasets.cli.options import (
     Verbs,
@@ -55,9 +54,7 @@ def _run(options: argparse.Namespace) -> int:
     )
     store = options.store or options.out.with_suffix(".rewrites.sqlite")
     if options.dry_run:
-        return print_plan(
-            options.data, replace(settings, split=options.split, limit=options.limit), store, labels=False
-        )
+        return print_plan(options, settings, store, labels=False)
     key = os.environ.get("SEAL_LABELER_API_KEY")
     pairs, record = rewrite_pairs(load_table(options), settings, store, api_key=key)
     return write_table(pairs, options.out) or _check_rewrites(record["statuses"])

@@ -56,6 +56,8 @@ def add(verbs: Verbs) -> None:
 
 
 def _run(options: argparse.Namespace) -> int:
+    if options.action != "prune" and (options.model or options.before or options.finish_reason):
+        raise DataError(f"--model, --before and --finish-reason say what prune deletes; {options.action} takes none")
     if options.action == "repair":
         return _repair(options)
     # The target of a merge may be a new store.

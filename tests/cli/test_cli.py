@@ -64,6 +64,8 @@ def test_a_table_is_written_as_parquet_only(capsys):
         (["audit", "absent.jsonl", "--labeler", "none"], "absent.jsonl"),
         (["report", "nowhere"], "give the folder of a finished `seal audit`"),
         (["install-metrics", "accuracy"], "alignment_resistance"),
+        (["store", "inspect", "s.sqlite", "--model", "m"], "say what prune deletes; inspect takes none"),
+        (["store", "repair", "s.sqlite", "--before", "2026-01-01"], "say what prune deletes; repair takes none"),
     ],
 )
 def test_mistakes_end_with_2_and_say_what_to_do(arguments, message, capsys, tmp_path, monkeypatch):
@@ -177,6 +179,20 @@ def test_a_dry_run_says_what_labeling_would_cost_and_asks_nothing(tmp_path, caps
         == 2
     )
     assert "a budget needs the model's price" in capsys.readouterr().err
+
+
+def test_a_dry_run_plans_the_rows_that_the_run_takes(tmp_path, capsys):
+    rows = [{"prompt": "Q", "chosen": "long " * 10**n, "rejected": f"no {n}"} for n in range(5)]
+    for name, taken in (("all", rows), ("first", rows[:2])):
+        (tmp_path / f"{name}.jsonl").write_text("".join(f"{json.dumps(row)}\n" for row in taken))
+    remote = ["--labeler", "http://127.0.0.1:9/v1", "--labeler-model", "gpt-4o-mini", "--limit", "2", "--dry-run"]
+    plans = []
+    for name in ("all", "first"):
+        source = str(tmp_path / f"{name}.jsonl")
+        assert main(["featurize", source, "--out", str(tmp_path / "out.parquet"), *remote]) == 0
+        plans.append(capsys.readouterr().out)
+    assert plans[0] == plans[1]
+    assert "4 texts" in plans[0]
 
 
 def test_store_is_inspected_exported_merged_and_pruned(tmp_path, capsys):

@@ -26,6 +26,9 @@ VERBS = [
     (["doctor", "no-model", "--out"], False),
     (["store", "export", "no.sqlite", "--out"], False),
     (["store", "merge"], False),
+    (["gold", NOWHERE, "--out"], True),
+    (["gold", NOWHERE, "--check", "sheet.csv", "--out"], True),
+    (["gold", NOWHERE, "--headless"], False),
 ]
 
 
