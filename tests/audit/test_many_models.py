@@ -113,6 +113,12 @@ def test_five_checkpoints_have_a_trajectory_a_joint_test_and_ranks(five):
     lines = headline(report)
     assert lines[1].startswith("The lowest resistance of the 5 models may be that of step_3, ")
     assert lines[1].endswith(", not of sft (95 %).")
+    rows = report["ranking"]["ranking"]
+    alone = [row | {"rank_interval": [1, 1] if row["model"] == "step_4" else [2, 5]} for row in rows]
+    level = {"ranking": {**report["ranking"], "ranking": alone}}
+    assert headline({**report, **level})[1].startswith("Of 5 models step_4 has the lowest resistance (95 %, ")
+    level = {"ranking": {**report["ranking"], "ranking": [row | {"rank_interval": [1, 5]} for row in rows]}}
+    assert headline({**report, **level})[1] == "No model can be said to have the lowest resistance of the 5 (95 %)."
     said = [line for line in lines if line.startswith("Changes of an imprint against sft, in SD of reward: ")]
     assert len(said) == 1
     assert all(f" for {name}" in said[0] for name in CHECKPOINTS[1:])
