@@ -42,7 +42,7 @@ def csv_rows(path: Path) -> Iterator[dict[str, str]]:
         file.seek(0)
         lines = io.TextIOWrapper(file, encoding_of(start), newline="")
         try:
-            first = next((line for line in lines if line.strip()), "")
+            number, first = next(((number, line) for number, line in enumerate(lines, 1) if line.strip()), (0, ""))
             if not first:
                 raise DataError(f"{path} is empty; needed is a header line and at least one row")
             delimiter, header = _read_header(path, first)
@@ -50,8 +50,8 @@ def csv_rows(path: Path) -> Iterator[dict[str, str]]:
             for cells in reader:
                 if len(cells) not in (0, len(header)):
                     raise DataError(
-                        f"{path} is not a valid CSV file: line {reader.line_num + 1} has {len(cells)} cells, and the header "
-                        f"has {len(header)}; put double quotes around cells with {delimiter!r} or line breaks"
+                        f"{path} is not a valid CSV file: line {reader.line_num + number} has {len(cells)} cells, and the "
+                        f"header has {len(header)}; put double quotes around cells with {delimiter!r} or line breaks"
                     )
                 if cells:
                     yield dict(zip(header, cells, strict=True))

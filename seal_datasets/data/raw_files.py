@@ -65,14 +65,6 @@ def encoding_of(start: bytes) -> str:
     return "utf-16-be" if len(start) >= 2 and not start[0] and start[1] else "utf-8"
 
 
-def decode(path: Path, raw: bytes, encoding: str) -> str:
-    """Text of a file's bytes; an error names the line where they are no such text."""
-    try:
-        return raw.decode(encoding)
-    except UnicodeDecodeError as error:
-        raise not_text(path, 1 + raw.count(b"\n", 0, error.start), error) from error
-
-
 def not_text(path: Path, line: int, error: UnicodeDecodeError) -> DataError:
     """The error about bytes that are no text of their encoding."""
     return DataError(

@@ -350,3 +350,10 @@ def test_a_fault_in_a_later_row_leaves_nothing_in_the_cache(tmp_path, monkeypatc
     with pytest.raises(DataError, match="line 3: not valid JSON"):
         load_files([path], streaming=False)
     assert [file for file in (tmp_path / "cache").rglob("*") if file.is_file()] == []
+
+
+def test_the_line_of_a_short_row_counts_blank_lines_before_the_header(tmp_path):
+    for before, line in (("", 3), ("\n \n", 5)):
+        path = written(tmp_path, "a.csv", f"{before}prompt,chosen,rejected\nQ,a,b\nQ,a\n")
+        with pytest.raises(DataError, match=f"line {line} has 2 cells, and the header has 3"):
+            list(csv_rows(path))
