@@ -393,8 +393,7 @@ def waiting() -> list[Row]:
 
 def others() -> list[Row]:
     """Figures of others about reward models, the paper's among them."""
-    _, after, _ = cells()
-    before = cells()[0]
+    before, after, _ = cells()
     n_test = OTHERS["hh_test_pairs"]
     rows: list[Row] = []
     for name, aligned in (("post", after), ("pre", before)):

@@ -4,8 +4,8 @@
 
 An estimate. Tokens of a pair are those of 1,500 real pairs of hh-rlhf. A forward pass takes 2 FLOPs for each token and each
 weight outside the embeddings, and 4 L d T for attention (L layers of width d, texts of T tokens). Throughput is the FLOPs
-divided by what the device computes per second. You give the
-CPU's throughput. The GPU's is an assumed share of its data sheet's.
+divided by what the device computes per second. You give the CPU's throughput. The GPU's is an assumed share of its data
+sheet's.
 """
 
 from __future__ import annotations

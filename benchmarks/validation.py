@@ -834,6 +834,8 @@ def main() -> None:
     parser.add_argument("--only", help="rows whose estimator or data contain this text")
     parser.add_argument("--out", type=Path, default=ROOT / "docs" / "validation.md")
     given = parser.parse_args()
+    if given.only and given.out == parser.get_default("out"):
+        parser.error(f"--only makes some of the rows, and {given.out} holds all: name another file with --out")
     rows = []
     for number, (name, setting, draw) in enumerate(tqdm(CASES, desc="Planted truths", unit="case")):
         if given.only and given.only not in f"{name}, {setting}":

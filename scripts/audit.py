@@ -24,12 +24,12 @@ import argparse
 import contextlib
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 
 from huggingface_hub import HfApi
 
-from seal_datasets.cli import main
+from seal_datasets.cli import _parser, main
 from seal_datasets.errors import HubError, SealError
+from seal_datasets.escape import escape_terminal
 from seal_datasets.hub.job_prices import job_prices
 from seal_datasets.hub.kept_run import KeptRun
 
@@ -49,22 +49,21 @@ def run(arguments: Sequence[str]) -> int:
         )
     parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     parser.add_argument("--store")
-    parser.add_argument("--out", type=Path, default=Path("seal-audit"))
-    parser.add_argument("--dry-run", action="store_true")
     ours, rest = parser.parse_known_args(arguments)
-    command = ["audit", *rest, "--out", str(ours.out), *(["--dry-run"] if ours.dry_run else [])]
+    command = ["audit", *rest]
+    options = _parser().parse_args(command)  # its folder may be named by a recipe
     try:
         with contextlib.ExitStack() as kept:
             if ours.store is not None:
-                store = KeptRun(ours.out, ours.store)
+                store = KeptRun(options.out, ours.store)
                 _write_line(f"{store.fetch():,} files fetched from the dataset {ours.store}")
-                if not ours.dry_run:
+                if not options.dry_run:
                     kept.enter_context(store.keeping(_write_line))
             code = main(command)
     except SealError as error:
         _write_line(f"audit.py: {error}")
         return 2
-    if ours.dry_run and code == 0:
+    if options.dry_run and code == 0:
         _show_prices()
     return code
 
@@ -74,11 +73,11 @@ def _show_prices() -> None:
         lines = job_prices(HfApi())
     except HubError as error:
         lines = [f"Prices of Hugging Face Jobs are unknown: {error}"]
-    sys.stdout.write("\n".join(["", *lines, ""]))
+    sys.stdout.write(escape_terminal("\n".join(["", *lines, ""])))
 
 
 def _write_line(line: str) -> None:
-    sys.stderr.write(f"{line}\n")
+    sys.stderr.write(f"{escape_terminal(line)}\n")
 
 
 if __name__ == "__main__":

@@ -66,7 +66,7 @@ _SAMPLE: dict[str, Any] = {
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run the pipeline, a step of it, or its plan; returns 0 on success."""
+    """Run the pipeline up to the first step that fails, a step of it, or its plan; returns 0 on success."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("step", nargs="?", choices=list(STEPS), help="run one step only (default: all)")
     parser.add_argument("--out", type=Path, help="folder of the audit (default: paper-audit, or paper-sample)")
@@ -80,7 +80,10 @@ def main(arguments: list[str] | None = None) -> int:
     pinned = out / "paper.yaml"
     if not pinned.is_file() and (code := _pin(recipe, out, pinned)):
         return code
-    return max(_run(step, pinned, out) for step in ([options.step] if options.step else STEPS))
+    for step in [options.step] if options.step else STEPS:
+        if code := _run(step, pinned, out):
+            return code
+    return 0
 
 
 def _pin(recipe: Path, out: Path, pinned: Path) -> int:

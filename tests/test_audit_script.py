@@ -115,6 +115,16 @@ def test_an_audit_is_kept_and_resumed_in_another_folder(hub, hub_client, scored,
     assert checked.returncode == 0, checked.stderr
 
 
+def test_a_recipe_names_the_folder(hub, hub_client, scored, tmp_path):
+    recipe = tmp_path / "recipe.yaml"
+    options = {"data": str(scored), "rewards": ["rm=good,bad"], "out": str(tmp_path / "there")}
+    recipe.write_text(json.dumps({"recipe": 1, "verb": "audit", **options}))
+    done = hub_client(["-c", START, "--config", recipe, "--store", "tester/run"])
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "there" / "report.json").is_file()
+    assert hub.files("dataset", "tester/run")["report.json"] == (tmp_path / "there" / "report.json").read_bytes()
+
+
 def test_a_run_without_the_hub_says_that_prices_are_unknown(hub, hub_client, scored, tmp_path):
     hub.fault("GET", "/api/jobs/hardware", times=9, status=404)
     planned = hub_client(

@@ -86,6 +86,14 @@ def test_nothing_runs_without_a_commit(script, tmp_path, capsys):
     assert not (tmp_path / "audit" / "paper.yaml").exists()
 
 
+def test_a_step_that_fails_is_the_last(script, tmp_path, monkeypatch):
+    (tmp_path / "paper.yaml").write_text(script.RECIPE.read_text("utf-8"))
+    asked = []
+    monkeypatch.setattr(script, "seal", lambda words: asked.append(words[0]) or (1 if words[0] == "score" else 0))
+    assert script.main(["--out", str(tmp_path)]) == 1
+    assert asked == ["featurize", "score"]
+
+
 def test_everything_else_of_the_recipe_is_pinned(script):
     recipe = yaml.safe_load(script.RECIPE.read_text("utf-8"))
     assert script._without_commit(recipe) == ["OpenAssistant/reward-model-deberta-v3-large"]

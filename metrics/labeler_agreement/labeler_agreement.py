@@ -29,7 +29,8 @@ Args:
 Returns:
     `dict`: JSON-ready values. An undefined value is `None`, and a status gives the reason.
     `preference`, the counts `chosen`, `rejected` and `indifferent`; `overall` and, by regime, `regimes`: each with
-    `agreement_rate`, `confidence_interval`, `n` (pairs with a preference, the denominator) and `n_indifferent`.
+    `agreement_rate`, `confidence_interval`, `n` (pairs with a preference, the denominator) and `n_indifferent`;
+    `tests` of the regimes, all first and then each two.
 
 Raises:
     DataError: Lengths or shapes differ, or a value is missing or not finite. The message names the input and the first

@@ -141,7 +141,7 @@ def read_source(source: str | Path, name: str) -> Audit:
 def _name_audits(sources: Sequence[str | Path]) -> list[str]:
     """Name audits by the last part of their paths or ids, or by the whole path if that part is not unique."""
     paths = [Path(str(source).removesuffix(f"/{REPORT_FILE}")) for source in sources]
-    short = [path.name for path in paths]
+    short = [path.name or path.absolute().name for path in paths]
     names = [name if short.count(name) == 1 else str(path) for name, path in zip(short, paths, strict=True)]
     if len(set(names)) < len(names):
         raise DataError(f"an audit is named twice: {', '.join(names)}; give each audit once")

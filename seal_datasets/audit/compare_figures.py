@@ -231,7 +231,7 @@ def splits_figure(result: Mapping[str, Any]) -> Figure | None:
 
 
 def draw_comparison(result: Mapping[str, Any], path: Path) -> None:
-    """Draw resistance and imprints of all models, as dots with 95 % intervals.
+    """Draw resistance, imprints and robustness of all models, as dots with 95 % intervals.
 
     Args:
         result (`Mapping[str, Any]`): From `compare_audits`.
@@ -249,6 +249,8 @@ def _differing(result: Mapping[str, Any], quantity: str, kinds: str) -> str:
     """In how many features the models are found to differ, of those that two of them have."""
     rows = [row for row in result["differences"] if row["quantity"] == quantity and row["p_adjusted"] is not None]
     tested, found = ({row["of"] for row in each} for each in (rows, filter(is_significant, rows)))
+    if not tested:
+        return f"Whether the models differ in any of the {kinds} was not tested"
     if not found:
         return f"The models are not found to differ in any of {len(tested)} {kinds}"
     return f"The models differ in {len(found)} of {len(tested)} {kinds}"

@@ -23,7 +23,7 @@ def compare_verdict(result: Mapping[str, Any]) -> list[Sentence]:
     Returns:
         `list[Sentence]`: The sentences, most important first.
     """
-    found = [_failed(result), _ranks(result["shared"]), _resistance(result), *_features(result)]
+    found = [_failed(result), _ranks(result["shared"]), _resistance(result), _imprints(result), _robustness(result)]
     found += [_disagree(result), _caution(result)]
     return [sentence for sentence in found if sentence is not None]
 
@@ -127,36 +127,36 @@ def _resistances(rows: Sequence[Mapping[str, Any]]) -> Sentence:
     return Sentence(f"{said}{interval}: {others}, of {len(rows)} tested.", strong, rests)
 
 
-def _features(result: Mapping[str, Any]) -> list[Sentence | None]:
-    """What is found of imprints and of robustness."""
+def _imprints(result: Mapping[str, Any]) -> Sentence:
     rows = _tested(result, "imprint")
     if not rows:
-        return [Sentence("No imprint could be compared: no feature was tested in both audits.")]
+        return Sentence("No imprint could be compared: no feature was tested in both audits.")
     found = sorted(filter(is_significant, rows), key=lambda row: -abs(row["difference"]))
     rests = f"imprints: {_family(rows)}; intervals are not adjusted"
-    sentences: list[Sentence | None] = []
     if not found:
         strong = "No imprint is found to differ"
         n_features = len({row["of"] for row in rows})
-        sentences.append(
-            Sentence(f"{strong}, of {n_features} feature{'s' * (n_features > 1)} compared.", strong, rests)
-        )
-    else:
-        by_feature: dict[str, list[Mapping[str, Any]]] = {}
-        for row in found:
-            by_feature.setdefault(row["of"], []).append(row)
-        parts = [_one_feature(each) for each in list(by_feature.values())[:_MOST]]
-        rest = len(by_feature) - len(parts)
-        more = f"; {rest} more feature{'s differ' if rest > 1 else ' differs'}" if rest else ""
-        sentences.append(Sentence(f"{'; '.join(parts)}{more}.", feature_title(str(found[0]["of"])), rests))
-    rewritten = [row for row in _tested(result, "robustness") if is_significant(row)]
-    for row in sorted(rewritten, key=lambda row: -abs(row["difference"]))[:1]:
-        more, less = (row["later"], row["earlier"]) if row["difference"] < 0 else (row["earlier"], row["later"])
-        strong = f"Rewriting ({row['of']}) is worse for {more} than for {less}"
-        said = f"{strong}: its change of alignment is {abs(100 * row['difference']):.1f} points lower"
-        rests = f"robustness: {_family(_tested(result, 'robustness'))}"
-        sentences.append(Sentence(f"{said}{_points(row, 1 if more == row['later'] else -1)}.", strong, rests))
-    return sentences
+        return Sentence(f"{strong}, of {n_features} feature{'s' * (n_features > 1)} compared.", strong, rests)
+    by_feature: dict[str, list[Mapping[str, Any]]] = {}
+    for row in found:
+        by_feature.setdefault(row["of"], []).append(row)
+    parts = [_one_feature(each) for each in list(by_feature.values())[:_MOST]]
+    rest = len(by_feature) - len(parts)
+    more = f"; {rest} more feature{'s differ' if rest > 1 else ' differs'}" if rest else ""
+    return Sentence(f"{'; '.join(parts)}{more}.", feature_title(str(found[0]["of"])), rests)
+
+
+def _robustness(result: Mapping[str, Any]) -> Sentence | None:
+    """The largest difference found in what rewriting costs."""
+    rows = _tested(result, "robustness")
+    row = max(filter(is_significant, rows), key=lambda row: abs(row["difference"]), default=None)
+    if row is None:
+        return None
+    more, less = (row["later"], row["earlier"]) if row["difference"] < 0 else (row["earlier"], row["later"])
+    strong = f"Rewriting ({row['of']}) is worse for {more} than for {less}"
+    said = f"{strong}: its change of alignment is {abs(100 * row['difference']):.1f} points lower"
+    interval = _points(row, 1 if more == row["later"] else -1)
+    return Sentence(f"{said}{interval}.", strong, f"robustness: {_family(rows)}")
 
 
 def _one_feature(rows: Sequence[Mapping[str, Any]]) -> str:

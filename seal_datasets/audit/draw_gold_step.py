@@ -96,7 +96,6 @@ def keep_draw(
         return kept
     found = draw_gold(pairs, n, seed=seed, stratify_by=stratify_by)
     made = KeptDraw(source, taxonomy.names, seed, (found.drawn,), found.probability, found.probability)
-    folder.mkdir(parents=True, exist_ok=True)
     write_json(folder / DRAW_FILE, asdict(made))
     return made
 
@@ -114,15 +113,20 @@ def keep_second_draw(pairs: Dataset, folder: Path, n: int, taxonomy: Taxonomy) -
         `KeptDraw`: Both rounds.
 
     Raises:
-        DataError: There is no first round, or the audit has no probabilities.
+        DataError: There is no first round, it is of other features or other data, or the audit has no probabilities.
     """
     kept = read_draw(folder)
     if kept is None:
         raise DataError(
             f"{folder} holds no first round; draw one with `seal gold DATA --n N --out {folder}` and label it"
         )
+    _check_features(kept, taxonomy, folder)
     if len(kept.rounds) > 1:
         return kept
+    if kept.first.keys().isdisjoint(map(str, pairs[schema.PROMPT_ID])):
+        raise DataError(
+            f"{folder} holds a draw from {kept.source}, and the audit has none of its prompts; give its audit (--audit)"
+        )
     found = draw_more(pairs, n, kept.first, kept.rounds[0], taxonomy, seed=kept.seed)
     made = KeptDraw(kept.source, kept.features, kept.seed, (*kept.rounds, found.drawn), found.probability, kept.first)
     write_json(folder / DRAW_FILE, asdict(made))
@@ -137,6 +141,10 @@ def _check_same(kept: KeptDraw, pairs: Dataset, taxonomy: Taxonomy, source: str,
             f"{folder} holds a draw from {kept.source}, and {len(missing):,} of its {len(kept.prompts):,} prompts are not in "
             f"{source}; give the same data, or another --out"
         )
+    _check_features(kept, taxonomy, folder)
+
+
+def _check_features(kept: KeptDraw, taxonomy: Taxonomy, folder: Path) -> None:
     if tuple(taxonomy.names) != kept.features:
         raise DataError(
             f"{folder} holds a draw for the features {', '.join(kept.features)}; give the same --features, or another --out"

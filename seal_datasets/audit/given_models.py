@@ -86,7 +86,7 @@ def give_models(models: Mapping[str, str | Path | Columns], baseline: str | None
         `GivenModels`: With the defaults of everything else.
 
     Raises:
-        DataError: As for `name_models`, or a model is given twice.
+        DataError: As for `name_models`, or a model is given twice, or is neither text nor two columns.
 
     Example:
 
@@ -96,7 +96,13 @@ def give_models(models: Mapping[str, str | Path | Columns], baseline: str | None
 
     ```
     """
-    columns = {name: model for name, model in models.items() if isinstance(model, tuple)}
+    columns = {name: model for name, model in models.items() if not isinstance(model, str | Path)}
+    for name, model in columns.items():
+        if not (isinstance(model, tuple) and len(model) == 2 and all(isinstance(column, str) for column in model)):
+            raise DataError(
+                f"the model {name!r} is given as {model!r}; needed is an id or path, or a tuple of the columns of the chosen "
+                "and of the rejected response's reward"
+            )
     texts = {name: str(model) for name, model in models.items() if name not in columns}
     return GivenModels(texts=texts, columns=columns, baseline=baseline)
 

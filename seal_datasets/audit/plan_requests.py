@@ -97,11 +97,10 @@ def plan_label_steps(
     steps = []
     if settings.teacher is not None:
         ids, _ = draw_for_teacher(pairs, settings.teacher, settings.seed)
-        asks = replace(
-            settings, labeler=settings.teacher.server, labeler_model=settings.teacher.model, label_limit=None
-        )
+        server, model = settings.teacher.server, settings.teacher.model
+        asks = replace(settings, labeler=server, labeler_model=model, label_limit=None, probabilities=False)
         drawn = pairs.select([row for row, pair_id in enumerate(pairs[schema.PAIR_ID]) if pair_id in ids])
-        asked = plan_labels(drawn, taxonomy, replace(asks, probabilities=False), sources.store, api_key=sources.api_key)
+        asked = plan_labels(drawn, taxonomy, asks, sources.store, api_key=sources.api_key)
         if asked is not None:
             steps.append(_of_requests("labels of the teacher", len(ids), asked, asks, sources))
     has_gold = bool(steps) or bool(gold_features(pairs, taxonomy))

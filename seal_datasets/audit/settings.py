@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from dataclasses import dataclass, field
 from typing import Any
@@ -55,8 +56,10 @@ class RewriteSettings:
             raise DataError(f"the share of pairs to rewrite must be above 0 and at most 1, got {self.share}")
         if self.attempts < 1:
             raise DataError(f"a rewrite needs at least one attempt, got {self.attempts}")
+        if not 0.0 <= self.temperature < math.inf:
+            raise DataError(f"the temperature of rewrites must be 0 or more, got {self.temperature}")
         if not -1.0 <= self.min_similarity <= 1.0:
-            raise DataError(f"min_similarity is a cosine, between -1 and 1, got {self.min_similarity}")
+            raise DataError(f"the least similarity of a rewrite must lie between -1 and 1, got {self.min_similarity}")
         if self.rewriter and self.rewriter.startswith("http") and not self.rewriter_model:
             raise DataError("a rewriter given by URL needs the name of its model (rewriter_model)")
 
@@ -157,10 +160,14 @@ class AuditSettings:
     def __post_init__(self) -> None:
         self._check_models()
         self._check_labeler()
-        if self.budget is not None and not self.budget >= 0.0:
-            raise DataError(f"a budget must be 0 or more dollars, got {self.budget}")
-        if self.tie_band is not None and not self.tie_band >= 0.0:
+        if self.budget is not None and not 0.0 <= self.budget < math.inf:
+            raise DataError(f"a budget must be 0 or more dollars, got {self.budget}; leave it out for no limit")
+        if self.tie_band is not None and not 0.0 <= self.tie_band < math.inf:
             raise DataError(f"a tie band must be 0 or more points of reward, got {self.tie_band}")
+        try:  # a number that JSON lacks would fail at the end, in the record of the run
+            json.dumps(self.request, allow_nan=False)
+        except (TypeError, ValueError) as error:
+            raise DataError(f"fields of requests must be JSON, got {self.request!r} ({error})") from error
         if not 0.0 < self.timeout < math.inf:
             raise DataError(f"timeout must be a number of seconds above 0, got {self.timeout}")
         if not 0.0 <= self.max_failure_rate <= 1.0:

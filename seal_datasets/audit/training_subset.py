@@ -134,8 +134,8 @@ def training_subset(
         `Subset`: The pairs, in the order of the audit, and counts.
 
     Raises:
-        DataError: The folder does not hold an audit, a reason or form is unknown, or all pairs are dropped. A pair of the table
-            is not in the audit.
+        DataError: The folder does not hold an audit, a reason or form is unknown, or no pair is usable or left. A pair of the
+            table is not in the audit.
     """
     reasons = list(dict.fromkeys([*drop, *flag]))
     if unknown := [reason for reason in reasons if reason not in REASONS]:
@@ -156,6 +156,10 @@ def training_subset(
         features_of(run), float(run.get("tie_band", 0.0)) if tie_band is None else tie_band, model or models.last
     )
     kept = table.select(np.flatnonzero(usable))
+    if not len(kept):
+        raise DataError(
+            f"none of the {len(table):,} pairs can be trained on; see the problems in {folder / PAIRS_FILE}"
+        )
     flags = {reason: judge.judge(kept, reason) for reason in reasons}
     dropped = np.zeros(len(kept), dtype=bool)
     for reason in drop:

@@ -207,18 +207,17 @@ def compute(
 
 def _open(path: str | None, dataset: str, config: str, split: str) -> tuple[pd.DataFrame, str]:
     """Read a visitor's table, and describe it."""
-    if not path and "/" not in (dataset or "").strip("./"):
+    dataset = dataset.strip()
+    if not path and "/" not in dataset.strip("./"):
         raise DataError(f"a dataset on the Hub is named as namespace/name, got {dataset!r}")
     # Visitors must not read files of the machine that runs the app.
     if not path and (dataset.startswith((".", "/", "~")) or Path(dataset).exists()):
         raise DataError(f"{dataset!r} is not the name of a dataset on the Hub")
     part, configuration = split.strip() or None, config.strip() or None
-    if path:
-        opened = open_source(path, split=part)
-    else:
-        opened = open_hub_dataset(HubDataset(dataset.strip(), name=configuration), split=part)
+    on_hub = HubDataset(dataset, name=configuration)
+    opened = open_source(path, split=part) if path else open_hub_dataset(on_hub, split=part)
     table: pd.DataFrame = opened.rows.to_pandas()
-    label = Path(path).name if path else dataset.strip()
+    label = Path(path).name if path else dataset
     return table, _note(f"{label}: {len(table):,} rows, {len(table.columns)} columns")
 
 

@@ -68,7 +68,7 @@ def figure(name: str, result: Result) -> Figure:
 def _cell(value: object) -> str:
     if isinstance(value, (list, tuple)):
         return " to ".join(map(_cell, value))
-    if isinstance(value, float) and not isinstance(value, bool):
+    if isinstance(value, float):
         return "" if np.isnan(value) else f"{value:,.3g}" if abs(value) < 1000 else f"{value:,.0f}"
     return "" if value is None else str(value)
 
@@ -157,9 +157,10 @@ def _draw_resistance(axes: Axes, result: Result) -> None:
     colours = [REGIMES.get(label.replace(" ", "_"), MODEL) for label in labels]
     axes.barh(range(len(bars)), values, color=colours, height=0.62)
     for row, bar in enumerate(bars):
-        if bar["confidence_interval"]:
-            axes.plot(bar["confidence_interval"], [row, row], color=INK, lw=1.3)
-            axes.text(bar["confidence_interval"][1], row, f"  {format_percent(bar[key])}", va="center")
+        low, high = bar["confidence_interval"]
+        if low is not None and high is not None:
+            axes.plot([low, high], [row, row], color=INK, lw=1.3)
+        axes.text(values[row] if high is None else high, row, f"  {format_percent(bar[key])}", va="center")
     axes.set_yticks(range(len(bars)), labels)
     axes.invert_yaxis()
     axes.set_xlim(0, max([*values, 0.01]) * 1.3)

@@ -139,7 +139,7 @@ def _from_table(table: Table, columns: Columns, signature: inspect.Signature, gi
     unknown = sorted(set(columns) - set(signature.parameters))
     if unknown:
         raise DataError(f"columns= names {', '.join(unknown)}; the inputs are {', '.join(signature.parameters)}")
-    # Arrays are required or default to None; options have another default and are no columns.
+    # Arrays are required or default to None. The few options that do too, such as label_noise, refuse a column of their name.
     arrays = [
         name for name, parameter in signature.parameters.items() if parameter.default in (None, inspect.Parameter.empty)
     ]
@@ -154,14 +154,32 @@ def _from_table(table: Table, columns: Columns, signature: inspect.Signature, gi
         raise DataError(f"the table lacks {', '.join(absent)}; its columns are {', '.join(present)}")
     inputs: dict[str, Any] = {}
     for name, column in wanted.items():
-        parts = [[_column(table, source.replace(_SIDE, side)) for source in listed[name]] for side in sides]
-        blocks = [part[0] if isinstance(column, str) else np.column_stack(part) for part in parts]
+        blocks = [
+            _column(table, column.replace(_SIDE, side))
+            if isinstance(column, str)
+            else _matrix(table, name, [source.replace(_SIDE, side) for source in listed[name]])
+            for side in sides
+        ]
         inputs[name] = blocks[0] if len(blocks) == 1 else _stacked(blocks)
     for option in ("feature_names", "target_names", "labeler_names"):
         matrices = [names for name, names in listed.items() if not isinstance(wanted[name], str)]
         if option in signature.parameters and option not in given | set(inputs) and matrices:
             inputs[option] = [_feature_of(column) for column in matrices[0]]
     return inputs
+
+
+def _matrix(table: Table, name: str, columns: Sequence[str]) -> NDArray[Any]:
+    """Several columns side by side."""
+    if not columns:
+        raise DataError(f"columns= names no column for {name}; name one or more")
+    parts = [_column(table, column) for column in columns]
+    try:
+        return np.column_stack(parts)
+    except ValueError as error:
+        raise DataError(
+            f"{name} cannot be made of the columns {', '.join(columns)}: each needs the same rows, and equally many values in "
+            f"each row ({error})"
+        ) from error
 
 
 def _spelled(column: str, sides: Sequence[str]) -> list[str]:

@@ -61,7 +61,13 @@ class ClassColumn:
 
     def restore(self, flat: Sequence[pa.ChunkedArray]) -> list[str | None]:
         """The column of published rows."""
-        return [None if code is None else self.words[code] for code in flat[0].to_pylist()]
+        codes = flat[0].to_pylist()
+        for code in codes:
+            if code is not None and not 0 <= code < len(self.words):
+                raise DataError(
+                    f"column {self.column!r} holds the class {code}, and its classes are 0 to {len(self.words) - 1}"
+                )
+        return [None if code is None else self.words[code] for code in codes]
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,6 +16,7 @@ import pyarrow.parquet as pq  # type: ignore[import-untyped]
 from datasets import ClassLabel, Features, load_dataset
 
 from seal_datasets import schema
+from seal_datasets.data.hub_answers import first_line
 from seal_datasets.data.parquet_files import check_parquet
 from seal_datasets.data.problems import PROBLEMS
 from seal_datasets.errors import DataError
@@ -89,8 +90,21 @@ def restore_table(
         out (`Path`): Parquet file to write.
 
     Raises:
-        DataError: The tables do not match each other.
+        DataError: The tables do not match each other, or hold what no audit writes.
     """
+    try:
+        _restore(shards, run, features, out)
+    except DataError:
+        raise
+    except (pa.ArrowException, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise DataError(
+            f"the published tables are not those of an audit ({first_line(error)}); publish them again"
+        ) from error
+
+
+def _restore(
+    shards: Mapping[Config, Sequence[Path]], run: Mapping[str, Any], features: Sequence[Feature], out: Path
+) -> None:
     schemas = {config: [check_parquet(path) for path in paths] for config, paths in shards.items() if paths}
     types = {config: Features.from_arrow_schema(each[0]) for config, each in schemas.items()}
     if "pairs" not in types:

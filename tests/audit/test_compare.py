@@ -136,6 +136,11 @@ def test_other_pairs_are_compared_by_their_estimates(audits):
     assert one["estimate"] / one["std_error"] == pytest.approx(row["coefficient"] / row["std_error"])
 
 
+def test_the_folder_that_one_stands_in_has_its_own_name(audits, monkeypatch):
+    monkeypatch.chdir(audits["one"])
+    assert [model["name"] for model in compare_audits([".", audits["two"]])["models"]] == ["one", "two"]
+
+
 def test_p_values_are_adjusted_over_all_differences_of_a_quantity(audits):
     result = compare_audits([audits["one"], audits["two"], audits["elsewhere"]])
     family = [each for each in result["differences"] if each["quantity"] == "resistance"]

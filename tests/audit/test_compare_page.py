@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from seal_datasets.audit.compare import compare_audits
+from seal_datasets.audit.compare_figures import robustness_figure
 from seal_datasets.audit.compare_page import render_comparison_page
 from seal_datasets.audit.compare_verdict import compare_steps, compare_verdict
 from seal_datasets.cli import main
@@ -100,6 +101,23 @@ def test_what_was_not_tested_is_not_claimed():
     assert said(compared()) == "No imprint could be compared: no feature was tested in both audits."
     same = difference("", "resistance", size=0.0, p=None)
     assert "cannot be told" in said(compared(same))
+
+
+def test_robustness_is_said_without_any_imprint():
+    worse = difference("style", "robustness", size=-0.2, test="independent estimates")
+    assert (
+        "Rewriting (style) is worse for two than for one: its change of alignment is 20.0 points lower (-30.0 to -10.0)."
+        in said(compared(worse))
+    )
+    assert "Rewriting" not in said(compared(difference("style", "robustness", size=-0.2, p=0.2)))
+
+
+def test_a_picture_of_what_was_not_tested_says_so():
+    levels = {name: {"estimate": -0.1, "confidence_interval": [-0.2, 0.0]} for name in ("one", "two")}
+    result = compared() | {"estimates": [{"quantity": "robustness", "of": "style", "by_model": levels}]}
+    assert (
+        robustness_figure(result).title == "Whether the models differ in any of the kinds of rewriting was not tested"
+    )
 
 
 def test_independent_audits_carry_a_caution():

@@ -197,6 +197,14 @@ def test_the_same_model_twice_is_refused(reward_models, tmp_path):
     assert not (tmp_path / "out" / "report.json").exists()
 
 
+@pytest.mark.parametrize("model", [("a",), ("a", "b", "c"), ["a", "b"], ("a", 1), 3, None])
+def test_what_is_neither_a_model_nor_two_columns_is_refused(model):
+    with pytest.raises(
+        DataError, match=r"the model 'rm' is given as .* needed is an id or path, or a tuple of the columns"
+    ):
+        give_models({"rm": model})
+
+
 @pytest.mark.parametrize(
     ("text", "name"),
     [

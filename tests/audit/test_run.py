@@ -1,6 +1,7 @@
 """The pipeline end to end on a small table: real models with untrained heads, the real embedded labeler's answers."""
 
 import json
+import math
 
 import pytest
 from datasets import Dataset
@@ -137,6 +138,22 @@ def test_settings_that_contradict_themselves_are_refused():
         AuditSettings(models=GivenModels(head=1))
     with pytest.raises(DataError, match="rewards of old are columns"):
         AuditSettings(models=give_models({"old": ("a", "b")}), rewrites=RewriteSettings())
+
+
+@pytest.mark.parametrize(
+    ("kind", "settings", "message"),
+    [
+        (AuditSettings, {"budget": math.inf}, "got inf; leave it out for no limit"),
+        (AuditSettings, {"budget": math.nan}, "0 or more dollars, got nan"),
+        (AuditSettings, {"tie_band": math.inf}, "0 or more points of reward, got inf"),
+        (AuditSettings, {"request": {"top_p": math.nan}}, "fields of requests must be JSON"),
+        (RewriteSettings, {"temperature": math.nan}, "temperature of rewrites must be 0 or more, got nan"),
+        (RewriteSettings, {"min_similarity": math.nan}, "must lie between -1 and 1, got nan"),
+    ],
+)
+def test_numbers_that_a_record_cannot_hold_are_refused_before_any_work(kind, settings, message):
+    with pytest.raises(DataError, match=message):
+        kind(**settings)
 
 
 def test_a_wrong_model_is_found_before_anything_is_labelled(reward_models, tmp_path):

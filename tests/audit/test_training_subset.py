@@ -92,6 +92,9 @@ def test_marked_pairs_are_kept_and_strangers_are_named(audit, tmp_path):
     marked.write_text("".join(f'{{"pair_id": "{pair_id}"}}\n' for pair_id in ids[1:3]))
     found = training_subset(audit, pairs=marked)
     assert list(map(str, found.table["pair_id"])) == ids[1:3]
+    marked.write_text('{"pair_id": "5"}\n')
+    with pytest.raises(DataError, match="none of the 1 pairs can be trained on"):
+        training_subset(audit, flag=["resistant"], pairs=marked)
     marked.write_text('{"pair_id": "nowhere"}\n')
     with pytest.raises(DataError, match=r"1 of the 1 pair ids of .* are not in the audit; the first is 'nowhere'"):
         training_subset(audit, pairs=marked)

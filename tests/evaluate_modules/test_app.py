@@ -71,6 +71,15 @@ def test_columns_of_our_own_tables_are_guessed():
     assert guess("labeler_stability", ["a"])["labels"] == []
 
 
+@pytest.mark.parametrize("name", METRICS)
+@pytest.mark.parametrize("change", [lambda table: table.head(1), lambda table: table.assign(prompt_id="p")])
+def test_a_result_without_an_interval_is_drawn(name, change):
+    table = change(example_table())
+    note, _, figure, *_ = compute(name, table, picked(name, table))
+    assert "alert" not in note
+    figure.savefig("/dev/null", format="png")
+
+
 def test_rows_without_a_value_are_left_out_and_counted():
     table = example_table().copy()
     table.loc[:9, "reward_post_chosen"] = None
@@ -106,9 +115,10 @@ def test_texts_are_never_markup():
 
 
 @pytest.mark.parametrize("name", ["/etc/passwd", "~/.ssh", "./data/rows.jsonl", "tests", "", "plain"])
-def test_a_dataset_named_by_a_visitor_is_never_a_path_of_this_machine(name):
-    with pytest.raises(DataError, match="Hub"):
-        _open(None, name, "", "")
+@pytest.mark.parametrize("before", ["", " ", "\n"])
+def test_a_dataset_named_by_a_visitor_is_never_a_path_of_this_machine(before, name):
+    with pytest.raises(DataError, match=r"is not the name of a dataset on the Hub|named as namespace/name"):
+        _open(None, before + name, "", "")
 
 
 @pytest.fixture(scope="module")

@@ -274,6 +274,22 @@ def test_tables_with_nulls_are_refused_by_column_and_row():
             metric.compute(dataset=table)
 
 
+@pytest.mark.parametrize(
+    ("features", "message"),
+    [
+        ([], "columns= names no column for features"),
+        (["ragged"], "features cannot be made of the columns ragged: each needs the same rows"),
+        (["f", "ragged"], "features cannot be made of the columns f, ragged: each needs the same rows"),
+    ],
+)
+def test_columns_that_make_no_matrix_are_named(features, message):
+    metric = evaluate.load(metric_path("feature_imprint"))
+    table = {"rewards": A, "groups": PROMPTS, "f": ALIGNED, "ragged": [[1], [0, 1]] * (N // 2)}
+    for given in (table, Dataset.from_dict(table), Dataset.from_dict(table).to_pandas()):
+        with pytest.raises(DataError, match=message):
+            metric.compute(dataset=given, columns={"features": features})
+
+
 def test_pairs_become_texts_where_columns_say_side():
     metric = evaluate.load(metric_path("feature_imprint"))
     table = {"prompt_id": PROMPTS, "r_chosen": A, "r_rejected": B, "f_chosen": X, "f_rejected": Y}

@@ -1,5 +1,6 @@
 """Flat tables hold what the audit's table holds, in types a viewer can filter, and are read and written in parts."""
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from datasets import ClassLabel, Dataset, Features, List, Value, load_dataset
@@ -143,6 +144,33 @@ def test_tables_in_several_shards_are_read_in_order_however_they_are_cut(audited
     same(rows(path), rows(tmp_path / "pairs.parquet"))
     with pytest.raises(DataError, match="same pairs in the same order"):
         restore_table({**shards, "labels": shards["labels"][::-1]}, RUN, features, tmp_path / "wrong.parquet")
+
+
+@pytest.mark.parametrize(
+    ("config", "column", "value", "message"),
+    [
+        ("pairs", "regime_post", -1, "column 'regime_post' holds the class -1, and its classes are 0 to 3"),
+        ("pairs", "regime_post", 4, "column 'regime_post' holds the class 4"),
+        ("labels", "labeling_failures_chosen", "{", "the published tables are not those of an audit"),
+        ("labels", "labeling_failures_chosen", "5", "the published tables are not those of an audit"),
+        ("rewards", "pair_id", None, "the published tables are not those of an audit .*pair_id"),
+        ("rewards", None, None, "the published tables are not those of an audit"),
+    ],
+)
+def test_what_no_audit_publishes_is_refused(audited, tmp_path, config, column, value, message):
+    path, features = audited
+    shards = write_flat(path, RUN, features, tmp_path / "out")
+    table = pq.read_table(shards[config][0])
+    if column is None:
+        table = table.slice(0, 0)
+    elif value is None:
+        table = table.drop_columns([column])
+    else:
+        place, field = table.column_names.index(column), table.schema.field(column)
+        table = table.set_column(place, field, pa.array([value] * len(table), field.type))
+    pq.write_table(table, shards[config][0])
+    with pytest.raises(DataError, match=message):
+        restore_table(shards, RUN, features, tmp_path / "pairs.parquet")
 
 
 def test_the_same_table_makes_the_same_bytes(audited, shards, tmp_path):
