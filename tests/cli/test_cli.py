@@ -58,7 +58,7 @@ def test_a_table_is_written_as_parquet_only(capsys):
         (["audit", "--demo", "--labeler", "http://localhost:1/v1"], "needs the name of its model"),
         (["audit", "--demo", "--limit", "0"], "limit must be at least 1"),
         (["audit", "--demo", "--pre-epochs", "0"], "pre_epochs must be at least 1, got 0"),
-        (["audit", "--demo", "--rewrite-share", "0.1", "--min-similarity", "80"], "similarity of a rewrite must lie between -1 and 1"),
+        (["audit", "--demo", "--rewrite-share", "0.1", "--min-similarity", "80"], "must lie between -1 and 1, got 80"),
         (["audit", "--demo", "--features", "politeness"], "no feature 'politeness'; it has:"),
         (["audit", "--demo", "--taxonomy", "absent.yaml"], "no taxonomy at"),
         (["audit", "absent.jsonl", "--labeler", "none"], "absent.jsonl"),

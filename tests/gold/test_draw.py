@@ -5,7 +5,6 @@ import pytest
 from datasets import Dataset
 
 from seal_datasets import load_pairs, load_taxonomy
-from seal_datasets.audit.draw_gold_step import keep_draw, keep_second_draw, read_draw
 from seal_datasets.errors import DataError
 from seal_datasets.gold.draw import draw_gold, draw_more
 
@@ -79,16 +78,3 @@ def test_the_second_round_prefers_doubtful_prompts_and_states_the_probability_of
         draw_more(pairs, 8, {"of other data": 0.5}, ["of other data"], TAXONOMY, seed=0)
     with pytest.raises(DataError, match="at least 1, got 0"):
         draw_more(pairs, 0, first.probability, first.drawn, TAXONOMY, seed=0)
-
-
-def test_a_folder_keeps_its_rounds_and_draws_neither_again(tmp_path):
-    pairs = table(probabilities=True)
-    with pytest.raises(DataError, match="holds no first round; draw one with `seal gold DATA --n N"):
-        keep_second_draw(pairs, tmp_path, 8, TAXONOMY)
-    first = keep_draw(pairs, tmp_path, 9, TAXONOMY, source="mine", seed=0)
-    second = keep_second_draw(pairs, tmp_path, 8, TAXONOMY)
-    assert second.rounds[0] == first.rounds[0]
-    assert second.rounds[1]
-    assert not set(second.rounds[1]) & set(first.rounds[0])
-    assert read_draw(tmp_path) == second == keep_second_draw(pairs, tmp_path, 20, TAXONOMY)
-    assert all(second.probability[prompt] > first.probability[prompt] for prompt in second.rounds[1])
