@@ -27,7 +27,7 @@ from collections.abc import Sequence
 
 from huggingface_hub import HfApi
 
-from seal_datasets.cli import _parser, main
+from seal_datasets.cli import main, make_parser
 from seal_datasets.errors import HubError, SealError
 from seal_datasets.escape import escape_terminal
 from seal_datasets.hub.job_prices import job_prices
@@ -51,7 +51,7 @@ def run(arguments: Sequence[str]) -> int:
     parser.add_argument("--store")
     ours, rest = parser.parse_known_args(arguments)
     command = ["audit", *rest]
-    options = _parser().parse_args(command)  # its folder may be named by a recipe
+    options = make_parser().parse_args(command)  # its folder may be named by a recipe
     try:
         with contextlib.ExitStack() as kept:
             if ours.store is not None:

@@ -17,7 +17,7 @@ from latex2mathml.converter import convert
 from nbclient import NotebookClient
 from nbconvert import MarkdownExporter
 
-from seal_datasets.cli import _parser
+from seal_datasets.cli import make_parser
 from seal_datasets.cli.verb_parser import VerbParser
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
@@ -33,7 +33,7 @@ def commands_page() -> str:
     """The help of every verb, with all options."""
     parts = ["# Commands\n\nWhat `seal VERB --help-all` prints, for every verb."]
     with _environment(COLUMNS="100"):
-        for verb, parser in _verbs(_parser()):
+        for verb, parser in _verbs(make_parser()):
             parser._show_all = True
             parts.append(f"## seal {verb}\n\n```text\n{parser.format_help().strip()}\n```")
     return "\n\n".join(parts) + "\n"

@@ -95,7 +95,7 @@ def loaded_after(statement):
 def test_import_is_light():
     heavy = {"torch", "datasets", "transformers", "evaluate", "numpy", "pandas", "openai"}
     assert not heavy & loaded_after("import seal_datasets")
-    assert not heavy & loaded_after("import seal_datasets.cli as cli\ncli._parser()")
+    assert not heavy & loaded_after("import seal_datasets.cli as cli\ncli.make_parser()")
 
 
 def test_estimators_need_no_torch_and_no_datasets():

@@ -70,7 +70,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # a terminal without Unicode, or a file name that is none
     with showing():
-        options = _parser().parse_args(arguments)
+        options = make_parser().parse_args(arguments)
     run: Callable[[argparse.Namespace], int] = options.run
 
     def work() -> int:
@@ -80,7 +80,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return run_to_end(options.verb, work)
 
 
-def _parser() -> argparse.ArgumentParser:
+def make_parser() -> argparse.ArgumentParser:
+    """Make the parser of the command line, with all its verbs."""
     parser = argparse.ArgumentParser(
         prog="seal",
         description="Audit reward models: what did a model learn from preference data, and where does it resist?",

@@ -13,7 +13,7 @@ from seal_datasets.audit.precomputed import audit_own_rewards
 from seal_datasets.audit.recipe import audit_recipe
 from seal_datasets.audit.recipe_file import is_local, read_versions, render_recipe
 from seal_datasets.audit.settings import AuditSettings, GivenModels, RewriteSettings
-from seal_datasets.cli import _parser, main
+from seal_datasets.cli import main, make_parser
 from seal_datasets.cli.recipe import key_of
 from seal_datasets.data.demo import demo_path
 from seal_datasets.rewards.options import ModelOptions
@@ -79,7 +79,7 @@ def test_every_option_of_the_command_is_in_some_recipe(tmp_path, monkeypatch):
     for words in AUDITS.values():
         assert main(["audit", *words, "--write-config", "r.yaml"]) == 0
         written |= yaml.safe_load((tmp_path / "r.yaml").read_text()).keys()
-    [verbs] = [action for action in _parser()._actions if action.dest == "verb"]
+    [verbs] = [action for action in make_parser()._actions if action.dest == "verb"]
     options = {key_of(action) for action in verbs.choices["audit"]._actions if action.help != argparse.SUPPRESS}
     assert options - written == {"help", "help_all", "config", "write_config", "dry_run"}
     assert written - options == {"recipe", "verb", "made_with"}

@@ -5,7 +5,7 @@ import argparse
 import pytest
 import yaml
 
-from seal_datasets.cli import _parser, main
+from seal_datasets.cli import main, make_parser
 from seal_datasets.cli.recipe import key_of
 
 
@@ -20,19 +20,19 @@ def recipe(tmp_path):
 
 
 def parse(*words):
-    return _parser().parse_args(words)
+    return make_parser().parse_args(words)
 
 
 def refused(words, capsys):
     with pytest.raises(SystemExit) as stopped:
-        _parser().parse_args(words)
+        make_parser().parse_args(words)
     assert stopped.value.code == 2
     return capsys.readouterr().err
 
 
 def verbs():
     found = {}
-    stack = [((), _parser())]
+    stack = [((), make_parser())]
     for words, parser in stack:
         kinds = [action for action in parser._actions if isinstance(action, argparse._SubParsersAction)]
         for action in kinds:
@@ -97,7 +97,7 @@ def test_every_verb_takes_every_option_from_a_recipe(recipe):
             and key_of(action) != "with_texts"
         ]
         given = {key_of(action): value_for(action) for action in actions}
-        options = vars(_parser().parse_args([*words, "--config", recipe(yaml.safe_dump(given))]))
+        options = vars(make_parser().parse_args([*words, "--config", recipe(yaml.safe_dump(given))]))
         for action in actions:
             value = given[key_of(action)]
             if action.nargs == 0:

@@ -6,7 +6,7 @@ import pytest
 import yaml
 
 from seal_datasets.audit.recipe_file import render_recipe
-from seal_datasets.cli import _parser
+from seal_datasets.cli import make_parser
 from seal_datasets.errors import DataError
 from seal_datasets.hub.shareable import finished_audit, shareable_recipe
 
@@ -54,7 +54,7 @@ def test_what_is_published_can_be_read_by_config(folder, tmp_path):
     recipe = yaml.safe_load(content)
     del recipe["request"]  # stars stand for its key, which the reader has to give
     (tmp_path / name).write_text(yaml.safe_dump(recipe, sort_keys=False))
-    options = _parser().parse_args(["audit", "--config", str(tmp_path / name)])
+    options = make_parser().parse_args(["audit", "--config", str(tmp_path / name)])
     assert (options.limit, options.labeler_model) == (500, "my-model")
 
 
