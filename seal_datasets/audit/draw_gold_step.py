@@ -123,10 +123,6 @@ def keep_second_draw(pairs: Dataset, folder: Path, n: int, taxonomy: Taxonomy) -
     _check_features(kept, taxonomy, folder)
     if len(kept.rounds) > 1:
         return kept
-    if kept.first.keys().isdisjoint(map(str, pairs[schema.PROMPT_ID])):
-        raise DataError(
-            f"{folder} holds a draw from {kept.source}, and the audit has none of its prompts; give its audit (--audit)"
-        )
     found = draw_more(pairs, n, kept.first, kept.rounds[0], taxonomy, seed=kept.seed)
     made = KeptDraw(kept.source, kept.features, kept.seed, (*kept.rounds, found.drawn), found.probability, kept.first)
     write_json(folder / DRAW_FILE, asdict(made))

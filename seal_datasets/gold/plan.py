@@ -57,8 +57,8 @@ def plan_gold(
     """Plan gold labels from the report of a pilot.
 
     The variance of a corrected imprint has two parts. One is that of the estimate with gold labels everywhere, about the
-    uncorrected one's. The other comes from correcting by few: it goes with the odds (1 - share) / share of the share of prompts
-    that have gold labels, and is 0 where all have them.
+    uncorrected one's. The other comes from correcting by few. It is proportional to (1 - share) / share, where share is that of
+    prompts with gold labels, and 0 where all have them.
 
     Args:
         report (`Mapping[str, Any]`): Of an audit whose estimates are corrected.

@@ -38,7 +38,7 @@ def test_a_second_round_of_other_features_or_other_data_is_refused(tmp_path):
     keep_draw(PAIRS, tmp_path, 5, TAXONOMY, source="a", seed=0)
     with pytest.raises(DataError, match=f"holds a draw for the features {REFUSAL}; give the same --features"):
         keep_second_draw(PAIRS, tmp_path, 5, load_taxonomy().select(["last_response_is_helpful"]))
-    with pytest.raises(DataError, match=r"a draw from a, and the audit has none of its prompts"):
+    with pytest.raises(DataError, match=r"none of the 20 prompts of the first round is in the audit"):
         keep_second_draw(pairs_of("Another?"), tmp_path, 5, TAXONOMY)
     assert len(read_draw(tmp_path).rounds) == 1
 
