@@ -34,9 +34,8 @@ class LinearFit:
     Attributes:
         coefficients (`ndarray` of shape (k,)): nan where not identified.
         covariance (`ndarray` of shape (k, k)): Clustered; nan where not identified or with too few clusters.
-        degrees (`ndarray` of shape (k,)): Degrees of freedom of the t reference: Satterthwaite's under CR2, else clusters
-            less one, as where there is no error. nan where the data do not determine the error, and for the intercept of a
-            centred design under CR2.
+        degrees (`ndarray` of shape (k,)): Degrees of freedom of the t reference: Satterthwaite's under CR2, else, and without
+            an error, clusters less one. nan where the error is not determined, and for CR2's intercept of a centred design.
         information (`ndarray` of shape (k,)): Satterthwaite's degrees of freedom under either error; nan as above, and
             without an error.
         identified (`ndarray` of shape (k,)): Whether a coefficient is determined by the data.
