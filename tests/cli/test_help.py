@@ -4,7 +4,7 @@ import argparse
 
 import pytest
 
-from seal_datasets.cli import _VERBS, _parser, main
+from seal_datasets.cli import _VERBS, main, make_parser
 
 KINDS = ("metrics", "dataset", "report", "taxonomy")
 VERBS = [
@@ -73,7 +73,7 @@ def positional(action):
 
 
 def parser_of(words):
-    parser = _parser()
+    parser = make_parser()
     for word in words:
         [verbs] = [action for action in parser._actions if isinstance(action, argparse._SubParsersAction)]
         parser = verbs.choices[word]
@@ -81,7 +81,7 @@ def parser_of(words):
 
 
 def test_every_option_is_described():
-    parsers = [_parser()]
+    parsers = [make_parser()]
     for parser in parsers:
         for action in parser._actions:
             if isinstance(action, argparse._SubParsersAction):
