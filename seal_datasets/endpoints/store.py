@@ -338,9 +338,8 @@ class ResponseStore:
 
     def dialect(self, endpoint: str) -> dict[str, Any] | None:
         """What `keep_dialect` kept for an endpoint."""
-        if not self.select(
-            "SELECT 1 FROM sqlite_master WHERE name = 'dialects'"
-        ):  # a read-only store of an earlier version
+        # A read-only store of an earlier version has no such table.
+        if not self.select("SELECT 1 FROM sqlite_master WHERE name = 'dialects'"):
             return None
         rows = self.select("SELECT state FROM dialects WHERE endpoint = ?", (endpoint,))
         return json.loads(rows[0][0]) if rows else None

@@ -16,6 +16,12 @@ def report(folder):
     return json.loads((folder / "report.json").read_text())
 
 
+def remove(report, place, key):
+    for name in place:
+        report = report[name]
+    del report[key]
+
+
 @pytest.mark.parametrize(
     ("place", "key"),
     [
@@ -30,10 +36,7 @@ def report(folder):
 )
 def test_a_report_that_lacks_what_its_page_reads_is_refused(report, place, key):
     check_audit_json(report, "report", "report.json")
-    part = report
-    for name in place:
-        part = part[name]
-    del part[key]
+    remove(report, place, key)
     with pytest.raises(DataError, match=f"the key '{key}' is missing"):
         check_audit_json(report, "report", "report.json")
 
@@ -47,10 +50,7 @@ def test_a_report_that_lacks_what_its_page_reads_is_refused(report, place, key):
     ],
 )
 def test_a_correction_that_lacks_a_model_is_refused(report, place, key):
-    part = report
-    for name in place:
-        part = part[name]
-    del part[key]
+    remove(report, place, key)
     with pytest.raises(DataError, match=rf"{'.'.join(place)}: found the keys .* needed is '{key}' too"):
         check_audit_json(report, "report", "report.json")
 
